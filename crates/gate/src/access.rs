@@ -1,0 +1,228 @@
+//! The third gate: does a role, or a right of a shared access policy, cover what is asked?
+//!
+//! The two planes of a role are strictly apart: `actions` never grant a data action, nor the other way
+//! round. Grants add up over assignments; a subtraction counts inside its own block only.
+
+use crate::decide::{Ask, Findings, Link, Ruling};
+use crate::facts::{Facts, List, RoleAssignment};
+use model::error::{Denial, DenialKind};
+use model::operations::Right;
+use model::trace::{Finding, FindingKind, FindingResult, RolePlace};
+use model::{ActionName, Gate, ObjectId, Plane, PrincipalKind, Scope};
+
+pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
+    let list = match ask.operation.plane {
+        Plane::Open | Plane::Token => return allow(findings, "nobody needs a role for this"),
+        Plane::Control | Plane::Directory => List::Actions,
+        Plane::Service => List::DataActions,
+    };
+    if ask.caller.kind == PrincipalKind::SasKey {
+        return rights(ask, findings);
+    }
+    let Some(principal) = ask.caller.object_id else {
+        return refuse(ask, "the caller is nobody in the directory".into());
+    };
+    if ask.operation.actions.is_empty() {
+        return allow(findings, "every signed-in caller may do this");
+    }
+    let held = facts.assignments_of(principal);
+    for action in ask.operation.actions {
+        if !is_granted(*action, list, ask.scope, held, facts, findings) {
+            let why = match held.is_empty() {
+                true => format!(
+                    "no role is assigned to `{}`, so nothing grants `{action}`",
+                    ask.caller.name
+                ),
+                false => format!("no role at this scope grants `{action}`"),
+            };
+            return refuse(ask, why);
+        }
+    }
+    for link in ask.linked {
+        if !is_granted(link.action, list, &link.scope, held, facts, findings) {
+            return refuse_linked(ask, link);
+        }
+    }
+    let reason = match findings.are_wanted() {
+        true => format!("granted: {}", names(ask.operation.actions)),
+        false => String::new(),
+    };
+    Ruling { denial: None, reason }
+}
+
+fn allow(findings: &Findings, reason: &str) -> Ruling {
+    let reason = if findings.are_wanted() { reason.to_owned() } else { String::new() };
+    Ruling { denial: None, reason }
+}
+
+fn names(actions: &[ActionName]) -> String {
+    actions.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Looks through what the principal holds; the first grant ends the search where only the verdict counts.
+fn is_granted(
+    action: ActionName,
+    list: List,
+    scope: &Scope,
+    held: &[std::sync::Arc<RoleAssignment>],
+    facts: &Facts,
+    findings: &mut Findings,
+) -> bool {
+    let mut granted = false;
+    for assignment in held {
+        let is_here = assignment.scope.contains(scope);
+        if !is_here && !findings.are_wanted() {
+            continue;
+        }
+        let role = facts.roles.get(&assignment.role);
+        let pattern =
+            role.and_then(|it| it.grants(action.as_str(), list)).map(|it| it.as_str().to_owned());
+        let grants = is_here && pattern.is_some();
+        if grants && !findings.are_wanted() {
+            return true;
+        }
+        let is_first = grants && !granted;
+        granted |= grants;
+        findings.add(|| {
+            let name = role.map_or_else(|| assignment.role.to_string(), |it| it.name.clone());
+            let (result, reason) = match (grants, is_first) {
+                (true, true) => (FindingResult::Allow, format!("`{name}` grants `{action}`")),
+                (true, false) => (FindingResult::Match, format!("`{name}` grants `{action}`, too")),
+                (false, _) => (
+                    FindingResult::NoMatch,
+                    near_miss(action, list, scope, assignment, &name, facts, is_here),
+                ),
+            };
+            Finding {
+                kind: FindingKind::RoleAssignment,
+                id: assignment.id.clone(),
+                name: assignment.name.clone(),
+                result,
+                reason,
+                rule: None,
+                role: Some(RolePlace {
+                    role_id: assignment.role.to_string(),
+                    role_name: name,
+                    scope: assignment.scope.as_str().to_owned(),
+                    pattern,
+                    list: list.as_str().to_owned(),
+                }),
+                conditions: Vec::new(),
+            }
+        });
+    }
+    granted
+}
+
+/// Why an assignment did not grant, in the words that lead to a fix.
+fn near_miss(
+    action: ActionName,
+    list: List,
+    scope: &Scope,
+    assignment: &RoleAssignment,
+    name: &str,
+    facts: &Facts,
+    is_here: bool,
+) -> String {
+    let Some(role) = facts.roles.get(&assignment.role) else {
+        return format!("the role `{name}` does not exist any more");
+    };
+    let other = match list {
+        List::Actions => List::DataActions,
+        List::DataActions => List::Actions,
+    };
+    match (role.grants(action.as_str(), list), role.grants(action.as_str(), other)) {
+        (Some(_), _) if !is_here => {
+            format!(
+                "`{name}` would grant `{action}`, but at `{}`, which does not contain `{scope}`",
+                assignment.scope
+            )
+        }
+        (None, Some(pattern)) => format!(
+            "`{name}` has `{}` in its {}, but `{action}` needs it in its {}",
+            pattern.as_str(),
+            other.as_str(),
+            list.as_str()
+        ),
+        (_, _) => format!("`{name}` does not grant `{action}`"),
+    }
+}
+
+/// A shared access policy's rights: any one of those the operation takes is enough.
+fn rights(ask: &Ask<'_>, findings: &mut Findings) -> Ruling {
+    let held = &ask.caller.rights;
+    let fitting =
+        held.iter().find(|mine| ask.operation.sas.iter().any(|needed| mine.covers(*needed)));
+    let wanted: Vec<&str> = ask.operation.sas.iter().map(|it| it.as_str()).collect();
+    let wanted = wanted.join(" or ");
+    findings.add(|| Finding {
+        kind: FindingKind::SasRight,
+        id: String::new(),
+        name: ask.caller.name.clone(),
+        result: if fitting.is_some() { FindingResult::Allow } else { FindingResult::Deny },
+        reason: format!("the policy holds {}; needed is {wanted}", Right::join(held)),
+        rule: None,
+        role: None,
+        conditions: Vec::new(),
+    });
+    match fitting {
+        Some(right) => Ruling { denial: None, reason: format!("{} covers it", right.as_str()) },
+        None => {
+            refuse(ask, format!("the shared access policy `{}` lacks {wanted}", ask.caller.name))
+        }
+    }
+}
+
+fn refuse(ask: &Ask<'_>, why: String) -> Ruling {
+    let actions = ask.operation.actions;
+    let first = actions.first().map_or("", |it| it.as_str());
+    let id = ask.caller.object_id.as_ref().map_or_else(String::new, ObjectId::to_string);
+    let app = ask.caller.app_id.as_ref().map_or_else(|| id.clone(), ObjectId::to_string);
+    let message = match ask.operation.plane {
+        Plane::Service => {
+            let request = &ask.head.channel.request;
+            let (method, path) = request.split_once(' ').unwrap_or((request, ""));
+            format!(
+                "Principal {} is not authorized for {method} on {path} due to no assigned permissions; needed: {}",
+                ask.caller.name,
+                actions.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ")
+            )
+        }
+        Plane::Directory => "Insufficient privileges to complete the operation.".into(),
+        Plane::Control | Plane::Open | Plane::Token => format!(
+            "The client '{app}' with object id '{id}' does not have authorization to perform action '{first}' over \
+             scope '{}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+            ask.scope
+        ),
+    };
+    let denial = Denial {
+        gate: Gate::Access,
+        kind: DenialKind::NotAuthorized,
+        message,
+        violations: Vec::new(),
+        target: ask.scope.as_str().to_owned(),
+    };
+    Ruling { denial: Some(denial), reason: why }
+}
+
+fn refuse_linked(ask: &Ask<'_>, link: &Link) -> Ruling {
+    let id = ask.caller.object_id.as_ref().map_or_else(String::new, ObjectId::to_string);
+    let app = ask.caller.app_id.as_ref().map_or_else(|| id.clone(), ObjectId::to_string);
+    let first = ask.operation.actions.first().map_or("", |it| it.as_str());
+    let message = format!(
+        "The client '{app}' with object id '{id}' has permission to perform action '{first}' on scope '{}'; however, \
+         it does not have permission to perform action '{}' on the linked scope(s) '{}' or the linked scope(s) are invalid.",
+        ask.scope, link.action, link.scope
+    );
+    let denial = Denial {
+        gate: Gate::Access,
+        kind: DenialKind::NotAuthorizedLinked,
+        message,
+        violations: Vec::new(),
+        target: link.scope.as_str().to_owned(),
+    };
+    Ruling {
+        denial: Some(denial),
+        reason: format!("no role grants `{}` at the linked scope `{}`", link.action, link.scope),
+    }
+}

@@ -1,0 +1,330 @@
+//! The order of the gates, and the one loop that walks them.
+
+use crate::authentication::Authenticated;
+use crate::facts::{Facts, Lookups};
+use crate::{access, policy};
+use model::error::{Denial, DenialKind};
+use model::operations::{Effect, Surface};
+use model::trace::{
+    Caller, Finding, FindingKind, FindingResult, Object, Outcome, Recorded, Step, Trace, TraceHead,
+};
+use model::{ActionName, Error, Gate, Operation, Plane, Scope, Verdict};
+
+/// The order in which the gates speak. Everywhere, always.
+pub const GATES: [Gate; 4] = [Gate::Authentication, Gate::Policy, Gate::Access, Gate::Resource];
+
+/// Most things of one gate that a trace lists; the deciding one is always among them.
+const FINDINGS_MAX: usize = 100;
+
+/// One question: may this caller do this here, to this?
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    pub operation: &'static Operation,
+    pub scope: &'a Scope,
+    /// What the call would write, where it writes.
+    pub objects: &'a [Object],
+    /// What the caller must be allowed elsewhere, too, for the call to pass.
+    pub linked: &'a [Link],
+    pub caller: &'a Caller,
+    pub head: &'a TraceHead,
+}
+
+/// A further action at a further scope that a call reaches: every assignable scope of a role that is
+/// written, the assignment that an exemption lifts.
+#[derive(Clone, Debug)]
+pub struct Link {
+    pub action: ActionName,
+    pub scope: Scope,
+}
+
+/// What a gate said, with the denial to answer where it said no.
+pub(crate) struct Ruling {
+    pub(crate) denial: Option<Denial>,
+    pub(crate) reason: String,
+}
+
+/// What the gates looked at: a list where it is wanted, nothing where only the verdict is.
+pub(crate) struct Findings(Option<Vec<Finding>>);
+
+impl Findings {
+    pub(crate) fn add(&mut self, make: impl FnOnce() -> Finding) {
+        if let Some(all) = &mut self.0 {
+            let found = make();
+            let decides = matches!(
+                found.result,
+                FindingResult::Deny | FindingResult::Allow | FindingResult::Error
+            );
+            if all.len() < FINDINGS_MAX || decides {
+                all.push(found);
+            }
+        }
+    }
+
+    pub(crate) const fn are_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// Verdict and trace, and never a permit.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    pub denial: Option<Denial>,
+    pub trace: Trace,
+}
+
+/// A no, with its trace.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub denial: Denial,
+    pub trace: Trace,
+}
+
+/// Proof that a call passed the gates. Only [`admit`] makes one: the fields are private.
+#[derive(Debug)]
+pub struct Permit {
+    operation: &'static Operation,
+    scope: Scope,
+    caller: Caller,
+    epoch: u64,
+    trace: Option<Box<Trace>>,
+}
+
+impl Permit {
+    pub const fn operation(&self) -> &'static Operation {
+        self.operation
+    }
+
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The version of the facts that allowed it.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The whole trace: of changes of facts always, of other calls where a policy wants them on record.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_deref()
+    }
+}
+
+/// Decides, and gives the permit. Called from `ops::call` alone.
+///
+/// `monotonic_ns` times the gates; it takes no part in the decision.
+///
+/// # Errors
+/// The [`Refusal`] of the first gate that says no.
+pub fn admit(
+    who: &Authenticated,
+    ask: &Ask<'_>,
+    facts: &Facts,
+    monotonic_ns: &dyn Fn() -> u64,
+) -> Result<Permit, Box<Refusal>> {
+    let permit = |trace| Permit {
+        operation: ask.operation,
+        scope: ask.scope.clone(),
+        caller: who.caller().clone(),
+        epoch: facts.epoch,
+        trace,
+    };
+    // The usual case, an allowed call that nobody keeps, builds no trace.
+    if ask.operation.effect != Effect::ChangesFacts
+        && let (None, false) = walk_quickly(ask, facts)
+    {
+        return Ok(permit(None));
+    }
+    let judged = judge_timed(who.step().clone(), ask, facts, monotonic_ns);
+    match judged.denial {
+        None => Ok(permit(Some(Box::new(judged.trace)))),
+        Some(denial) => Err(Box::new(Refusal { denial, trace: judged.trace })),
+    }
+}
+
+/// Judges a call whose caller is given, for those who ask without calling.
+pub fn judge(ask: &Ask<'_>, facts: &Facts) -> Judgement {
+    let given = Step {
+        gate: Gate::Authentication,
+        verdict: Verdict::Allow,
+        reason: format!("{} {} is taken as given", ask.caller.kind.as_str(), ask.caller.name),
+        took_ns: None,
+        findings: Vec::new(),
+    };
+    judge_timed(given, ask, facts, &|| 0)
+}
+
+/// Judges with the authentication step already taken.
+pub fn judge_timed(
+    authentication: Step,
+    ask: &Ask<'_>,
+    facts: &Facts,
+    monotonic_ns: &dyn Fn() -> u64,
+) -> Judgement {
+    let mut steps = Vec::with_capacity(GATES.len());
+    let mut denial = None;
+    for gate in GATES {
+        if gate == Gate::Authentication {
+            steps.push(authentication.clone());
+            continue;
+        }
+        if denial.is_some() {
+            steps.push(Step::not_evaluated(gate));
+            continue;
+        }
+        let before = monotonic_ns();
+        let mut findings = Findings(Some(Vec::new()));
+        let ruling = rule(gate, ask, facts, &mut findings);
+        let verdict = match ruling.denial {
+            Some(_) => Verdict::Deny,
+            None => Verdict::Allow,
+        };
+        steps.push(Step {
+            gate,
+            verdict,
+            reason: ruling.reason,
+            took_ns: Some(monotonic_ns().saturating_sub(before)),
+            findings: findings.0.unwrap_or_default(),
+        });
+        denial = ruling.denial;
+    }
+    let trace = trace_of(
+        ask.head,
+        ask.operation,
+        ask.scope,
+        ask.objects,
+        Some(ask.caller),
+        facts,
+        steps,
+        denial.as_ref(),
+    );
+    Judgement { denial, trace }
+}
+
+/// The verdict alone, and whether a policy wants the call on record.
+fn walk_quickly(ask: &Ask<'_>, facts: &Facts) -> (Option<Denial>, bool) {
+    let mut findings = Findings(None);
+    let mut is_noted = false;
+    for gate in GATES {
+        let ruling = match gate {
+            Gate::Policy => {
+                let (ruling, noted) = policy::rule(ask, facts, &mut findings);
+                is_noted = noted;
+                ruling
+            }
+            Gate::Authentication | Gate::Access | Gate::Resource => {
+                rule(gate, ask, facts, &mut findings)
+            }
+        };
+        if ruling.denial.is_some() {
+            return (ruling.denial, is_noted);
+        }
+    }
+    (None, is_noted)
+}
+
+fn rule(gate: Gate, ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
+    match gate {
+        // Proven before: an `Authenticated` is at hand, or the caller is given.
+        Gate::Authentication => Ruling { denial: None, reason: String::new() },
+        Gate::Policy => policy::rule(ask, facts, findings).0,
+        Gate::Access => access::rule(ask, facts, findings),
+        Gate::Resource => resource(ask, facts, findings),
+    }
+}
+
+/// The last gate: the state of what is addressed. The hub must still be there when a write begins.
+fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
+    Lookups::count(&facts.lookups.resource);
+    if ask.operation.plane == Plane::Service && facts.hub(ask.scope).is_none() {
+        findings.add(|| Finding {
+            kind: FindingKind::Resource,
+            id: ask.scope.as_str().to_owned(),
+            name: ask.scope.name().to_owned(),
+            result: FindingResult::Deny,
+            reason: "the hub does not exist any more".into(),
+            rule: None,
+            role: None,
+            conditions: Vec::new(),
+        });
+        let denial = Denial {
+            gate: Gate::Resource,
+            kind: DenialKind::HubGone,
+            message: format!("the hub `{}` does not exist any more", ask.scope.name()),
+            violations: Vec::new(),
+            target: ask.scope.name().to_owned(),
+        };
+        return Ruling { denial: Some(denial), reason: "the hub is gone".into() };
+    }
+    let reason = match findings.are_wanted() {
+        true => "nothing in the resource's state stands against it".into(),
+        false => String::new(),
+    };
+    Ruling { denial: None, reason }
+}
+
+/// Puts a trace together; gates that have no step yet were not evaluated.
+#[expect(clippy::too_many_arguments, reason = "the parts of a trace, each from another hand")]
+pub(crate) fn trace_of(
+    head: &TraceHead,
+    operation: &'static Operation,
+    scope: &Scope,
+    objects: &[Object],
+    caller: Option<&Caller>,
+    facts: &Facts,
+    mut steps: Vec<Step>,
+    denial: Option<&Denial>,
+) -> Trace {
+    for gate in GATES.iter().skip(steps.len()) {
+        steps.push(Step::not_evaluated(*gate));
+    }
+    let outcome = match denial {
+        None => Outcome {
+            verdict: Verdict::Allow,
+            gate: None,
+            status: 200,
+            code: "OK".into(),
+            message: String::new(),
+        },
+        Some(denial) => refused(denial, operation.plane),
+    };
+    Trace {
+        id: head.id,
+        time: head.time,
+        correlation_id: head.correlation_id.clone(),
+        call: Recorded {
+            operation: operation.name(),
+            actions: operation.actions.iter().map(|it| it.as_str().to_owned()).collect(),
+            plane: operation.plane.as_str().to_owned(),
+            scope: scope.as_str().to_owned(),
+            objects: objects.to_vec(),
+            caller: caller.cloned(),
+            channel: head.channel.clone(),
+        },
+        facts: facts.epoch,
+        steps,
+        outcome,
+        repeats: 0,
+    }
+}
+
+fn refused(denial: &Denial, plane: Plane) -> Outcome {
+    let error = Error::Denied(Box::new(denial.clone()));
+    let wire = error.wire();
+    let (surface, code) = match plane {
+        Plane::Service => (Surface::Hub, wire.hub_name),
+        Plane::Control => (Surface::Arm, wire.code),
+        Plane::Directory => (Surface::Graph, wire.code),
+        Plane::Open | Plane::Token => (Surface::Entra, wire.code),
+    };
+    Outcome {
+        verdict: Verdict::Deny,
+        gate: Some(denial.gate),
+        status: error.status(surface),
+        code: code.to_owned(),
+        message: wire.message,
+    }
+}

@@ -1,0 +1,390 @@
+//! What the gates decide by: one immutable value, shared by every call until a change makes the next.
+//!
+//! A change clones the outer value (a handful of `Arc`s) and the one map that it touches. The counters
+//! are the exception to immutability: they count look-ups, so that a test can show that none happened.
+
+use crate::policy::{Exemption, PolicyAssignment, PolicyDefinition};
+use model::operations::Right;
+use model::{ActionName, ActionPattern, ObjectId, PrincipalKind, Scope, Secret, Timestamp};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A directory object that can call.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    pub id: ObjectId,
+    pub kind: PrincipalKind,
+    pub app_id: Option<ObjectId>,
+    pub display_name: String,
+    pub is_enabled: bool,
+}
+
+/// An application's secret as it is kept: salted and hashed.
+#[derive(Clone, Debug)]
+pub struct SecretHash {
+    pub key_id: ObjectId,
+    pub salt: Vec<u8>,
+    /// SHA-256 of salt and secret. Secrets are made by the server with 256 random bits.
+    pub hash: Vec<u8>,
+    pub expires: Timestamp,
+}
+
+/// An application that can sign in.
+#[derive(Clone, Debug)]
+pub struct Application {
+    pub app_id: ObjectId,
+    pub display_name: String,
+    /// The service principal behind it, once it has one.
+    pub principal: Option<ObjectId>,
+    pub secrets: Vec<SecretHash>,
+}
+
+/// One block of a role: what it grants minus what it leaves out.
+#[derive(Clone, Debug, Default)]
+pub struct Permission {
+    pub actions: Vec<ActionPattern>,
+    pub not_actions: Vec<ActionPattern>,
+    pub data_actions: Vec<ActionPattern>,
+    pub not_data_actions: Vec<ActionPattern>,
+}
+
+/// Which of a role's lists counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum List {
+    Actions,
+    DataActions,
+}
+
+impl List {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Actions => "actions",
+            Self::DataActions => "dataActions",
+        }
+    }
+}
+
+impl Permission {
+    /// The pattern that grants `action` in this block, where one does and no subtraction takes it away.
+    pub fn grants(&self, action: &str, list: List) -> Option<&ActionPattern> {
+        let (given, taken) = match list {
+            List::Actions => (&self.actions, &self.not_actions),
+            List::DataActions => (&self.data_actions, &self.not_data_actions),
+        };
+        let pattern = given.iter().find(|it| it.matches_text(action))?;
+        match taken.iter().any(|it| it.matches_text(action)) {
+            true => None,
+            false => Some(pattern),
+        }
+    }
+}
+
+/// A role definition.
+#[derive(Clone, Debug)]
+pub struct Role {
+    pub id: ObjectId,
+    pub name: String,
+    pub is_builtin: bool,
+    pub permissions: Vec<Permission>,
+    pub assignable_scopes: Vec<Scope>,
+}
+
+impl Role {
+    /// The pattern by which the role grants `action`: of any of its blocks, each with its own subtraction.
+    pub fn grants(&self, action: &str, list: List) -> Option<&ActionPattern> {
+        self.permissions.iter().find_map(|it| it.grants(action, list))
+    }
+}
+
+/// A role given to a principal at a scope.
+#[derive(Clone, Debug)]
+pub struct RoleAssignment {
+    /// Its full id.
+    pub id: String,
+    pub name: String,
+    pub principal: ObjectId,
+    pub role: ObjectId,
+    pub scope: Scope,
+    pub created: Timestamp,
+}
+
+/// A shared access policy of a hub: a name, rights and two keys.
+#[derive(Clone, Debug)]
+pub struct SasPolicy {
+    pub name: String,
+    pub rights: Vec<Right>,
+    /// Decoded from base64.
+    pub primary: Secret<Vec<u8>>,
+    pub secondary: Secret<Vec<u8>>,
+}
+
+/// What the gates know of a hub.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    pub scope: Scope,
+    /// The stable id under which its shard is kept; never reused.
+    pub uid: String,
+    /// The host name that clients use, without a port.
+    pub host: String,
+    pub location: String,
+    pub is_local_auth_disabled: bool,
+    pub sas_policies: Vec<SasPolicy>,
+}
+
+/// A public key that tokens may be signed with.
+#[derive(Clone, Debug)]
+pub struct VerifyingKey {
+    pub key_id: String,
+    /// PKCS#1 `RSAPublicKey`, DER.
+    pub public_der: Vec<u8>,
+}
+
+/// Look-ups that happened since the server started. Only ever grow.
+#[derive(Debug, Default)]
+pub struct Lookups {
+    pub policy: AtomicU64,
+    pub role: AtomicU64,
+    pub resource: AtomicU64,
+}
+
+impl Lookups {
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// All that the gates decide by.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Counts changes: a trace names the version that it was judged by.
+    pub epoch: u64,
+    pub tenant: ObjectId,
+    /// `https://host:port` of the management origin, without a trailing slash.
+    pub origin: String,
+    pub keys: Arc<Vec<VerifyingKey>>,
+    pub principals: Arc<HashMap<ObjectId, Principal>>,
+    pub applications: Arc<HashMap<ObjectId, Application>>,
+    pub roles: Arc<HashMap<ObjectId, Arc<Role>>>,
+    /// By principal.
+    pub role_assignments: Arc<HashMap<ObjectId, Vec<Arc<RoleAssignment>>>>,
+    /// By lower-case id.
+    pub policy_definitions: Arc<BTreeMap<String, Arc<PolicyDefinition>>>,
+    /// By lower-case id.
+    pub policy_assignments: Arc<BTreeMap<String, Arc<PolicyAssignment>>>,
+    /// By lower-case id.
+    pub policy_exemptions: Arc<BTreeMap<String, Arc<Exemption>>>,
+    /// By lower-case scope.
+    pub hubs: Arc<BTreeMap<String, Arc<Hub>>>,
+    /// Host name to lower-case scope of the hub.
+    pub hosts: Arc<HashMap<String, String>>,
+    /// Lower-case scopes of subscriptions and resource groups that exist.
+    pub containers: Arc<BTreeMap<String, Scope>>,
+    pub lookups: Arc<Lookups>,
+}
+
+impl Facts {
+    /// A tenant with its built-in roles and nothing else.
+    pub fn new(tenant: ObjectId, origin: impl Into<String>) -> Self {
+        let roles = model::roles::BUILTIN_ROLES.iter().filter_map(|it| {
+            let id = ObjectId::parse(it.id)?;
+            Some((id, Arc::new(builtin(id, it))))
+        });
+        Self {
+            epoch: 0,
+            tenant,
+            origin: origin.into(),
+            keys: Arc::default(),
+            principals: Arc::default(),
+            applications: Arc::default(),
+            roles: Arc::new(roles.collect()),
+            role_assignments: Arc::default(),
+            policy_definitions: Arc::default(),
+            policy_assignments: Arc::default(),
+            policy_exemptions: Arc::default(),
+            hubs: Arc::default(),
+            hosts: Arc::default(),
+            containers: Arc::default(),
+            lookups: Arc::default(),
+        }
+    }
+
+    pub fn put_principal(&mut self, principal: Principal) {
+        Arc::make_mut(&mut self.principals).insert(principal.id, principal);
+    }
+
+    pub fn remove_principal(&mut self, id: ObjectId) {
+        Arc::make_mut(&mut self.principals).remove(&id);
+    }
+
+    pub fn put_application(&mut self, application: Application) {
+        Arc::make_mut(&mut self.applications).insert(application.app_id, application);
+    }
+
+    pub fn remove_application(&mut self, app_id: ObjectId) {
+        Arc::make_mut(&mut self.applications).remove(&app_id);
+    }
+
+    pub fn put_role(&mut self, role: Role) {
+        Arc::make_mut(&mut self.roles).insert(role.id, Arc::new(role));
+    }
+
+    pub fn remove_role(&mut self, id: ObjectId) {
+        Arc::make_mut(&mut self.roles).remove(&id);
+    }
+
+    pub fn put_role_assignment(&mut self, assignment: RoleAssignment) {
+        self.remove_role_assignment(&assignment.id);
+        let all = Arc::make_mut(&mut self.role_assignments);
+        all.entry(assignment.principal).or_default().push(Arc::new(assignment));
+    }
+
+    /// `id` is the full id, in any casing.
+    pub fn remove_role_assignment(&mut self, id: &str) {
+        let all = Arc::make_mut(&mut self.role_assignments);
+        for held in all.values_mut() {
+            held.retain(|it| !it.id.eq_ignore_ascii_case(id));
+        }
+        all.retain(|_, held| !held.is_empty());
+    }
+
+    pub fn put_policy_definition(&mut self, definition: PolicyDefinition) {
+        Arc::make_mut(&mut self.policy_definitions)
+            .insert(definition.id.to_ascii_lowercase(), Arc::new(definition));
+    }
+
+    pub fn put_policy_assignment(&mut self, assignment: PolicyAssignment) {
+        Arc::make_mut(&mut self.policy_assignments)
+            .insert(assignment.id.to_ascii_lowercase(), Arc::new(assignment));
+    }
+
+    pub fn put_policy_exemption(&mut self, exemption: Exemption) {
+        Arc::make_mut(&mut self.policy_exemptions)
+            .insert(exemption.id.to_ascii_lowercase(), Arc::new(exemption));
+    }
+
+    pub fn remove_policy_definition(&mut self, id: &str) {
+        Arc::make_mut(&mut self.policy_definitions).remove(&id.to_ascii_lowercase());
+    }
+
+    pub fn remove_policy_assignment(&mut self, id: &str) {
+        Arc::make_mut(&mut self.policy_assignments).remove(&id.to_ascii_lowercase());
+    }
+
+    pub fn remove_policy_exemption(&mut self, id: &str) {
+        Arc::make_mut(&mut self.policy_exemptions).remove(&id.to_ascii_lowercase());
+    }
+
+    pub fn put_hub(&mut self, hub: Hub) {
+        self.remove_hub(&hub.scope);
+        Arc::make_mut(&mut self.hosts).insert(hub.host.to_ascii_lowercase(), hub.scope.key());
+        Arc::make_mut(&mut self.hubs).insert(hub.scope.key(), Arc::new(hub));
+    }
+
+    pub fn remove_hub(&mut self, scope: &Scope) {
+        if let Some(hub) = Arc::make_mut(&mut self.hubs).remove(&scope.key()) {
+            Arc::make_mut(&mut self.hosts).remove(&hub.host.to_ascii_lowercase());
+        }
+    }
+
+    pub fn put_container(&mut self, scope: Scope) {
+        Arc::make_mut(&mut self.containers).insert(scope.key(), scope);
+    }
+
+    pub fn remove_container(&mut self, scope: &Scope) {
+        Arc::make_mut(&mut self.containers).remove(&scope.key());
+    }
+
+    pub fn hub(&self, scope: &Scope) -> Option<&Arc<Hub>> {
+        self.hubs.get(&scope.key())
+    }
+
+    /// The hub that answers to a host name. `localhost` is the first hub of the tenant by age of its uid.
+    pub fn hub_at(&self, host: &str) -> Option<&Arc<Hub>> {
+        let host = host.to_ascii_lowercase();
+        match self.hosts.get(&host) {
+            Some(key) => self.hubs.get(key),
+            None if host == "localhost" || host == "127.0.0.1" || host == "::1" => {
+                self.hubs.values().min_by(|a, b| a.uid.cmp(&b.uid))
+            }
+            None => None,
+        }
+    }
+
+    /// The role assignments of a principal, each look-up counted.
+    pub(crate) fn assignments_of(&self, principal: ObjectId) -> &[Arc<RoleAssignment>] {
+        Lookups::count(&self.lookups.role);
+        self.role_assignments.get(&principal).map_or(&[], Vec::as_slice)
+    }
+
+    /// True where the principal holds any role at, above or below `scope`: it may know that the scope exists.
+    pub fn has_any_role_near(&self, principal: ObjectId, scope: &Scope) -> bool {
+        self.assignments_of(principal)
+            .iter()
+            .any(|it| it.scope.contains(scope) || scope.contains(&it.scope))
+    }
+
+    /// The principal's name for people, or its id where it is gone.
+    pub fn name_of(&self, principal: ObjectId) -> String {
+        self.principals
+            .get(&principal)
+            .map_or_else(|| principal.to_string(), |it| it.display_name.clone())
+    }
+
+    /// Every role that grants all of `actions`, narrowest first: fewest grants over the operation table.
+    pub fn roles_that_grant(&self, actions: &[ActionName], list: List) -> Vec<Arc<Role>> {
+        let mut fitting: Vec<(usize, Arc<Role>)> = self
+            .roles
+            .values()
+            .filter(|role| actions.iter().all(|it| role.grants(it.as_str(), list).is_some()))
+            .map(|role| (breadth(role), Arc::clone(role)))
+            .collect();
+        fitting.sort_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
+        fitting.into_iter().map(|(_, role)| role).collect()
+    }
+}
+
+/// How much a role grants, for "which is the narrowest": operations of the table, then patterns.
+fn breadth(role: &Role) -> usize {
+    let granted = model::OPERATIONS
+        .iter()
+        .flat_map(|row| row.actions.iter().map(move |it| (row.plane, it)))
+        .filter(|(plane, it)| {
+            let list = match plane {
+                model::Plane::Service => List::DataActions,
+                model::Plane::Control
+                | model::Plane::Directory
+                | model::Plane::Open
+                | model::Plane::Token => List::Actions,
+            };
+            role.grants(it.as_str(), list).is_some()
+        })
+        .count();
+    // A wildcard reaches operations that are not in the table yet.
+    let stars = role
+        .permissions
+        .iter()
+        .flat_map(|it| it.actions.iter().chain(&it.data_actions))
+        .map(|it| match it.as_str().split('/').next() {
+            Some("*") => 1_000,
+            _ => it.as_str().matches('*').count(),
+        })
+        .sum::<usize>();
+    granted + stars
+}
+
+fn builtin(id: ObjectId, row: &model::roles::BuiltinRole) -> Role {
+    let patterns = |texts: &[&str]| texts.iter().map(|it| ActionPattern::new(it)).collect();
+    Role {
+        id,
+        name: row.name.to_owned(),
+        is_builtin: true,
+        permissions: vec![Permission {
+            actions: patterns(row.actions),
+            not_actions: patterns(row.not_actions),
+            data_actions: patterns(row.data_actions),
+            not_data_actions: patterns(row.not_data_actions),
+        }],
+        assignable_scopes: vec![Scope::root()],
+    }
+}

@@ -1,0 +1,15 @@
+//! May this happen? Four gates in one order, pure: the same call, facts and time give the same trace.
+//!
+//! Start at [`admit`], the only maker of a [`Permit`]; it wraps [`judge`], which answers the same question
+//! for people and machines that only ask. [`GATES`] is the order. Nothing here does I/O or reads a clock.
+
+mod access;
+mod authentication;
+mod decide;
+pub mod facts;
+pub mod jwt;
+pub mod policy;
+
+pub use authentication::{Authenticated, CLOCK_SKEW_S, Door, authenticate};
+pub use decide::{Ask, GATES, Judgement, Link, Permit, Refusal, admit, judge, judge_timed};
+pub use facts::Facts;

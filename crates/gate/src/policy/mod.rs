@@ -1,0 +1,188 @@
+//! The second gate: does an enforced policy deny the write?
+//!
+//! Start at [`rule`]. An assignment brings a definition to a scope; its rules are walked in order and the
+//! first that matches with `allow` or `deny` is that assignment's word. Any assignment's deny denies; an
+//! `allow` shields from the later rules of its own assignment and grants nothing. Reads and actions are
+//! not judged. Source: Azure Policy documentation; `allow`, ordered rules, caller fields and
+//! `principalIds` are this product's own.
+
+mod evaluate;
+mod parse;
+mod walk;
+
+pub use evaluate::{Subject, holds};
+pub use parse::{CONDITIONS_MAX, DEPTH_MAX, NotAPolicy, RULES_MAX, parse_rules};
+pub(crate) use walk::rule;
+
+use model::{ObjectId, Scope, Timestamp};
+use serde_json::Value;
+
+/// What a rule does where its condition holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    Deny,
+    /// Shields from the later rules of its own assignment.
+    Allow,
+    /// Puts the call on record and goes on.
+    Audit,
+    /// The rule is not evaluated.
+    Disabled,
+}
+
+impl Effect {
+    pub const ALL: [Self; 4] = [Self::Deny, Self::Allow, Self::Audit, Self::Disabled];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Allow => "allow",
+            Self::Audit => "audit",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// One rule: a condition and what follows from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Where it stands in its definition, from 0.
+    pub index: usize,
+    pub condition: Test,
+    pub effect: Effect,
+}
+
+/// A condition, as a tree.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    AllOf(Vec<Test>),
+    AnyOf(Vec<Test>),
+    Not(Box<Test>),
+    Field(FieldTest),
+}
+
+/// One comparison of a field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldTest {
+    /// Where it stands: `policyRule.if.allOf[1]`.
+    pub path: String,
+    /// The field as the author wrote it.
+    pub text: String,
+    pub field: Field,
+    pub operator: Operator,
+    pub expected: Value,
+}
+
+/// What a condition can look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field {
+    Type,
+    Name,
+    FullName,
+    Id,
+    Kind,
+    Location,
+    /// The identity on the resource, not the caller's.
+    IdentityType,
+    Tags,
+    Tag(String),
+    PrincipalId,
+    PrincipalType,
+    AppId,
+    AuthType,
+    /// The write action that is asked for.
+    Action,
+    /// The path of the request.
+    Endpoint,
+    Protocol,
+    /// `{type}/{path}`: a property of resources of that type.
+    Property {
+        kind: String,
+        path: Vec<String>,
+    },
+}
+
+/// How a field is compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operator {
+    Equals,
+    NotEquals,
+    Like,
+    NotLike,
+    Match,
+    NotMatch,
+    MatchInsensitively,
+    NotMatchInsensitively,
+    Contains,
+    NotContains,
+    In,
+    NotIn,
+    ContainsKey,
+    NotContainsKey,
+    Exists,
+}
+
+impl Operator {
+    pub const ALL: [(Self, &'static str); 15] = [
+        (Self::Equals, "equals"),
+        (Self::NotEquals, "notEquals"),
+        (Self::Like, "like"),
+        (Self::NotLike, "notLike"),
+        (Self::Match, "match"),
+        (Self::NotMatch, "notMatch"),
+        (Self::MatchInsensitively, "matchInsensitively"),
+        (Self::NotMatchInsensitively, "notMatchInsensitively"),
+        (Self::Contains, "contains"),
+        (Self::NotContains, "notContains"),
+        (Self::In, "in"),
+        (Self::NotIn, "notIn"),
+        (Self::ContainsKey, "containsKey"),
+        (Self::NotContainsKey, "notContainsKey"),
+        (Self::Exists, "exists"),
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(it, _)| *it == self).map_or("", |(_, text)| text)
+    }
+}
+
+/// A policy definition, compiled when it was written.
+#[derive(Clone, Debug)]
+pub struct PolicyDefinition {
+    /// Its full id.
+    pub id: String,
+    pub name: String,
+    pub display_name: String,
+    pub version: String,
+    pub rules: Vec<Rule>,
+}
+
+/// A definition brought to a scope.
+#[derive(Clone, Debug)]
+pub struct PolicyAssignment {
+    /// Its full id.
+    pub id: String,
+    pub name: String,
+    pub display_name: String,
+    pub scope: Scope,
+    /// Below the scope: not evaluated there.
+    pub not_scopes: Vec<Scope>,
+    pub definition_id: String,
+    /// False for `DoNotEnforce`: evaluated and told, never applied.
+    pub is_enforced: bool,
+    /// Why, in the author's words.
+    pub message: Option<String>,
+}
+
+/// Takes an assignment's rules away from a scope, for everybody or for named callers, for a time or for good.
+#[derive(Clone, Debug)]
+pub struct Exemption {
+    /// Its full id.
+    pub id: String,
+    pub name: String,
+    pub scope: Scope,
+    pub assignment_id: String,
+    /// Honoured strictly before this instant.
+    pub expires: Option<Timestamp>,
+    /// Whom it exempts; empty is everybody.
+    pub principal_ids: Vec<ObjectId>,
+}

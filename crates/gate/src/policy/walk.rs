@@ -1,0 +1,367 @@
+//! From assignments to a verdict: which apply, which rule of each speaks first, and whose word counts.
+
+use super::{Effect, Exemption, PolicyAssignment, PolicyDefinition, Rule, Subject, holds};
+use crate::decide::{Ask, Findings, Ruling};
+use crate::facts::{Facts, Lookups};
+use model::error::{Denial, DenialKind};
+use model::trace::{Caller, Condition, Finding, FindingKind, FindingResult, Object, RulePlace};
+use model::{Gate, Scope, Timestamp};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What one assignment says to one object.
+struct Word {
+    result: FindingResult,
+    reason: String,
+    rule: Option<usize>,
+    effect: &'static str,
+    exemption: Option<String>,
+    conditions: Vec<Condition>,
+}
+
+/// Judges every object of the call by every assignment that applies. One denied object denies the call.
+/// Also tells whether an audit or an unenforced deny wants the call on record.
+pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Ruling, bool) {
+    if !ask.operation.is_judged_by_policy() || ask.objects.is_empty() {
+        let reason = told(findings, || "policies judge writes, and this is none".into());
+        return (Ruling { denial: None, reason }, false);
+    }
+    Lookups::count(&facts.lookups.policy);
+    let assignments = applicable(ask, facts);
+    if assignments.is_empty() {
+        let reason = told(findings, || "no policy is assigned here".into());
+        return (Ruling { denial: None, reason }, false);
+    }
+    let mut denied: Vec<(Arc<PolicyAssignment>, Finding)> = Vec::new();
+    let mut refused: Option<&Object> = None;
+    let mut is_noted = false;
+    for object in ask.objects {
+        for assignment in &assignments {
+            let definition =
+                facts.policy_definitions.get(&assignment.definition_id.to_ascii_lowercase());
+            let word = word_of(
+                assignment,
+                definition.map(|it| &**it),
+                object,
+                ask,
+                facts,
+                findings.are_wanted(),
+            );
+            is_noted |= matches!(word.result, FindingResult::Audit | FindingResult::WouldDeny);
+            let denies = matches!(word.result, FindingResult::Deny | FindingResult::Error);
+            if denies && !findings.are_wanted() {
+                return (
+                    Ruling { denial: Some(bare_denial(assignment, object)), reason: String::new() },
+                    is_noted,
+                );
+            }
+            if findings.are_wanted() {
+                let found = finding(assignment, definition.map(|it| &**it), word);
+                if denies && refused.is_none_or(|it| it.id == object.id) {
+                    refused = Some(object);
+                    denied.push((Arc::clone(assignment), found.clone()));
+                }
+                findings.add(|| found);
+            }
+        }
+    }
+    match refused {
+        None => {
+            let reason =
+                told(findings, || format!("{} assigned, none denies", plural(assignments.len())));
+            (Ruling { denial: None, reason }, is_noted)
+        }
+        Some(object) => {
+            let denial = full_denial(&denied, object, facts);
+            let names: Vec<&str> = denied.iter().map(|(it, _)| it.name.as_str()).collect();
+            (
+                Ruling {
+                    reason: format!("denied by policy `{}`", names.join("`, `")),
+                    denial: Some(denial),
+                },
+                is_noted,
+            )
+        }
+    }
+}
+
+fn told(findings: &Findings, make: impl FnOnce() -> String) -> String {
+    if findings.are_wanted() { make() } else { String::new() }
+}
+
+fn plural(count: usize) -> String {
+    match count {
+        1 => "1 policy".into(),
+        _ => format!("{count} policies"),
+    }
+}
+
+/// The assignments whose scope contains the call's, broad before narrow, then by name.
+fn applicable(ask: &Ask<'_>, facts: &Facts) -> Vec<Arc<PolicyAssignment>> {
+    let mut found: Vec<Arc<PolicyAssignment>> = facts
+        .policy_assignments
+        .values()
+        .filter(|it| it.scope.contains(ask.scope))
+        .cloned()
+        .collect();
+    found.sort_by_cached_key(|it| (it.scope.segments().count(), it.name.to_ascii_lowercase()));
+    found
+}
+
+/// Walks the rules of one assignment: the first that matches with `allow` or `deny` is its word.
+fn word_of(
+    assignment: &PolicyAssignment,
+    definition: Option<&PolicyDefinition>,
+    object: &Object,
+    ask: &Ask<'_>,
+    facts: &Facts,
+    records: bool,
+) -> Word {
+    let quiet = |result, reason: &str| Word {
+        result,
+        reason: if records { reason.to_owned() } else { String::new() },
+        rule: None,
+        effect: "",
+        exemption: None,
+        conditions: Vec::new(),
+    };
+    let place = Scope::parse(&object.id).unwrap_or_else(|_| ask.scope.clone());
+    if let Some(excluded) = assignment.not_scopes.iter().find(|it| it.contains(&place)) {
+        return quiet(FindingResult::Excluded, &format!("`notScopes` leaves out `{excluded}`"));
+    }
+    if let Some(exemption) = exemption_for(assignment, &place, ask.caller, facts, ask.head.time) {
+        let mut word = quiet(FindingResult::Exempt, &exempt_reason(exemption));
+        word.exemption = Some(exemption.id.clone());
+        return word;
+    }
+    let Some(definition) = definition else {
+        // INVARIANT: an error inside a decision denies.
+        return quiet(
+            FindingResult::Error,
+            "the definition behind the assignment does not exist any more, which denies",
+        );
+    };
+    outcome(definition, assignment.is_enforced, object, ask, records).unwrap_or_else(|conditions| {
+        Word { conditions, ..quiet(FindingResult::NoMatch, "no rule matches") }
+    })
+}
+
+fn exempt_reason(exemption: &Exemption) -> String {
+    let whom = match exemption.principal_ids.is_empty() {
+        true => "every caller",
+        false => "this caller",
+    };
+    match exemption.expires {
+        Some(end) => format!("the exemption `{}` exempts {whom} until {end}", exemption.name),
+        None => format!("the exemption `{}` exempts {whom}", exemption.name),
+    }
+}
+
+/// The rules in their order. `Err` carries the conditions of the rules that did not match.
+fn outcome(
+    definition: &PolicyDefinition,
+    is_enforced: bool,
+    object: &Object,
+    ask: &Ask<'_>,
+    records: bool,
+) -> Result<Word, Vec<Condition>> {
+    let mut seen = Vec::new();
+    let mut audited: Option<Word> = None;
+    for rule in &definition.rules {
+        if rule.effect == Effect::Disabled {
+            continue;
+        }
+        let (matched, conditions) = try_rule(rule, object, ask, records);
+        if !matched {
+            seen.extend(conditions);
+            continue;
+        }
+        let result = match (rule.effect, is_enforced) {
+            (Effect::Deny, true) => FindingResult::Deny,
+            (Effect::Deny, false) => FindingResult::WouldDeny,
+            (Effect::Allow, _) => FindingResult::Allow,
+            (Effect::Audit, _) => FindingResult::Audit,
+            (Effect::Disabled, _) => continue,
+        };
+        let word = Word {
+            result,
+            reason: match result {
+                FindingResult::WouldDeny => {
+                    format!("rule {} would deny, but the assignment is not enforced", rule.index)
+                }
+                _ => format!("rule {} matches: {}", rule.index, rule.effect.as_str()),
+            },
+            rule: Some(rule.index),
+            effect: rule.effect.as_str(),
+            exemption: None,
+            conditions,
+        };
+        if result == FindingResult::Audit {
+            audited = Some(word);
+            continue;
+        }
+        return Ok(word);
+    }
+    audited.ok_or(seen)
+}
+
+fn try_rule(rule: &Rule, object: &Object, ask: &Ask<'_>, records: bool) -> (bool, Vec<Condition>) {
+    let action = ask.operation.actions.iter().find(|it| it.is_write()).map_or("", |it| it.as_str());
+    let request = &ask.head.channel.request;
+    let subject = Subject {
+        object,
+        caller: ask.caller,
+        action,
+        endpoint: request.split_once(' ').map_or(request.as_str(), |(_, path)| path),
+        protocol: &ask.head.channel.protocol,
+    };
+    let mut record = records.then(Vec::new);
+    let matched = holds(&rule.condition, &subject, &mut record);
+    (matched, record.unwrap_or_default())
+}
+
+/// The exemption that takes the assignment away here, now and for this caller. One that names the caller
+/// goes before one that exempts everybody: it is the narrower truth.
+fn exemption_for<'a>(
+    assignment: &PolicyAssignment,
+    place: &Scope,
+    caller: &Caller,
+    facts: &'a Facts,
+    now: Timestamp,
+) -> Option<&'a Exemption> {
+    facts
+        .policy_exemptions
+        .values()
+        .map(|it| &**it)
+        .filter(|it| it.assignment_id.eq_ignore_ascii_case(&assignment.id))
+        .filter(|it| it.scope.contains(place))
+        .filter(|it| it.expires.is_none_or(|end| now < end))
+        .filter(|it| {
+            it.principal_ids.is_empty()
+                || caller.object_id.is_some_and(|id| it.principal_ids.contains(&id))
+        })
+        .min_by_key(|it| it.principal_ids.is_empty())
+}
+
+fn finding(
+    assignment: &PolicyAssignment,
+    definition: Option<&PolicyDefinition>,
+    word: Word,
+) -> Finding {
+    let place = definition.map(|it| RulePlace {
+        definition_id: it.id.clone(),
+        definition_name: it.name.clone(),
+        display_name: it.display_name.clone(),
+        index: word.rule.unwrap_or(0),
+        effect: word.effect.to_owned(),
+        assignment_scope: assignment.scope.as_str().to_owned(),
+        exemption_id: word.exemption.clone(),
+    });
+    Finding {
+        kind: FindingKind::PolicyRule,
+        id: assignment.id.clone(),
+        name: assignment.name.clone(),
+        result: word.result,
+        reason: word.reason,
+        rule: place,
+        role: None,
+        conditions: word.conditions,
+    }
+}
+
+fn denial_of(
+    names: Vec<String>,
+    object: &Object,
+    message: String,
+    violations: Vec<Value>,
+) -> Denial {
+    Denial {
+        gate: Gate::Policy,
+        kind: DenialKind::Policy { assignments: names, object: object.kind.clone() },
+        message,
+        violations,
+        target: object.name.clone(),
+    }
+}
+
+/// A denial whose words nobody will read: the caller decides again with the trace.
+fn bare_denial(assignment: &PolicyAssignment, object: &Object) -> Denial {
+    denial_of(vec![assignment.name.clone()], object, String::new(), Vec::new())
+}
+
+/// The denial envelope: every assignment that denies the object, each with what it evaluated.
+fn full_denial(
+    denied: &[(Arc<PolicyAssignment>, Finding)],
+    object: &Object,
+    facts: &Facts,
+) -> Denial {
+    let mut identifiers = Vec::new();
+    let mut violations = Vec::new();
+    let mut reasons = Vec::new();
+    for (assignment, found) in denied {
+        let definition =
+            facts.policy_definitions.get(&assignment.definition_id.to_ascii_lowercase());
+        let name = definition.map_or("", |it| it.name.as_str());
+        identifiers.push(json!({
+            "policyAssignment": { "name": assignment.name, "id": assignment.id },
+            "policyDefinition": { "name": name, "id": assignment.definition_id },
+        }));
+        reasons.extend(assignment.message.clone());
+        violations.push(violation(assignment, definition.map(|it| &**it), found));
+    }
+    let identifiers = Value::Array(identifiers).to_string();
+    let standard = format!(
+        "Resource '{}' was disallowed by policy. Policy identifiers: '{identifiers}'.",
+        object.name
+    );
+    let message = match reasons.is_empty() {
+        true => standard,
+        false => format!("Reasons: '{}'. {standard}", reasons.join("; ")),
+    };
+    denial_of(denied.iter().map(|(it, _)| it.name.clone()).collect(), object, message, violations)
+}
+
+fn violation(
+    assignment: &PolicyAssignment,
+    definition: Option<&PolicyDefinition>,
+    found: &Finding,
+) -> Value {
+    let expressions: Vec<Value> = found
+        .conditions
+        .iter()
+        .map(|it| {
+            let mut shown = json!({
+                "result": if it.result { "True" } else { "False" },
+                "expressionKind": "Field",
+                "expression": it.expression,
+                "path": it.expression,
+                "targetValue": it.expected,
+                "operator": capital(&it.operator),
+            });
+            if let Some(actual) = &it.actual {
+                shown["expressionValue"] = actual.clone();
+            }
+            shown
+        })
+        .collect();
+    json!({
+        "evaluationDetails": { "evaluatedExpressions": expressions, "reason": assignment.message.clone().unwrap_or_default() },
+        "policyDefinitionId": assignment.definition_id,
+        "policyDefinitionName": definition.map_or("", |it| it.name.as_str()),
+        "policyDefinitionDisplayName": definition.map_or("", |it| it.display_name.as_str()),
+        "policyDefinitionVersion": definition.map_or("", |it| it.version.as_str()),
+        "policyDefinitionEffect": found.rule.as_ref().map_or("deny", |it| it.effect.as_str()),
+        "policyAssignmentId": assignment.id,
+        "policyAssignmentName": assignment.name,
+        "policyAssignmentDisplayName": assignment.display_name,
+        "policyAssignmentScope": assignment.scope.as_str(),
+        "policyAssignmentParameters": {},
+        "policyExemptionIds": [],
+        "ruleIndex": found.rule.as_ref().map_or(0, |it| it.index),
+    })
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |it| it.to_uppercase().chain(letters).collect())
+}

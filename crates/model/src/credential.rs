@@ -1,0 +1,73 @@
+//! What a caller shows to prove who it is, still unproven. `gate` proves it.
+
+use crate::Timestamp;
+use std::fmt;
+
+/// Text that must never be printed: its `Debug` shows stars.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret<T>(T);
+
+impl<T> Secret<T> {
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value itself. Whoever calls this answers for where it goes.
+    pub const fn reveal(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What came with a call.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// Nothing.
+    None,
+    /// `Authorization: Bearer`: a JSON Web Token.
+    Bearer(Secret<String>),
+    /// `Authorization: SharedAccessSignature`.
+    Sas(SasToken),
+    /// An application's id and secret at the token endpoint.
+    ClientSecret { tenant: String, client_id: String, secret: Secret<String> },
+    /// Something that could not be read; the sentence says what.
+    Malformed { kind: &'static str, because: String },
+}
+
+/// A shared access signature, taken apart but not verified.
+#[derive(Clone, Debug)]
+pub struct SasToken {
+    /// `sr` exactly as it stands in the token: the signature covers this text.
+    pub resource_text: String,
+    /// `sr`, percent-decoded once: what the token is for.
+    pub resource: String,
+    /// `sig`, decoded to bytes. Empty where it was not base64: such a token never verifies.
+    pub signature: Secret<Vec<u8>>,
+    /// `se` exactly as it stands in the token.
+    pub expiry_text: String,
+    /// `se` as a time.
+    pub expiry: Timestamp,
+    /// `skn`: the shared access policy; absent for a device's own key.
+    pub key_name: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_prints_as_stars() {
+        let credential = Credential::ClientSecret {
+            tenant: "t".into(),
+            client_id: "c".into(),
+            secret: Secret::new("open sesame".to_owned()),
+        };
+        let printed = format!("{credential:?}");
+        assert!(printed.contains("***") && !printed.contains("sesame"), "{printed}");
+    }
+}

@@ -1,0 +1,470 @@
+//! One error type for the domain, and the one place that knows what it looks like on each wire.
+
+use crate::ids::{DeviceId, TrackingId};
+use crate::operations::Surface;
+use crate::time::Timestamp;
+use crate::trace::Gate;
+use serde_json::{Value, json};
+use std::fmt;
+
+/// Why authentication refused: each its own sentence, so that a caller can act on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AuthFault {
+    /// No credential came.
+    Missing,
+    /// It could not be read.
+    Malformed,
+    /// Signature or key is wrong, or the principal behind it is gone.
+    Invalid,
+    Expired,
+    /// Issued by or for another tenant.
+    WrongTenant,
+    WrongAudience,
+    /// Keys and shared access signatures are switched off.
+    LocalAuthDisabled,
+}
+
+/// A gate's no.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Denial {
+    pub gate: Gate,
+    pub kind: DenialKind,
+    /// What the caller may read.
+    pub message: String,
+    /// The policies behind it, each a `PolicyViolation` of the denial envelope.
+    pub violations: Vec<Value>,
+    /// The resource or object that was refused: a device's id, a resource's name.
+    pub target: String,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum DenialKind {
+    Unauthenticated(AuthFault),
+    /// `assignments` are the names of the policy assignments that deny; `object` is the type refused.
+    Policy {
+        assignments: Vec<String>,
+        object: String,
+    },
+    NotAuthorized,
+    /// Allowed where it was asked, but not at another scope that the call reaches, too.
+    NotAuthorizedLinked,
+    /// The hub was deleted while the call was on its way.
+    HubGone,
+    /// The token endpoint says no; see [`TokenFault`].
+    Token(TokenFault),
+}
+
+/// What the token endpoint refuses, under the numbers that clients know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenFault {
+    UnknownApplication,
+    BadSecret,
+    ExpiredSecret,
+    TenantNotFound,
+    BadScope,
+    UnknownResource,
+    UnsupportedGrant,
+    MissingField,
+    TooManyTries,
+}
+
+impl TokenFault {
+    /// OAuth's error word, Entra's number and the HTTP status.
+    pub const fn codes(self) -> (&'static str, u32, u16) {
+        match self {
+            Self::UnknownApplication => ("unauthorized_client", 700_016, 400),
+            Self::BadSecret => ("invalid_client", 7_000_215, 401),
+            Self::ExpiredSecret => ("invalid_client", 7_000_222, 401),
+            Self::TenantNotFound => ("invalid_request", 90_002, 400),
+            Self::BadScope => ("invalid_scope", 70_011, 400),
+            Self::UnknownResource => ("invalid_resource", 500_011, 400),
+            Self::UnsupportedGrant => ("unsupported_grant_type", 70_003, 400),
+            Self::MissingField => ("invalid_request", 900_144, 400),
+            Self::TooManyTries => ("temporarily_unavailable", 50_196, 429),
+        }
+    }
+}
+
+/// What can go wrong with a call.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Error {
+    Denied(Box<Denial>),
+    /// The request is wrong; `at` says where in it. `code` is ARM's word.
+    Invalid {
+        code: &'static str,
+        at: Option<String>,
+        message: String,
+    },
+    /// Nothing of that name; `code` is ARM's word.
+    NotFound {
+        code: &'static str,
+        message: String,
+    },
+    Conflict {
+        code: &'static str,
+        message: String,
+    },
+    /// `If-Match` names another version.
+    Stale {
+        message: String,
+    },
+    ApiVersion {
+        code: &'static str,
+        message: String,
+    },
+    UnknownHost {
+        host: String,
+    },
+    UnknownPath {
+        method: String,
+        path: String,
+    },
+    MethodNotAllowed {
+        method: String,
+        allowed: Vec<&'static str>,
+    },
+    BodyTooLarge {
+        limit: usize,
+    },
+    NotTheContentType {
+        got: String,
+        wanted: &'static str,
+    },
+    BodyIncomplete,
+    DeviceIdInvalid {
+        message: String,
+    },
+    DeviceInvalid {
+        at: String,
+        message: String,
+    },
+    DeviceNotFound(DeviceId),
+    DeviceAlreadyExists(DeviceId),
+    DeviceStale(DeviceId),
+    /// Some entries of a bulk call failed; `result` is the answer's body.
+    BulkFailed {
+        result: Value,
+    },
+    TooManyDevices {
+        limit: usize,
+    },
+    /// The store said no; nothing was changed.
+    Unavailable {
+        message: String,
+    },
+    /// A fault of ours. The sentence is for the log; the caller gets the tracking id.
+    Internal {
+        message: String,
+    },
+}
+
+/// What a client sees: HTTP's number, the hub's number and word, ARM's word, and the sentence.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Wire {
+    pub http_status: u16,
+    pub hub_code: u32,
+    pub hub_name: &'static str,
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl Error {
+    pub fn invalid(at: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid {
+            code: "InvalidRequestContent",
+            at: Some(at.into()),
+            message: message.into(),
+        }
+    }
+
+    /// The wire form of each error. No catch-all arm: a new variant needs its own.
+    pub fn wire(&self) -> Wire {
+        let (http_status, hub_code, hub_name, code) = match self {
+            Self::Denied(denial) => match &denial.kind {
+                DenialKind::Unauthenticated(fault) => {
+                    let code = match fault {
+                        AuthFault::Missing => "AuthenticationFailed",
+                        AuthFault::Malformed
+                        | AuthFault::Invalid
+                        | AuthFault::LocalAuthDisabled => "InvalidAuthenticationToken",
+                        AuthFault::Expired => "ExpiredAuthenticationToken",
+                        AuthFault::WrongTenant => "InvalidAuthenticationTokenTenant",
+                        AuthFault::WrongAudience => "InvalidAuthenticationTokenAudience",
+                    };
+                    (401, 401_002, "IotHubUnauthorizedAccess", code)
+                }
+                DenialKind::Policy { object, .. } if object.ends_with("/devices") => {
+                    (403, 403_000, "DeviceRegistrationDenied", "RequestDisallowedByPolicy")
+                }
+                DenialKind::Policy { .. } => {
+                    (403, 403_000, "RequestDisallowedByPolicy", "RequestDisallowedByPolicy")
+                }
+                DenialKind::HubGone => (404, 401_001, "IotHubNotFound", "ResourceNotFound"),
+                DenialKind::NotAuthorizedLinked => {
+                    (403, 401_003, "IotHubUnauthorized", "LinkedAuthorizationFailed")
+                }
+                DenialKind::NotAuthorized => {
+                    (403, 401_003, "IotHubUnauthorized", "AuthorizationFailed")
+                }
+                DenialKind::Token(fault) => {
+                    (fault.codes().2, 401_000, "GenericUnauthorized", "invalid_client")
+                }
+            },
+            Self::Invalid { code, .. } => (400, 400_004, "ArgumentInvalid", *code),
+            Self::NotFound { code, .. } => (404, 404_000, "GenericNotFound", *code),
+            Self::Conflict { code, .. } => (409, 409_000, "GenericConflict", *code),
+            Self::Stale { .. } => (412, 412_001, "PreconditionFailed", "PreconditionFailed"),
+            Self::ApiVersion { code, .. } => (400, 400_001, "InvalidProtocolVersion", *code),
+            Self::UnknownHost { .. } => (404, 401_001, "IotHubNotFound", "UnknownHost"),
+            Self::UnknownPath { .. } => (404, 404_000, "GenericNotFound", "InvalidResourceType"),
+            Self::MethodNotAllowed { .. } => {
+                (405, 405_000, "GenericMethodNotAllowed", "HttpMethodNotAllowed")
+            }
+            Self::BodyTooLarge { .. } => {
+                (413, 413_001, "MessageTooLarge", "RequestContentTooLarge")
+            }
+            Self::NotTheContentType { .. } => {
+                (415, 415_000, "UnsupportedMediaType", "UnsupportedMediaType")
+            }
+            Self::BodyIncomplete => (400, 400_000, "GenericBadRequest", "InvalidRequestContent"),
+            Self::DeviceIdInvalid { .. } | Self::DeviceInvalid { .. } => {
+                (400, 400_004, "ArgumentInvalid", "ArgumentInvalid")
+            }
+            Self::DeviceNotFound(_) => (404, 404_001, "DeviceNotFound", "DeviceNotFound"),
+            Self::DeviceAlreadyExists(_) => {
+                (409, 409_001, "DeviceAlreadyExists", "DeviceAlreadyExists")
+            }
+            Self::DeviceStale(_) => (412, 412_001, "PreconditionFailed", "PreconditionFailed"),
+            Self::BulkFailed { .. } => {
+                (400, 400_013, "BulkRegistryOperationFailure", "BulkRegistryOperationFailure")
+            }
+            Self::TooManyDevices { .. } => (413, 413_002, "TooManyDevices", "TooManyDevices"),
+            Self::Unavailable { .. } => (503, 503_001, "ServiceUnavailable", "ServiceUnavailable"),
+            Self::Internal { .. } => (500, 500_001, "ServerError", "InternalServerError"),
+        };
+        Wire { http_status, hub_code, hub_name, code, message: self.to_string() }
+    }
+
+    /// The HTTP status at a surface: a hub's service API answers a missing permission with 401, ARM with 403.
+    pub fn status(&self, surface: Surface) -> u16 {
+        match (self, surface) {
+            (Self::Denied(denial), Surface::Hub) if denial.kind == DenialKind::NotAuthorized => 401,
+            _ => self.wire().http_status,
+        }
+    }
+
+    /// The body at a surface, in the shape that its clients parse.
+    pub fn body(&self, surface: Surface, tracking: TrackingId, now: Timestamp) -> Value {
+        let wire = self.wire();
+        match surface {
+            Surface::Arm => self.arm_body(&wire),
+            Surface::Graph => self.graph_body(&wire, tracking, now),
+            Surface::Entra => self.entra_body(&wire, tracking, now),
+            Surface::Hub => self.hub_body(&wire, tracking, now),
+        }
+    }
+
+    fn arm_body(&self, wire: &Wire) -> Value {
+        let mut error = json!({ "code": wire.code, "message": wire.message });
+        match self {
+            Self::Denied(denial) if !denial.violations.is_empty() => {
+                let info: Vec<Value> = denial
+                    .violations
+                    .iter()
+                    .map(|it| json!({ "type": "PolicyViolation", "info": it }))
+                    .collect();
+                error["target"] = json!(denial.target);
+                error["additionalInfo"] = json!(info);
+            }
+            Self::Invalid { at: Some(at), .. } => error["target"] = json!(at),
+            _ => {}
+        }
+        json!({ "error": error })
+    }
+
+    fn graph_body(&self, wire: &Wire, tracking: TrackingId, now: Timestamp) -> Value {
+        let code = match wire.http_status {
+            401 => "InvalidAuthenticationToken",
+            403 => "Authorization_RequestDenied",
+            404 => "Request_ResourceNotFound",
+            503 | 500 => "ServiceUnavailable",
+            _ => "Request_BadRequest",
+        };
+        json!({ "error": { "code": code, "message": wire.message, "innerError": {
+            "date": now.rfc3339(), "request-id": tracking, "client-request-id": tracking } } })
+    }
+
+    fn entra_body(&self, wire: &Wire, tracking: TrackingId, now: Timestamp) -> Value {
+        let (error, number) = match self {
+            Self::Denied(denial) => match denial.kind {
+                DenialKind::Token(fault) => (fault.codes().0, fault.codes().1),
+                DenialKind::Unauthenticated(_)
+                | DenialKind::Policy { .. }
+                | DenialKind::NotAuthorized
+                | DenialKind::NotAuthorizedLinked
+                | DenialKind::HubGone => ("invalid_request", 900_000),
+            },
+            _ => ("invalid_request", 900_000),
+        };
+        json!({
+            "error": error,
+            "error_description": format!("AADSTS{number}: {} Trace ID: {tracking} Timestamp: {}", wire.message, now.rfc3339()),
+            "error_codes": [number],
+            "timestamp": now.rfc3339(),
+            "trace_id": tracking,
+            "correlation_id": tracking,
+        })
+    }
+
+    /// The classic form: the Node clients read the word between the first `:` and the first `;`.
+    fn hub_body(&self, wire: &Wire, tracking: TrackingId, now: Timestamp) -> Value {
+        if let Self::BulkFailed { result } = self {
+            return result.clone();
+        }
+        let mut body = json!({
+            "Message": format!("ErrorCode:{};{}", wire.hub_name, self.hub_text(wire)),
+            "ExceptionMessage": format!("Tracking ID:{tracking}-G:0-TimeStamp:{}", now.american()),
+        });
+        if let Self::Denied(denial) = self
+            && !denial.violations.is_empty()
+            && let Some(error) = self.arm_body(wire).get("error")
+        {
+            body["error"] = error.clone();
+        }
+        body
+    }
+
+    fn hub_text(&self, wire: &Wire) -> String {
+        match self {
+            Self::Denied(denial) => match &denial.kind {
+                DenialKind::Policy { assignments, object } => {
+                    let what = match object.rsplit('/').next().unwrap_or("") {
+                        "devices" => "Device registration denied".to_owned(),
+                        other => format!("Write to {other} denied"),
+                    };
+                    format!(
+                        "HTTP 403: Forbidden\nError: {what}\nPolicy: {}",
+                        assignments.join(", ")
+                    )
+                }
+                DenialKind::Unauthenticated(_)
+                | DenialKind::NotAuthorized
+                | DenialKind::NotAuthorizedLinked
+                | DenialKind::HubGone
+                | DenialKind::Token(_) => wire.message.clone(),
+            },
+            _ => wire.message.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied(denial) => f.write_str(&denial.message),
+            Self::Invalid { at, message, .. } => match at {
+                Some(at) => write!(f, "{at}: {message}"),
+                None => f.write_str(message),
+            },
+            Self::NotFound { message, .. }
+            | Self::Conflict { message, .. }
+            | Self::Stale { message }
+            | Self::ApiVersion { message, .. }
+            | Self::DeviceIdInvalid { message }
+            | Self::Unavailable { message } => f.write_str(message),
+            Self::UnknownHost { host } => write!(
+                f,
+                "no hub answers to the host name `{}`; `az iot hub list` shows the host names of all hubs",
+                host.escape_debug()
+            ),
+            Self::UnknownPath { method, path } => {
+                write!(f, "there is nothing at `{method} {}`", path.escape_debug())
+            }
+            Self::MethodNotAllowed { method, allowed } => {
+                write!(
+                    f,
+                    "`{}` is not possible here; possible are {}",
+                    method.escape_debug(),
+                    allowed.join(", ")
+                )
+            }
+            Self::BodyTooLarge { limit } => {
+                write!(f, "the body is larger than {limit} bytes, the most that this call takes")
+            }
+            Self::NotTheContentType { got, wanted } => {
+                write!(f, "the body is `{}`, but this call takes `{wanted}`", got.escape_debug())
+            }
+            Self::BodyIncomplete => f.write_str("the connection ended in the middle of the body"),
+            Self::DeviceInvalid { at, message } => write!(f, "{at}: {message}"),
+            Self::DeviceNotFound(id) => write!(f, "there is no device `{id}` in this hub"),
+            Self::DeviceAlreadyExists(id) => {
+                write!(
+                    f,
+                    "a device `{id}` is registered already; send `If-Match` with its etag, or `*`, to update it"
+                )
+            }
+            Self::DeviceStale(id) => write!(
+                f,
+                "the device `{id}` has changed since the etag in `If-Match` was read; read it again"
+            ),
+            Self::BulkFailed { .. } => {
+                f.write_str("some entries of the bulk call failed; the body lists them")
+            }
+            Self::TooManyDevices { limit } => {
+                write!(f, "a bulk call takes at most {limit} devices")
+            }
+            Self::Internal { .. } => {
+                f.write_str("the server failed; its log has the cause under this tracking id")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused_by_policy() -> Error {
+        Error::Denied(Box::new(Denial {
+            gate: Gate::Policy,
+            kind: DenialKind::Policy {
+                assignments: vec!["custom-security-policy-v2".into()],
+                object: "Microsoft.Devices/IotHubs/devices".into(),
+            },
+            message: "Resource 'd1' was disallowed by policy.".into(),
+            violations: vec![json!({ "policyAssignmentName": "custom-security-policy-v2" })],
+            target: "d1".into(),
+        }))
+    }
+
+    #[test]
+    fn a_policy_refusal_carries_the_three_facts_on_the_hub() {
+        let tracking = TrackingId(uuid::Uuid::nil());
+        let body = refused_by_policy().body(Surface::Hub, tracking, Timestamp::from_seconds(0));
+        let message = body["Message"].as_str().unwrap();
+        assert!(message.starts_with("ErrorCode:DeviceRegistrationDenied;"), "{message}");
+        for fact in [
+            "HTTP 403: Forbidden",
+            "Error: Device registration denied",
+            "Policy: custom-security-policy-v2",
+        ] {
+            assert!(message.contains(fact), "{message}");
+        }
+        assert_eq!(body["error"]["code"], "RequestDisallowedByPolicy");
+        assert_eq!(refused_by_policy().status(Surface::Hub), 403);
+    }
+
+    #[test]
+    fn a_missing_permission_is_401_on_a_hub_and_403_on_arm() {
+        let refusal = Error::Denied(Box::new(Denial {
+            gate: Gate::Access,
+            kind: DenialKind::NotAuthorized,
+            message: "no".into(),
+            violations: Vec::new(),
+            target: String::new(),
+        }));
+        assert_eq!((refusal.status(Surface::Hub), refusal.status(Surface::Arm)), (401, 403));
+    }
+}

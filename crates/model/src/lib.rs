@@ -1,0 +1,28 @@
+//! The nouns: what exists, what can be done to it, and how an attempt went.
+//!
+//! Two tables say everything that the rest reads: [`operations::OPERATIONS`] (what can be done, who may
+//! reach it, at which address) and [`resource_types::RESOURCE_TYPES`] (what exists in the control plane).
+//! Nothing here does I/O, reads a clock or decides: `gate` decides, `ops` acts.
+
+pub mod action;
+pub mod credential;
+pub mod error;
+pub mod ids;
+pub mod json;
+pub mod operations;
+pub mod principal;
+pub mod resource_types;
+pub mod roles;
+pub mod scope;
+pub mod time;
+pub mod trace;
+
+pub use action::{ActionName, ActionPattern};
+pub use credential::{Credential, SasToken, Secret};
+pub use error::{Error, Wire};
+pub use ids::{DeviceId, ObjectId, TrackingId};
+pub use operations::{OPERATIONS, Op, Operation, Plane};
+pub use principal::PrincipalKind;
+pub use scope::Scope;
+pub use time::Timestamp;
+pub use trace::{Gate, Trace, Verdict};

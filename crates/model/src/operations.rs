@@ -1,0 +1,1046 @@
+//! The one table: what can be done, what it needs, and at which address.
+//!
+//! Fronts route by it, gates decide by it, `az provider operation show` and `docs/reference/operations.md`
+//! list it, tests walk it. Source of the actions: Azure's published operations of each provider.
+
+use crate::action::ActionName;
+
+/// Where an operation lives, and with it which credentials and which part of a role count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Plane {
+    /// Resource management: `actions` of a role.
+    Control,
+    /// A hub's or DPS's service API: `dataActions` of a role, or rights of a shared access policy.
+    Service,
+    /// The directory: applications, service principals, groups, users.
+    Directory,
+    /// Needed before anybody can sign in. Nobody is refused; bytes are still bounded.
+    Open,
+    /// The token endpoint: the credential is the client's secret.
+    Token,
+}
+
+impl Plane {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Service => "service",
+            Self::Directory => "directory",
+            Self::Open => "open",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// A right of a shared access policy on a hub.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub enum Right {
+    RegistryRead,
+    RegistryWrite,
+    ServiceConnect,
+    DeviceConnect,
+}
+
+impl Right {
+    /// In the order in which they are joined on the wire.
+    pub const ALL: [Self; 4] =
+        [Self::RegistryRead, Self::RegistryWrite, Self::ServiceConnect, Self::DeviceConnect];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RegistryRead => "RegistryRead",
+            Self::RegistryWrite => "RegistryWrite",
+            Self::ServiceConnect => "ServiceConnect",
+            Self::DeviceConnect => "DeviceConnect",
+        }
+    }
+
+    /// Reads the wire form `"RegistryRead, ServiceConnect"`; `None` where a word is unknown or none is there.
+    pub fn parse_list(text: &str) -> Option<Vec<Self>> {
+        let mut rights = Vec::new();
+        for word in text.split(',').map(str::trim).filter(|it| !it.is_empty()) {
+            rights.push(*Self::ALL.iter().find(|it| it.as_str().eq_ignore_ascii_case(word))?);
+        }
+        rights.sort_unstable();
+        rights.dedup();
+        (!rights.is_empty()).then_some(rights)
+    }
+
+    /// The wire form of several rights.
+    pub fn join(rights: &[Self]) -> String {
+        let words: Vec<&str> =
+            Self::ALL.iter().filter(|it| rights.contains(it)).map(|it| it.as_str()).collect();
+        words.join(", ")
+    }
+
+    /// True where holding `self` is enough for `needed`: writing the registry implies reading it.
+    pub fn covers(self, needed: Self) -> bool {
+        self == needed || (self == Self::RegistryWrite && needed == Self::RegistryRead)
+    }
+}
+
+/// Who answers at an address, and in which shape errors are put there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Surface {
+    /// Azure Resource Manager, at the management origin.
+    Arm,
+    /// Sign-in, at the management origin.
+    Entra,
+    /// Microsoft Graph, at the management origin.
+    Graph,
+    /// A hub's own address.
+    Hub,
+}
+
+/// One address of an operation. `{scope}` stands for any number of leading segments, every other
+/// `{name}` for one segment. Literals compare without regard to case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Route {
+    pub surface: Surface,
+    pub method: &'static str,
+    pub path: &'static str,
+}
+
+/// What a call of the operation leaves behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    Reads,
+    Writes,
+    /// Changes what gates decide by: no other write runs between its decision and its end.
+    ChangesFacts,
+}
+
+/// What the operation takes as its body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Body {
+    None,
+    /// One JSON value; absent is `null`.
+    Json,
+    /// `application/x-www-form-urlencoded`, read into an object of texts.
+    Form,
+}
+
+/// One row.
+#[derive(Debug)]
+pub struct Operation {
+    pub op: Op,
+    pub plane: Plane,
+    /// Every one of these is needed. Empty: any signed-in caller.
+    pub actions: &'static [ActionName],
+    /// Any one of these rights of a shared access policy is enough. Empty: no key reaches it.
+    pub sas: &'static [Right],
+    /// The type of object that policy judges, for data-plane writes; control-plane writes take it from the scope.
+    pub object: Option<&'static str>,
+    pub effect: Effect,
+    pub body: Body,
+    pub routes: &'static [Route],
+    /// What it does, for lists of operations.
+    pub says: &'static str,
+}
+
+impl Operation {
+    pub fn name(&self) -> String {
+        format!("{:?}", self.op)
+    }
+
+    /// True where one action is a create or update, which policy judges.
+    pub fn is_judged_by_policy(&self) -> bool {
+        matches!(self.plane, Plane::Control | Plane::Service)
+            && self.actions.iter().any(|it| it.is_write())
+    }
+}
+
+/// The row of an operation.
+pub fn operation(op: Op) -> &'static Operation {
+    OPERATIONS.iter().find(|it| it.op == op).expect("a test shows that every operation has a row")
+}
+
+const fn act(name: &'static str) -> ActionName {
+    ActionName::new(name)
+}
+
+const fn arm(method: &'static str, path: &'static str) -> Route {
+    Route { surface: Surface::Arm, method, path }
+}
+
+const fn entra(method: &'static str, path: &'static str) -> Route {
+    Route { surface: Surface::Entra, method, path }
+}
+
+const fn graph(method: &'static str, path: &'static str) -> Route {
+    Route { surface: Surface::Graph, method, path }
+}
+
+const fn hub(method: &'static str, path: &'static str) -> Route {
+    Route { surface: Surface::Hub, method, path }
+}
+
+/// A row of the control plane.
+const fn control(
+    op: Op,
+    actions: &'static [ActionName],
+    effect: Effect,
+    routes: &'static [Route],
+    says: &'static str,
+) -> Operation {
+    let body = match effect {
+        Effect::Reads => Body::None,
+        Effect::Writes | Effect::ChangesFacts => Body::Json,
+    };
+    Operation {
+        op,
+        plane: Plane::Control,
+        actions,
+        sas: &[],
+        object: None,
+        effect,
+        body,
+        routes,
+        says,
+    }
+}
+
+/// A row of the directory.
+const fn directory(
+    op: Op,
+    actions: &'static [ActionName],
+    effect: Effect,
+    routes: &'static [Route],
+    says: &'static str,
+) -> Operation {
+    Operation { plane: Plane::Directory, ..control(op, actions, effect, routes, says) }
+}
+
+/// A row that is served before anybody signs in.
+const fn open(op: Op, routes: &'static [Route], says: &'static str) -> Operation {
+    Operation { plane: Plane::Open, ..control(op, &[], Effect::Reads, routes, says) }
+}
+
+const DEVICES: Option<&str> = Some("Microsoft.Devices/IotHubs/devices");
+
+/// Every operation by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum Op {
+    ReadEndpoints,
+    ReadOpenIdConfiguration,
+    ReadSigningKeys,
+    DiscoverInstance,
+    IssueToken,
+    ListTenants,
+    ListSubscriptions,
+    GetSubscription,
+    ListLocations,
+    ListProviders,
+    GetProvider,
+    RegisterProvider,
+    ListProviderOperations,
+    GetProviderOperations,
+    ListDevicesOperations,
+    PutResourceGroup,
+    PatchResourceGroup,
+    GetResourceGroup,
+    HasResourceGroup,
+    ListResourceGroups,
+    DeleteResourceGroup,
+    ListResources,
+    GetOperationResult,
+    PutHub,
+    PatchHub,
+    GetHub,
+    ListHubs,
+    DeleteHub,
+    ListHubKeys,
+    GetHubKey,
+    CheckHubName,
+    PutRoleDefinition,
+    GetRoleDefinition,
+    ListRoleDefinitions,
+    DeleteRoleDefinition,
+    PutRoleAssignment,
+    GetRoleAssignment,
+    ListRoleAssignments,
+    DeleteRoleAssignment,
+    PutPolicyDefinition,
+    GetPolicyDefinition,
+    ListPolicyDefinitions,
+    DeletePolicyDefinition,
+    PutPolicyAssignment,
+    PatchPolicyAssignment,
+    GetPolicyAssignment,
+    ListPolicyAssignments,
+    DeletePolicyAssignment,
+    PutPolicyExemption,
+    PatchPolicyExemption,
+    GetPolicyExemption,
+    ListPolicyExemptions,
+    DeletePolicyExemption,
+    ListRoleDefinitionRevisions,
+    ListRoleAssignmentRevisions,
+    ListPolicyDefinitionRevisions,
+    ListPolicyAssignmentRevisions,
+    ListPolicyExemptionRevisions,
+    PutDiagnosticSetting,
+    GetDiagnosticSetting,
+    ListDiagnosticSettings,
+    DeleteDiagnosticSetting,
+    ListDiagnosticCategories,
+    ListActivity,
+    GetDecision,
+    GetOwnDecision,
+    AskDecision,
+    ListApplications,
+    CreateApplication,
+    GetApplication,
+    PatchApplication,
+    DeleteApplication,
+    AddPassword,
+    RemovePassword,
+    ListServicePrincipals,
+    CreateServicePrincipal,
+    GetServicePrincipal,
+    PatchServicePrincipal,
+    DeleteServicePrincipal,
+    GetDirectoryObjects,
+    ListUsers,
+    ListGroups,
+    GetOrganization,
+    PutDevice,
+    GetDevice,
+    DeleteDevice,
+    ListDevices,
+    BulkDevices,
+}
+
+/// The table itself. A plain constant: no macro, no registration at start-up.
+pub const OPERATIONS: &[Operation] = &[
+    open(
+        Op::ReadEndpoints,
+        &[arm("GET", "/metadata/endpoints")],
+        "Tells clients where to sign in and where to manage",
+    ),
+    open(
+        Op::ReadOpenIdConfiguration,
+        &[
+            entra("GET", "/{tenant}/v2.0/.well-known/openid-configuration"),
+            entra("GET", "/{tenant}/.well-known/openid-configuration"),
+        ],
+        "Tells clients where tokens are issued",
+    ),
+    open(
+        Op::ReadSigningKeys,
+        &[entra("GET", "/{tenant}/discovery/v2.0/keys"), entra("GET", "/{tenant}/discovery/keys")],
+        "Lists the public keys that tokens are signed with",
+    ),
+    open(
+        Op::DiscoverInstance,
+        &[entra("GET", "/common/discovery/instance")],
+        "Confirms that this server is the authority it claims to be",
+    ),
+    Operation {
+        plane: Plane::Token,
+        body: Body::Form,
+        ..control(
+            Op::IssueToken,
+            &[],
+            Effect::Reads,
+            &[
+                entra("POST", "/{tenant}/oauth2/v2.0/token"),
+                entra("POST", "/{tenant}/oauth2/token"),
+            ],
+            "Issues an access token",
+        )
+    },
+    control(
+        Op::ListTenants,
+        &[],
+        Effect::Reads,
+        &[arm("GET", "/tenants")],
+        "Lists the caller's tenants",
+    ),
+    control(
+        Op::ListSubscriptions,
+        &[],
+        Effect::Reads,
+        &[arm("GET", "/subscriptions")],
+        "Lists the subscriptions that the caller has any access to",
+    ),
+    control(
+        Op::GetSubscription,
+        &[act("Microsoft.Resources/subscriptions/read")],
+        Effect::Reads,
+        &[arm("GET", "/subscriptions/{subscription}")],
+        "Shows a subscription",
+    ),
+    control(
+        Op::ListLocations,
+        &[],
+        Effect::Reads,
+        &[arm("GET", "/subscriptions/{subscription}/locations")],
+        "Lists the locations that resources can name",
+    ),
+    control(
+        Op::ListProviders,
+        &[],
+        Effect::Reads,
+        &[arm("GET", "/subscriptions/{subscription}/providers"), arm("GET", "/providers")],
+        "Lists resource providers and their types",
+    ),
+    control(
+        Op::GetProvider,
+        &[],
+        Effect::Reads,
+        &[
+            arm("GET", "/subscriptions/{subscription}/providers/{namespace}"),
+            arm("GET", "/providers/{namespace}"),
+        ],
+        "Shows a resource provider and its types",
+    ),
+    control(
+        Op::RegisterProvider,
+        &[act("Microsoft.Resources/subscriptions/providers/read")],
+        Effect::Reads,
+        &[arm("POST", "/subscriptions/{subscription}/providers/{namespace}/register")],
+        "Answers that a provider is registered: all are",
+    ),
+    control(
+        Op::ListProviderOperations,
+        &[act("Microsoft.Authorization/providerOperations/read")],
+        Effect::Reads,
+        &[arm("GET", "/providers/Microsoft.Authorization/providerOperations")],
+        "Lists every operation of every provider",
+    ),
+    control(
+        Op::GetProviderOperations,
+        &[act("Microsoft.Authorization/providerOperations/read")],
+        Effect::Reads,
+        &[arm("GET", "/providers/Microsoft.Authorization/providerOperations/{namespace}")],
+        "Lists the operations of a provider",
+    ),
+    control(
+        Op::ListDevicesOperations,
+        &[act("Microsoft.Devices/operations/read")],
+        Effect::Reads,
+        &[arm("GET", "/providers/Microsoft.Devices/operations")],
+        "Lists the operations of Microsoft.Devices",
+    ),
+    control(
+        Op::PutResourceGroup,
+        &[act("Microsoft.Resources/subscriptions/resourceGroups/write")],
+        Effect::ChangesFacts,
+        &[arm("PUT", "/subscriptions/{subscription}/resourceGroups/{group}")],
+        "Creates or updates a resource group",
+    ),
+    control(
+        Op::PatchResourceGroup,
+        &[act("Microsoft.Resources/subscriptions/resourceGroups/write")],
+        Effect::ChangesFacts,
+        &[arm("PATCH", "/subscriptions/{subscription}/resourceGroups/{group}")],
+        "Changes the tags of a resource group",
+    ),
+    control(
+        Op::GetResourceGroup,
+        &[act("Microsoft.Resources/subscriptions/resourceGroups/read")],
+        Effect::Reads,
+        &[arm("GET", "/subscriptions/{subscription}/resourceGroups/{group}")],
+        "Shows a resource group",
+    ),
+    control(
+        Op::HasResourceGroup,
+        &[act("Microsoft.Resources/subscriptions/resourceGroups/read")],
+        Effect::Reads,
+        &[arm("HEAD", "/subscriptions/{subscription}/resourceGroups/{group}")],
+        "Tells whether a resource group exists",
+    ),
+    control(
+        Op::ListResourceGroups,
+        &[act("Microsoft.Resources/subscriptions/resourceGroups/read")],
+        Effect::Reads,
+        &[arm("GET", "/subscriptions/{subscription}/resourceGroups")],
+        "Lists resource groups",
+    ),
+    control(
+        Op::DeleteResourceGroup,
+        &[act("Microsoft.Resources/subscriptions/resourceGroups/delete")],
+        Effect::ChangesFacts,
+        &[arm("DELETE", "/subscriptions/{subscription}/resourceGroups/{group}")],
+        "Deletes a resource group and everything in it",
+    ),
+    control(
+        Op::ListResources,
+        &[act("Microsoft.Resources/resources/read")],
+        Effect::Reads,
+        &[
+            arm("GET", "/subscriptions/{subscription}/resources"),
+            arm("GET", "/subscriptions/{subscription}/resourceGroups/{group}/resources"),
+        ],
+        "Lists resources of every type",
+    ),
+    control(
+        Op::GetOperationResult,
+        &[act("Microsoft.Resources/subscriptions/operationresults/read")],
+        Effect::Reads,
+        &[
+            arm("GET", "/subscriptions/{subscription}/operationresults/{id}"),
+            arm("GET", "/subscriptions/{subscription}/operationstatuses/{id}"),
+        ],
+        "Tells how a long-running operation stands",
+    ),
+    control(
+        Op::PutHub,
+        &[act("Microsoft.Devices/IotHubs/write")],
+        Effect::ChangesFacts,
+        &[arm(
+            "PUT",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}",
+        )],
+        "Creates or updates a hub",
+    ),
+    control(
+        Op::PatchHub,
+        &[act("Microsoft.Devices/IotHubs/write")],
+        Effect::ChangesFacts,
+        &[arm(
+            "PATCH",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}",
+        )],
+        "Changes the tags of a hub",
+    ),
+    control(
+        Op::GetHub,
+        &[act("Microsoft.Devices/IotHubs/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}",
+        )],
+        "Shows a hub, without its keys",
+    ),
+    control(
+        Op::ListHubs,
+        &[act("Microsoft.Devices/IotHubs/read")],
+        Effect::Reads,
+        &[
+            arm("GET", "/subscriptions/{subscription}/providers/Microsoft.Devices/IotHubs"),
+            arm(
+                "GET",
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs",
+            ),
+        ],
+        "Lists hubs",
+    ),
+    control(
+        Op::DeleteHub,
+        &[act("Microsoft.Devices/IotHubs/delete")],
+        Effect::ChangesFacts,
+        &[arm(
+            "DELETE",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}",
+        )],
+        "Deletes a hub and everything in it",
+    ),
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::ListHubKeys,
+            &[act("Microsoft.Devices/IotHubs/listkeys/action")],
+            Effect::Reads,
+            &[arm(
+                "POST",
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}/listkeys",
+            )],
+            "Lists the shared access policies of a hub with their keys",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::GetHubKey,
+            &[act("Microsoft.Devices/IotHubs/iotHubKeys/listkeys/action")],
+            Effect::Reads,
+            &[arm(
+                "POST",
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}/IotHubKeys/{key}/listkeys",
+            )],
+            "Shows one shared access policy with its keys",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::CheckHubName,
+            &[act("Microsoft.Devices/checkNameAvailability/action")],
+            Effect::Reads,
+            &[arm(
+                "POST",
+                "/subscriptions/{subscription}/providers/Microsoft.Devices/checkNameAvailability",
+            )],
+            "Tells whether a hub name is free",
+        )
+    },
+    control(
+        Op::PutRoleDefinition,
+        &[act("Microsoft.Authorization/roleDefinitions/write")],
+        Effect::ChangesFacts,
+        &[arm("PUT", "{scope}/providers/Microsoft.Authorization/roleDefinitions/{name}")],
+        "Creates or updates a role definition",
+    ),
+    control(
+        Op::GetRoleDefinition,
+        &[act("Microsoft.Authorization/roleDefinitions/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/roleDefinitions/{name}")],
+        "Shows a role definition",
+    ),
+    control(
+        Op::ListRoleDefinitions,
+        &[act("Microsoft.Authorization/roleDefinitions/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/roleDefinitions")],
+        "Lists each role definition at a scope",
+    ),
+    control(
+        Op::DeleteRoleDefinition,
+        &[act("Microsoft.Authorization/roleDefinitions/delete")],
+        Effect::ChangesFacts,
+        &[arm("DELETE", "{scope}/providers/Microsoft.Authorization/roleDefinitions/{name}")],
+        "Deletes a role definition",
+    ),
+    control(
+        Op::PutRoleAssignment,
+        &[act("Microsoft.Authorization/roleAssignments/write")],
+        Effect::ChangesFacts,
+        &[arm("PUT", "{scope}/providers/Microsoft.Authorization/roleAssignments/{name}")],
+        "Creates or updates a role assignment",
+    ),
+    control(
+        Op::GetRoleAssignment,
+        &[act("Microsoft.Authorization/roleAssignments/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/roleAssignments/{name}")],
+        "Shows a role assignment",
+    ),
+    control(
+        Op::ListRoleAssignments,
+        &[act("Microsoft.Authorization/roleAssignments/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/roleAssignments")],
+        "Lists each role assignment at a scope",
+    ),
+    control(
+        Op::DeleteRoleAssignment,
+        &[act("Microsoft.Authorization/roleAssignments/delete")],
+        Effect::ChangesFacts,
+        &[arm("DELETE", "{scope}/providers/Microsoft.Authorization/roleAssignments/{name}")],
+        "Deletes a role assignment",
+    ),
+    control(
+        Op::PutPolicyDefinition,
+        &[act("Microsoft.Authorization/policyDefinitions/write")],
+        Effect::ChangesFacts,
+        &[arm("PUT", "{scope}/providers/Microsoft.Authorization/policyDefinitions/{name}")],
+        "Creates or updates a policy definition",
+    ),
+    control(
+        Op::GetPolicyDefinition,
+        &[act("Microsoft.Authorization/policyDefinitions/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/policyDefinitions/{name}")],
+        "Shows a policy definition",
+    ),
+    control(
+        Op::ListPolicyDefinitions,
+        &[act("Microsoft.Authorization/policyDefinitions/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/policyDefinitions")],
+        "Lists each policy definition at a scope",
+    ),
+    control(
+        Op::DeletePolicyDefinition,
+        &[act("Microsoft.Authorization/policyDefinitions/delete")],
+        Effect::ChangesFacts,
+        &[arm("DELETE", "{scope}/providers/Microsoft.Authorization/policyDefinitions/{name}")],
+        "Deletes a policy definition",
+    ),
+    control(
+        Op::PutPolicyAssignment,
+        &[act("Microsoft.Authorization/policyAssignments/write")],
+        Effect::ChangesFacts,
+        &[arm("PUT", "{scope}/providers/Microsoft.Authorization/policyAssignments/{name}")],
+        "Creates or updates a policy assignment",
+    ),
+    control(
+        Op::PatchPolicyAssignment,
+        &[act("Microsoft.Authorization/policyAssignments/write")],
+        Effect::ChangesFacts,
+        &[arm("PATCH", "{scope}/providers/Microsoft.Authorization/policyAssignments/{name}")],
+        "Changes parts of a policy assignment",
+    ),
+    control(
+        Op::GetPolicyAssignment,
+        &[act("Microsoft.Authorization/policyAssignments/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/policyAssignments/{name}")],
+        "Shows a policy assignment",
+    ),
+    control(
+        Op::ListPolicyAssignments,
+        &[act("Microsoft.Authorization/policyAssignments/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/policyAssignments")],
+        "Lists each policy assignment at a scope",
+    ),
+    control(
+        Op::DeletePolicyAssignment,
+        &[act("Microsoft.Authorization/policyAssignments/delete")],
+        Effect::ChangesFacts,
+        &[arm("DELETE", "{scope}/providers/Microsoft.Authorization/policyAssignments/{name}")],
+        "Deletes a policy assignment",
+    ),
+    control(
+        Op::PutPolicyExemption,
+        &[act("Microsoft.Authorization/policyExemptions/write")],
+        Effect::ChangesFacts,
+        &[arm("PUT", "{scope}/providers/Microsoft.Authorization/policyExemptions/{name}")],
+        "Creates or updates a policy exemption",
+    ),
+    control(
+        Op::PatchPolicyExemption,
+        &[act("Microsoft.Authorization/policyExemptions/write")],
+        Effect::ChangesFacts,
+        &[arm("PATCH", "{scope}/providers/Microsoft.Authorization/policyExemptions/{name}")],
+        "Changes parts of a policy exemption",
+    ),
+    control(
+        Op::GetPolicyExemption,
+        &[act("Microsoft.Authorization/policyExemptions/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/policyExemptions/{name}")],
+        "Shows a policy exemption",
+    ),
+    control(
+        Op::ListPolicyExemptions,
+        &[act("Microsoft.Authorization/policyExemptions/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/policyExemptions")],
+        "Lists each policy exemption at a scope",
+    ),
+    control(
+        Op::DeletePolicyExemption,
+        &[act("Microsoft.Authorization/policyExemptions/delete")],
+        Effect::ChangesFacts,
+        &[arm("DELETE", "{scope}/providers/Microsoft.Authorization/policyExemptions/{name}")],
+        "Deletes a policy exemption",
+    ),
+    control(
+        Op::ListRoleDefinitionRevisions,
+        &[act("Microsoft.Authorization/roleDefinitions/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/roleDefinitions/{name}/revisions")],
+        "Lists the revisions of a role definition: author, time, difference",
+    ),
+    control(
+        Op::ListRoleAssignmentRevisions,
+        &[act("Microsoft.Authorization/roleAssignments/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/roleAssignments/{name}/revisions")],
+        "Lists the revisions of a role assignment: author, time, difference",
+    ),
+    control(
+        Op::ListPolicyDefinitionRevisions,
+        &[act("Microsoft.Authorization/policyDefinitions/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "{scope}/providers/Microsoft.Authorization/policyDefinitions/{name}/revisions",
+        )],
+        "Lists the revisions of a policy definition: author, time, difference",
+    ),
+    control(
+        Op::ListPolicyAssignmentRevisions,
+        &[act("Microsoft.Authorization/policyAssignments/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "{scope}/providers/Microsoft.Authorization/policyAssignments/{name}/revisions",
+        )],
+        "Lists the revisions of a policy assignment: author, time, difference",
+    ),
+    control(
+        Op::ListPolicyExemptionRevisions,
+        &[act("Microsoft.Authorization/policyExemptions/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "{scope}/providers/Microsoft.Authorization/policyExemptions/{name}/revisions",
+        )],
+        "Lists the revisions of a policy exemption: author, time, difference",
+    ),
+    control(
+        Op::PutDiagnosticSetting,
+        &[act("Microsoft.Insights/diagnosticSettings/write")],
+        Effect::ChangesFacts,
+        &[arm("PUT", "{scope}/providers/Microsoft.Insights/diagnosticSettings/{name}")],
+        "Sends a resource's logs somewhere",
+    ),
+    control(
+        Op::GetDiagnosticSetting,
+        &[act("Microsoft.Insights/diagnosticSettings/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Insights/diagnosticSettings/{name}")],
+        "Shows a diagnostic setting",
+    ),
+    control(
+        Op::ListDiagnosticSettings,
+        &[act("Microsoft.Insights/diagnosticSettings/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Insights/diagnosticSettings")],
+        "Lists the diagnostic settings of a resource",
+    ),
+    control(
+        Op::DeleteDiagnosticSetting,
+        &[act("Microsoft.Insights/diagnosticSettings/delete")],
+        Effect::ChangesFacts,
+        &[arm("DELETE", "{scope}/providers/Microsoft.Insights/diagnosticSettings/{name}")],
+        "Stops sending a resource's logs somewhere",
+    ),
+    control(
+        Op::ListDiagnosticCategories,
+        &[act("Microsoft.Insights/diagnosticSettings/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Insights/diagnosticSettingsCategories")],
+        "Lists the log categories of a resource",
+    ),
+    control(
+        Op::ListActivity,
+        &[act("Microsoft.Insights/eventtypes/values/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "/subscriptions/{subscription}/providers/Microsoft.Insights/eventtypes/management/values",
+        )],
+        "Lists the activity log: control-plane writes and every refusal",
+    ),
+    control(
+        Op::GetDecision,
+        &[act("Hubward.Decisions/decisions/read")],
+        Effect::Reads,
+        &[arm("GET", "/decisions/{id}")],
+        "Shows a kept decision, gate by gate",
+    ),
+    // Reached through the address of `GetDecision` where the decision was about the caller itself.
+    control(Op::GetOwnDecision, &[], Effect::Reads, &[], "Shows a caller a decision about itself"),
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::AskDecision,
+            &[act("Hubward.Decisions/decisions/read")],
+            Effect::Reads,
+            &[arm("POST", "/decisions/ask")],
+            "Judges a call that nobody makes",
+        )
+    },
+    directory(
+        Op::ListApplications,
+        &[],
+        Effect::Reads,
+        &[graph("GET", "/v1.0/applications")],
+        "Lists applications",
+    ),
+    directory(
+        Op::CreateApplication,
+        &[act("Microsoft.Directory/applications/write")],
+        Effect::ChangesFacts,
+        &[graph("POST", "/v1.0/applications")],
+        "Registers an application",
+    ),
+    directory(
+        Op::GetApplication,
+        &[],
+        Effect::Reads,
+        &[graph("GET", "/v1.0/applications/{id}")],
+        "Shows an application",
+    ),
+    directory(
+        Op::PatchApplication,
+        &[act("Microsoft.Directory/applications/write")],
+        Effect::ChangesFacts,
+        &[graph("PATCH", "/v1.0/applications/{id}")],
+        "Changes an application",
+    ),
+    directory(
+        Op::DeleteApplication,
+        &[act("Microsoft.Directory/applications/delete")],
+        Effect::ChangesFacts,
+        &[graph("DELETE", "/v1.0/applications/{id}")],
+        "Deletes an application and its service principal",
+    ),
+    directory(
+        Op::AddPassword,
+        &[act("Microsoft.Directory/applications/write")],
+        Effect::ChangesFacts,
+        &[graph("POST", "/v1.0/applications/{id}/addPassword")],
+        "Gives an application a new secret",
+    ),
+    directory(
+        Op::RemovePassword,
+        &[act("Microsoft.Directory/applications/write")],
+        Effect::ChangesFacts,
+        &[graph("POST", "/v1.0/applications/{id}/removePassword")],
+        "Takes a secret from an application",
+    ),
+    directory(
+        Op::ListServicePrincipals,
+        &[],
+        Effect::Reads,
+        &[graph("GET", "/v1.0/servicePrincipals")],
+        "Lists service principals",
+    ),
+    directory(
+        Op::CreateServicePrincipal,
+        &[act("Microsoft.Directory/servicePrincipals/write")],
+        Effect::ChangesFacts,
+        &[graph("POST", "/v1.0/servicePrincipals")],
+        "Gives an application a principal that can hold roles",
+    ),
+    directory(
+        Op::GetServicePrincipal,
+        &[],
+        Effect::Reads,
+        &[graph("GET", "/v1.0/servicePrincipals/{id}")],
+        "Shows a service principal",
+    ),
+    directory(
+        Op::PatchServicePrincipal,
+        &[act("Microsoft.Directory/servicePrincipals/write")],
+        Effect::ChangesFacts,
+        &[graph("PATCH", "/v1.0/servicePrincipals/{id}")],
+        "Changes a service principal, switching it off among others",
+    ),
+    directory(
+        Op::DeleteServicePrincipal,
+        &[act("Microsoft.Directory/servicePrincipals/delete")],
+        Effect::ChangesFacts,
+        &[graph("DELETE", "/v1.0/servicePrincipals/{id}")],
+        "Deletes a service principal; its role assignments stay, orphaned",
+    ),
+    Operation {
+        body: Body::Json,
+        ..directory(
+            Op::GetDirectoryObjects,
+            &[],
+            Effect::Reads,
+            &[graph("POST", "/v1.0/directoryObjects/getByIds")],
+            "Looks up directory objects by their ids",
+        )
+    },
+    directory(Op::ListUsers, &[], Effect::Reads, &[graph("GET", "/v1.0/users")], "Lists users"),
+    directory(Op::ListGroups, &[], Effect::Reads, &[graph("GET", "/v1.0/groups")], "Lists groups"),
+    directory(
+        Op::GetOrganization,
+        &[],
+        Effect::Reads,
+        &[graph("GET", "/v1.0/organization")],
+        "Shows the tenant",
+    ),
+    Operation {
+        op: Op::PutDevice,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/IotHubs/devices/write")],
+        sas: &[Right::RegistryWrite],
+        object: DEVICES,
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[hub("PUT", "/devices/{device}")],
+        says: "Creates or updates a device identity",
+    },
+    Operation {
+        op: Op::GetDevice,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/IotHubs/devices/read")],
+        sas: &[Right::RegistryRead],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::None,
+        routes: &[hub("GET", "/devices/{device}")],
+        says: "Shows a device identity",
+    },
+    Operation {
+        op: Op::DeleteDevice,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/IotHubs/devices/delete")],
+        sas: &[Right::RegistryWrite],
+        object: None,
+        effect: Effect::Writes,
+        body: Body::None,
+        routes: &[hub("DELETE", "/devices/{device}")],
+        says: "Deletes a device identity",
+    },
+    Operation {
+        op: Op::ListDevices,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/IotHubs/devices/read")],
+        sas: &[Right::RegistryRead],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::None,
+        routes: &[hub("GET", "/devices")],
+        says: "Lists device identities",
+    },
+    Operation {
+        op: Op::BulkDevices,
+        plane: Plane::Service,
+        actions: &[
+            act("Microsoft.Devices/IotHubs/devices/write"),
+            act("Microsoft.Devices/IotHubs/devices/delete"),
+        ],
+        sas: &[Right::RegistryWrite],
+        object: DEVICES,
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[hub("POST", "/devices")],
+        says: "Creates, updates and deletes up to 100 device identities",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_operation_has_one_row_and_no_two_share_an_address() {
+        let mut seen = BTreeSet::new();
+        let mut addresses = BTreeSet::new();
+        for row in OPERATIONS {
+            assert!(seen.insert(row.op), "{:?} stands twice", row.op);
+            assert!(!row.says.is_empty(), "{:?}", row.op);
+            assert_eq!(row.routes.is_empty(), row.op == Op::GetOwnDecision, "{:?}", row.op);
+            for route in row.routes {
+                let key =
+                    (format!("{:?}", route.surface), route.method, route.path.to_ascii_lowercase());
+                assert!(addresses.insert(key), "{:?} shares {route:?}", row.op);
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_service_plane_takes_keys_and_names_a_policy_object() {
+        for row in OPERATIONS {
+            assert_eq!(row.plane == Plane::Service, !row.sas.is_empty(), "{:?}", row.op);
+            assert!(row.object.is_none() || row.plane == Plane::Service, "{:?}", row.op);
+            assert!(row.plane != Plane::Service || !row.actions.is_empty(), "{:?}", row.op);
+        }
+    }
+
+    #[test]
+    fn rights_are_read_and_written_in_their_wire_form() {
+        let rights = Right::parse_list("ServiceConnect,RegistryRead").unwrap();
+        assert_eq!(Right::join(&rights), "RegistryRead, ServiceConnect");
+        assert_eq!(Right::parse_list("RegistryRead, Everything"), None);
+        assert_eq!(Right::parse_list(""), None);
+        assert!(Right::RegistryWrite.covers(Right::RegistryRead));
+        assert!(!Right::RegistryRead.covers(Right::RegistryWrite));
+    }
+}

@@ -1,0 +1,254 @@
+//! A place in the resource tree, and which place lies below which.
+
+use std::fmt;
+
+/// Longest scope in bytes. ARM ids of nested resources stay far below it.
+pub const SCOPE_BYTES_MAX: usize = 2_048;
+/// Most segments in a scope.
+pub const SCOPE_SEGMENTS_MAX: usize = 64;
+
+/// A place in the resource tree: `/`, a management group, a subscription, a resource group or a resource.
+///
+/// Segments compare without regard to case; the caller's casing is kept for output. There is no
+/// `PartialEq`: equal text and equal place are different questions, see [`Scope::same_place`].
+/// Source: Azure RBAC documentation, "Understand scope".
+#[derive(Clone)]
+pub struct Scope(Box<str>);
+
+/// The text is not a scope; says why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAScope {
+    pub text: String,
+    pub because: &'static str,
+}
+
+impl fmt::Display for NotAScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not a scope: {}", self.text.escape_debug(), self.because)
+    }
+}
+
+impl std::error::Error for NotAScope {}
+
+impl Scope {
+    /// Reads a scope. Empty segments and a trailing `/` are dropped, as clients send both.
+    pub fn parse(text: &str) -> Result<Self, NotAScope> {
+        let refuse = |because| NotAScope { text: text.chars().take(200).collect(), because };
+        if text.len() > SCOPE_BYTES_MAX {
+            return Err(refuse("it is longer than 2,048 bytes"));
+        }
+        if !text.starts_with('/') {
+            return Err(refuse("it does not start with `/`"));
+        }
+        if text.chars().any(|it| it.is_control() || "?#%\\<>\"".contains(it)) {
+            return Err(refuse("it holds a character that no resource name may hold"));
+        }
+        let segments: Vec<&str> = text.split('/').filter(|it| !it.is_empty()).collect();
+        if segments.len() > SCOPE_SEGMENTS_MAX {
+            return Err(refuse("it has more than 64 segments"));
+        }
+        if segments.iter().any(|it| *it == "." || *it == "..") {
+            return Err(refuse("`.` and `..` are not names"));
+        }
+        Ok(Self(format!("/{}", segments.join("/")).into()))
+    }
+
+    /// The tenant root, `/`, which contains every other scope.
+    pub fn root() -> Self {
+        Self("/".into())
+    }
+
+    pub fn subscription(id: &str) -> Self {
+        Self(format!("/subscriptions/{id}").into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('/').filter(|it| !it.is_empty())
+    }
+
+    /// True where `other` is this scope or lies below it.
+    pub fn contains(&self, other: &Scope) -> bool {
+        let mut below = other.segments();
+        self.segments().all(|mine| below.next().is_some_and(|its| mine.eq_ignore_ascii_case(its)))
+    }
+
+    /// True where both name one place, whatever the casing.
+    pub fn same_place(&self, other: &Scope) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+
+    /// The text by which this place is stored and looked up: ASCII lower case.
+    pub fn key(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+
+    /// This place with further segments below it. `below` has no leading `/`.
+    #[must_use]
+    pub fn join(&self, below: &str) -> Self {
+        match self.is_root() {
+            true => Self(format!("/{below}").into()),
+            false => Self(format!("{}/{below}", self.0).into()),
+        }
+    }
+
+    pub fn is_root(&self) -> bool {
+        &*self.0 == "/"
+    }
+
+    /// The id behind `/subscriptions/`.
+    pub fn subscription_id(&self) -> Option<&str> {
+        self.named("subscriptions", 0)
+    }
+
+    /// The name behind `/subscriptions/{id}/resourceGroups/`.
+    pub fn resource_group(&self) -> Option<&str> {
+        self.subscription_id()?;
+        self.named("resourceGroups", 2)
+    }
+
+    /// The scope of the resource group this scope lies in.
+    pub fn resource_group_scope(&self) -> Option<Scope> {
+        self.resource_group()?;
+        Some(self.first(4))
+    }
+
+    /// The scope of the subscription this scope lies in.
+    pub fn subscription_scope(&self) -> Option<Scope> {
+        self.subscription_id()?;
+        Some(self.first(2))
+    }
+
+    /// The full type of the resource this scope names, after its last `/providers/`:
+    /// `Microsoft.Devices/IotHubs`. A resource group is `Microsoft.Resources/subscriptions/resourceGroups`.
+    pub fn resource_type(&self) -> Option<String> {
+        let all: Vec<&str> = self.segments().collect();
+        let Some(at) = all.iter().rposition(|it| it.eq_ignore_ascii_case("providers")) else {
+            return match all.len() {
+                4 if self.resource_group().is_some() => {
+                    Some("Microsoft.Resources/subscriptions/resourceGroups".into())
+                }
+                2 if self.subscription_id().is_some() => {
+                    Some("Microsoft.Resources/subscriptions".into())
+                }
+                _ => None,
+            };
+        };
+        let tail = all.get(at + 1..)?;
+        let (namespace, rest) = tail.split_first()?;
+        let kinds: Vec<&str> = rest.iter().step_by(2).copied().collect();
+        match kinds.is_empty() {
+            true => None,
+            false => Some(format!("{namespace}/{}", kinds.join("/"))),
+        }
+    }
+
+    /// The last segment.
+    pub fn name(&self) -> &str {
+        self.segments().next_back().unwrap_or("")
+    }
+
+    fn named(&self, kind: &str, at: usize) -> Option<&str> {
+        let mut segments = self.segments().skip(at);
+        match segments.next() {
+            Some(it) if it.eq_ignore_ascii_case(kind) => segments.next(),
+            _ => None,
+        }
+    }
+
+    fn first(&self, count: usize) -> Scope {
+        let kept: Vec<&str> = self.segments().take(count).collect();
+        Self(format!("/{}", kept.join("/")).into())
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scope({})", self.0)
+    }
+}
+
+impl serde::Serialize for Scope {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Scope {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(text: &str) -> Scope {
+        Scope::parse(text).unwrap()
+    }
+
+    #[test]
+    fn containment_follows_segments_and_not_text() {
+        let check = |outer: &str, inner: &str, expected: bool| {
+            assert_eq!(scope(outer).contains(&scope(inner)), expected, "{outer} contains {inner}");
+        };
+        check("/", "/subscriptions/s", true);
+        check("/subscriptions/s/resourceGroups/rg1", "/subscriptions/s/resourceGroups/rg1", true);
+        check("/subscriptions/s/resourceGroups/rg1", "/subscriptions/s/resourceGroups/rg10", false);
+        check(
+            "/subscriptions/s/resourcegroups/RG1",
+            "/subscriptions/S/resourceGroups/rg1/providers/x/y/z",
+            true,
+        );
+        check("/subscriptions/s/resourceGroups/rg1", "/subscriptions/s", false);
+        check("/subscriptions/s/", "/subscriptions/s", true);
+    }
+
+    #[test]
+    fn parts_are_found_by_place() {
+        let hub =
+            scope("/subscriptions/s/resourcegroups/rg//providers/Microsoft.Devices//IotHubs/h");
+        assert_eq!(
+            hub.as_str(),
+            "/subscriptions/s/resourcegroups/rg/providers/Microsoft.Devices/IotHubs/h"
+        );
+        assert_eq!(hub.resource_group(), Some("rg"));
+        assert_eq!(hub.resource_type().as_deref(), Some("Microsoft.Devices/IotHubs"));
+        assert_eq!(hub.name(), "h");
+        assert_eq!(
+            hub.resource_group_scope().unwrap().as_str(),
+            "/subscriptions/s/resourcegroups/rg"
+        );
+        let role = hub.join("providers/Microsoft.Authorization/roleAssignments/x");
+        assert_eq!(
+            role.resource_type().as_deref(),
+            Some("Microsoft.Authorization/roleAssignments")
+        );
+    }
+
+    #[test]
+    fn hostile_texts_are_refused() {
+        for text in [
+            "",
+            "subscriptions/s",
+            "/a/../b",
+            "/a\0b",
+            "/a%2fb",
+            &"/a".repeat(65),
+            &format!("/{}", "a".repeat(2_048)),
+        ] {
+            assert!(Scope::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! How a decision came about: what each gate looked at, and what decided.
+//!
+//! A trace is data, not text: `hubward explain`, the decisions API, diagnostic logs, the activity log and
+//! the denial envelopes are views of it. It never holds a key, a token or a signature.
+
+use crate::ids::{ObjectId, TrackingId};
+use crate::principal::{AuthType, PrincipalKind};
+use crate::{Scope, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The gates, each of which may end a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gate {
+    Authentication,
+    Policy,
+    Access,
+    Resource,
+}
+
+impl Gate {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication",
+            Self::Policy => "policy",
+            Self::Access => "access",
+            Self::Resource => "resource",
+        }
+    }
+}
+
+/// What a gate said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    Allow,
+    Deny,
+    /// An earlier gate had refused; this one was never asked.
+    NotEvaluated,
+}
+
+impl Verdict {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::NotEvaluated => "not evaluated",
+        }
+    }
+}
+
+/// Who called, as authentication proved it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Caller {
+    pub kind: PrincipalKind,
+    /// The directory object: absent for a shared access key and for nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_id: Option<ObjectId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_id: Option<ObjectId>,
+    /// A name that a person recognises: a display name, a policy's name, a device id.
+    pub name: String,
+    pub auth: AuthType,
+    /// How it signed in, in a few words: `client secret, token issued 2026-11-22T08:00:00Z`.
+    pub signed_in: String,
+    /// When its token was issued, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_issued: Option<Timestamp>,
+    /// Rights of the shared access policy, where one was used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rights: Vec<crate::operations::Right>,
+}
+
+impl Caller {
+    /// Nobody in particular, as on a discovery document.
+    pub fn anyone() -> Self {
+        Self {
+            kind: PrincipalKind::Anyone,
+            object_id: None,
+            app_id: None,
+            name: "anyone".into(),
+            auth: AuthType::None,
+            signed_in: "not at all".into(),
+            token_issued: None,
+            rights: Vec::new(),
+        }
+    }
+
+    /// What identifies this caller among all, for counting.
+    pub fn key(&self) -> String {
+        match self.object_id {
+            Some(id) => id.to_string(),
+            None => format!("{}:{}", self.kind.as_str(), self.name),
+        }
+    }
+}
+
+/// Over what the call came.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Channel {
+    /// `https`, later `mqtt` and `amqp`.
+    pub protocol: String,
+    /// `PUT /devices/d1`: no query, which may hold what is secret.
+    pub request: String,
+    /// The peer's address without its port.
+    pub address: String,
+}
+
+/// What a trace says of a call before any gate has spoken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TraceHead {
+    pub id: TrackingId,
+    /// When the call was judged: the `now` of every gate.
+    pub time: Timestamp,
+    pub correlation_id: String,
+    pub channel: Channel,
+}
+
+/// What policy looks at: the resource that the call would write.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Object {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub name: String,
+    pub id: String,
+    /// The body as it would be stored, without its secrets.
+    pub body: Value,
+}
+
+/// A call as it was judged: with the facts and the time, enough to judge it again.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recorded {
+    /// The operation's name in the table: `PutDevice`.
+    pub operation: String,
+    pub actions: Vec<String>,
+    /// `control`, `service`, `device`, `directory` or `open`.
+    pub plane: String,
+    pub scope: ScopeText,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<Object>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Caller>,
+    pub channel: Channel,
+}
+
+/// A scope as text, so that a recorded call compares by what was written.
+pub type ScopeText = String;
+
+/// One condition of a rule, evaluated.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Where it stands in the definition: `policyRule.if.allOf[1]`.
+    pub path: String,
+    /// `field`, with `value` and `count` to come.
+    pub left: String,
+    /// What was looked at: `identity.principalId`.
+    pub expression: String,
+    pub operator: String,
+    pub expected: Value,
+    /// Absent where the object has no such field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actual: Option<Value>,
+    pub result: bool,
+}
+
+/// What kind of thing a gate looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FindingKind {
+    Token,
+    Sas,
+    Secret,
+    PolicyRule,
+    DenyAssignment,
+    RoleAssignment,
+    SasRight,
+    Plane,
+    Lock,
+    Resource,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FindingResult {
+    Match,
+    NoMatch,
+    Exempt,
+    Excluded,
+    Disabled,
+    WouldDeny,
+    Audit,
+    Deny,
+    Allow,
+    Error,
+    NotVisible,
+}
+
+/// One thing that a gate looked at, and what came of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    pub kind: FindingKind,
+    /// The id of the assignment, key or lock.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    pub result: FindingResult,
+    /// One sentence.
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RulePlace>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RolePlace>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// The exact rule of a policy.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RulePlace {
+    pub definition_id: String,
+    pub definition_name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub display_name: String,
+    /// Which of the definition's rules, from 0.
+    pub index: usize,
+    pub effect: String,
+    pub assignment_scope: String,
+    /// The exemption that removed the rule, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exemption_id: Option<String>,
+}
+
+/// The exact grant of a role.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolePlace {
+    pub role_id: String,
+    pub role_name: String,
+    pub scope: String,
+    /// The pattern that matched, or came nearest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// `actions` or `dataActions`.
+    pub list: String,
+}
+
+/// What one gate said and why.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    pub gate: Gate,
+    pub verdict: Verdict,
+    /// One sentence.
+    pub reason: String,
+    /// How long the gate took, in ns. Measured outside the decision, which knows no clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+impl Step {
+    pub fn not_evaluated(gate: Gate) -> Self {
+        Self {
+            gate,
+            verdict: Verdict::NotEvaluated,
+            reason: String::new(),
+            took_ns: None,
+            findings: Vec::new(),
+        }
+    }
+
+    /// The finding that decided, where one thing did.
+    pub fn deciding(&self) -> Option<&Finding> {
+        let decisive = match self.verdict {
+            Verdict::Deny => [FindingResult::Deny, FindingResult::Error],
+            Verdict::Allow => [FindingResult::Allow, FindingResult::Match],
+            Verdict::NotEvaluated => return None,
+        };
+        self.findings.iter().find(|it| decisive.contains(&it.result))
+    }
+}
+
+/// What was answered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    pub verdict: Verdict,
+    /// The gate that refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+    pub status: u16,
+    pub code: String,
+    pub message: String,
+}
+
+/// A decision, whole: who, what, where, and every gate in order.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trace {
+    pub id: TrackingId,
+    pub time: Timestamp,
+    /// The client's own id for the request, where it sent one; else the tracking id.
+    pub correlation_id: String,
+    pub call: Recorded,
+    /// The version of the facts that it was judged by.
+    pub facts: u64,
+    /// Always the four gates, in their order.
+    pub steps: Vec<Step>,
+    pub outcome: Outcome,
+    /// How often the same refusal came again within its minute and was only counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeats: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Trace {
+    pub fn step(&self, gate: Gate) -> Option<&Step> {
+        self.steps.iter().find(|it| it.gate == gate)
+    }
+
+    /// The scope, read back.
+    pub fn scope(&self) -> Scope {
+        Scope::parse(&self.call.scope).unwrap_or_else(|_| Scope::root())
+    }
+
+    /// The deciding finding of the gate that refused.
+    pub fn deciding(&self) -> Option<&Finding> {
+        self.steps.iter().find(|it| it.verdict == Verdict::Deny).and_then(Step::deciding)
+    }
+
+    /// This trace without what only a reader of the policy's scope may see: its conditions and rules.
+    #[must_use]
+    pub fn redacted(mut self) -> Self {
+        for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Policy) {
+            step.findings
+                .retain(|it| matches!(it.result, FindingResult::Deny | FindingResult::Error));
+            for finding in &mut step.findings {
+                finding.conditions.clear();
+                finding.rule = None;
+                finding.reason = "the conditions are shown to readers of the policy's scope".into();
+            }
+        }
+        for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Access) {
+            step.findings.clear();
+        }
+        self
+    }
+}

@@ -1,0 +1,107 @@
+//! The names of shards. A name is also the stem of a file, so nothing else may build one.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// One independently atomic part: the control plane, the kept decisions, or one hub.
+///
+/// Displays as the stem of its file: `control`, `decisions`, `hub-<uid>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(Part);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Part {
+    Control,
+    Decisions,
+    Hub(Arc<str>),
+}
+
+impl ShardId {
+    /// Resources, roles, policies, principals and settings.
+    pub const fn control() -> Self {
+        Self(Part::Control)
+    }
+
+    /// The decisions that are kept. Apart from the control plane, because they come with every
+    /// call.
+    pub const fn decisions() -> Self {
+        Self(Part::Decisions)
+    }
+
+    /// One hub's devices. `uid` is the hub's own for ever: 1 to 64 bytes of `a`-`z`, `0`-`9` and
+    /// `-`.
+    ///
+    /// # Errors
+    /// [`NotAShardId`] where `uid` is of another form.
+    pub fn hub(uid: &str) -> Result<Self, NotAShardId> {
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        match uid.len() {
+            1..=64 if uid.bytes().all(allowed) => Ok(Self(Part::Hub(uid.into()))),
+            _ => Err(NotAShardId(uid.into())),
+        }
+    }
+
+    /// Reads what `Display` writes.
+    ///
+    /// # Errors
+    /// [`NotAShardId`] where no shard displays as `stem`.
+    pub fn parse(stem: &str) -> Result<Self, NotAShardId> {
+        match (stem, stem.strip_prefix("hub-")) {
+            ("control", _) => Ok(Self::control()),
+            ("decisions", _) => Ok(Self::decisions()),
+            (_, Some(uid)) => Self::hub(uid),
+            _ => Err(NotAShardId(stem.into())),
+        }
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Part::Control => write!(f, "control"),
+            Part::Decisions => write!(f, "decisions"),
+            Part::Hub(uid) => write!(f, "hub-{uid}"),
+        }
+    }
+}
+
+/// The text that does not name a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAShardId(Box<str>);
+
+impl fmt::Display for NotAShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` does not name a shard", self.0)
+    }
+}
+
+impl std::error::Error for NotAShardId {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(stem: &str, expected: Option<ShardId>) {
+        assert_eq!(ShardId::parse(stem).ok(), expected, "{stem}");
+        if let Some(shard) = expected {
+            assert_eq!(shard.to_string(), stem);
+        }
+    }
+
+    #[test]
+    fn a_shard_reads_back_from_its_stem() {
+        let longest = "a".repeat(64);
+        check("control", Some(ShardId::control()));
+        check("decisions", Some(ShardId::decisions()));
+        check("hub-7f-0a", ShardId::hub("7f-0a").ok());
+        check(&format!("hub-{longest}"), ShardId::hub(&longest).ok());
+        check(&format!("hub-{longest}a"), None);
+        check("hub-", None);
+        check("hub-A", None);
+        check("hub-a/b", None);
+        check("hub-..", None);
+        check("hub-é", None);
+        check("Control", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,72 @@
+//! What is kept, under which key.
+//!
+//! A table is a name inside each shard. No table needs creating, and a table is in the shard that
+//! its comment names.
+
+use std::fmt;
+
+/// A set of documents with keys of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Table(&'static str);
+
+impl Table {
+    pub(crate) const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Control: what an operator set for the whole hub, under the setting's name.
+pub const SETTINGS: Table = Table("settings");
+
+/// Every shard: changes that are still to reach a second shard, under their idempotency key. See
+/// [`crate::intents`].
+pub const INTENTS: Table = Table("intents");
+
+/// Control: subscriptions, resource groups and resources, under their resource id in lower case.
+pub const RESOURCES: Table = Table("resources");
+
+/// Hub: device identity and twin in one document, under the device id.
+pub const DEVICES: Table = Table("devices");
+
+/// Decisions: traces of calls that are kept, under time and tracking id, so that the oldest is
+/// first.
+pub const DECISIONS: Table = Table("decisions");
+
+/// Control: former states of resources, under the resource id in lower case and the revision.
+pub const REVISIONS: Table = Table("revisions");
+
+/// Control: the activity log, under time and tracking id, so that the oldest is first.
+pub const ACTIVITY: Table = Table("activity");
+
+/// Control: long-running operations, under the operation id.
+pub const OPERATIONS: Table = Table("operations");
+
+/// Control: role definitions, under their name.
+pub const ROLE_DEFINITIONS: Table = Table("role_definitions");
+
+/// Control: role assignments, under their name.
+pub const ROLE_ASSIGNMENTS: Table = Table("role_assignments");
+
+/// Control: policy definitions, under their scope and name.
+pub const POLICY_DEFINITIONS: Table = Table("policy_definitions");
+
+/// Control: policy assignments, under their scope and name.
+pub const POLICY_ASSIGNMENTS: Table = Table("policy_assignments");
+
+/// Control: policy exemptions, under their scope and name.
+pub const POLICY_EXEMPTIONS: Table = Table("policy_exemptions");
+
+/// Control: diagnostic settings, under the id of their resource in lower case and their name.
+pub const DIAGNOSTIC_SETTINGS: Table = Table("diagnostic_settings");
+
+/// Control: applications registered for sign-in, under the application's object id.
+pub const APPLICATIONS: Table = Table("applications");
+
+/// Control: service principals, under their object id.
+pub const SERVICE_PRINCIPALS: Table = Table("service_principals");
