@@ -331,21 +331,23 @@ impl Facts {
             .map_or_else(|| principal.to_string(), |it| it.display_name.clone())
     }
 
-    /// Every role that grants all of `actions`, narrowest first: fewest grants over the operation table.
+    /// Every role that grants all of `actions`, narrowest first: fewest grants over the operation table,
+    /// then the patterns that say most.
     pub fn roles_that_grant(&self, actions: &[ActionName], list: List) -> Vec<Arc<Role>> {
-        let mut fitting: Vec<(usize, Arc<Role>)> = self
+        let mut fitting: Vec<Arc<Role>> = self
             .roles
             .values()
             .filter(|role| actions.iter().all(|it| role.grants(it.as_str(), list).is_some()))
-            .map(|role| (breadth(role), Arc::clone(role)))
+            .cloned()
             .collect();
-        fitting.sort_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
-        fitting.into_iter().map(|(_, role)| role).collect()
+        fitting.sort_by_cached_key(|role| (breadth(role), role.name.clone()));
+        fitting
     }
 }
 
-/// How much a role grants, for "which is the narrowest": operations of the table, then patterns.
-fn breadth(role: &Role) -> usize {
+/// How much a role grants, for "which is the narrowest". The table alone does not tell: a wildcard
+/// reaches operations that are not in it, and the shorter its fixed part, the more of them.
+fn breadth(role: &Role) -> (usize, std::cmp::Reverse<usize>) {
     let granted = model::OPERATIONS
         .iter()
         .flat_map(|row| row.actions.iter().map(move |it| (row.plane, it)))
@@ -360,17 +362,9 @@ fn breadth(role: &Role) -> usize {
             role.grants(it.as_str(), list).is_some()
         })
         .count();
-    // A wildcard reaches operations that are not in the table yet.
-    let stars = role
-        .permissions
-        .iter()
-        .flat_map(|it| it.actions.iter().chain(&it.data_actions))
-        .map(|it| match it.as_str().split('/').next() {
-            Some("*") => 1_000,
-            _ => it.as_str().matches('*').count(),
-        })
-        .sum::<usize>();
-    granted + stars
+    let patterns = role.permissions.iter().flat_map(|it| it.actions.iter().chain(&it.data_actions));
+    let shortest = patterns.map(|it| it.as_str().split('*').next().map_or(0, str::len)).min();
+    (granted, std::cmp::Reverse(shortest.unwrap_or(0)))
 }
 
 fn builtin(id: ObjectId, row: &model::roles::BuiltinRole) -> Role {

@@ -304,6 +304,8 @@ impl Error {
                 | DenialKind::NotAuthorizedLinked
                 | DenialKind::HubGone => ("invalid_request", 900_000),
             },
+            // The word that MSAL looks for when it asks whether an authority is known.
+            Self::Invalid { code: "invalid_instance", .. } => ("invalid_instance", 50_049),
             _ => ("invalid_request", 900_000),
         };
         json!({

@@ -145,10 +145,13 @@ impl Operation {
         format!("{:?}", self.op)
     }
 
-    /// True where one action is a create or update, which policy judges.
+    /// True where one action is a create or update, which policy judges. Policies themselves are not
+    /// judged: a rule that catches everything must not stop its own repair.
     pub fn is_judged_by_policy(&self) -> bool {
         matches!(self.plane, Plane::Control | Plane::Service)
-            && self.actions.iter().any(|it| it.is_write())
+            && self.actions.iter().any(|it| {
+                it.is_write() && !it.as_str().starts_with("Microsoft.Authorization/policy")
+            })
     }
 }
 
@@ -880,14 +883,14 @@ pub const OPERATIONS: &[Operation] = &[
         Op::AddPassword,
         &[act("Microsoft.Directory/applications/write")],
         Effect::ChangesFacts,
-        &[graph("POST", "/v1.0/applications/{id}/addPassword")],
+        &[graph("POST", "/v1.0/applications/{id}/addPassword"), graph("POST", "/v1.0/servicePrincipals/{id}/addPassword")],
         "Gives an application a new secret",
     ),
     directory(
         Op::RemovePassword,
         &[act("Microsoft.Directory/applications/write")],
         Effect::ChangesFacts,
-        &[graph("POST", "/v1.0/applications/{id}/removePassword")],
+        &[graph("POST", "/v1.0/applications/{id}/removePassword"), graph("POST", "/v1.0/servicePrincipals/{id}/removePassword")],
         "Takes a secret from an application",
     ),
     directory(

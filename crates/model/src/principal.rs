@@ -34,6 +34,20 @@ impl PrincipalKind {
     }
 }
 
+impl PrincipalKind {
+    /// The type under which role assignments file a principal: a managed identity is a service principal.
+    pub const fn directory_type(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::Group => "Group",
+            Self::Device => "Device",
+            Self::ServicePrincipal | Self::ManagedIdentity | Self::SasKey | Self::Anyone | Self::System => {
+                "ServicePrincipal"
+            }
+        }
+    }
+}
+
 /// How a caller proved itself, in the words that policies use for `identity.authType`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
 pub enum AuthType {

@@ -156,6 +156,11 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
 /// The row of a full type: `Microsoft.Devices/IotHubs`, in any casing.
 pub fn resource_type(full_name: &str) -> Option<&'static ResourceType> {
     let (namespace, name) = full_name.split_once('/')?;
+    // A resource group's type has its parent in front where policies see it.
+    let name = match name.split_once('/') {
+        Some((parent, below)) if parent.eq_ignore_ascii_case("subscriptions") => below,
+        Some(_) | None => name,
+    };
     RESOURCE_TYPES.iter().find(|it| {
         it.namespace.eq_ignore_ascii_case(namespace) && it.name.eq_ignore_ascii_case(name)
     })

@@ -1,0 +1,92 @@
+//! The client subcommands: what a person asks a running server, and the answer on a terminal.
+//!
+//! Decides nothing about access: it signs in, asks the decisions API and lays out the trace that comes
+//! back. Start at [`run`]; `target` finds the server, `client` speaks to it, `render` writes the answer.
+
+mod answer;
+mod client;
+pub mod explain;
+pub mod logs;
+mod page;
+mod render;
+pub mod target;
+mod text;
+
+pub use target::Connection;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+// What a client can do. No doc comment: clap would print it in place of the program's own description.
+#[derive(clap::Subcommand, Debug)]
+pub enum Command {
+    Explain(explain::Explain),
+    Logs(logs::Logs),
+}
+
+/// Runs a subcommand. Exit code 0: fine; 1: refused, not found or failed; 2: asked in a wrong way.
+pub fn run(command: Command) -> ExitCode {
+    let done = match command {
+        Command::Explain(explain) => explain::run(&explain),
+        Command::Logs(logs) => logs::run(&logs),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            say(format_args!("error: {failure}"));
+            failure.code()
+        }
+    }
+}
+
+/// How the answer is printed.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs: what the server answered, unchanged.
+    Json,
+}
+
+/// Why a subcommand could not answer, with the next step in the sentence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Failure {
+    /// The command line cannot be meant.
+    Usage(String),
+    Failed(String),
+}
+
+impl Failure {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Failed(_) => ExitCode::from(1),
+        }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(sentence) | Self::Failed(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+/// Writes to standard output. Whoever reads it may stop early (`| head`): that is no failure.
+pub(crate) fn show(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("cannot write to standard output: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// A line on standard error, escaped. Where even that is closed, nobody is left to tell.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{}", text::escape(&line.to_string()));
+}

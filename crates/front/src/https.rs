@@ -1,0 +1,178 @@
+//! The HTTPS listeners: Azure Resource Manager, sign-in and Graph on one side, the hubs on the other.
+//!
+//! A connection is counted, shakes hands within a deadline and then exchanges requests and answers. Each
+//! request becomes a [`ops::Call`]; who may do what is decided on the road that it takes, and nowhere here.
+
+use crate::answer::{Reply, response};
+use crate::body::Unread;
+use crate::connections::{CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, Slot, Slots, accept, stopped};
+use crate::exchange::{Protocol, converse};
+use crate::request::{self, Head};
+use crate::router::Missed;
+use crate::tasks::Tasks;
+use crate::tls::Certificates;
+use hyper::body::Incoming;
+use hyper::header::EXPECT;
+use hyper::{Method, Request, Version};
+use model::Error;
+use model::operations::Surface;
+use ops::call::BodyReader;
+use ops::{Call, Env};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// Longest TLS handshake.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Whom a listener answers for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// The management origin: Azure Resource Manager, sign-in and Graph.
+    Management,
+    /// Every hub; the `Host` of a request says which.
+    Hubs,
+}
+
+impl Side {
+    /// The first is the one in whose shape an address is refused that looks like none of them.
+    pub(crate) const fn surfaces(self) -> &'static [Surface] {
+        match self {
+            Self::Management => &[Surface::Arm, Surface::Entra, Surface::Graph],
+            Self::Hubs => &[Surface::Hub],
+        }
+    }
+}
+
+/// What the connections of a listener share.
+struct Shared {
+    side: Side,
+    env: Arc<Env>,
+    certificates: Arc<Certificates>,
+    /// Calls run in tasks of their own: one that has begun to write goes on to its end, and lets the gates
+    /// see what it wrote, though its client is gone.
+    calls: Tasks,
+}
+
+/// Serves a listener until `stop` turns true, then gives running calls
+/// [`DRAIN`](crate::connections::DRAIN) to be answered.
+pub async fn serve(
+    listener: TcpListener,
+    side: Side,
+    env: Arc<Env>,
+    certificates: Arc<Certificates>,
+    stop: watch::Receiver<bool>,
+) {
+    let shared = Arc::new(Shared { side, env, certificates, calls: Tasks::default() });
+    let slots = Slots::new(CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX);
+    let stopping = stop.clone();
+    let connection = |stream, peer, slot| {
+        connection(Arc::clone(&shared), stream, peer, Arc::new(slot), stopping.clone())
+    };
+    let panicked = || shared.log("a connection ended in a panic");
+    accept(listener, slots, stop, connection, panicked, shared.calls.finish()).await;
+}
+
+async fn connection(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: Arc<Slot>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let shaken = tokio::select! {
+        () = stopped(&mut stop) => return,
+        it = timeout(HANDSHAKE_DEADLINE, shake_hands(&shared, stream)) => it,
+    };
+    let Ok(Some(stream)) = shaken else { return };
+    let protocol = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        Some(_) | None => Protocol::Http1,
+    };
+    let respond =
+        move |request| respond(Arc::clone(&shared), peer.ip(), Arc::clone(&slot), request);
+    converse(stream, protocol, stop, respond).await;
+}
+
+async fn shake_hands(shared: &Shared, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    let local = stream.local_addr().ok()?.ip();
+    // Answers are small and whole: waiting to fill a segment only delays them.
+    stream.set_nodelay(true).ok()?;
+    if let Err(error) = shared.certificates.prepare(local) {
+        let cause =
+            std::error::Error::source(&error).map(|it| format!(": {it}")).unwrap_or_default();
+        shared.log(&format!("{error}{cause}"));
+        return None;
+    }
+    TlsAcceptor::from(shared.certificates.config(local)).accept(stream).await.ok()
+}
+
+async fn respond(
+    shared: Arc<Shared>,
+    peer: IpAddr,
+    slot: Arc<Slot>,
+    request: Request<Incoming>,
+) -> Reply {
+    let (parts, body) = request.into_parts();
+    let body = Unread::new(body);
+    let reply = match request::read(shared.side, &parts, peer) {
+        Ok(head) => run(&shared, head, &parts.method, body.reader(), slot).await,
+        Err(Missed { surface, error }) => shared.refuse(surface, &error, &parts.method),
+    };
+    // HTTP/2 can end one request without its connection; and who asks before it sends need not send.
+    if parts.version < Version::HTTP_2 && !parts.headers.contains_key(EXPECT) {
+        body.swallow().await;
+    }
+    reply
+}
+
+async fn run(
+    shared: &Shared,
+    head: Head,
+    method: &Method,
+    body: BodyReader,
+    slot: Arc<Slot>,
+) -> Reply {
+    let Head {
+        operation,
+        surface,
+        host,
+        path,
+        params,
+        query,
+        headers,
+        credential,
+        channel,
+        wanted_back,
+    } = head;
+    let call =
+        Call { operation, surface, host, path, params, query, headers, credential, channel, body };
+    let env = Arc::clone(&shared.env);
+    let answer = shared.calls.run(async move {
+        // A call counts as its connection until it ends: leaving early makes no room for more.
+        let _slot = slot;
+        ops::call::run(&env, call).await
+    });
+    match answer.await {
+        Some(answer) => response(answer, method, wanted_back),
+        None => {
+            let message = format!("the operation `{}` ended in a panic", operation.name());
+            shared.refuse(surface, &Error::Internal { message }, method)
+        }
+    }
+}
+
+impl Shared {
+    fn refuse(&self, surface: Surface, error: &Error, method: &Method) -> Reply {
+        response(ops::call::refuse_early(&self.env, surface, error), method, None)
+    }
+
+    fn log(&self, message: &str) {
+        self.env.metrics.log_fault(self.env.new_tracking_id(), message);
+    }
+}

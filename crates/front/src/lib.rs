@@ -1,0 +1,24 @@
+//! Listeners and sessions: bytes to calls, answers to bytes.
+//!
+//! Start at [`https::serve`], which answers for Azure Resource Manager, sign-in, Graph and every hub over
+//! HTTPS. [`plain::serve_plain`] answers probes and metrics, [`tls::Certificates`] says who we are. A front
+//! decodes, calls [`ops::call::run`] and encodes: it holds no rule about who may do what, and it cannot
+//! import the gates.
+
+mod answer;
+mod authorization;
+mod body;
+mod connections;
+mod exchange;
+mod headers;
+pub mod https;
+mod path;
+pub mod plain;
+mod request;
+mod router;
+mod tasks;
+pub mod tls;
+
+pub use https::{Side, serve};
+pub use plain::serve_plain;
+pub use tls::{Certificates, TlsError};

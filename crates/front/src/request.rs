@@ -1,0 +1,164 @@
+//! The head of a request, to everything of a [`ops::Call`] but its body.
+//!
+//! The order is: path, operation, then the rest; so an error is already answered in the shape that the
+//! client of that address parses. Nothing here proves a credential or reads a body.
+
+use crate::https::Side;
+use crate::router::{Found, Missed};
+use crate::{authorization, headers, path, router};
+use hyper::http::request::Parts;
+use model::operations::{Operation, Surface};
+use model::trace::Channel;
+use model::{Credential, Error};
+use ops::input::Headers;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Most pairs in a query. OData clients send six.
+pub(crate) const QUERY_PAIRS_MAX: usize = 64;
+
+/// A request without its body, decoded.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) operation: &'static Operation,
+    pub(crate) surface: Surface,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) params: BTreeMap<&'static str, String>,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: Headers,
+    pub(crate) credential: Credential,
+    pub(crate) channel: Channel,
+    /// The client's own id for the request, where it wants it back.
+    pub(crate) wanted_back: Option<String>,
+}
+
+/// Decodes the head of a request.
+///
+/// # Errors
+/// [`Missed`], with the surface in whose shape to refuse.
+pub(crate) fn read(side: Side, parts: &Parts, peer: IpAddr) -> Result<Head, Missed> {
+    let surfaces = side.surfaces();
+    let raw = parts.uri.path();
+    let segments = path::segments(raw).map_err(|error| Missed {
+        surface: router::surface_of(surfaces, raw.split('/').filter(|it| !it.is_empty())),
+        error,
+    })?;
+    let Found { operation, surface, params } =
+        router::find(surfaces, parts.method.as_str(), &segments)?;
+    let refuse = |error| Missed { surface, error };
+    let headers = headers::read(&parts.headers).map_err(refuse)?;
+    let path = path::join(&segments);
+    let channel = Channel {
+        protocol: "https".to_owned(),
+        request: path::shown(&format!("{} {path}", parts.method)),
+        address: peer.to_canonical().to_string(),
+    };
+    Ok(Head {
+        operation,
+        surface,
+        host: headers::host(&parts.uri, &parts.headers).map_err(refuse)?,
+        path,
+        params,
+        query: query(parts.uri.query().unwrap_or("")).map_err(refuse)?,
+        wanted_back: headers::wanted_back(&parts.headers, &headers),
+        headers,
+        credential: authorization::credential(&parts.headers),
+        channel,
+    })
+}
+
+fn query(raw: &str) -> Result<Vec<(String, String)>, Error> {
+    let pairs: Vec<_> = ops::input::pairs(raw).take(QUERY_PAIRS_MAX + 1).collect();
+    match pairs.len() {
+        0..=QUERY_PAIRS_MAX => Ok(pairs),
+        _ => Err(Error::invalid(
+            "query",
+            format!("the query has more than {QUERY_PAIRS_MAX} parameters"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::Request;
+    use model::Op;
+    use std::net::Ipv4Addr;
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 7));
+
+    fn head(
+        side: Side,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Head, Missed> {
+        let mut request = Request::builder().method(method).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(side, &request.body(()).unwrap().into_parts().0, PEER)
+    }
+
+    #[test]
+    fn a_request_becomes_a_call() {
+        let target = "/devices/a%25b/?api-version=2021-04-12&$filter=a%20b+c&secret=x";
+        let sent =
+            [("host", "127.71.3.2:8443"), ("if-match", "\"*\""), ("authorization", "Bearer t")];
+        let head = head(Side::Hubs, "PUT", target, &sent).unwrap();
+        assert_eq!(head.operation.op, Op::PutDevice);
+        assert_eq!((head.host.as_str(), head.path.as_str()), ("127.71.3.2", "/devices/a%b"));
+        assert_eq!(head.params.get("device").map(String::as_str), Some("a%b"));
+        assert_eq!(head.query.get(1), Some(&("$filter".to_owned(), "a b c".to_owned())));
+        assert_eq!(head.headers.if_match.as_deref(), Some("*"));
+        assert_eq!(head.channel.request, "PUT /devices/a%b");
+        assert_eq!(
+            (head.channel.protocol.as_str(), head.channel.address.as_str()),
+            ("https", "127.0.0.7")
+        );
+        assert!(matches!(head.credential, Credential::Bearer(_)));
+    }
+
+    #[test]
+    fn a_hostile_path_is_refused_in_the_shape_of_its_surface() {
+        let check = |side: Side, target: &str, expected: Surface| {
+            let missed = head(side, "GET", target, &[]).unwrap_err();
+            assert_eq!(missed.surface, expected, "{target}");
+            assert_eq!(missed.error.status(missed.surface), 400, "{target}");
+        };
+        check(Side::Hubs, "/devices/a%2fb", Surface::Hub);
+        check(Side::Hubs, "/devices/%00", Surface::Hub);
+        check(Side::Management, "/subscriptions/..", Surface::Arm);
+        check(Side::Management, "/v1.0/users/%ff", Surface::Graph);
+        check(Side::Management, "/t%00/oauth2/v2.0/token", Surface::Entra);
+    }
+
+    #[test]
+    fn a_query_has_a_most_of_parameters() {
+        let target = |pairs: usize| format!("/devices?{}", "a=b&".repeat(pairs));
+        assert_eq!(
+            head(Side::Hubs, "GET", &target(QUERY_PAIRS_MAX), &[]).unwrap().query.len(),
+            QUERY_PAIRS_MAX
+        );
+        let missed = head(Side::Hubs, "GET", &target(QUERY_PAIRS_MAX + 1), &[]).unwrap_err();
+        assert_eq!(missed.error.status(Surface::Hub), 400);
+    }
+
+    #[test]
+    fn a_mapped_address_is_shown_as_what_it_is() {
+        let (parts, ()) = Request::builder().uri("/devices").body(()).unwrap().into_parts();
+        let mapped = read(Side::Hubs, &parts, "::ffff:10.0.0.1".parse().unwrap()).unwrap();
+        assert_eq!(mapped.channel.address, "10.0.0.1");
+    }
+
+    #[test]
+    fn odd_targets_are_not_found_and_break_nothing() {
+        for (method, target) in
+            [("OPTIONS", "*"), ("CONNECT", "a:443"), ("GET", "https://h"), ("GET", "/?x")]
+        {
+            let missed = head(Side::Management, method, target, &[]).unwrap_err();
+            assert_eq!(missed.error.status(Surface::Arm), 404, "{method} {target}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Roles: planes apart, scopes by segment, grants that add up.
+
+use super::world::*;
+use gate::facts::{Lookups, Permission, Role};
+use model::{ActionPattern, Op, Verdict};
+use std::sync::atomic::Ordering;
+
+#[test]
+fn without_a_role_nothing_is_granted() {
+    let judged = registers(&facts(), ANA, HUB, "d1");
+    let denial = judged.denial.unwrap();
+    assert!(denial.message.contains("Microsoft.Devices/IotHubs/devices/write"), "{}", denial.message);
+    assert_eq!(judged.trace.outcome.status, 401);
+    assert_eq!(judged.trace.outcome.code, "IotHubUnauthorized");
+}
+
+#[test]
+fn control_plane_roles_open_no_data_and_data_roles_no_control_plane() {
+    let mut facts = facts();
+    assign(&mut facts, ANA, OWNER, HUB);
+    assign(&mut facts, BOB, DATA_CONTRIBUTOR, HUB);
+    let judged = registers(&facts, ANA, HUB, "d1");
+    assert!(judged.denial.is_some());
+    let near = &judged.trace.steps[2].findings[0];
+    assert!(near.reason.contains("`*` in its actions"), "{}", near.reason);
+    assert!(does(&facts, ANA, Op::GetHub, HUB, &[]).denial.is_none());
+    assert!(registers(&facts, BOB, HUB, "d1").denial.is_none());
+    assert!(does(&facts, BOB, Op::GetHub, HUB, &[]).denial.is_some());
+}
+
+#[test]
+fn a_role_counts_at_and_below_its_scope_and_not_beside_it() {
+    let check = |at: &str, hub: &str, expected: bool| {
+        let mut facts = facts();
+        assign(&mut facts, ANA, DATA_CONTRIBUTOR, at);
+        assert_eq!(registers(&facts, ANA, hub, "d1").denial.is_none(), expected, "{at} {hub}");
+    };
+    check(HUB, HUB, true);
+    check(HUB, HUB10, false);
+    check("/subscriptions/S1/resourcegroups/RG1", HUB, true);
+    check("/subscriptions/s1/resourceGroups/rg10", HUB, false);
+    check("/subscriptions/s1/resourceGroups/rg", HUB, false);
+    check("/subscriptions/s1", HUB, true);
+    check("/subscriptions/s10", HUB, false);
+    check("/", HUB, true);
+}
+
+/// S2-12: the built-in roles bundle permissions under their public ids.
+#[test]
+fn a_reader_reads_devices_and_writes_none() {
+    let mut facts = facts();
+    assign(&mut facts, ANA, DATA_READER, HUB);
+    assert!(does(&facts, ANA, Op::GetDevice, HUB, &[]).denial.is_none());
+    assert!(does(&facts, ANA, Op::ListDevices, HUB, &[]).denial.is_none());
+    for op in [Op::PutDevice, Op::DeleteDevice, Op::BulkDevices] {
+        assert!(does(&facts, ANA, op, HUB, &[device(HUB, "d1")]).denial.is_some(), "{op:?}");
+    }
+}
+
+#[test]
+fn listing_keys_is_an_action_and_no_read() {
+    let mut facts = facts();
+    assign(&mut facts, ANA, READER, HUB);
+    assert!(does(&facts, ANA, Op::GetHub, HUB, &[]).denial.is_none());
+    assert!(does(&facts, ANA, Op::ListHubKeys, HUB, &[]).denial.is_some());
+}
+
+#[test]
+fn a_bulk_call_needs_writing_and_deleting_and_two_roles_may_share_them() {
+    let custom = |number: u8, actions: &[&str], not: &[&str]| {
+        let patterns = |texts: &[&str]| texts.iter().map(|it| ActionPattern::new(it)).collect();
+        Role {
+            id: id(&format!("00000000-0000-4000-8000-0000000000{number:02}")),
+            name: format!("role {number}"),
+            is_builtin: false,
+            permissions: vec![Permission {
+                data_actions: patterns(actions),
+                not_data_actions: patterns(not),
+                ..Permission::default()
+            }],
+            assignable_scopes: vec![scope(HUB)],
+        }
+    };
+    let mut facts = facts();
+    let writes = custom(1, &["Microsoft.Devices/IotHubs/devices/*"], &["Microsoft.Devices/IotHubs/devices/delete"]);
+    let deletes = custom(2, &["microsoft.devices/iothubs/*/DELETE"], &[]);
+    for role in [&writes, &deletes] {
+        facts.put_role(role.clone());
+    }
+    let bulk = |facts: &gate::Facts| does(facts, ANA, Op::BulkDevices, HUB, &[device(HUB, "d1")]).denial;
+    assign(&mut facts, ANA, &writes.id.to_string(), HUB);
+    assert!(bulk(&facts).unwrap().message.contains("devices/delete"));
+    // A subtraction counts in its own role only: it is no deny.
+    assign(&mut facts, ANA, &deletes.id.to_string(), HUB);
+    assert!(bulk(&facts).is_none());
+}
+
+/// S0-25: where policy refuses, no role is looked up, and the trace says so.
+#[test]
+fn a_refusal_by_policy_looks_up_no_role() {
+    let mut facts = facts();
+    let rule = serde_json::json!({ "if": { "field": "type", "equals": "Microsoft.Devices/IotHubs/devices" }, "then": { "effect": "deny" } });
+    policy(&mut facts, "v2", &rule, HUB);
+    assign(&mut facts, ANA, DATA_CONTRIBUTOR, HUB);
+    let roles = |it: &Lookups| it.role.load(Ordering::SeqCst);
+    let before = roles(&facts.lookups);
+    let judged = registers(&facts, ANA, HUB, "d1");
+    assert_eq!(roles(&facts.lookups), before);
+    assert_eq!(judged.trace.steps[2].verdict, Verdict::NotEvaluated);
+    assert_eq!(judged.trace.steps[3].verdict, Verdict::NotEvaluated);
+    assert!(does(&facts, ANA, Op::GetDevice, HUB, &[]).denial.is_none());
+    assert_eq!(roles(&facts.lookups), before + 1);
+}
+
+#[test]
+fn a_role_that_was_deleted_grants_nothing() {
+    let mut facts = facts();
+    assign(&mut facts, ANA, DATA_CONTRIBUTOR, HUB);
+    facts.remove_role(id(DATA_CONTRIBUTOR));
+    assert!(registers(&facts, ANA, HUB, "d1").denial.is_some());
+}
+
+#[test]
+fn the_same_call_facts_and_time_give_the_same_trace() {
+    let mut facts = facts();
+    assign(&mut facts, ANA, DATA_CONTRIBUTOR, HUB);
+    assert_eq!(registers(&facts, ANA, HUB, "d1").trace, registers(&facts, ANA, HUB, "d1").trace);
+}

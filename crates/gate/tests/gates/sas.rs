@@ -1,0 +1,131 @@
+//! Shared access signatures at a hub's service API.
+
+use super::world::*;
+use gate::{Ask, Door, Facts, Refusal, authenticate, judge};
+use model::error::{AuthFault, DenialKind};
+use model::operations::operation;
+use model::{Credential, Op, SasToken, Secret, Timestamp, Verdict};
+use ring::hmac;
+
+fn token(resource: &str, key: &[u8], expiry: Timestamp, name: Option<&str>) -> SasToken {
+    let expiry_text = expiry.seconds().to_string();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let signature = hmac::sign(&key, format!("{resource}\n{expiry_text}").as_bytes());
+    SasToken {
+        resource_text: resource.into(),
+        resource: resource.into(),
+        signature: Secret::new(signature.as_ref().to_vec()),
+        expiry_text,
+        expiry,
+        key_name: name.map(str::to_owned),
+    }
+}
+
+fn shows(facts: &Facts, token: SasToken, path: &str) -> Result<gate::Authenticated, Box<Refusal>> {
+    let (scope, head) = (scope(HUB), head("GET /devices/d1"));
+    let hub = facts.hub(&scope).unwrap();
+    let resource = format!("{}{path}", hub.host);
+    let door = Door { operation: operation(Op::GetDevice), scope: &scope, hub: Some(hub), resource: &resource, head: &head };
+    authenticate(&Credential::Sas(token), &door, facts)
+}
+
+fn fault(facts: &Facts, token: SasToken) -> (AuthFault, String) {
+    let refusal = shows(facts, token, "/devices/device10").unwrap_err();
+    match refusal.denial.kind {
+        DenialKind::Unauthenticated(fault) => (fault, refusal.denial.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+const LATER: Timestamp = Timestamp::from_seconds(1_800_003_600);
+const OWNER_KEY: [u8; 32] = [1; 32];
+
+#[test]
+fn either_key_of_a_policy_opens_the_hub() {
+    let facts = facts();
+    for key in [[1_u8; 32], [101; 32]] {
+        let who = shows(&facts, token(HUB_HOST, &key, LATER, Some("iothubowner")), "/devices/d1").unwrap();
+        assert_eq!(who.caller().name, "iothubowner");
+        assert_eq!(who.caller().object_id, None);
+    }
+}
+
+#[test]
+fn every_wrong_signature_gets_the_same_answer() {
+    let facts = facts();
+    let right = token(HUB_HOST, &OWNER_KEY, LATER, Some("iothubowner"));
+    let mut truncated = right.clone();
+    truncated.signature = Secret::new(right.signature.reveal()[..31].to_vec());
+    let mut empty = right.clone();
+    empty.signature = Secret::new(Vec::new());
+    let mut flipped = right.clone();
+    let mut bytes = right.signature.reveal().clone();
+    bytes[31] ^= 1;
+    flipped.signature = Secret::new(bytes);
+    let unknown = token(HUB_HOST, &OWNER_KEY, LATER, Some("nobody"));
+    let device_key = token(HUB_HOST, &OWNER_KEY, LATER, None);
+    let answers: Vec<_> = [truncated, empty, flipped, unknown, device_key].into_iter().map(|it| fault(&facts, it)).collect();
+    assert!(answers.iter().all(|it| it.0 == AuthFault::Invalid && it.1 == answers[0].1), "{answers:?}");
+}
+
+#[test]
+fn a_regenerated_key_opens_nothing_from_that_moment_on() {
+    let mut facts = facts();
+    let old = token(HUB_HOST, &[101; 32], LATER, Some("iothubowner"));
+    assert!(shows(&facts, old.clone(), "/devices/d1").is_ok());
+    let mut hub = (**facts.hub(&scope(HUB)).unwrap()).clone();
+    hub.sas_policies[0].secondary = Secret::new(vec![55; 32]);
+    facts.put_hub(hub);
+    assert_eq!(fault(&facts, old).0, AuthFault::Invalid);
+}
+
+#[test]
+fn a_signature_opens_what_it_names_and_nothing_beside_it() {
+    let facts = facts();
+    let signed = |resource: &str| token(resource, &OWNER_KEY, LATER, Some("iothubowner"));
+    assert!(shows(&facts, signed("127.70.1.2/devices/device10"), "/devices/device10").is_ok());
+    assert_eq!(fault(&facts, signed("127.70.1.2/devices/device1")).0, AuthFault::Invalid);
+    assert_eq!(fault(&facts, signed("127.70.1.20")).0, AuthFault::Invalid);
+    assert_eq!(fault(&facts, signed("127.70.1.2/devices/device10/modules")).0, AuthFault::Invalid);
+}
+
+#[test]
+fn an_expired_signature_says_so_and_a_forged_one_does_not() {
+    let facts = facts();
+    let (found, reason) = fault(&facts, token(HUB_HOST, &OWNER_KEY, NOW.plus_seconds(-1), Some("iothubowner")));
+    assert_eq!(found, AuthFault::Expired);
+    assert!(reason.contains("expired 1 s ago"), "{reason}");
+    assert!(shows(&facts, token(HUB_HOST, &OWNER_KEY, NOW, Some("iothubowner")), "/devices/d1").is_ok());
+    assert_eq!(fault(&facts, token(HUB_HOST, &[9; 32], NOW.plus_seconds(-1), Some("iothubowner"))).0, AuthFault::Invalid);
+}
+
+#[test]
+fn switched_off_local_authentication_refuses_a_right_key() {
+    let mut facts = facts();
+    let mut hub = (**facts.hub(&scope(HUB)).unwrap()).clone();
+    hub.is_local_auth_disabled = true;
+    facts.put_hub(hub);
+    assert_eq!(fault(&facts, token(HUB_HOST, &OWNER_KEY, LATER, Some("iothubowner"))).0, AuthFault::LocalAuthDisabled);
+}
+
+#[test]
+fn a_policys_rights_cover_what_they_name_and_writing_covers_reading() {
+    let facts = facts();
+    let check = |name: &str, seed: u8, op: Op, expected: bool| {
+        let who = shows(&facts, token(HUB_HOST, &[seed; 32], LATER, Some(name)), "/devices/d1").unwrap();
+        let (scope, head) = (scope(HUB), head("PUT /devices/d1"));
+        let objects = [device(HUB, "d1")];
+        let ask = Ask { operation: operation(op), scope: &scope, objects: &objects, linked: &[], caller: who.caller(), head: &head };
+        let judged = judge(&ask, &facts);
+        assert_eq!(judged.denial.is_none(), expected, "{name} {op:?}");
+        if !expected {
+            let access = &judged.trace.steps[2];
+            assert_eq!(access.verdict, Verdict::Deny);
+            assert!(access.reason.contains("Registry"), "{}", access.reason);
+        }
+    };
+    check("iothubowner", 1, Op::PutDevice, true);
+    check("registryRead", 2, Op::GetDevice, true);
+    check("registryRead", 2, Op::PutDevice, false);
+    check("device", 3, Op::GetDevice, false);
+}

@@ -1,0 +1,307 @@
+//! The smallest change that would let a refused call pass, as a command to paste.
+//!
+//! Nothing is guessed: each proposal is laid over a copy of the facts and judged by the same gates; one
+//! that does not move the refusal is not shown.
+
+use crate::decisions::row_of;
+use crate::env::Env;
+use gate::facts::{List, RoleAssignment};
+use gate::policy::{Effect, Exemption, Field, FieldTest, Operator, Rule, Test};
+use gate::{Ask, Facts};
+use model::trace::{Caller, Finding, FindingResult, Gate, Object, Trace, TraceHead};
+use model::{Plane, Scope, Verdict};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Most proposals for one refusal.
+const FIXES_MAX: usize = 4;
+/// Longest rules that are printed into a command line.
+const RULES_BYTES_MAX: usize = 16 << 10;
+
+/// One proposal.
+#[derive(Debug, Serialize)]
+pub(crate) struct Fix {
+    pub(crate) says: String,
+    pub(crate) command: String,
+    /// What the same call would meet then.
+    pub(crate) then: String,
+    pub(crate) warning: Option<String>,
+}
+
+/// Proposals for a refused call, the narrowest first. Empty where it was allowed or nothing helps.
+pub(crate) fn fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
+    let Some(gate) = trace.outcome.gate.filter(|_| trace.outcome.verdict == Verdict::Deny) else {
+        return Vec::new();
+    };
+    let mut found = match gate {
+        Gate::Policy => policy_fixes(trace, facts, env),
+        Gate::Access => access_fixes(trace, facts, env),
+        Gate::Authentication | Gate::Resource => Vec::new(),
+    };
+    found.truncate(FIXES_MAX);
+    found
+}
+
+/// The first gate that would still refuse under changed facts, or `None` where the call would pass.
+fn still_refused(trace: &Trace, facts: &Facts, env: &Env) -> Option<Gate> {
+    let (Some(row), Some(caller)) = (row_of(trace), &trace.call.caller) else { return Some(Gate::Authentication) };
+    let scope = trace.scope();
+    let head = TraceHead {
+        id: trace.id,
+        time: env.now(),
+        correlation_id: String::new(),
+        channel: trace.call.channel.clone(),
+    };
+    let ask = Ask { operation: row, scope: &scope, objects: &trace.call.objects, linked: &[], caller, head: &head };
+    gate::judge(&ask, facts).denial.map(|it| it.gate)
+}
+
+fn then(trace: &Trace, facts: &Facts, env: &Env) -> String {
+    match still_refused(trace, facts, env) {
+        None => "the call would pass every gate".into(),
+        Some(gate) => format!("this gate would pass, but `{}` would refuse next", gate.as_str()),
+    }
+}
+
+fn policy_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
+    let denying: Vec<&Finding> = trace
+        .step(Gate::Policy)
+        .into_iter()
+        .flat_map(|it| &it.findings)
+        .filter(|it| matches!(it.result, FindingResult::Deny | FindingResult::Error))
+        .collect();
+    let Some(caller) = &trace.call.caller else { return Vec::new() };
+    let mut found = Vec::new();
+    // Proposals work one assignment at a time; where several deny, each is named and all are needed.
+    let is_one = denying.iter().all(|it| it.id == denying.first().map_or("", |it| it.id.as_str()));
+    for denied in denying.iter().take(if is_one { 1 } else { FIXES_MAX }) {
+        let several = (!is_one).then(|| "several policies deny this call; each needs its own change".to_owned());
+        if let Some(fix) = allow_before(trace, denied, caller, facts, env, several.clone()) {
+            found.push(fix);
+        }
+        if is_one {
+            found.extend(exempt(trace, denied, caller, facts, env));
+        }
+    }
+    found
+}
+
+/// An `allow` for this caller in front of the rule that denies.
+fn allow_before(
+    trace: &Trace,
+    denied: &Finding,
+    caller: &Caller,
+    facts: &Facts,
+    env: &Env,
+    warning: Option<String>,
+) -> Option<Fix> {
+    let place = denied.rule.as_ref()?;
+    let principal = caller.object_id?;
+    let object = trace.call.objects.first()?;
+    let key = place.definition_id.to_ascii_lowercase();
+    let mut definition = (**facts.policy_definitions.get(&key)?).clone();
+    let allow = Rule { index: 0, condition: only(object, &principal.to_string()), effect: Effect::Allow };
+    definition.rules.insert(place.index.min(definition.rules.len()), allow);
+    let mut changed = facts.clone();
+    changed.put_policy_definition(definition.clone());
+    if still_refused(trace, &changed, env) == Some(Gate::Policy) && warning.is_none() {
+        return None;
+    }
+    let rules = Value::Array(definition.rules.iter().map(rule_json).collect()).to_string();
+    if rules.len() > RULES_BYTES_MAX {
+        return None;
+    }
+    let scope = Scope::parse(&place.definition_id).ok()?;
+    let subscription = scope.subscription_id()?;
+    Some(Fix {
+        says: format!(
+            "put an `allow` for `{}` before rule {} of `{}`; every other caller stays refused",
+            caller.name, place.index, place.definition_name
+        ),
+        command: format!(
+            "az policy definition update --name {} --subscription {subscription} --rules {}",
+            quoted(&place.definition_name),
+            quoted(&rules)
+        ),
+        then: then(trace, &changed, env),
+        warning,
+    })
+}
+
+/// An exemption at the judged scope: for this caller alone, or for everybody.
+fn exempt(trace: &Trace, denied: &Finding, caller: &Caller, facts: &Facts, env: &Env) -> Vec<Fix> {
+    let scope = trace.scope();
+    let try_it = |principals: Vec<model::ObjectId>| {
+        let mut changed = facts.clone();
+        changed.put_policy_exemption(Exemption {
+            id: scope.join("providers/Microsoft.Authorization/policyExemptions/proposed").as_str().to_owned(),
+            name: "proposed".into(),
+            scope: scope.clone(),
+            assignment_id: denied.id.clone(),
+            expires: None,
+            principal_ids: principals,
+        });
+        (still_refused(trace, &changed, env) != Some(Gate::Policy)).then(|| then(trace, &changed, env))
+    };
+    let name = format!("exempt-{}", denied.name.chars().take(50).filter(|it| it.is_ascii_alphanumeric() || *it == '-').collect::<String>());
+    let mut found = Vec::new();
+    if let Some(id) = caller.object_id
+        && let Some(then) = try_it(vec![id])
+    {
+        let body = json!({ "properties": {
+            "policyAssignmentId": denied.id, "exemptionCategory": "Waiver", "principalIds": [id] } });
+        found.push(Fix {
+            says: format!("exempt `{}` alone from `{}` on `{}`", caller.name, denied.name, scope.name()),
+            command: format!(
+                "az rest --method put --url {} --body {}",
+                quoted(&format!("{scope}/providers/Microsoft.Authorization/policyExemptions/{name}?api-version=2026-01-01-preview")),
+                quoted(&body.to_string())
+            ),
+            then,
+            warning: None,
+        });
+    }
+    if let Some(then) = try_it(Vec::new()) {
+        found.push(Fix {
+            says: format!("exempt `{}` from `{}`", scope.name(), denied.name),
+            command: format!(
+                "az policy exemption create --name {name} --policy-assignment {} --exemption-category Waiver --scope {}",
+                quoted(&denied.id),
+                quoted(scope.as_str())
+            ),
+            then,
+            warning: Some("this exempts every caller, not only this one".into()),
+        });
+    }
+    found
+}
+
+/// The narrowest known role that grants what is missing.
+fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
+    let (Some(row), Some(caller)) = (row_of(trace), &trace.call.caller) else { return Vec::new() };
+    let scope = trace.scope();
+    let Some(principal) = caller.object_id else {
+        let rights: Vec<&str> = row.sas.iter().map(|it| it.as_str()).collect();
+        return vec![Fix {
+            says: format!("use a shared access policy with {}; this one lists them", rights.join(" or ")),
+            command: format!(
+                "az iot hub policy list --hub-name {} --resource-group {}",
+                quoted(scope.name()),
+                quoted(scope.resource_group().unwrap_or(""))
+            ),
+            then: "with such a key this gate would pass".into(),
+            warning: None,
+        }];
+    };
+    let list = match row.plane {
+        Plane::Service => List::DataActions,
+        Plane::Control | Plane::Directory | Plane::Open | Plane::Token => List::Actions,
+    };
+    let mut found = Vec::new();
+    for role in facts.roles_that_grant(row.actions, list).into_iter().take(2) {
+        if !role.assignable_scopes.iter().any(|it| it.contains(&scope)) {
+            continue;
+        }
+        let mut changed = facts.clone();
+        changed.put_role_assignment(RoleAssignment {
+            id: scope.join("providers/Microsoft.Authorization/roleAssignments/proposed").as_str().to_owned(),
+            name: "proposed".into(),
+            principal,
+            role: role.id,
+            scope: scope.clone(),
+            created: env.now(),
+        });
+        if still_refused(trace, &changed, env) == Some(Gate::Access) {
+            continue;
+        }
+        found.push(Fix {
+            says: format!("give `{}` the role `{}` on `{}`", caller.name, role.name, place_name(&scope)),
+            command: format!(
+                "az role assignment create --assignee-object-id {principal} --assignee-principal-type {} --role {} --scope {}",
+                caller.kind.directory_type(),
+                quoted(&role.name),
+                quoted(scope.as_str())
+            ),
+            then: then(trace, &changed, env),
+            warning: None,
+        });
+    }
+    found
+}
+
+fn place_name(scope: &Scope) -> &str {
+    if scope.is_root() { "/" } else { scope.name() }
+}
+
+/// The condition that holds for one caller and one type.
+fn only(object: &Object, principal: &str) -> Test {
+    let field = |field, text: &str, expected: &str| {
+        Test::Field(FieldTest {
+            path: String::new(),
+            text: text.to_owned(),
+            field,
+            operator: Operator::Equals,
+            expected: json!(expected),
+        })
+    };
+    Test::AllOf(vec![
+        field(Field::Type, "type", &object.kind),
+        field(Field::PrincipalId, "identity.principalId", principal),
+    ])
+}
+
+/// A rule back in its written form.
+fn rule_json(rule: &Rule) -> Value {
+    json!({ "if": test_json(&rule.condition), "then": { "effect": rule.effect.as_str() } })
+}
+
+fn test_json(test: &Test) -> Value {
+    match test {
+        Test::AllOf(all) => json!({ "allOf": all.iter().map(test_json).collect::<Vec<_>>() }),
+        Test::AnyOf(any) => json!({ "anyOf": any.iter().map(test_json).collect::<Vec<_>>() }),
+        Test::Not(inner) => json!({ "not": test_json(inner) }),
+        Test::Field(it) => {
+            let mut shown = json!({ "field": it.text });
+            shown[it.operator.as_str()] = escaped(&it.expected);
+            shown
+        }
+    }
+}
+
+/// A leading `[` is written `[[`, or it would read as an expression.
+fn escaped(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.starts_with('[') => json!(format!("[{text}")),
+        Value::Array(items) => Value::Array(items.iter().map(escaped).collect()),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.clone(),
+    }
+}
+
+/// Text for a POSIX shell: inside single quotes nothing has a meaning.
+fn quoted(text: &str) -> String {
+    let is_plain = !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_./:".contains(&it));
+    match is_plain {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_for_a_shell_stays_one_word() {
+        assert_eq!(quoted("plain-name_1"), "plain-name_1");
+        assert_eq!(quoted("it's; rm -rf /"), r"'it'\''s; rm -rf /'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn rules_survive_being_written_back() {
+        let source = json!({ "policyRule": { "if": { "not": { "anyOf": [
+            { "field": "name", "like": "a*" }, { "field": "tags.x", "in": ["[[b", "c"] } ] } }, "then": { "effect": "deny" } } });
+        let rules = gate::policy::parse_rules(&source).unwrap();
+        assert_eq!(rule_json(&rules[0]), source["policyRule"]);
+    }
+}

@@ -1,0 +1,70 @@
+//! Who may do what: roles, policies, and the history of both.
+
+pub(crate) mod exemptions;
+pub(crate) mod policies;
+pub(crate) mod revisions;
+pub mod role_assignments;
+pub(crate) mod roles;
+
+use crate::env::Env;
+use gate::Facts;
+use model::{Error, Scope};
+use serde_json::{Value, json};
+
+/// Who wrote a document and when, in the members that ARM's documents carry.
+pub(crate) fn stamp(properties: &mut Value, former: Option<&Value>, author: &str, env: &Env, names: [&str; 4]) {
+    let [created_on, created_by, updated_on, updated_by] = names;
+    let now = env.now().rfc3339();
+    let kept = |name: &str| former.and_then(|it| it.get(name)).cloned();
+    properties[created_on] = kept(created_on).unwrap_or_else(|| json!(now));
+    properties[created_by] = kept(created_by).unwrap_or_else(|| json!(author));
+    properties[updated_on] = if former.is_some() { json!(now) } else { Value::Null };
+    properties[updated_by] = if former.is_some() { json!(author) } else { Value::Null };
+}
+
+/// Checks that something exists at a scope that roles and policies can be put on.
+///
+/// # Errors
+/// [`Error::NotFound`] where nothing does, and [`Error::Invalid`] where the scope is below a hub: a
+/// device is no scope.
+pub(crate) fn check_scope(scope: &Scope, facts: &Facts) -> Result<(), Error> {
+    let key = scope.key();
+    if scope.is_root() || facts.containers.contains_key(&key) || facts.hubs.contains_key(&key) {
+        return Ok(());
+    }
+    if let Some(hub) = facts.hubs.values().find(|it| it.scope.contains(scope)) {
+        return Err(Error::Invalid {
+            code: "InvalidScope",
+            at: Some("path".into()),
+            message: format!("a hub is the narrowest scope; `{scope}` lies below the hub `{}`", hub.scope),
+        });
+    }
+    let code = match (scope.resource_group(), scope.resource_type().is_some_and(|it| it.contains("Devices"))) {
+        (_, true) => "ResourceNotFound",
+        (Some(_), false) => "ResourceGroupNotFound",
+        (None, false) => "SubscriptionNotFound",
+    };
+    Err(Error::NotFound { code, message: format!("there is nothing at the scope `{scope}`") })
+}
+
+/// The scope in front of `/providers/Microsoft.Authorization/...`.
+pub(crate) fn scope_before(path: &Scope) -> Scope {
+    let all: Vec<&str> = path.segments().collect();
+    let at = all.iter().rposition(|it| it.eq_ignore_ascii_case("providers")).unwrap_or(all.len());
+    Scope::parse(&format!("/{}", all.get(..at).unwrap_or(&[]).join("/"))).unwrap_or_else(|_| Scope::root())
+}
+
+/// A member that must be absent or empty, because acting without it would be wrong.
+pub(crate) fn refuse_unless_empty(properties: &Value, name: &str, why: &str) -> Result<(), Error> {
+    let is_empty = match model::json::member(properties, name) {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(it)) => it.is_empty(),
+        Some(Value::Object(it)) => it.is_empty(),
+        Some(Value::String(it)) => it.is_empty(),
+        Some(Value::Bool(_) | Value::Number(_)) => false,
+    };
+    match is_empty {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("properties.{name}"), why)),
+    }
+}

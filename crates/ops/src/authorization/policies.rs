@@ -1,0 +1,339 @@
+//! Policy definitions and their assignments.
+
+use super::{check_scope, refuse_unless_empty, revisions, scope_before};
+use crate::control::{all, commit, delete, get as read, put};
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
+use gate::{Facts, Permit};
+use model::json::{member, text};
+use model::{Error, Scope};
+use serde_json::{Map, Value, json};
+use store::{Expect, Table, tables};
+
+/// Most custom definitions and most assignments at one scope.
+const DEFINITIONS_MAX: usize = 500;
+const ASSIGNMENTS_MAX: usize = 200;
+/// Most excluded scopes of an assignment.
+const NOT_SCOPES_MAX: usize = 400;
+
+pub(crate) async fn put_definition(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let place = scope_before(permit.scope());
+    check_scope(&place, &env.facts.load())?;
+    if place.subscription_id().is_none() || place.resource_group().is_some() {
+        return Err(Error::Invalid {
+            code: "InvalidScope",
+            at: Some("path".into()),
+            message: "a policy definition lies in a subscription".into(),
+        });
+    }
+    check_name(permit.scope().name(), 64)?;
+    let given = properties_of(&input.body)?;
+    check_text(given, "displayName", 128)?;
+    check_text(given, "description", 512)?;
+    refuse_unless_empty(given, "parameters", "parameters cannot be evaluated yet; write the values into the rule")?;
+    let mode = text(given, &["mode"]).unwrap_or("All");
+    if !["All", "Indexed", "Microsoft.Devices.Data"].iter().any(|it| it.eq_ignore_ascii_case(mode)) {
+        return Err(invalid_rule("properties.mode", "modes are All, Indexed and Microsoft.Devices.Data"));
+    }
+    parse_rules(given).map_err(|it| invalid_rule(&format!("properties.{}", it.at), &it.because))?;
+    let former = former(env, tables::POLICY_DEFINITIONS, permit.scope()).await?;
+    if former.is_none() && count_at(env, tables::POLICY_DEFINITIONS, &place).await? >= DEFINITIONS_MAX {
+        return Err(Error::invalid("path", format!("a scope holds at most {DEFINITIONS_MAX} policy definitions")));
+    }
+    let mut properties = kept(given, &["displayName", "description", "metadata", "parameters", "policyRule", "policyRules"]);
+    properties.insert("policyType".into(), json!("Custom"));
+    properties.insert("mode".into(), json!(mode));
+    properties.insert("version".into(), json!(text(given, &["version"]).unwrap_or("1.0.0")));
+    properties.insert("versions".into(), json!(["1.0.0"]));
+    let document = document(permit, "policyDefinitions", properties, former.as_ref(), env);
+    save(permit, env, tables::POLICY_DEFINITIONS, document, former).await
+}
+
+pub(crate) async fn get_definition(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
+    show(permit, env, tables::POLICY_DEFINITIONS, "PolicyDefinitionNotFound", "policy definition").await
+}
+
+pub(crate) async fn list_definitions(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    // Nothing is built in: the list of a tenant root is empty, and so is a filter for what is.
+    let wants_builtin = input.query("$filter").is_some_and(|it| it.to_ascii_lowercase().contains("'builtin'"));
+    let found = all::<Value>(env, tables::POLICY_DEFINITIONS, &below(permit.scope())).await?;
+    Ok(Reply::list(found.into_iter().map(|(_, it)| it).filter(|_| !wants_builtin).collect()))
+}
+
+pub(crate) async fn delete_definition(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
+    let id = permit.scope().as_str();
+    let facts = env.facts.load();
+    let users: Vec<&str> = facts
+        .policy_assignments
+        .values()
+        .filter(|it| it.definition_id.eq_ignore_ascii_case(id))
+        .map(|it| it.id.as_str())
+        .collect();
+    if !users.is_empty() {
+        return Err(Error::Conflict {
+            code: "PolicyDefinitionInUse",
+            message: format!("the definition is assigned by {}; delete the assignments first", users.join(", ")),
+        });
+    }
+    remove(permit, env, tables::POLICY_DEFINITIONS).await
+}
+
+pub(crate) async fn put_assignment(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let place = scope_before(permit.scope());
+    let facts = env.facts.load();
+    check_scope(&place, &facts)?;
+    check_name(permit.scope().name(), 128)?;
+    let given = properties_of(&input.body)?;
+    check_text(given, "displayName", 128)?;
+    check_text(given, "description", 512)?;
+    let definition = text(given, &["policyDefinitionId"])
+        .ok_or_else(|| Error::invalid("properties.policyDefinitionId", "the id of a policy definition is required"))?;
+    let Some(known) = facts.policy_definitions.get(&definition.to_ascii_lowercase()) else {
+        return Err(Error::NotFound {
+            code: "PolicyDefinitionNotFound",
+            message: format!("there is no policy definition `{}`", definition.escape_debug()),
+        });
+    };
+    for (name, why) in [
+        ("parameters", "parameters cannot be evaluated yet"),
+        ("overrides", "overrides cannot be evaluated yet"),
+        ("resourceSelectors", "selectors cannot be evaluated yet"),
+    ] {
+        refuse_unless_empty(given, name, why)?;
+    }
+    let not_scopes = not_scopes(given)?;
+    if let Some(outside) = not_scopes.iter().find(|it| !place.contains(it) || place.same_place(it)) {
+        return Err(Error::invalid("properties.notScopes", format!("`{outside}` does not lie below the assignment's scope `{place}`")));
+    }
+    let mode = text(given, &["enforcementMode"]).unwrap_or("Default");
+    if !["Default", "DoNotEnforce"].iter().any(|it| it.eq_ignore_ascii_case(mode)) {
+        return Err(Error::invalid("properties.enforcementMode", "modes are Default and DoNotEnforce"));
+    }
+    let former = former(env, tables::POLICY_ASSIGNMENTS, permit.scope()).await?;
+    if former.is_none() && count_at(env, tables::POLICY_ASSIGNMENTS, &place).await? >= ASSIGNMENTS_MAX {
+        return Err(Error::invalid("path", format!("a scope holds at most {ASSIGNMENTS_MAX} policy assignments")));
+    }
+    let mut properties = kept(given, &["displayName", "description", "metadata", "parameters", "nonComplianceMessages"]);
+    properties.insert("policyDefinitionId".into(), json!(known.id));
+    properties.insert("notScopes".into(), json!(not_scopes));
+    properties.insert("enforcementMode".into(), json!(mode));
+    properties.insert("scope".into(), json!(place));
+    properties.insert("instanceId".into(), json!(env.new_uuid().to_string()));
+    let mut document = document(permit, "policyAssignments", properties, former.as_ref(), env);
+    for name in ["location", "identity"] {
+        if let Some(it) = member(&input.body, name) {
+            document[name] = it.clone();
+        }
+    }
+    save(permit, env, tables::POLICY_ASSIGNMENTS, document, former).await
+}
+
+pub(crate) async fn get_assignment(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
+    show(permit, env, tables::POLICY_ASSIGNMENTS, "PolicyAssignmentNotFound", "policy assignment").await
+}
+
+/// Assignments at, above and below the scope; `atScope()` leaves out those below.
+pub(crate) async fn list_assignments(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let filter = input.query("$filter").unwrap_or("").to_ascii_lowercase();
+    let here = permit.scope();
+    let mut found = Vec::new();
+    for (_, document) in all::<Value>(env, tables::POLICY_ASSIGNMENTS, "").await? {
+        let scope = Scope::parse(text(&document, &["properties", "scope"]).unwrap_or("/")).unwrap_or_else(|_| Scope::root());
+        let is_below = here.contains(&scope) && !filter.contains("atscope()") && !filter.contains("atexactscope()");
+        let is_above = scope.contains(here) && !(filter.contains("atexactscope()") && !scope.same_place(here));
+        let definition = text(&document, &["properties", "policyDefinitionId"]).unwrap_or("").to_ascii_lowercase();
+        let wanted = filter.split("policydefinitionid eq '").nth(1).and_then(|it| it.split('\'').next());
+        if (is_above || is_below) && wanted.is_none_or(|it| it == definition) {
+            found.push(document);
+        }
+    }
+    Ok(Reply::list(found))
+}
+
+pub(crate) async fn delete_assignment(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
+    remove(permit, env, tables::POLICY_ASSIGNMENTS).await
+}
+
+/// The document of a policy object that a patch is laid over.
+pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, Error> {
+    let kind = scope.resource_type().unwrap_or_default().to_ascii_lowercase();
+    let table = match kind.rsplit('/').next() {
+        Some("policyassignments") => tables::POLICY_ASSIGNMENTS,
+        Some("policyexemptions") => tables::POLICY_EXEMPTIONS,
+        _ => tables::POLICY_DEFINITIONS,
+    };
+    Ok(former(env, table, scope).await?.map(|(it, _)| it))
+}
+
+/// Brings a definition's document into the facts.
+pub(crate) fn change_definition(facts: &mut Facts, key: &str, body: Option<&[u8]>) -> Result<(), String> {
+    let Some(body) = body else {
+        facts.remove_policy_definition(key);
+        return Ok(());
+    };
+    let document: Value = serde_json::from_slice(body).map_err(|it| it.to_string())?;
+    facts.put_policy_definition(definition_of(&document, key)?);
+    Ok(())
+}
+
+/// A definition's document, compiled.
+pub(crate) fn definition_of(document: &Value, key: &str) -> Result<PolicyDefinition, String> {
+    let properties = document.get("properties").ok_or("`properties` is missing")?;
+    let word = |path: &[&str]| text(document, path).unwrap_or("").to_owned();
+    Ok(PolicyDefinition {
+        id: text(document, &["id"]).unwrap_or(key).to_owned(),
+        name: word(&["name"]),
+        display_name: word(&["properties", "displayName"]),
+        version: word(&["properties", "version"]),
+        rules: parse_rules(properties).map_err(|it| it.to_string())?,
+    })
+}
+
+/// Brings an assignment's document into the facts.
+pub(crate) fn change_assignment(facts: &mut Facts, key: &str, body: Option<&[u8]>) -> Result<(), String> {
+    let Some(body) = body else {
+        facts.remove_policy_assignment(key);
+        return Ok(());
+    };
+    let document: Value = serde_json::from_slice(body).map_err(|it| it.to_string())?;
+    let properties = document.get("properties").ok_or("`properties` is missing")?;
+    let word = |name: &str| text(properties, &[name]).unwrap_or("").to_owned();
+    let messages = member(properties, "nonComplianceMessages").and_then(Value::as_array);
+    facts.put_policy_assignment(PolicyAssignment {
+        id: text(&document, &["id"]).unwrap_or(key).to_owned(),
+        name: text(&document, &["name"]).unwrap_or("").to_owned(),
+        display_name: word("displayName"),
+        scope: Scope::parse(&word("scope")).map_err(|it| it.to_string())?,
+        not_scopes: not_scopes(properties).map_err(|it| it.to_string())?,
+        definition_id: word("policyDefinitionId"),
+        is_enforced: !word("enforcementMode").eq_ignore_ascii_case("DoNotEnforce"),
+        message: messages.and_then(|it| it.first()).and_then(|it| text(it, &["message"])).map(str::to_owned),
+    });
+    Ok(())
+}
+
+fn not_scopes(properties: &Value) -> Result<Vec<Scope>, Error> {
+    let at = "properties.notScopes";
+    let given = match member(properties, "notScopes") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(it) => it.as_array().ok_or_else(|| Error::invalid(at, "this is a list of scopes"))?,
+    };
+    if given.len() > NOT_SCOPES_MAX {
+        return Err(Error::invalid(at, format!("more than {NOT_SCOPES_MAX} scopes")));
+    }
+    given
+        .iter()
+        .map(|it| Scope::parse(it.as_str().unwrap_or("")).map_err(|it| Error::invalid(at, it.to_string())))
+        .collect()
+}
+
+fn invalid_rule(at: &str, because: &str) -> Error {
+    Error::Invalid { code: "InvalidPolicyRule", at: Some(at.to_owned()), message: because.to_owned() }
+}
+
+pub(super) fn properties_of(body: &Value) -> Result<&Value, Error> {
+    member(body, "properties")
+        .filter(|it| it.is_object())
+        .ok_or_else(|| Error::invalid("properties", "an object is required"))
+}
+
+pub(super) fn check_text(properties: &Value, name: &str, chars_max: usize) -> Result<(), Error> {
+    match member(properties, name) {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(it)) if it.chars().count() <= chars_max => Ok(()),
+        Some(_) => Err(Error::invalid(format!("properties.{name}"), format!("a text of at most {chars_max} characters"))),
+    }
+}
+
+pub(super) fn check_name(name: &str, chars_max: usize) -> Result<(), Error> {
+    let fits = (1..=chars_max).contains(&name.chars().count())
+        && !name.chars().any(|it| it.is_control() || "<>*%&:?.+/\\".contains(it))
+        && !name.ends_with(' ');
+    match fits {
+        true => Ok(()),
+        false => Err(Error::invalid(
+            "path",
+            format!("a name has 1 to {chars_max} characters, none of < > * % & : ? . + / \\, and does not end in a space"),
+        )),
+    }
+}
+
+pub(super) fn kept(properties: &Value, names: &[&str]) -> Map<String, Value> {
+    names.iter().filter_map(|name| Some(((*name).to_owned(), member(properties, name)?.clone()))).collect()
+}
+
+pub(super) type Former = Option<(Value, u64)>;
+
+pub(super) async fn former(env: &Env, table: Table, scope: &Scope) -> Result<Former, Error> {
+    read(env, table, &scope.key()).await
+}
+
+/// The document as it is kept and shown, with who wrote it first and last.
+pub(super) fn document(
+    permit: &Permit,
+    kind: &str,
+    properties: Map<String, Value>,
+    former: Option<&(Value, u64)>,
+    env: &Env,
+) -> Value {
+    let now = env.now().rfc3339();
+    let author = permit.caller().key();
+    let first = |name: &str, otherwise: &str| {
+        former.and_then(|(it, _)| it.get("systemData")?.get(name).cloned()).unwrap_or_else(|| json!(otherwise))
+    };
+    json!({
+        "id": permit.scope(),
+        "name": permit.scope().name(),
+        "type": format!("Microsoft.Authorization/{kind}"),
+        "properties": properties,
+        "systemData": {
+            "createdBy": first("createdBy", &author),
+            "createdByType": "Application",
+            "createdAt": first("createdAt", &now),
+            "lastModifiedBy": author,
+            "lastModifiedByType": "Application",
+            "lastModifiedAt": now,
+        },
+    })
+}
+
+pub(super) async fn save(permit: &Permit, env: &Env, table: Table, document: Value, former: Former) -> Result<Reply, Error> {
+    let key = permit.scope().key();
+    let expect = former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
+    let changes =
+        vec![put(table, &key, expect, &document)?, revisions::change(permit, env, &key, &document).await?];
+    commit(permit, env, changes).await?;
+    Ok(if former.is_none() { Reply::created(document) } else { Reply::ok(document) })
+}
+
+pub(super) async fn show(permit: &Permit, env: &Env, table: Table, code: &'static str, noun: &str) -> Result<Reply, Error> {
+    let found = former(env, table, permit.scope()).await?;
+    found.map(|(it, _)| Reply::ok(it)).ok_or_else(|| Error::NotFound {
+        code,
+        message: format!("The {noun} '{}' could not be found.", permit.scope().name()),
+    })
+}
+
+pub(super) async fn remove(permit: &Permit, env: &Env, table: Table) -> Result<Reply, Error> {
+    let key = permit.scope().key();
+    let Some((document, revision)) = former(env, table, permit.scope()).await? else {
+        return Ok(Reply::empty(204));
+    };
+    let changes = vec![
+        delete(table, &key, Expect::Revision(revision)),
+        revisions::change(permit, env, &key, &Value::Null).await?,
+    ];
+    commit(permit, env, changes).await?;
+    Ok(Reply::ok(document))
+}
+
+/// The key prefix of everything below a scope.
+fn below(scope: &Scope) -> String {
+    if scope.is_root() { "/providers/".into() } else { format!("{}/", scope.key()) }
+}
+
+pub(super) async fn count_at(env: &Env, table: Table, place: &Scope) -> Result<usize, Error> {
+    let all = all::<Value>(env, table, &format!("{}/providers/microsoft.authorization/", place.key())).await?;
+    Ok(all.len())
+}

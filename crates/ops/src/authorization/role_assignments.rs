@@ -1,0 +1,219 @@
+//! Role assignments: a role given to a principal at a scope.
+
+use super::{check_scope, revisions, scope_before, stamp};
+use crate::control::{all, commit, delete as gone, get as read, put as keep};
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use gate::facts::RoleAssignment;
+use gate::{Facts, Permit};
+use model::{Error, ObjectId, Scope, Timestamp};
+use serde_json::{Value, json};
+use store::{Expect, tables};
+
+/// Most role assignments in a subscription.
+const ASSIGNMENTS_MAX: usize = 4_000;
+
+pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let name = ObjectId::parse(input.param("name"))
+        .ok_or_else(|| Error::invalid("path", "a role assignment's name is a GUID"))?;
+    let scope = scope_before(permit.scope());
+    let facts = env.facts.load();
+    check_scope(&scope, &facts)?;
+    let role_text = input.required_text(&["properties", "roleDefinitionId"])?;
+    let role = ObjectId::parse(role_text.rsplit('/').next().unwrap_or(""))
+        .and_then(|it| facts.roles.get(&it))
+        .ok_or_else(|| Error::Invalid {
+            code: "RoleDefinitionDoesNotExist",
+            at: Some("properties.roleDefinitionId".into()),
+            message: format!("The specified role definition with ID '{}' does not exist.", role_text.escape_debug()),
+        })?;
+    let principal_text = input.required_text(&["properties", "principalId"])?;
+    let principal = ObjectId::parse(principal_text)
+        .ok_or_else(|| Error::invalid("properties.principalId", "an object id is a GUID"))?;
+    let given_type = input.text(&["properties", "principalType"]).filter(|it| !it.is_empty());
+    let known = facts.principals.get(&principal);
+    if known.is_none() && given_type.is_none() {
+        return Err(Error::Invalid {
+            code: "PrincipalNotFound",
+            at: None,
+            message: format!(
+                "Principal {principal} does not exist in the directory {}. Check that you have the correct principal ID \
+                 (the object id, not the application id), or send `principalType` if it was created a moment ago.",
+                facts.tenant
+            ),
+        });
+    }
+    if let Some(properties) = model::json::member(&input.body, "properties") {
+        super::refuse_unless_empty(properties, "condition", "conditions cannot be evaluated yet, so an assignment with one is refused")?;
+    }
+    if !role.is_builtin && !role.assignable_scopes.iter().any(|it| it.contains(&scope)) {
+        let scopes: Vec<&str> = role.assignable_scopes.iter().map(Scope::as_str).collect();
+        return Err(Error::Invalid {
+            code: "RoleAssignmentScopeNotAssignableToRoleDefinition",
+            at: None,
+            message: format!("the role `{}` can be assigned at {} and below, not at `{scope}`", role.name, scopes.join(", ")),
+        });
+    }
+    let key = permit.scope().key();
+    let former: Option<(Value, u64)> = read(env, tables::ROLE_ASSIGNMENTS, &key).await?;
+    let everything = || facts.role_assignments.values().flatten();
+    match everything().find(|it| it.name.eq_ignore_ascii_case(&name.to_string())) {
+        Some(it) if it.role == role.id && it.principal == principal && it.scope.same_place(&scope) => {}
+        Some(_) => {
+            return Err(Error::Invalid {
+                code: "RoleAssignmentUpdateNotPermitted",
+                at: None,
+                message: "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.".into(),
+            });
+        }
+        None if everything().any(|it| it.role == role.id && it.principal == principal && it.scope.same_place(&scope)) => {
+            return Err(Error::Conflict {
+                code: "RoleAssignmentExists",
+                message: "The role assignment already exists.".into(),
+            });
+        }
+        None if everything().count() >= ASSIGNMENTS_MAX => {
+            return Err(Error::Invalid {
+                code: "RoleAssignmentLimitExceeded",
+                at: None,
+                message: format!("No more role assignments can be created; the limit is {ASSIGNMENTS_MAX}"),
+            });
+        }
+        None => {}
+    }
+    let mut properties = json!({
+        "roleDefinitionId": scope.subscription_scope().unwrap_or_else(Scope::root)
+            .join(&format!("providers/Microsoft.Authorization/roleDefinitions/{}", role.id)),
+        "principalId": principal,
+        "principalType": known.map_or(given_type.unwrap_or("ServicePrincipal"), |it| it.kind.directory_type()),
+        "scope": scope,
+        "condition": null,
+        "conditionVersion": null,
+        "description": input.text(&["properties", "description"]),
+        "delegatedManagedIdentityResourceId": null,
+    });
+    let before = former.as_ref().and_then(|(it, _)| it.get("properties"));
+    stamp(&mut properties, before, &permit.caller().key(), env, ["createdOn", "createdBy", "updatedOn", "updatedBy"]);
+    let document = json!({
+        "id": permit.scope(), "type": "Microsoft.Authorization/roleAssignments", "name": name, "properties": properties,
+    });
+    let is_new = former.is_none();
+    let expect = former.map_or(Expect::Absent, |(_, revision)| Expect::Revision(revision));
+    let changes = vec![
+        keep(tables::ROLE_ASSIGNMENTS, &key, expect, &document)?,
+        revisions::change(permit, env, &key, &document).await?,
+    ];
+    commit(permit, env, changes).await?;
+    Ok(if is_new { Reply::created(document) } else { Reply::ok(document) })
+}
+
+pub(crate) async fn get(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
+    let found: Option<(Value, u64)> = read(env, tables::ROLE_ASSIGNMENTS, &permit.scope().key()).await?;
+    found.map(|(it, _)| Reply::ok(it)).ok_or_else(|| Error::NotFound {
+        code: "RoleAssignmentNotFound",
+        message: format!("The role assignment '{}' is not found.", permit.scope().name()),
+    })
+}
+
+/// Without a filter, every assignment at, above and below the scope; `atScope()` leaves out those below.
+pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let filter = Filter::parse(input.query("$filter").unwrap_or(""))?;
+    let here = permit.scope();
+    let mut found = Vec::new();
+    for (_, document) in all::<Value>(env, tables::ROLE_ASSIGNMENTS, "").await? {
+        let text = |name: &str| model::json::text(&document, &["properties", name]).unwrap_or("").to_owned();
+        let scope = Scope::parse(&text("scope")).unwrap_or_else(|_| Scope::root());
+        let is_near = scope.contains(here) || (!filter.at_scope && here.contains(&scope));
+        let is_whose = filter.principal.as_ref().is_none_or(|it| it.eq_ignore_ascii_case(&text("principalId")));
+        if is_near && is_whose {
+            found.push(document);
+        }
+    }
+    Ok(Reply::list(found))
+}
+
+pub(crate) async fn delete(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
+    let key = permit.scope().key();
+    let Some((document, revision)): Option<(Value, u64)> = read(env, tables::ROLE_ASSIGNMENTS, &key).await? else {
+        return Ok(Reply::empty(204));
+    };
+    let facts = env.facts.load();
+    let is_owner = |it: &RoleAssignment| it.role.to_string() == model::roles::OWNER && it.scope.resource_group().is_none();
+    let mut owners = facts.role_assignments.values().flatten().filter(|it| is_owner(it));
+    if let (Some(last), None) = (owners.next(), owners.next())
+        && last.id.eq_ignore_ascii_case(permit.scope().as_str())
+    {
+        return Err(Error::Conflict {
+            code: "LastOwner",
+            message: "Cannot delete the last RBAC admin assignment: nobody could undo it. Assign Owner to somebody else first.".into(),
+        });
+    }
+    let changes = vec![
+        gone(tables::ROLE_ASSIGNMENTS, &key, Expect::Revision(revision)),
+        revisions::change(permit, env, &key, &Value::Null).await?,
+    ];
+    commit(permit, env, changes).await?;
+    Ok(Reply::ok(document))
+}
+
+/// Brings an assignment's document into the facts.
+pub(crate) fn change_facts(facts: &mut Facts, key: &str, body: Option<&[u8]>) -> Result<(), String> {
+    let Some(body) = body else {
+        facts.remove_role_assignment(key);
+        return Ok(());
+    };
+    let document: Value = serde_json::from_slice(body).map_err(|it| it.to_string())?;
+    let text = |name: &str| model::json::text(&document, &["properties", name]).unwrap_or("");
+    facts.put_role_assignment(RoleAssignment {
+        id: model::json::text(&document, &["id"]).unwrap_or(key).to_owned(),
+        name: model::json::text(&document, &["name"]).unwrap_or("").to_owned(),
+        principal: ObjectId::parse(text("principalId")).ok_or("`principalId` is not a GUID")?,
+        role: ObjectId::parse(text("roleDefinitionId").rsplit('/').next().unwrap_or("")).ok_or("`roleDefinitionId` is not one")?,
+        scope: Scope::parse(text("scope")).map_err(|it| it.to_string())?,
+        created: Timestamp::parse(text("createdOn")).unwrap_or_default(),
+    });
+    Ok(())
+}
+
+/// The document of an assignment that nobody asked for: the administrator's own, at first start.
+pub fn first(name: ObjectId, principal: ObjectId, role: &str, scope: &Scope, now: Timestamp) -> Result<store::Change, Error> {
+    let id = scope.join(&format!("providers/Microsoft.Authorization/roleAssignments/{name}"));
+    let document = json!({
+        "id": id, "type": "Microsoft.Authorization/roleAssignments", "name": name,
+        "properties": {
+            "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"),
+            "principalId": principal, "principalType": "ServicePrincipal", "scope": scope,
+            "condition": null, "conditionVersion": null, "description": "made at first start",
+            "createdOn": now.rfc3339(), "createdBy": null, "updatedOn": null, "updatedBy": null,
+        },
+    });
+    keep(tables::ROLE_ASSIGNMENTS, id.key(), Expect::Anything, &document)
+}
+
+struct Filter {
+    at_scope: bool,
+    principal: Option<String>,
+}
+
+impl Filter {
+    fn parse(text: &str) -> Result<Self, Error> {
+        let mut filter = Self { at_scope: false, principal: None };
+        for part in text.split(" and ").map(str::trim).filter(|it| !it.is_empty()) {
+            let lower = part.to_ascii_lowercase();
+            match () {
+                () if lower == "atscope()" => filter.at_scope = true,
+                () if lower == "atscopeandbelow()" => {}
+                () if lower.starts_with("principalid eq '") || lower.starts_with("assignedto('") => {
+                    filter.principal = lower.split('\'').nth(1).map(str::to_owned);
+                }
+                () => {
+                    return Err(Error::invalid(
+                        "$filter",
+                        format!("`{}` is not known; use atScope(), principalId eq '...' or assignedTo('...')", part.escape_debug()),
+                    ));
+                }
+            }
+        }
+        Ok(filter)
+    }
+}

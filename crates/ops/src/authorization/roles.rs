@@ -1,0 +1,315 @@
+//! Role definitions: built in or made by the tenant.
+
+use super::{revisions, scope_before, stamp};
+use crate::control::{all, commit, delete, get as read, put};
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use gate::facts::{Permission, Role};
+use gate::{Facts, Permit};
+use model::json::member;
+use model::roles::BUILTIN_ROLES;
+use model::{ActionPattern, Error, ObjectId, Scope};
+use serde_json::{Value, json};
+use store::{Expect, tables};
+
+/// Most blocks in a role, and most patterns in one of its lists.
+const BLOCKS_MAX: usize = 64;
+const PATTERNS_MAX: usize = 2_048;
+/// Longest display name, in characters.
+const NAME_CHARS_MAX: usize = 512;
+/// Most custom roles in a tenant.
+const CUSTOM_ROLES_MAX: usize = 5_000;
+
+const LISTS: [&str; 4] = ["actions", "notActions", "dataActions", "notDataActions"];
+
+pub(crate) async fn put_definition(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let id = role_id(input.param("name"))?;
+    if model::roles::builtin(&id.to_string()).is_some() {
+        return Err(Error::Conflict {
+            code: "RoleDefinitionIsBuiltIn",
+            message: format!("`{id}` is a built-in role, which nobody can change; write a role of your own under a new GUID"),
+        });
+    }
+    let given = properties_of(&input.body)?;
+    let name = model::json::text(given, &["roleName"])
+        .ok_or_else(|| Error::invalid("properties.roleName", "a role needs a name"))?;
+    if name.trim().is_empty() || name.chars().count() > NAME_CHARS_MAX {
+        return Err(Error::invalid("properties.roleName", "the name has 1 to 512 characters"));
+    }
+    let scopes = scopes_of(given)?;
+    let permissions = permissions_of(given)?;
+    let facts = env.facts.load();
+    for scope in &scopes {
+        super::check_scope(scope, &facts)?;
+    }
+    if facts.roles.values().any(|it| it.id != id && it.name.eq_ignore_ascii_case(name)) {
+        return Err(Error::Conflict {
+            code: "RoleDefinitionWithSameNameExists",
+            message: format!("another role is called `{}`; role names are unique in the tenant", name.escape_debug()),
+        });
+    }
+    let key = id.to_string();
+    let former: Option<(Value, u64)> = read(env, tables::ROLE_DEFINITIONS, &key).await?;
+    if former.is_none() && facts.roles.values().filter(|it| !it.is_builtin).count() >= CUSTOM_ROLES_MAX {
+        return Err(Error::invalid("path", "Role definition limit exceeded. No more role definitions can be created."));
+    }
+    let mut properties = json!({
+        "roleName": name,
+        "type": "CustomRole",
+        "description": model::json::text(given, &["description"]).unwrap_or(""),
+        "assignableScopes": scopes,
+        "permissions": permissions,
+    });
+    let before = former.as_ref().and_then(|(it, _)| it.get("properties"));
+    let author = permit.caller().key();
+    stamp(&mut properties, before, &author, env, ["createdOn", "createdBy", "updatedOn", "updatedBy"]);
+    let document = shown(&id_at(&scope_before(permit.scope()), id), id, properties);
+    let expect = former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
+    let changes = vec![
+        put(tables::ROLE_DEFINITIONS, &key, expect, &document)?,
+        revisions::change(permit, env, &permit.scope().key(), &document).await?,
+    ];
+    commit(permit, env, changes).await?;
+    Ok(Reply::created(document))
+}
+
+pub(crate) async fn get_definition(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let id = role_id(input.param("name"))?;
+    let scope = scope_before(permit.scope());
+    if let Some(role) = model::roles::builtin(&id.to_string()) {
+        return Ok(Reply::ok(builtin_document(role, &scope)));
+    }
+    let found: Option<(Value, u64)> = read(env, tables::ROLE_DEFINITIONS, &id.to_string()).await?;
+    found.map(|(it, _)| Reply::ok(it)).ok_or_else(|| not_found(id))
+}
+
+pub(crate) async fn list_definitions(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let scope = permit.scope();
+    let filter = Filter::parse(input.query("$filter").unwrap_or(""))?;
+    let mut found: Vec<Value> = BUILTIN_ROLES.iter().map(|it| builtin_document(it, scope)).collect();
+    for (_, document) in all::<Value>(env, tables::ROLE_DEFINITIONS, "").await? {
+        let scopes = scopes_of(document.get("properties").unwrap_or(&Value::Null)).unwrap_or_default();
+        if scopes.iter().any(|it| it.contains(scope) || scope.contains(it)) {
+            found.push(document);
+        }
+    }
+    found.retain(|it| filter.fits(it));
+    Ok(Reply::list(found))
+}
+
+pub(crate) async fn delete_definition(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let id = role_id(input.param("name"))?;
+    let key = id.to_string();
+    let Some((document, revision)): Option<(Value, u64)> = read(env, tables::ROLE_DEFINITIONS, &key).await? else {
+        return Ok(Reply::empty(204));
+    };
+    if env.facts.load().role_assignments.values().flatten().any(|it| it.role == id) {
+        return Err(Error::Invalid {
+            code: "RoleDefinitionHasAssignments",
+            at: None,
+            message: "There are existing role assignments referencing role; delete them first".into(),
+        });
+    }
+    let changes = vec![
+        delete(tables::ROLE_DEFINITIONS, &key, Expect::Revision(revision)),
+        revisions::change(permit, env, &permit.scope().key(), &Value::Null).await?,
+    ];
+    commit(permit, env, changes).await?;
+    Ok(Reply::ok(document))
+}
+
+/// Every scope at which the role of this call can be assigned, before and after it.
+pub(crate) async fn assignable_scopes(input: &Input, env: &Env) -> Result<Vec<Scope>, Error> {
+    let mut scopes = Vec::new();
+    if let Some(given) = member(&input.body, "properties") {
+        scopes.extend(scopes_of(given)?);
+    }
+    if let Ok(id) = role_id(input.param("name")) {
+        let former: Option<(Value, u64)> = read(env, tables::ROLE_DEFINITIONS, &id.to_string()).await?;
+        if let Some(given) = former.as_ref().and_then(|(it, _)| it.get("properties")) {
+            scopes.extend(scopes_of(given)?);
+        }
+    }
+    Ok(scopes)
+}
+
+/// Brings a role's document into the facts.
+pub(crate) fn change_facts(facts: &mut Facts, key: &str, body: Option<&[u8]>) -> Result<(), String> {
+    let id = ObjectId::parse(key).ok_or("the key is not a GUID")?;
+    let Some(body) = body else {
+        facts.remove_role(id);
+        return Ok(());
+    };
+    let document: Value = serde_json::from_slice(body).map_err(|it| it.to_string())?;
+    let properties = document.get("properties").ok_or("`properties` is missing")?;
+    facts.put_role(Role {
+        id,
+        name: model::json::text(properties, &["roleName"]).unwrap_or("").to_owned(),
+        is_builtin: false,
+        permissions: permissions_of(properties).map_err(|it| it.to_string())?.iter().map(permission).collect(),
+        assignable_scopes: scopes_of(properties).map_err(|it| it.to_string())?,
+    });
+    Ok(())
+}
+
+fn permission(block: &Value) -> Permission {
+    let list = |name: &str| {
+        let texts = block.get(name).and_then(Value::as_array).into_iter().flatten();
+        texts.filter_map(Value::as_str).map(ActionPattern::new).collect()
+    };
+    let [actions, not_actions, data_actions, not_data_actions] = LISTS;
+    Permission {
+        actions: list(actions),
+        not_actions: list(not_actions),
+        data_actions: list(data_actions),
+        not_data_actions: list(not_data_actions),
+    }
+}
+
+fn role_id(name: &str) -> Result<ObjectId, Error> {
+    ObjectId::parse(name).ok_or_else(|| Error::invalid("path", "a role definition's name is a GUID"))
+}
+
+fn not_found(id: ObjectId) -> Error {
+    Error::NotFound {
+        code: "RoleDefinitionDoesNotExist",
+        message: format!("The specified role definition with ID '{id}' does not exist."),
+    }
+}
+
+fn properties_of(body: &Value) -> Result<&Value, Error> {
+    member(body, "properties")
+        .filter(|it| it.is_object())
+        .ok_or_else(|| Error::invalid("properties", "an object is required"))
+}
+
+fn scopes_of(properties: &Value) -> Result<Vec<Scope>, Error> {
+    let at = "properties.assignableScopes";
+    let given = member(properties, "assignableScopes").and_then(Value::as_array).cloned().unwrap_or_default();
+    if given.is_empty() || given.len() > 2_000 {
+        return Err(Error::invalid(at, "a role needs 1 to 2,000 scopes at which it can be assigned"));
+    }
+    given
+        .iter()
+        .map(|it| {
+            let scope = Scope::parse(it.as_str().unwrap_or("")).map_err(|it| Error::invalid(at, it.to_string()))?;
+            match scope.is_root() {
+                true => Err(Error::invalid(at, "`/` is for built-in roles only; name a subscription or something below it")),
+                false => Ok(scope),
+            }
+        })
+        .collect()
+}
+
+/// The blocks with all four lists, each text checked; what cannot be decided by is refused.
+fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
+    let at = "properties.permissions";
+    let given = member(properties, "permissions").and_then(Value::as_array).cloned().unwrap_or_default();
+    if given.is_empty() || given.len() > BLOCKS_MAX {
+        return Err(Error::invalid(at, format!("a role needs 1 to {BLOCKS_MAX} blocks of permissions")));
+    }
+    let mut blocks = Vec::new();
+    for (index, block) in given.iter().enumerate() {
+        let place = format!("{at}[{index}]");
+        if member(block, "condition").is_some_and(|it| !it.is_null() && it.as_str() != Some("")) {
+            return Err(Error::invalid(format!("{place}.condition"), "conditions cannot be evaluated yet, so a role with one is refused"));
+        }
+        let mut kept = json!({});
+        for name in LISTS {
+            let texts = member(block, name).filter(|it| !it.is_null());
+            let texts = match texts {
+                None => Vec::new(),
+                Some(it) => it.as_array().cloned().ok_or_else(|| Error::invalid(format!("{place}.{name}"), "this is a list of texts"))?,
+            };
+            if texts.len() > PATTERNS_MAX {
+                return Err(Error::invalid(format!("{place}.{name}"), format!("more than {PATTERNS_MAX} patterns")));
+            }
+            for text in &texts {
+                let is_pattern = text.as_str().is_some_and(|it| {
+                    (1..=512).contains(&it.len())
+                        && it.bytes().all(|b| b.is_ascii_alphanumeric() || b"*/._-$".contains(&b))
+                        && (it == "*" || it.contains('/'))
+                });
+                if !is_pattern {
+                    return Err(Error::Invalid {
+                        code: "InvalidActionOrNotAction",
+                        at: Some(format!("{place}.{name}")),
+                        message: format!("{text} is not an action; one looks like `Microsoft.Devices/IotHubs/read`"),
+                    });
+                }
+            }
+            kept[name] = json!(texts);
+        }
+        blocks.push(kept);
+    }
+    Ok(blocks)
+}
+
+fn id_at(scope: &Scope, id: ObjectId) -> String {
+    let subscription = scope.subscription_scope().unwrap_or_else(Scope::root);
+    subscription.join(&format!("providers/Microsoft.Authorization/roleDefinitions/{id}")).as_str().to_owned()
+}
+
+fn shown(id: &str, name: ObjectId, properties: Value) -> Value {
+    json!({ "id": id, "type": "Microsoft.Authorization/roleDefinitions", "name": name, "properties": properties })
+}
+
+fn builtin_document(role: &model::roles::BuiltinRole, scope: &Scope) -> Value {
+    let subscription = scope.subscription_scope().unwrap_or_else(Scope::root);
+    let id = subscription.join(&format!("providers/Microsoft.Authorization/roleDefinitions/{}", role.id));
+    json!({
+        "id": id,
+        "type": "Microsoft.Authorization/roleDefinitions",
+        "name": role.id,
+        "properties": {
+            "roleName": role.name,
+            "type": "BuiltInRole",
+            "description": role.says,
+            "assignableScopes": ["/"],
+            "permissions": [{
+                "actions": role.actions,
+                "notActions": role.not_actions,
+                "dataActions": role.data_actions,
+                "notDataActions": role.not_data_actions,
+            }],
+            "createdOn": null, "updatedOn": null, "createdBy": null, "updatedBy": null,
+        },
+    })
+}
+
+/// The filters that clients send, each alone or joined by `and`.
+struct Filter {
+    name: Option<String>,
+    kind: Option<String>,
+}
+
+impl Filter {
+    fn parse(text: &str) -> Result<Self, Error> {
+        let mut filter = Self { name: None, kind: None };
+        for part in text.split(" and ").map(str::trim).filter(|it| !it.is_empty()) {
+            let lower = part.to_ascii_lowercase();
+            let value = || part.split_once('\'').map(|(_, it)| it.trim_end_matches('\'').replace("''", "'"));
+            match () {
+                () if lower == "atscope()" || lower == "atscopeandbelow()" => {}
+                () if lower.starts_with("rolename eq '") => filter.name = value(),
+                () if lower.starts_with("type eq '") => filter.kind = value(),
+                () => {
+                    return Err(Error::invalid(
+                        "$filter",
+                        format!("`{}` is not known; use atScopeAndBelow(), roleName eq '...' or type eq '...'", part.escape_debug()),
+                    ));
+                }
+            }
+        }
+        Ok(filter)
+    }
+
+    fn fits(&self, document: &Value) -> bool {
+        let same = |wanted: &Option<String>, name: &str| {
+            wanted.as_ref().is_none_or(|it| {
+                model::json::text(document, &["properties", name]).is_some_and(|mine| mine.eq_ignore_ascii_case(it))
+            })
+        };
+        same(&self.name, "roleName") && same(&self.kind, "type")
+    }
+}

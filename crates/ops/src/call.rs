@@ -1,0 +1,325 @@
+//! The road: authenticate, read the body within its limits, decide, act, keep what must be kept.
+//!
+//! This is the only caller of [`gate::admit`]. Fronts hold no rules and operations hold no checks of who
+//! may call: both would be a second place where that is decided.
+
+use crate::env::Env;
+use crate::input::{Headers, Input, Reply};
+use crate::{decisions, dispatch, objects};
+use bytes::Bytes;
+use gate::{Ask, Door, Refusal};
+use model::error::{Denial, DenialKind, TokenFault};
+use model::operations::{Body, Effect, Surface};
+use model::trace::{Channel, TraceHead};
+use model::{Credential, Error, Operation, Plane, Scope, Secret, TrackingId};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::pin::Pin;
+
+/// Largest body of a control-plane call: a template with its parameters.
+pub const CONTROL_BODY_BYTES_MAX: usize = 4 << 20;
+/// Largest body of a service call: a bulk of 100 devices with their twins.
+pub const SERVICE_BODY_BYTES_MAX: usize = 8 << 20;
+/// Largest form at the token endpoint.
+pub const FORM_BYTES_MAX: usize = 64 << 10;
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BodyFault {
+    TooLarge,
+    Incomplete,
+}
+
+/// Reads the body up to a number of bytes. Called once, after authentication.
+pub type BodyReader =
+    Box<dyn FnOnce(usize) -> Pin<Box<dyn Future<Output = Result<Bytes, BodyFault>> + Send>> + Send>;
+
+/// One attempt at an operation, as a front decoded it.
+pub struct Call {
+    pub operation: &'static Operation,
+    pub surface: Surface,
+    /// The `Host` that the client named, without a port.
+    pub host: String,
+    /// The path, percent-decoded once.
+    pub path: String,
+    pub params: BTreeMap<&'static str, String>,
+    pub query: Vec<(String, String)>,
+    pub headers: Headers,
+    pub credential: Credential,
+    pub channel: Channel,
+    pub body: BodyReader,
+}
+
+/// What the front sends back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Option<Value>,
+    pub headers: Vec<(&'static str, String)>,
+    pub tracking: TrackingId,
+}
+
+/// Runs a call from credential to answer. Never fails: an error is an answer too.
+pub async fn run(env: &Env, call: Call) -> Answer {
+    let started = (env.clock.monotonic_ns)();
+    let tracking = env.new_tracking_id();
+    let surface = call.surface;
+    let operation = call.operation;
+    let correlation = call.headers.client_request_id.clone().unwrap_or_else(|| tracking.to_string());
+    let wants_flat = call.headers.prefer.as_deref().is_some_and(|it| it.contains("error=flat"));
+    let outcome = take(env, call, tracking, correlation.clone()).await;
+    let mut answer = match outcome {
+        Ok(reply) => Answer { status: reply.status, body: reply.body, headers: reply.headers, tracking },
+        Err(Failed { error, tracking }) => refuse(env, surface, &error, tracking, wants_flat),
+    };
+    env.metrics.count_call(operation, answer.status, (env.clock.monotonic_ns)().saturating_sub(started));
+    answer.headers.push(("x-ms-request-id", answer.tracking.to_string()));
+    answer.headers.push(("x-ms-correlation-request-id", correlation));
+    answer
+}
+
+/// Answers an error that came before any operation was known: no such path, method or host.
+pub fn refuse_early(env: &Env, surface: Surface, error: &Error) -> Answer {
+    let tracking = env.new_tracking_id();
+    let mut answer = refuse(env, surface, error, tracking, false);
+    env.metrics.count_early_refusal(answer.status);
+    answer.headers.push(("x-ms-request-id", tracking.to_string()));
+    answer
+}
+
+/// An error with the id under which its decision can be asked for.
+struct Failed {
+    error: Error,
+    tracking: TrackingId,
+}
+
+async fn take(env: &Env, call: Call, tracking: TrackingId, correlation: String) -> Result<Reply, Failed> {
+    let failed = |error| Failed { error, tracking };
+    let now = env.now();
+    let Call { operation, host, path, params, query, headers, channel, body, mut credential, surface } = call;
+    let hub = match surface {
+        Surface::Hub => {
+            let facts = env.facts.load();
+            Some(facts.hub_at(&host).cloned().ok_or_else(|| failed(Error::UnknownHost { host: host.clone() }))?)
+        }
+        Surface::Arm | Surface::Entra | Surface::Graph => None,
+    };
+    let scope = match &hub {
+        Some(hub) => hub.scope.clone(),
+        None if surface == Surface::Arm => {
+            Scope::parse(&path).map_err(|it| failed(Error::invalid("path", it.to_string())))?
+        }
+        None => Scope::root(),
+    };
+    let mut input = Input { params, query, body: Value::Null, scope, headers };
+    check_api_version(operation, surface, &input).map_err(failed)?;
+
+    // The token endpoint's credential is in its form; everybody else shows one before the body is read.
+    let mut body = Some(body);
+    if operation.body == Body::Form
+        && let Some(read) = body.take()
+    {
+        input.body = read_form(read, &input.headers).await.map_err(failed)?;
+        credential = client_credential(credential, &input);
+    }
+
+    let head = TraceHead { id: tracking, time: now, correlation_id: correlation, channel };
+    let before = (env.clock.monotonic_ns)();
+    let facts = env.facts.load();
+    let resource = match &hub {
+        Some(hub) => format!("{}{}", hub.host, path.trim_end_matches('/')),
+        None => String::new(),
+    };
+    let door = Door { operation, scope: &input.scope, hub: hub.as_deref(), resource: &resource, head: &head };
+    let mut who = match gate::authenticate(&credential, &door, &facts) {
+        Ok(who) => who,
+        Err(refusal) => return Err(keep(env, *refusal).await),
+    };
+    drop(facts);
+    who.took((env.clock.monotonic_ns)().saturating_sub(before));
+
+    if operation.body == Body::Json
+        && let Some(read) = body.take()
+    {
+        input.body = read_json(read, operation, &input.headers).await.map_err(failed)?;
+    }
+
+    // INVARIANT: between the decision and the end of a write, no fact changes; between the decision and
+    // the end of a change of facts, nothing is written at all. A revoked right is gone when the answer
+    // to the revocation leaves.
+    let (_write, _change);
+    match operation.effect {
+        Effect::Reads => {}
+        Effect::Writes => _write = env.facts.writing().await,
+        Effect::ChangesFacts => _change = env.facts.changing().await,
+    }
+    let prepared =
+        objects::prepare(operation, &mut input, hub.as_deref(), who.caller(), env).await.map_err(failed)?;
+    let ask = Ask {
+        operation: prepared.operation,
+        scope: &prepared.scope,
+        objects: &prepared.objects,
+        linked: &prepared.linked,
+        caller: who.caller(),
+        head: &head,
+    };
+    let facts = env.facts.load();
+    let permit = match gate::admit(&who, &ask, &facts, &*env.clock.monotonic_ns) {
+        Ok(permit) => permit,
+        Err(refusal) => return Err(keep(env, *refusal).await),
+    };
+    dispatch::act(&permit, &input, env).await.map_err(failed)
+}
+
+/// Keeps a refusal before it is answered. A repeat answers with the id of the one that is kept.
+async fn keep(env: &Env, refusal: Refusal) -> Failed {
+    let Refusal { denial, trace } = refusal;
+    let own = trace.id;
+    env.diagnostics.record(&trace, &env.facts.load());
+    // A refusal that could not be kept stays a refusal.
+    let tracking = decisions::keep_refusal(env, trace).await.unwrap_or(own);
+    Failed { error: Error::Denied(Box::new(denial)), tracking }
+}
+
+fn refuse(env: &Env, surface: Surface, error: &Error, tracking: TrackingId, wants_flat: bool) -> Answer {
+    let wire = error.wire();
+    let status = error.status(surface);
+    let body = match (surface, wants_flat) {
+        (Surface::Arm, true) => {
+            serde_json::json!({ "error": wire.code, "code": status, "message": wire.message })
+        }
+        _ => error.body(surface, tracking, env.now()),
+    };
+    let mut headers = vec![("x-hubward-retry", retry_hint(error).to_owned())];
+    match surface {
+        Surface::Hub => headers.push(("iothub-errorcode", wire.hub_name.to_owned())),
+        Surface::Arm => headers.push(("x-ms-failure-cause", "gateway".to_owned())),
+        Surface::Entra | Surface::Graph => {}
+    }
+    if status == 401 && matches!(surface, Surface::Arm | Surface::Graph) {
+        let challenge = format!(
+            "Bearer authorization_uri=\"{}/{}\", error=\"invalid_token\", error_description=\"{}\"",
+            env.settings.origin,
+            env.settings.tenant,
+            wire.message.replace(['"', '\\'], "'").replace(|it: char| it.is_control(), " ")
+        );
+        headers.push(("WWW-Authenticate", challenge));
+    }
+    if let Error::MethodNotAllowed { allowed, .. } = error {
+        headers.push(("Allow", allowed.join(", ")));
+    }
+    if matches!(error, Error::Unavailable { .. }) || status == 429 {
+        headers.push(("Retry-After", "1".to_owned()));
+    }
+    if let Error::Internal { message } = error {
+        env.metrics.log_fault(tracking, message);
+    }
+    Answer { status, body: Some(body), headers, tracking }
+}
+
+/// Whether the same call can succeed later without anybody changing anything.
+fn retry_hint(error: &Error) -> &'static str {
+    match error {
+        Error::Unavailable { .. } => "throttle",
+        Error::Denied(denial) if denial.kind == DenialKind::Token(TokenFault::TooManyTries) => "throttle",
+        _ => "never",
+    }
+}
+
+fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> Result<(), Error> {
+    if !matches!(surface, Surface::Arm | Surface::Hub) || matches!(operation.plane, Plane::Open) {
+        return Ok(());
+    }
+    let given: Vec<&str> =
+        input.query.iter().filter(|(key, _)| key.eq_ignore_ascii_case("api-version")).map(|(_, it)| it.as_str()).collect();
+    let full_type = match surface {
+        Surface::Hub => Some("Microsoft.Devices/IotHubs".to_owned()),
+        Surface::Arm | Surface::Entra | Surface::Graph => input.scope.resource_type(),
+    };
+    match given.as_slice() {
+        // Our own decisions have no versions to choose from yet.
+        [] if input.scope.as_str().starts_with("/decisions") => Ok(()),
+        [] => Err(Error::ApiVersion {
+            code: "MissingApiVersionParameter",
+            message: "the api-version query parameter (?api-version=) is required for all requests".into(),
+        }),
+        [one] => model::resource_types::check_api_version(one, full_type.as_deref())
+            .map_err(|message| Error::ApiVersion { code: "InvalidApiVersionParameter", message }),
+        _ => Err(Error::ApiVersion {
+            code: "InvalidApiVersionParameter",
+            message: "the api-version query parameter stands more than once".into(),
+        }),
+    }
+}
+
+async fn read(read: BodyReader, limit: usize, headers: &Headers) -> Result<Bytes, Error> {
+    if headers.content_length.is_some_and(|it| it > limit as u64) {
+        return Err(Error::BodyTooLarge { limit });
+    }
+    read(limit).await.map_err(|fault| match fault {
+        BodyFault::TooLarge => Error::BodyTooLarge { limit },
+        BodyFault::Incomplete => Error::BodyIncomplete,
+    })
+}
+
+async fn read_json(reader: BodyReader, operation: &Operation, headers: &Headers) -> Result<Value, Error> {
+    let limit = match operation.plane {
+        Plane::Service => SERVICE_BODY_BYTES_MAX,
+        Plane::Control | Plane::Directory | Plane::Open | Plane::Token => CONTROL_BODY_BYTES_MAX,
+    };
+    let bytes = read(reader, limit, headers).await?;
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    let media = media_type(headers);
+    if !(media.is_empty() || media == "application/json" || media == "text/json" || media.ends_with("+json")) {
+        return Err(Error::NotTheContentType { got: media, wanted: "application/json" });
+    }
+    model::json::parse(&bytes).map_err(|it| Error::invalid("body", format!("not JSON that can be taken: {it}")))
+}
+
+async fn read_form(reader: BodyReader, headers: &Headers) -> Result<Value, Error> {
+    let bytes = read(reader, FORM_BYTES_MAX, headers).await?;
+    let media = media_type(headers);
+    if !(media.is_empty() || media == "application/x-www-form-urlencoded") {
+        return Err(Error::NotTheContentType { got: media, wanted: "application/x-www-form-urlencoded" });
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| Error::invalid("body", "the form is not UTF-8"))?;
+    let mut form = Map::new();
+    for (key, value) in crate::input::pairs(text) {
+        if form.insert(key.clone(), Value::String(value)).is_some() {
+            return Err(Error::invalid(key, "this field stands twice in the form"));
+        }
+    }
+    Ok(Value::Object(form))
+}
+
+fn media_type(headers: &Headers) -> String {
+    let text = headers.content_type.as_deref().unwrap_or("");
+    text.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// The client's id and secret, from the form or from HTTP Basic.
+fn client_credential(shown: Credential, input: &Input) -> Credential {
+    let tenant = input.param("tenant").to_owned();
+    match shown {
+        Credential::ClientSecret { client_id, secret, .. } => Credential::ClientSecret { tenant, client_id, secret },
+        Credential::Malformed { kind, because } => Credential::Malformed { kind, because },
+        Credential::None | Credential::Bearer(_) | Credential::Sas(_) => Credential::ClientSecret {
+            tenant,
+            client_id: input.text(&["client_id"]).unwrap_or("").to_owned(),
+            secret: Secret::new(input.text(&["client_secret"]).unwrap_or("").to_owned()),
+        },
+    }
+}
+
+/// The error of an operation that refuses a token request after its client was proven.
+pub(crate) fn token_denial(fault: TokenFault, message: impl Into<String>) -> Error {
+    Error::Denied(Box::new(Denial {
+        gate: model::Gate::Resource,
+        kind: DenialKind::Token(fault),
+        message: message.into(),
+        violations: Vec::new(),
+        target: String::new(),
+    }))
+}

@@ -1,0 +1,86 @@
+//! Writing to the control plane: the change, its record in the activity log and the facts move as one.
+
+use crate::env::Env;
+use crate::decisions;
+use gate::Permit;
+use model::Error;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use store::{Change, CommitError, Document, Expect, Scan, ShardId, Table, Write};
+
+/// Commits `changes` to the control plane together with the call's activity record, then lets the gates
+/// see them. When this returns, the changes are on disk and decide.
+///
+/// # Errors
+/// [`Error::Stale`] where a document was not in the expected state; [`Error::Unavailable`] where the
+/// store refused. Nothing was changed then.
+pub async fn commit(permit: &Permit, env: &Env, mut changes: Vec<Change>) -> Result<u64, Error> {
+    debug_assert_eq!(permit.operation().effect, model::operations::Effect::ChangesFacts);
+    changes.extend(decisions::activity_changes(permit)?);
+    let committed = env.store.commit(&ShardId::control(), changes.clone()).await.map_err(|it| failed(&it))?;
+    env.facts.apply(&changes, committed.revision)?;
+    if let Some(trace) = permit.trace() {
+        env.diagnostics.record(trace, &env.facts.load());
+    }
+    Ok(committed.revision)
+}
+
+/// The store's no, as the caller's error.
+pub fn failed(error: &CommitError) -> Error {
+    match error {
+        CommitError::Conflict { key, .. } => Error::Stale {
+            message: format!("`{key}` has changed since it was read; read it again and repeat the call"),
+        },
+        CommitError::ShardGone => Error::NotFound { code: "ResourceNotFound", message: "the hub is being deleted".into() },
+        CommitError::Store(source) => Error::Unavailable { message: format!("the store refused the write: {source}") },
+    }
+}
+
+/// The same for a read.
+pub fn unread(error: &store::StoreError) -> Error {
+    Error::Unavailable { message: format!("the store could not be read: {error}") }
+}
+
+/// Writes a document in its JSON form.
+pub fn put<T: Serialize>(table: Table, key: impl Into<String>, expect: Expect, document: &T) -> Result<Change, Error> {
+    let body = serde_json::to_vec(document).map_err(|it| Error::Internal { message: it.to_string() })?;
+    Ok(Change { table, key: key.into(), expect, write: Write::Put(body.into()) })
+}
+
+/// Deletes a document.
+pub fn delete(table: Table, key: impl Into<String>, expect: Expect) -> Change {
+    Change { table, key: key.into(), expect, write: Write::Delete }
+}
+
+/// Reads a document of the control plane with its revision.
+pub async fn get<T: DeserializeOwned>(env: &Env, table: Table, key: &str) -> Result<Option<(T, u64)>, Error> {
+    let found = env.store.get(&ShardId::control(), table, key).await.map_err(|it| unread(&it))?;
+    found.map(|it| Ok((parse(table, key, &it)?, it.revision))).transpose()
+}
+
+/// Reads every document whose key starts with `prefix`, in key order.
+pub async fn all<T: DeserializeOwned>(env: &Env, table: Table, prefix: &str) -> Result<Vec<(String, T)>, Error> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let scan = Scan { prefix: prefix.to_owned(), after: after.clone(), limit: PAGE };
+        let page = env.store.scan(&ShardId::control(), table, scan).await.map_err(|it| unread(&it))?;
+        let is_last = page.len() < PAGE;
+        for (key, document) in page {
+            let value = parse(table, &key, &document)?;
+            found.push((key, value));
+        }
+        match found.last() {
+            Some((key, _)) if !is_last => after = Some(key.clone()),
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// Documents a scan asks for at once.
+const PAGE: usize = 500;
+
+fn parse<T: DeserializeOwned>(table: Table, key: &str, document: &Document) -> Result<T, Error> {
+    serde_json::from_slice(&document.body)
+        .map_err(|it| Error::Internal { message: format!("the document `{key}` in `{table:?}` cannot be read: {it}") })
+}

@@ -1,0 +1,367 @@
+//! Hubs: made, changed, shown and deleted.
+//!
+//! What a body may say is in `body.rs`, which address a hub gets in `addresses.rs`, its keys in
+//! `keys.rs`. A hub's devices lie in a shard of their own, named by the hub's uid; deleting the hub drops
+//! it, see `resources/long_running.rs`.
+
+use super::addresses;
+use super::body::{self, Place};
+use super::keys::{self, PolicyDocument};
+use crate::control;
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use crate::resources::fields::Fields;
+use crate::resources::{Cascade, check_etag, group_of, long_running, no_resource, subscription_of};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gate::facts::Hub;
+use gate::{Facts, Permit};
+use model::{Error, Op, Scope, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::{Expect, tables};
+
+/// Shortest and longest name of a hub. Source: Azure resource naming rules, Microsoft.Devices.
+const HUB_NAME_CHARACTERS: std::ops::RangeInclusive<usize> = 3..=50;
+
+/// A hub as it is kept. It holds keys: no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HubDocument {
+    /// The hub as ARM shows it, but with the connection strings of its endpoints whole.
+    pub(crate) resource: Value,
+    /// Names the hub's shard. Sorts by age, and is never used again.
+    pub(crate) uid: String,
+    /// The loopback address that the hub's names lead to.
+    pub(crate) address: String,
+    /// Grows with every write; the etag is made of it.
+    pub(crate) version: u64,
+    pub(crate) policies: Vec<PolicyDocument>,
+}
+
+/// Brings a hub's document into the facts.
+///
+/// # Errors
+/// Says what cannot be read, and repeats no key.
+pub(crate) fn change_facts(
+    facts: &mut Facts,
+    key: &str,
+    body: Option<&[u8]>,
+) -> Result<(), String> {
+    let scope = Scope::parse(key).map_err(|it| it.to_string())?;
+    let Some(body) = body else {
+        facts.remove_hub(&scope);
+        return Ok(());
+    };
+    let document: HubDocument = serde_json::from_slice(body).map_err(|it| it.to_string())?;
+    let text = |path: &[&str]| model::json::text(&document.resource, path);
+    let named = text(&["id"]).and_then(|it| Scope::parse(it).ok());
+    let is_local_auth_disabled =
+        model::json::at(&document.resource, &["properties", "disableLocalAuth"])
+            .and_then(Value::as_bool)
+            .unwrap_or(false);
+    facts.put_hub(Hub {
+        location: text(&["location"]).unwrap_or("").to_owned(),
+        is_local_auth_disabled,
+        sas_policies: keys::facts_of(&document.policies)?,
+        uid: document.uid,
+        host: document.address,
+        scope: named.filter(|it| it.same_place(&scope)).unwrap_or(scope),
+    });
+    Ok(())
+}
+
+/// The hub that the path names, with the revision of its document.
+///
+/// # Errors
+/// `SubscriptionNotFound`, `ResourceGroupNotFound` or `ResourceNotFound`.
+pub(super) async fn named(input: &Input, env: &Env) -> Result<(HubDocument, u64), Error> {
+    let scope = scope_of(input, &env.facts.load())?;
+    stored(env, &scope).await?.ok_or_else(|| no_resource(&scope))
+}
+
+/// The document of a hub, where it exists, with its revision.
+async fn stored(env: &Env, scope: &Scope) -> Result<Option<(HubDocument, u64)>, Error> {
+    control::get(env, tables::RESOURCES, &scope.key()).await
+}
+
+/// The hub at `scope` as an answer shows it, where it exists: what a patch is laid over.
+pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, Error> {
+    Ok(stored(env, scope).await?.map(|(hub, _)| body::show(&hub.resource)))
+}
+
+/// The scope of the hub that the path names, whether the hub exists or not.
+fn scope_of(input: &Input, facts: &Facts) -> Result<Scope, Error> {
+    let group = group_of(input, facts)?;
+    Ok(group.join(&format!("providers/Microsoft.Devices/IotHubs/{}", input.param("hub"))))
+}
+
+/// `PUT` and `PATCH` of a hub. The body of a `PATCH` is merged already.
+///
+/// # Errors
+/// The place in the body that breaks a rule; `NameNotAvailable`; `IotHubQuotaExceeded` where no address
+/// is free; [`Error::Stale`]; [`Error::Unavailable`] where the server cannot listen at the hub's address.
+/// Nothing was changed then.
+pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let facts = env.facts.load();
+    let scope = scope_of(input, &facts)?;
+    check_rules(scope.name()).map_err(|it| Error::invalid("name", it))?;
+    let stored = stored(env, &scope).await?;
+    let etag = stored.as_ref().and_then(|(it, _)| model::json::text(&it.resource, &["etag"]));
+    check_etag(input, etag)?;
+    match stored {
+        Some((hub, revision)) => update(permit, input, env, hub, revision).await,
+        None if permit.operation().op == Op::PatchHub => Err(no_resource(&scope)),
+        None => create(permit, input, env, &facts, scope).await,
+    }
+}
+
+async fn create(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+    facts: &Facts,
+    scope: Scope,
+) -> Result<Reply, Error> {
+    if is_taken(facts, scope.name()) {
+        return Err(Error::Conflict {
+            code: "NameNotAvailable",
+            message: format!("a hub named `{}` exists already; choose another name", scope.name()),
+        });
+    }
+    let now = env.now();
+    let version = u64::try_from(now.millis()).unwrap_or(0);
+    let address =
+        addresses::lowest_free(&env.settings.loopback_net, |it| facts.hosts.contains_key(it))?;
+    let new_key = || keys::new_key(env);
+    let place = Place {
+        scope: &scope,
+        address: &address,
+        host_name: &host_name(&address, env.settings.hub_port),
+        etag: &etag(version),
+    };
+    let resource = body::read(&input.body, None, &place)?;
+    let given = match Fields::of(&input.body)?.object("properties")? {
+        Some(properties) => keys::read(&properties, &[], &new_key)?,
+        None => None,
+    };
+    let hub = HubDocument {
+        resource,
+        uid: new_uid(now, env),
+        policies: given.unwrap_or_else(|| keys::defaults(&new_key)),
+        version,
+        address,
+    };
+    let change = control::put(tables::RESOURCES, scope.key(), Expect::Absent, &hub)?;
+    // Before the commit: a hub that cannot be reached must not be there.
+    env.open_host(&hub.address).await.map_err(|it| Error::Unavailable {
+        message: format!("the server cannot listen at `{}`, so no hub was made: {it}", hub.address),
+    })?;
+    control::commit(permit, env, vec![change]).await?;
+    Ok(Reply::created(body::show(&hub.resource)))
+}
+
+async fn update(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+    former: HubDocument,
+    revision: u64,
+) -> Result<Reply, Error> {
+    let version = former.version.saturating_add(1);
+    let id = model::json::text(&former.resource, &["id"]).unwrap_or("");
+    // The casing that the hub was made with stays.
+    let scope = Scope::parse(id).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let place = Place {
+        scope: &scope,
+        address: &former.address,
+        host_name: &host_name(&former.address, env.settings.hub_port),
+        etag: &etag(version),
+    };
+    let resource = body::read(&input.body, Some(&former.resource), &place)?;
+    let given = match Fields::of(&input.body)?.object("properties")? {
+        Some(properties) => keys::read(&properties, &former.policies, &|| keys::new_key(env))?,
+        None => None,
+    };
+    let hub = HubDocument {
+        resource,
+        version,
+        policies: given.unwrap_or(former.policies),
+        uid: former.uid,
+        address: former.address,
+    };
+    let expect = Expect::Revision(revision);
+    let change = control::put(tables::RESOURCES, scope.key(), expect, &hub)?;
+    control::commit(permit, env, vec![change]).await?;
+    Ok(Reply::ok(body::show(&hub.resource)))
+}
+
+/// Letters, digits and hyphens, 3 to 50 of them, no hyphen at either end, and not digits alone.
+///
+/// # Errors
+/// The rule, as a sentence.
+fn check_rules(name: &str) -> Result<(), String> {
+    let allowed = |it: u8| it.is_ascii_alphanumeric() || it == b'-';
+    match HUB_NAME_CHARACTERS.contains(&name.len())
+        && name.bytes().all(allowed)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.bytes().all(|it| it.is_ascii_digit())
+    {
+        true => Ok(()),
+        false => Err(format!(
+            "a hub's name has {} to {} letters, digits and hyphens, no hyphen at either end, and is \
+             not a number",
+            HUB_NAME_CHARACTERS.start(),
+            HUB_NAME_CHARACTERS.end()
+        )),
+    }
+}
+
+/// Names are unique over all subscriptions, as they are parts of host names.
+fn is_taken(facts: &Facts, name: &str) -> bool {
+    facts.hubs.values().any(|it| it.scope.name().eq_ignore_ascii_case(name))
+}
+
+fn host_name(address: &str, port: u16) -> String {
+    match port {
+        443 => address.to_owned(),
+        other => format!("{address}:{other}"),
+    }
+}
+
+/// The time first, in a fixed width, so that uids sort by age.
+fn new_uid(now: Timestamp, env: &Env) -> String {
+    format!("{:012x}-{}", now.millis().max(0), env.new_uuid().simple())
+}
+
+/// Versions begin with the time of creation: a hub that is made again has none of its forerunner's etags.
+fn etag(version: u64) -> String {
+    STANDARD.encode(version.to_be_bytes())
+}
+
+/// # Errors
+/// `ResourceNotFound`.
+pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let (hub, _) = named(input, env).await?;
+    Ok(Reply::ok(body::show(&hub.resource)))
+}
+
+/// Lists the hubs of a group, or of a subscription where the path names no group.
+///
+/// # Errors
+/// `SubscriptionNotFound` or `ResourceGroupNotFound`.
+pub(crate) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let facts = env.facts.load();
+    let above = match input.param("group").is_empty() {
+        true => subscription_of(input, &facts)?,
+        false => group_of(input, &facts)?,
+    };
+    let mut hubs = Vec::new();
+    for hub in facts.hubs.values().filter(|it| above.contains(&it.scope)) {
+        // One that is deleted while the list is made is not in it.
+        if let Some((hub, _)) = stored(env, &hub.scope).await? {
+            hubs.push(body::show(&hub.resource));
+        }
+    }
+    Ok(Reply::list(hubs))
+}
+
+/// Deletes a hub with its devices and with everything that lies at it, see `resources/cascade.rs`. One
+/// that is not there is deleted already.
+///
+/// # Errors
+/// `ScopeTooLarge`, see [`Cascade::of`]; [`Error::Stale`] where `If-Match` names another version.
+pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let scope = scope_of(input, &env.facts.load())?;
+    let Some((hub, _)) = stored(env, &scope).await? else { return Ok(Reply::empty(204)) };
+    check_etag(input, model::json::text(&hub.resource, &["etag"]))?;
+    let cascade = Cascade::of(&scope, env).await?;
+    long_running::delete(permit, env, &scope, cascade).await
+}
+
+/// `POST .../checkNameAvailability`: clients also ask it whether a hub exists.
+///
+/// # Errors
+/// Where the body has no `name`.
+pub(crate) async fn check_name(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let name = input.required_text(&["name"])?;
+    Ok(Reply::ok(availability(name, &env.facts.load())))
+}
+
+fn availability(name: &str, facts: &Facts) -> Value {
+    match (check_rules(name), is_taken(facts, name)) {
+        (Err(rule), _) => {
+            json!({ "nameAvailable": false, "reason": "Invalid", "message": rule })
+        }
+        (Ok(()), true) => json!({
+            "nameAvailable": false,
+            "reason": "AlreadyExists",
+            "message": format!("a hub named `{name}` exists already"),
+        }),
+        (Ok(()), false) => json!({ "nameAvailable": true, "reason": null, "message": null }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::ObjectId;
+
+    #[test]
+    fn hub_names_are_checked() {
+        for good in ["abc", "a-b", "Plant7", "7a7", &"a".repeat(50)] {
+            assert!(check_rules(good).is_ok(), "{good}");
+        }
+        for bad in ["", "ab", "-ab", "ab-", "a b", "a_b", "a.b", "äöü", "123", &"a".repeat(51)] {
+            assert!(check_rules(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_named_where_it_is_not_the_usual_one() {
+        assert_eq!(host_name("127.71.3.2", 443), "127.71.3.2");
+        assert_eq!(host_name("127.71.3.2", 8443), "127.71.3.2:8443");
+    }
+
+    #[test]
+    fn etags_differ_from_write_to_write() {
+        assert_ne!(etag(1), etag(2));
+        assert_eq!(etag(1), "AAAAAAAAAAE=");
+    }
+
+    fn document(name: &str, is_disabled: bool) -> Vec<u8> {
+        let hub = HubDocument {
+            resource: json!({
+                "id": format!("/subscriptions/s/resourceGroups/RG/providers/Microsoft.Devices/IotHubs/{name}"),
+                "location": "westus",
+                "properties": { "disableLocalAuth": is_disabled },
+            }),
+            uid: "0-u".into(),
+            address: "127.71.3.2".into(),
+            version: 1,
+            policies: keys::defaults(&|| "AAAAAAAAAAAAAAAAAAAAAA==".to_owned()),
+        };
+        serde_json::to_vec(&hub).unwrap()
+    }
+
+    #[test]
+    fn a_document_becomes_what_the_gates_know_of_a_hub() {
+        let mut facts = Facts::new(ObjectId(uuid::Uuid::nil()), "https://localhost");
+        let key = "/subscriptions/s/resourcegroups/rg/providers/microsoft.devices/iothubs/plant";
+        change_facts(&mut facts, key, Some(&document("Plant", true))).unwrap();
+        let hub = facts.hub_at("127.71.3.2").unwrap();
+        assert_eq!(hub.scope.name(), "Plant");
+        assert!(hub.is_local_auth_disabled);
+        assert_eq!(hub.sas_policies.len(), 5);
+        let reason = |name: &str| availability(name, &facts)["reason"].clone();
+        assert_eq!(reason("PLANT"), "AlreadyExists");
+        assert_eq!(reason("plant2"), Value::Null);
+        assert_eq!(reason("-"), "Invalid");
+        change_facts(&mut facts, key, Some(&document("Plant", false))).unwrap();
+        assert!(!facts.hub_at("127.71.3.2").unwrap().is_local_auth_disabled);
+        change_facts(&mut facts, key, None).unwrap();
+        assert!(facts.hub_at("127.71.3.2").is_none());
+        assert!(change_facts(&mut facts, key, Some(b"{}")).is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! Microsoft.Devices: hubs, their keys, and the devices registered in them.
+
+mod addresses;
+mod body;
+pub(crate) mod hubs;
+pub mod keys;
+pub mod registry;

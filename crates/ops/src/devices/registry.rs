@@ -1,0 +1,431 @@
+//! The device registry over REST: create, read, update, delete, list, bulk.
+//!
+//! A device and its twin are one document in its hub's shard; its etag derives from the revision.
+
+use crate::control::{failed, put as keep, unread};
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gate::Permit;
+use gate::facts::Hub;
+use model::json::{at, member, text};
+use model::trace::Object;
+use model::{DeviceId, Error, Op};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use store::{Change, CommitError, Document, Expect, Scan, ShardId, Write, tables};
+
+/// Most devices of one page.
+const PAGE_MAX: usize = 1_000;
+/// Most devices in a bulk call.
+const BULK_MAX: usize = 100;
+/// A device's key in bytes, before base64.
+const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
+/// Longest `statusReason`, in characters.
+const REASON_CHARS_MAX: usize = 128;
+/// The time of what never happened, as clients expect it.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+/// How often a bulk call is tried anew when devices changed under it.
+const BULK_TRIES: usize = 5;
+
+/// A device as it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Device {
+    pub(crate) device_id: String,
+    /// Tells this device from an earlier one of the same id.
+    pub(crate) generation_id: String,
+    pub(crate) status: String,
+    pub(crate) status_reason: Option<String>,
+    pub(crate) status_updated_time: String,
+    /// `type`, `symmetricKey` and `x509Thumbprint`, as the service API writes them.
+    pub(crate) authentication: Value,
+    pub(crate) capabilities: Value,
+}
+
+impl Device {
+    /// The identity as the service API shows it.
+    fn shown(&self, revision: u64) -> Value {
+        json!({
+            "deviceId": self.device_id,
+            "generationId": self.generation_id,
+            "etag": etag(revision),
+            "connectionState": "Disconnected",
+            "status": self.status,
+            "statusReason": self.status_reason,
+            "connectionStateUpdatedTime": NEVER,
+            "statusUpdatedTime": self.status_updated_time,
+            "lastActivityTime": NEVER,
+            "cloudToDeviceMessageCount": 0,
+            "authentication": self.authentication,
+            "capabilities": self.capabilities,
+            "deviceScope": null,
+            "parentScopes": [],
+        })
+    }
+}
+
+/// The base64 text of a revision. Clients send it back as it is, with or without quotes.
+fn etag(revision: u64) -> String {
+    STANDARD.encode(revision.to_string())
+}
+
+/// What policy judges in a call: each device that it would create or change.
+pub(crate) fn objects(op: Op, input: &Input, hub: &Hub) -> Result<Vec<Object>, Error> {
+    let object = |id: &DeviceId, body: &Value| {
+        let mut seen = body.clone();
+        if let Some(authentication) = seen.get_mut("authentication").and_then(Value::as_object_mut) {
+            authentication.shift_remove("symmetricKey");
+        }
+        Object {
+            kind: "Microsoft.Devices/IotHubs/devices".into(),
+            name: id.as_str().to_owned(),
+            id: format!("{}/devices/{id}", hub.scope),
+            body: seen,
+        }
+    };
+    match op {
+        Op::PutDevice => {
+            let id = device_id(input.param("device"))?;
+            Ok(vec![object(&id, &input.body)])
+        }
+        Op::BulkDevices => {
+            let mut found = Vec::new();
+            for (index, entry) in bulk_entries(&input.body)?.iter().enumerate() {
+                let id = text(entry, &["id"]).or_else(|| text(entry, &["deviceId"])).unwrap_or("");
+                let id = DeviceId::parse(id)
+                    .map_err(|it| Error::DeviceInvalid { at: format!("[{index}].id"), message: it.to_string() })?;
+                if Mode::of(entry, index)?.writes() {
+                    found.push(object(&id, entry));
+                }
+            }
+            Ok(found)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let id = device_id(input.param("device"))?;
+    let shard = shard_of(permit, env)?;
+    let former = read(env, &shard, &id).await?;
+    let if_match = input.headers.if_match.as_deref();
+    let expect = match (&former, if_match) {
+        (Some(_), None) => return Err(Error::DeviceAlreadyExists(id)),
+        (Some((_, revision)), Some(tag)) if tag == "*" || tag == etag(*revision) => Expect::Revision(*revision),
+        (Some(_), Some(_)) => return Err(Error::DeviceStale(id)),
+        (None, Some("*") | None) => Expect::Absent,
+        (None, Some(_)) => return Err(Error::DeviceNotFound(id)),
+    };
+    if let Some(named) = text(&input.body, &["deviceId"])
+        && named != id.as_str()
+    {
+        return Err(Error::DeviceInvalid { at: "deviceId".into(), message: format!("the path names `{id}`, the body another device") });
+    }
+    let device = built(&id, &input.body, former.as_ref().map(|(it, _)| it), env, "")?;
+    let change = keep(tables::DEVICES, id.as_str(), expect, &device)?;
+    let committed = env.store.commit(&shard, vec![change]).await.map_err(|it| match it {
+        CommitError::Conflict { .. } if if_match.is_none() => Error::DeviceAlreadyExists(id.clone()),
+        CommitError::Conflict { .. } => Error::DeviceStale(id.clone()),
+        CommitError::ShardGone | CommitError::Store(_) => failed(&it),
+    })?;
+    Ok(tagged(device.shown(committed.revision), committed.revision))
+}
+
+pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let id = device_id(input.param("device"))?;
+    let found = read(env, &shard_of(permit, env)?, &id).await?;
+    match found {
+        Some((device, revision)) => Ok(tagged(device.shown(revision), revision)),
+        None => Err(Error::DeviceNotFound(id)),
+    }
+}
+
+pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let id = device_id(input.param("device"))?;
+    let shard = shard_of(permit, env)?;
+    let Some((_, revision)) = read(env, &shard, &id).await? else {
+        return Err(Error::DeviceNotFound(id));
+    };
+    let Some(tag) = input.headers.if_match.as_deref() else {
+        return Err(Error::Stale {
+            message: "`If-Match` is required to delete a device: its etag, or `*` for any version".into(),
+        });
+    };
+    if tag != "*" && tag != etag(revision) {
+        return Err(Error::DeviceStale(id));
+    }
+    let change = Change {
+        table: tables::DEVICES,
+        key: id.as_str().to_owned(),
+        expect: Expect::Revision(revision),
+        write: Write::Delete,
+    };
+    env.store.commit(&shard, vec![change]).await.map_err(|it| match it {
+        CommitError::Conflict { .. } => Error::DeviceStale(id),
+        CommitError::ShardGone | CommitError::Store(_) => failed(&it),
+    })?;
+    Ok(Reply::empty(204))
+}
+
+/// `GET /devices?top=N`: the first N devices by id, at most 1,000.
+pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let top = match input.query("top") {
+        None => PAGE_MAX,
+        Some(text) => text.parse::<usize>().ok().filter(|it| (1..=PAGE_MAX).contains(it)).ok_or_else(|| {
+            Error::DeviceInvalid { at: "top".into(), message: format!("a number from 1 to {PAGE_MAX} is expected") }
+        })?,
+    };
+    let scan = Scan { prefix: String::new(), after: None, limit: top };
+    let page = env.store.scan(&shard_of(permit, env)?, tables::DEVICES, scan).await.map_err(|it| unread(&it))?;
+    let devices: Result<Vec<Value>, Error> =
+        page.iter().map(|(key, it)| Ok(parse(key, it)?.shown(it.revision))).collect();
+    Ok(Reply::ok(Value::Array(devices?)))
+}
+
+/// What a bulk entry asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    Create,
+    CreateOrUpdate,
+    CreateOrUpdateIfMatch,
+    Update,
+    UpdateIfMatch,
+    Delete,
+    DeleteIfMatch,
+}
+
+impl Mode {
+    fn of(entry: &Value, index: usize) -> Result<Self, Error> {
+        let word = text(entry, &["importMode"]).unwrap_or("createOrUpdate");
+        match word.to_ascii_lowercase().as_str() {
+            "create" => Ok(Self::Create),
+            "createorupdate" => Ok(Self::CreateOrUpdate),
+            "createorupdateifmatchetag" => Ok(Self::CreateOrUpdateIfMatch),
+            "update" => Ok(Self::Update),
+            "updateifmatchetag" => Ok(Self::UpdateIfMatch),
+            "delete" => Ok(Self::Delete),
+            "deleteifmatchetag" => Ok(Self::DeleteIfMatch),
+            _ => Err(Error::DeviceInvalid {
+                at: format!("[{index}].importMode"),
+                message: format!("`{}` is not a mode; modes are create, update, updateIfMatchETag, createOrUpdate, createOrUpdateIfMatchETag, delete and deleteIfMatchETag", word.escape_debug()),
+            }),
+        }
+    }
+
+    const fn writes(self) -> bool {
+        !matches!(self, Self::Delete | Self::DeleteIfMatch)
+    }
+
+    const fn matches_etag(self) -> bool {
+        matches!(self, Self::UpdateIfMatch | Self::DeleteIfMatch | Self::CreateOrUpdateIfMatch)
+    }
+}
+
+/// Up to 100 entries, each with its own verdict. Good ones are applied together; the answer lists the rest.
+pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let shard = shard_of(permit, env)?;
+    let entries = bulk_entries(&input.body)?;
+    for _ in 0..BULK_TRIES {
+        let mut changes = Vec::new();
+        let mut errors = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let named = text(entry, &["id"]).or_else(|| text(entry, &["deviceId"])).unwrap_or("");
+            let outcome = match seen.insert(named.to_owned()) {
+                true => entry_change(entry, index, &shard, env).await,
+                false => Err(Error::DeviceInvalid { at: format!("[{index}].id"), message: "the device stands twice in the call".into() }),
+            };
+            match outcome {
+                Ok(change) => changes.push(change),
+                Err(error) => errors.push(entry_error(named, &error)),
+            }
+        }
+        match env.store.commit(&shard, changes).await {
+            Ok(_) => {}
+            Err(CommitError::Conflict { .. }) => continue,
+            Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => return Err(failed(&error)),
+        }
+        let is_successful = errors.is_empty();
+        let result = json!({ "isSuccessful": is_successful, "errors": errors, "warnings": [] });
+        return match is_successful {
+            true => Ok(Reply::ok(result)),
+            false => Err(Error::BulkFailed { result }),
+        };
+    }
+    Err(Error::Unavailable { message: "the devices of the call kept changing under it; repeat it".into() })
+}
+
+fn entry_error(id: &str, error: &Error) -> Value {
+    let wire = error.wire();
+    json!({ "deviceId": id, "errorCode": wire.hub_name, "errorStatus": wire.message, "moduleId": null, "operation": null })
+}
+
+async fn entry_change(entry: &Value, index: usize, shard: &ShardId, env: &Env) -> Result<Change, Error> {
+    let mode = Mode::of(entry, index)?;
+    let named = text(entry, &["id"]).or_else(|| text(entry, &["deviceId"])).unwrap_or("");
+    let id = device_id(named)?;
+    let former = read(env, shard, &id).await?;
+    let tag = text(entry, &["eTag"]).map(|it| it.trim_matches('"'));
+    let expect = match (&former, mode) {
+        (Some(_), Mode::Create) => return Err(Error::DeviceAlreadyExists(id)),
+        (None, Mode::Update | Mode::UpdateIfMatch | Mode::Delete | Mode::DeleteIfMatch) => {
+            return Err(Error::DeviceNotFound(id));
+        }
+        (None, Mode::Create | Mode::CreateOrUpdate | Mode::CreateOrUpdateIfMatch) => Expect::Absent,
+        (Some((_, revision)), _) if mode.matches_etag() && tag != Some(etag(*revision).as_str()) && tag != Some("*") => {
+            return Err(Error::DeviceStale(id));
+        }
+        (Some((_, revision)), _) => Expect::Revision(*revision),
+    };
+    match mode.writes() {
+        true => {
+            let device = built(&id, entry, former.as_ref().map(|(it, _)| it), env, &format!("[{index}]."))?;
+            keep(tables::DEVICES, id.as_str(), expect, &device)
+        }
+        false => Ok(Change { table: tables::DEVICES, key: id.as_str().to_owned(), expect, write: Write::Delete }),
+    }
+}
+
+fn bulk_entries(body: &Value) -> Result<&Vec<Value>, Error> {
+    let entries = body.as_array().filter(|it| !it.is_empty()).ok_or_else(|| Error::DeviceInvalid {
+        at: "body".into(),
+        message: "a list of devices is required".into(),
+    })?;
+    match entries.len() {
+        0..=BULK_MAX => Ok(entries),
+        _ => Err(Error::TooManyDevices { limit: BULK_MAX }),
+    }
+}
+
+/// The device that a body describes, checked, with keys made where none are given.
+fn built(id: &DeviceId, body: &Value, former: Option<&Device>, env: &Env, place: &str) -> Result<Device, Error> {
+    if !body.is_object() {
+        return Err(Error::DeviceInvalid { at: format!("{place}body"), message: "a JSON object is required".into() });
+    }
+    let invalid = |at: &str, message: String| Error::DeviceInvalid { at: format!("{place}{at}"), message };
+    let now = env.now().rfc3339();
+    let status = text(body, &["status"]).unwrap_or("enabled").to_ascii_lowercase();
+    if !["enabled", "disabled"].contains(&status.as_str()) {
+        return Err(invalid("status", "a device is enabled or disabled".into()));
+    }
+    let status_reason = text(body, &["statusReason"]).map(str::to_owned);
+    if status_reason.as_ref().is_some_and(|it| it.chars().count() > REASON_CHARS_MAX) {
+        return Err(invalid("statusReason", format!("at most {REASON_CHARS_MAX} characters")));
+    }
+    let authentication = authentication(body, former, env).map_err(|(at, message)| invalid(&at, message))?;
+    let capabilities = match member(body, "capabilities") {
+        None | Some(Value::Null) => json!({ "iotEdge": false }),
+        Some(Value::Object(it)) if it.values().all(Value::is_boolean) => Value::Object(it.clone()),
+        Some(_) => return Err(invalid("capabilities", "an object of true and false is expected".into())),
+    };
+    Ok(Device {
+        device_id: id.as_str().to_owned(),
+        generation_id: former.map_or_else(|| env.now().millis().to_string(), |it| it.generation_id.clone()),
+        status_updated_time: match former {
+            Some(it) if it.status == status => it.status_updated_time.clone(),
+            Some(_) => now,
+            None => NEVER.to_owned(),
+        },
+        status,
+        status_reason,
+        authentication,
+        capabilities,
+    })
+}
+
+fn authentication(body: &Value, former: Option<&Device>, env: &Env) -> Result<Value, (String, String)> {
+    let given = member(body, "authentication").filter(|it| !it.is_null());
+    if let (None, Some(former)) = (given, former) {
+        return Ok(former.authentication.clone());
+    }
+    let nothing = Value::Object(Map::new());
+    let given = given.unwrap_or(&nothing);
+    let kind = match (text(given, &["type"]), at(given, &["x509Thumbprint", "primaryThumbprint"]).is_some_and(Value::is_string)) {
+        (Some(word), _) => ["sas", "selfSigned", "certificateAuthority", "none"]
+            .into_iter()
+            .find(|it| it.eq_ignore_ascii_case(word))
+            .ok_or_else(|| ("authentication.type".to_owned(), "types are sas, selfSigned, certificateAuthority and none".to_owned()))?,
+        (None, true) => "selfSigned",
+        (None, false) => "sas",
+    };
+    let key = |name: &str| -> Result<Value, (String, String)> {
+        let place = format!("authentication.symmetricKey.{name}");
+        if kind != "sas" {
+            return Ok(Value::Null);
+        }
+        match text(given, &["symmetricKey", name]).filter(|it| !it.is_empty()) {
+            Some(it) => match STANDARD.decode(it) {
+                Ok(bytes) if KEY_BYTES.contains(&bytes.len()) => Ok(json!(it)),
+                Ok(_) | Err(_) => Err((place, "a key is base64 of 16 to 64 bytes".to_owned())),
+            },
+            None => match former.and_then(|it| text(&it.authentication, &["symmetricKey", name]).map(str::to_owned)) {
+                Some(kept) => Ok(json!(kept)),
+                None => Ok(json!(STANDARD.encode(env.random::<32>()))),
+            },
+        }
+    };
+    let thumbprint = |name: &str| -> Result<Value, (String, String)> {
+        let place = format!("authentication.x509Thumbprint.{name}");
+        match text(given, &["x509Thumbprint", name]).filter(|it| !it.is_empty()) {
+            None => Ok(Value::Null),
+            Some(it) => {
+                let hex: String = it.chars().filter(|it| *it != ':').collect();
+                let fits = matches!(hex.len(), 40 | 64) && hex.bytes().all(|it| it.is_ascii_hexdigit());
+                match fits {
+                    true => Ok(json!(hex.to_ascii_uppercase())),
+                    false => Err((place, "a thumbprint is SHA-1 or SHA-256 in hexadecimal".to_owned())),
+                }
+            }
+        }
+    };
+    let primary = thumbprint("primaryThumbprint")?;
+    if kind == "selfSigned" && primary.is_null() {
+        return Err(("authentication.x509Thumbprint.primaryThumbprint".to_owned(), "a self-signed device needs a thumbprint".to_owned()));
+    }
+    Ok(json!({
+        "symmetricKey": { "primaryKey": key("primaryKey")?, "secondaryKey": key("secondaryKey")? },
+        "x509Thumbprint": { "primaryThumbprint": primary, "secondaryThumbprint": thumbprint("secondaryThumbprint")? },
+        "type": kind,
+    }))
+}
+
+fn device_id(text: &str) -> Result<DeviceId, Error> {
+    DeviceId::parse(text).map_err(|it| Error::DeviceIdInvalid { message: it.to_string() })
+}
+
+fn shard_of(permit: &Permit, env: &Env) -> Result<ShardId, Error> {
+    let facts = env.facts.load();
+    let hub = facts.hub(permit.scope()).ok_or_else(|| Error::UnknownHost { host: permit.scope().name().to_owned() })?;
+    ShardId::hub(&hub.uid).map_err(|it| Error::Internal { message: it.to_string() })
+}
+
+async fn read(env: &Env, shard: &ShardId, id: &DeviceId) -> Result<Option<(Device, u64)>, Error> {
+    let found = env.store.get(shard, tables::DEVICES, id.as_str()).await.map_err(|it| unread(&it))?;
+    found.map(|it| Ok((parse(id.as_str(), &it)?, it.revision))).transpose()
+}
+
+fn parse(key: &str, document: &Document) -> Result<Device, Error> {
+    serde_json::from_slice(&document.body)
+        .map_err(|it| Error::Internal { message: format!("the device `{key}` cannot be read: {it}") })
+}
+
+fn tagged(body: Value, revision: u64) -> Reply {
+    Reply::ok(body).with_header("ETag", format!("\"{}\"", etag(revision)))
+}
+
+/// A device made at first start, with its primary key, for the printed connection string.
+pub fn first(id: &str, env: &Env) -> Result<(Change, String), Error> {
+    let id = device_id(id)?;
+    let device = built(&id, &json!({}), None, env, "")?;
+    let key = text(&device.authentication, &["symmetricKey", "primaryKey"]).unwrap_or("").to_owned();
+    Ok((keep(tables::DEVICES, id.as_str(), Expect::Anything, &device)?, key))
+}
+
+/// A device's primary key, where the device exists and has one. For the printed connection string.
+pub async fn primary_key(env: &Env, hub: &Hub, id: &str) -> Option<String> {
+    let shard = ShardId::hub(&hub.uid).ok()?;
+    let (device, _) = read(env, &shard, &DeviceId::parse(id).ok()?).await.ok()??;
+    text(&device.authentication, &["symmetricKey", "primaryKey"]).map(str::to_owned)
+}

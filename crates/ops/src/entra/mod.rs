@@ -1,0 +1,105 @@
+//! Sign-in and the directory: where tokens come from, and who can be given a role.
+//!
+//! [`discovery`] tells clients where to sign in, [`tokens`] signs what they then show, and `applications`
+//! and `principals` are the part of Microsoft Graph behind `az ad` and `az role assignment`. Whether a
+//! secret or a token is right is not decided here: that is `gate`'s authentication, by the facts that the
+//! `change_facts` functions below make from documents.
+
+pub(crate) mod applications;
+pub(crate) mod discovery;
+mod filters;
+mod passwords;
+pub(crate) mod principals;
+mod properties;
+pub mod tokens;
+
+pub use passwords::hash_secret;
+
+use crate::control;
+use crate::env::Env;
+use applications::Application;
+use model::{ObjectId, Timestamp};
+use passwords::{Holder, Password};
+use principals::ServicePrincipal;
+use serde::Serialize;
+use serde_json::Value;
+use std::fmt::Write as _;
+use store::{Change, Expect, Table, tables};
+
+/// A directory object as Graph shows it: its properties in their order.
+type Object = serde_json::Map<String, Value>;
+
+/// The documents of a tenant's first administrator: an application with one secret, and its service
+/// principal. It holds no role yet.
+///
+/// `secret_text` and `salt` are random and the caller's; the secret is valid as long as any other
+/// ([`passwords::SECRET_LIFETIME_DAYS`]).
+#[expect(
+    clippy::too_many_arguments,
+    reason = "called once, at first start, which makes all of them"
+)]
+pub fn administrator(
+    now: Timestamp,
+    tenant: ObjectId,
+    display_name: &str,
+    app_id: ObjectId,
+    app_object_id: ObjectId,
+    sp_object_id: ObjectId,
+    secret_text: &str,
+    salt: &[u8],
+) -> Vec<Change> {
+    let mut application = Application::new(app_object_id, app_id, display_name, now);
+    // First start makes no other random number for it, and the id of a key needs only to be its own.
+    let mut key_id = [0_u8; 16];
+    key_id.iter_mut().zip(hash_secret(salt, "key id")).for_each(|(to, from)| *to = from);
+    application.passwords.push(Password::new(
+        ObjectId(uuid::Builder::from_random_bytes(key_id).into_uuid()),
+        Holder::Application,
+        secret_text,
+        salt,
+        now..now.plus_seconds(passwords::SECRET_LIFETIME_DAYS * 86_400),
+    ));
+    let principal = ServicePrincipal::new(sp_object_id, &application, tenant, now);
+    vec![
+        first(tables::APPLICATIONS, application.key(), &application),
+        first(tables::SERVICE_PRINCIPALS, principal.key(), &principal),
+    ]
+}
+
+fn first<T: Serialize>(table: Table, key: String, document: &T) -> Change {
+    control::put(table, key, Expect::Absent, document)
+        .expect("structs of texts, numbers and JSON maps always have a JSON form")
+}
+
+/// `bytes` in hexadecimal: nothing in it means anything to a shell, a URL or a form.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, it| {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{it:02x}");
+        text
+    })
+}
+
+/// An object as Graph answers it alone: with the address of its description.
+fn entity(env: &Env, set: &str, object: Object) -> Value {
+    let mut whole = Object::new();
+    whole.insert(
+        "@odata.context".into(),
+        context(&env.settings.origin, &format!("{set}/$entity")).into(),
+    );
+    whole.extend(object);
+    Value::Object(whole)
+}
+
+fn context(origin: &str, what: &str) -> String {
+    format!("{origin}/v1.0/$metadata#{what}")
+}
+
+/// A client's text inside a sentence: bounded, and without what could break a line.
+fn shown(text: &str) -> String {
+    let escaped = |it: char| match it {
+        '\'' | '"' => it.to_string(),
+        _ => it.escape_debug().to_string(),
+    };
+    text.chars().take(200).map(escaped).collect()
+}

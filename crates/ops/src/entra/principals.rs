@@ -1,0 +1,413 @@
+//! Service principals: what roles are given to, and the directory's look-ups by id.
+//!
+//! A service principal belongs to one application and goes with it. The gates learn from it who exists
+//! and who is switched off ([`change_facts`]); users and groups are none yet, so their lists are empty.
+
+use super::applications::{self, Application};
+use super::filters::{self, Forms, Listing};
+use super::passwords::Holder;
+use super::{Object, context, entity, properties, shown};
+use crate::control;
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use gate::Permit;
+use gate::facts::Principal;
+use model::{Error, ObjectId, PrincipalKind, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use store::{Expect, tables};
+
+/// Most ids in one look-up. Source: Microsoft Graph, "directoryObject: getByIds".
+const IDS_MAX: usize = 1_000;
+
+/// What only the server sets.
+const READ_ONLY: &[&str] = &[
+    "id",
+    "appDisplayName",
+    "appOwnerOrganizationId",
+    "appRoleAssignmentRequired",
+    "appRoles",
+    "createdDateTime",
+    "deletedDateTime",
+    "oauth2PermissionScopes",
+    "passwordCredentials",
+    "servicePrincipalNames",
+    "servicePrincipalType",
+    "signInAudience",
+];
+/// What [`ServicePrincipal::change`] reads itself.
+const OWN: &[&str] = &["appId", "accountEnabled", "displayName", "keyCredentials"];
+
+const FORMS: Forms = Forms {
+    set: "servicePrincipals",
+    equals: &["id", "appId", "displayName", "servicePrincipalType"],
+    flags: &["accountEnabled"],
+    starts: &["displayName"],
+    any: &["servicePrincipalNames"],
+};
+
+const USER_FORMS: Forms = Forms {
+    set: "users",
+    equals: &["id", "displayName", "mail", "userPrincipalName"],
+    flags: &[],
+    starts: &["displayName", "userPrincipalName"],
+    any: &[],
+};
+
+const GROUP_FORMS: Forms = Forms {
+    set: "groups",
+    equals: &["id", "displayName", "mailNickname"],
+    flags: &[],
+    starts: &["displayName"],
+    any: &[],
+};
+
+/// A service principal as it is kept.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServicePrincipal {
+    pub(super) object_id: ObjectId,
+    pub(super) app_id: ObjectId,
+    /// The object id of its application.
+    pub(super) application_id: ObjectId,
+    /// The tenant in which the application is registered.
+    tenant_id: ObjectId,
+    pub(super) display_name: String,
+    created_date_time: Timestamp,
+    account_enabled: bool,
+    /// What clients set and this server does not act on: see [`properties`].
+    #[serde(default)]
+    properties: Object,
+}
+
+impl ServicePrincipal {
+    pub(super) fn new(
+        object_id: ObjectId,
+        application: &Application,
+        tenant_id: ObjectId,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            object_id,
+            app_id: application.app_id,
+            application_id: application.object_id,
+            tenant_id,
+            display_name: application.display_name.clone(),
+            created_date_time: now,
+            account_enabled: true,
+            properties: Object::new(),
+        }
+    }
+
+    pub(super) fn key(&self) -> String {
+        self.object_id.to_string()
+    }
+
+    /// The names it can be found by. `az` shows the first.
+    fn names(&self, application: &Application) -> Vec<String> {
+        [self.app_id.to_string()]
+            .into_iter()
+            .chain(application.identifier_uris.iter().cloned())
+            .collect()
+    }
+
+    /// As Graph shows it.
+    fn shown(&self, application: &Application) -> Object {
+        let mut all = Object::new();
+        all.insert("id".into(), json!(self.object_id));
+        all.insert("deletedDateTime".into(), Value::Null);
+        all.insert("accountEnabled".into(), json!(self.account_enabled));
+        all.insert("appId".into(), json!(self.app_id));
+        all.insert("appDisplayName".into(), json!(application.display_name));
+        all.insert("appOwnerOrganizationId".into(), json!(self.tenant_id));
+        all.insert("appRoleAssignmentRequired".into(), json!(false));
+        all.insert("appRoles".into(), json!([]));
+        all.insert("createdDateTime".into(), json!(self.created_date_time.rfc3339()));
+        all.insert("displayName".into(), json!(self.display_name));
+        all.insert("keyCredentials".into(), json!([]));
+        all.insert("oauth2PermissionScopes".into(), json!([]));
+        all.insert(
+            "passwordCredentials".into(),
+            json!(application.passwords_of(Holder::ServicePrincipal)),
+        );
+        all.insert("servicePrincipalNames".into(), json!(self.names(application)));
+        all.insert("servicePrincipalType".into(), json!("Application"));
+        all.insert("signInAudience".into(), json!("AzureADMyOrg"));
+        all.extend(properties::shown_with(defaults(), &self.properties));
+        all
+    }
+
+    /// Takes what a body sets.
+    fn change(&mut self, body: &Value, application: &Application) -> Result<(), Error> {
+        properties::check_read_only(body, &self.shown(application), READ_ONLY)?;
+        applications::check_key_credentials(body)?;
+        match model::json::member(body, "appId") {
+            None => {}
+            Some(Value::String(id)) if ObjectId::parse(id) == Some(self.app_id) => {}
+            Some(_) => {
+                return Err(Error::invalid(
+                    "appId",
+                    "a service principal stays with its application",
+                ));
+            }
+        }
+        match model::json::member(body, "accountEnabled") {
+            None => {}
+            Some(Value::Bool(is_enabled)) => self.account_enabled = *is_enabled,
+            Some(_) => return Err(Error::invalid("accountEnabled", "this is `true` or `false`")),
+        }
+        if let Some(name) = properties::display_name(body)? {
+            self.display_name = name.to_owned();
+        }
+        let elsewhere: Vec<&str> = READ_ONLY.iter().chain(OWN).copied().collect();
+        properties::take(&mut self.properties, &defaults(), body, &elsewhere)
+    }
+}
+
+/// Every property that is kept for clients. Source: Microsoft Graph, "servicePrincipal resource type".
+fn defaults() -> Object {
+    properties::object(json!({
+        "alternativeNames": [],
+        "description": null,
+        "homepage": null,
+        "loginUrl": null,
+        "logoutUrl": null,
+        "notes": null,
+        "notificationEmailAddresses": [],
+        "preferredSingleSignOnMode": null,
+        "replyUrls": [],
+        "tags": [],
+    }))
+}
+
+/// Lists service principals.
+pub(crate) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let listing = Listing::read(input, &FORMS)?;
+    let applications: BTreeMap<ObjectId, Application> =
+        applications::all(env).await?.into_iter().map(|it| (it.object_id, it)).collect();
+    let all: Vec<(String, ServicePrincipal)> =
+        control::all(env, tables::SERVICE_PRINCIPALS, "").await?;
+    // One whose application is not there was created or deleted between the two reads.
+    let shown =
+        all.iter().filter_map(|(_, it)| Some(it.shown(applications.get(&it.application_id)?)));
+    Ok(listing.answer(&env.settings.origin, &FORMS, shown.collect()))
+}
+
+/// Shows a service principal by its object id.
+pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let select = filters::selected(input)?;
+    let (principal, application) = required(env, input.param("id")).await?;
+    Ok(Reply::ok(entity(env, FORMS.set, filters::project(principal.shown(&application), &select))))
+}
+
+/// Gives an application its service principal.
+///
+/// # Errors
+/// [`Error::Invalid`] where no application has the `appId`; [`Error::Conflict`] where it has a service
+/// principal already.
+pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let text = input.required_text(&["appId"])?;
+    let app_id = ObjectId::parse(text);
+    let found = applications::all(env).await?.into_iter().find(|it| Some(it.app_id) == app_id);
+    let Some(application) = found else {
+        // `az` repeats the call for minutes where this sentence sounds like one about replication.
+        let sentence = format!(
+            "no application here has the appId `{}`; create the application first",
+            shown(text)
+        );
+        return Err(Error::invalid("appId", sentence));
+    };
+    if of_application(env, application.app_id).await?.is_some() {
+        return Err(Error::Conflict {
+            code: "Request_MultipleObjectsWithSameKeyValue",
+            message: format!(
+                "the application `{}` has a service principal already",
+                application.app_id
+            ),
+        });
+    }
+    let now = env.now();
+    let mut principal =
+        ServicePrincipal::new(ObjectId(env.new_uuid()), &application, env.settings.tenant, now);
+    principal.change(&input.body, &application)?;
+    let change =
+        control::put(tables::SERVICE_PRINCIPALS, principal.key(), Expect::Absent, &principal)?;
+    control::commit(permit, env, vec![change]).await?;
+    Ok(Reply::created(entity(env, FORMS.set, principal.shown(&application))))
+}
+
+/// Changes a service principal. `accountEnabled: false` binds from the next call on, also for tokens that
+/// are out.
+pub(crate) async fn patch(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let (mut principal, application) = required(env, input.param("id")).await?;
+    principal.change(&input.body, &application)?;
+    let change =
+        control::put(tables::SERVICE_PRINCIPALS, principal.key(), Expect::Present, &principal)?;
+    control::commit(permit, env, vec![change]).await?;
+    Ok(Reply::empty(204))
+}
+
+/// Deletes a service principal with the secrets that were put on it. Its application stays, and so do its
+/// role assignments, orphaned.
+pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let (principal, mut application) = required(env, input.param("id")).await?;
+    let mut changes =
+        vec![control::delete(tables::SERVICE_PRINCIPALS, principal.key(), Expect::Present)];
+    let before = application.passwords.len();
+    application.drop_passwords_of(Holder::ServicePrincipal);
+    if application.passwords.len() != before {
+        changes.push(control::put(
+            tables::APPLICATIONS,
+            application.key(),
+            Expect::Present,
+            &application,
+        )?);
+    }
+    control::commit(permit, env, changes).await?;
+    Ok(Reply::empty(204))
+}
+
+/// Looks up directory objects by their object ids; ids of nothing are left out.
+///
+/// Source: Microsoft Graph, "directoryObject: getByIds".
+pub(crate) async fn get_by_ids(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let mut found = Vec::new();
+    for id in wanted_ids(&input.body)? {
+        if let Some(principal) = find(env, &id.to_string()).await?
+            && let Some(application) = applications::of_principal(env, &principal).await?
+        {
+            found.push(json!({
+                "@odata.type": "#microsoft.graph.servicePrincipal",
+                "id": principal.object_id,
+                "accountEnabled": principal.account_enabled,
+                "appId": principal.app_id,
+                "displayName": principal.display_name,
+                "servicePrincipalNames": principal.names(&application),
+                "servicePrincipalType": "Application",
+            }));
+        }
+    }
+    let context = context(&env.settings.origin, "directoryObjects");
+    Ok(Reply::ok(json!({ "@odata.context": context, "value": found })))
+}
+
+/// The ids of a look-up, each once; none where it asks for other types only.
+fn wanted_ids(body: &Value) -> Result<BTreeSet<ObjectId>, Error> {
+    let refused =
+        || Error::invalid("ids", format!("this is a list of at most {IDS_MAX} object ids"));
+    let ids = model::json::member(body, "ids").and_then(Value::as_array).ok_or_else(refused)?;
+    if ids.len() > IDS_MAX {
+        return Err(refused());
+    }
+    let parsed = ids.iter().map(|it| it.as_str().and_then(ObjectId::parse).ok_or_else(refused));
+    let parsed: BTreeSet<ObjectId> = parsed.collect::<Result<_, _>>()?;
+    let is_ours = |it: &Value| {
+        it.as_str().is_some_and(|it| {
+            ["servicePrincipal", "directoryObject"].iter().any(|own| own.eq_ignore_ascii_case(it))
+        })
+    };
+    match model::json::member(body, "types") {
+        Some(Value::Array(types)) if !types.is_empty() && !types.iter().any(is_ours) => {
+            Ok(BTreeSet::new())
+        }
+        _ => Ok(parsed),
+    }
+}
+
+/// Lists users: there are none yet.
+pub(crate) async fn list_users(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    Ok(Listing::read(input, &USER_FORMS)?.answer(&env.settings.origin, &USER_FORMS, Vec::new()))
+}
+
+/// Lists groups: there are none yet.
+pub(crate) async fn list_groups(
+    _permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
+    Ok(Listing::read(input, &GROUP_FORMS)?.answer(&env.settings.origin, &GROUP_FORMS, Vec::new()))
+}
+
+/// Shows the tenant, the only one.
+pub(crate) async fn get_organization(
+    _permit: &Permit,
+    _input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
+    Ok(Reply::ok(json!({
+        "@odata.context": context(&env.settings.origin, "organization"),
+        "value": [{
+            "id": env.settings.tenant,
+            "displayName": "Hubward",
+            "tenantType": "AAD",
+            "verifiedDomains": [],
+        }],
+    })))
+}
+
+/// The service principal of an object id.
+pub(super) async fn find(env: &Env, id: &str) -> Result<Option<ServicePrincipal>, Error> {
+    let Some(id) = ObjectId::parse(id) else { return Ok(None) };
+    Ok(control::get(env, tables::SERVICE_PRINCIPALS, &id.to_string()).await?.map(|(it, _)| it))
+}
+
+/// The service principal of an application, where it has one. Only for calls that change facts: they are
+/// alone, so the facts say what the documents say.
+pub(super) async fn of_application(
+    env: &Env,
+    app_id: ObjectId,
+) -> Result<Option<ServicePrincipal>, Error> {
+    let principal = env.facts.load().applications.get(&app_id).and_then(|it| it.principal);
+    match principal {
+        Some(id) => find(env, &id.to_string()).await,
+        None => Ok(None),
+    }
+}
+
+pub(super) async fn required(
+    env: &Env,
+    id: &str,
+) -> Result<(ServicePrincipal, Application), Error> {
+    let principal = find(env, id).await?.ok_or_else(|| applications::not_found(id))?;
+    let application = applications::of_principal(env, &principal)
+        .await?
+        .ok_or_else(|| applications::not_found(id))?;
+    Ok((principal, application))
+}
+
+/// Brings a service principal's document into the facts, or takes it out, and ties it to its application.
+pub(crate) fn change_facts(
+    facts: &mut gate::Facts,
+    key: &str,
+    body: Option<&[u8]>,
+) -> Result<(), String> {
+    let Some(body) = body else {
+        let id = ObjectId::parse(key).ok_or("its key is not an object id")?;
+        let app_id = facts.principals.get(&id).and_then(|it| it.app_id);
+        facts.remove_principal(id);
+        tie(facts, app_id, None);
+        return Ok(());
+    };
+    let principal: ServicePrincipal = serde_json::from_slice(body).map_err(|it| it.to_string())?;
+    facts.put_principal(Principal {
+        id: principal.object_id,
+        kind: PrincipalKind::ServicePrincipal,
+        app_id: Some(principal.app_id),
+        display_name: principal.display_name,
+        is_enabled: principal.account_enabled,
+    });
+    tie(facts, Some(principal.app_id), Some(principal.object_id));
+    Ok(())
+}
+
+/// Says who stands behind an application, where it is known already.
+fn tie(facts: &mut gate::Facts, app_id: Option<ObjectId>, principal: Option<ObjectId>) {
+    let application = app_id.and_then(|it| facts.applications.get(&it)).cloned();
+    if let Some(application) = application {
+        facts.put_application(gate::facts::Application { principal, ..application });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,337 @@
+//! Access tokens: the key that signs them, and what the token endpoint answers.
+//!
+//! When [`issue`] runs, the gates have proven the client's secret; here is decided what the token is for,
+//! how long it lives and what it says. Whether a token is right when it comes back is decided in `gate`.
+
+use super::shown;
+use crate::call::token_denial;
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gate::Permit;
+use gate::facts::VerifyingKey;
+use model::error::TokenFault;
+use model::{Error, ObjectId, Timestamp};
+use ring::digest::{SHA256, digest};
+use ring::rand::SystemRandom;
+use ring::rsa::PublicKeyComponents;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use rsa::pkcs8::EncodePrivateKey;
+use serde_json::{Value, json};
+use std::fmt;
+
+/// How long an access token lives, in seconds.
+pub const TOKEN_LIFETIME_S: i64 = 3_600;
+
+/// Bits of the signing key: what every client verifies, and the least that `ring` takes.
+const KEY_BITS: usize = 2_048;
+
+/// What tokens can be for, besides the server's own origin. A client may add one `/`, and gets it back in
+/// `aud`. Source: Microsoft identity platform, "Scopes and permissions", on the trailing slash.
+const RESOURCES: &[&str] = &[
+    "https://management.azure.com",
+    "https://management.core.windows.net",
+    "https://iothubs.azure.net",
+    "https://azure-devices-provisioning.net",
+    "https://graph.microsoft.com",
+    "https://eventhubs.azure.net",
+    "https://servicebus.azure.net",
+    "https://storage.azure.com",
+];
+
+/// The key that signs access tokens, and the name that tokens give it.
+pub struct Signer {
+    key: RsaKeyPair,
+    key_id: String,
+}
+
+/// The signature could not be made; the claims are as they were.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotSigned;
+
+impl fmt::Display for NotSigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the token could not be signed")
+    }
+}
+
+impl std::error::Error for NotSigned {}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
+impl Signer {
+    /// Makes a new key, as PKCS#8 DER. It is a secret: whoever has it can be anybody in the tenant.
+    ///
+    /// # Errors
+    /// A sentence where the system gives no random numbers.
+    pub fn generate() -> Result<Vec<u8>, String> {
+        let told = |it: &dyn fmt::Display| format!("cannot make a key to sign tokens with: {it}");
+        let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, KEY_BITS)
+            .map_err(|it| told(&it))?;
+        let der = key.to_pkcs8_der().map_err(|it| told(&it))?;
+        Ok(der.as_bytes().to_vec())
+    }
+
+    /// Takes a key that [`Signer::generate`] made.
+    ///
+    /// # Errors
+    /// A sentence where the bytes are no RSA key of at least 2,048 bits.
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, String> {
+        let key = RsaKeyPair::from_pkcs8(der)
+            .map_err(|it| format!("the key to sign tokens with cannot be read: {it}"))?;
+        let key_id = URL_SAFE_NO_PAD.encode(digest(&SHA256, key.public().as_ref()));
+        Ok(Self { key, key_id })
+    }
+
+    /// The key's name: base64url of SHA-256 over its public half, so the same key has the same name always.
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// What the gates verify tokens with.
+    pub fn verifying_key(&self) -> VerifyingKey {
+        VerifyingKey {
+            key_id: self.key_id.clone(),
+            public_der: self.key.public().as_ref().to_vec(),
+        }
+    }
+
+    /// The public half as clients read it from the key list.
+    ///
+    /// There is no certificate behind the key, so `x5t` is the key's name, as it is in Entra.
+    pub fn jwk(&self, issuer: &str) -> Value {
+        let parts = PublicKeyComponents::<Vec<u8>>::from(self.key.public());
+        json!({
+            "kty": "RSA",
+            "use": "sig",
+            "alg": "RS256",
+            "kid": self.key_id,
+            "x5t": self.key_id,
+            "n": URL_SAFE_NO_PAD.encode(parts.n),
+            "e": URL_SAFE_NO_PAD.encode(parts.e),
+            "issuer": issuer,
+        })
+    }
+
+    /// Signs claims: a JSON Web Token in compact form, RS256.
+    ///
+    /// # Errors
+    /// [`NotSigned`] where the system gives no random numbers for blinding.
+    pub fn sign(&self, claims: &Value) -> Result<String, NotSigned> {
+        let header =
+            json!({ "typ": "JWT", "alg": "RS256", "kid": self.key_id, "x5t": self.key_id });
+        let part = |it: &Value| URL_SAFE_NO_PAD.encode(it.to_string());
+        let signed = format!("{}.{}", part(&header), part(claims));
+        let mut signature = vec![0_u8; self.key.public().modulus_len()];
+        self.key
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
+            .map_err(|_| NotSigned)?;
+        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+/// Who issues this tenant's tokens. One issuer for both token versions: it must stay under the origin that
+/// clients signed in at, and the name that Entra writes into version 1 tokens is somebody else's.
+pub(crate) fn issuer(origin: &str, tenant: ObjectId) -> String {
+    format!("{origin}/{tenant}/v2.0")
+}
+
+/// Which form of the endpoint was used, told by what the form carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Version {
+    /// `resource=`
+    V1,
+    /// `scope=`
+    V2,
+}
+
+/// What a client asked for, checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Wanted {
+    /// `aud`: a resource of ours, with the `/` that the client wrote behind it, or without.
+    audience: String,
+    version: Version,
+}
+
+/// What is wrong with a form: the fault and its sentence.
+type Fault = (TokenFault, String);
+
+impl Wanted {
+    /// Reads a form. Fields that are not named here are ignored: clients add telemetry.
+    fn read(form: &Value, origin: &str) -> Result<Self, Fault> {
+        let field = |name: &str| {
+            model::json::text(form, &[name]).map(str::trim).filter(|it| !it.is_empty())
+        };
+        match field("grant_type") {
+            Some("client_credentials") => {}
+            Some(other) => {
+                let sentence = format!(
+                    "the grant type `{}` is not supported; this server issues tokens for `client_credentials`.",
+                    shown(other)
+                );
+                return Err((TokenFault::UnsupportedGrant, sentence));
+            }
+            None => {
+                return Err((TokenFault::MissingField, "the form must carry `grant_type`.".into()));
+            }
+        }
+        let (resource, version) = match (field("scope"), field("resource")) {
+            (Some(scope), None) => (resource_of(scope)?, Version::V2),
+            (None, Some(resource)) => (resource, Version::V1),
+            (None, None) => {
+                let sentence =
+                    "the form must carry `scope` (version 2.0) or `resource` (version 1.0)."
+                        .to_owned();
+                return Err((TokenFault::MissingField, sentence));
+            }
+            (Some(_), Some(_)) => {
+                let sentence =
+                    "the form carries both `scope` and `resource`; send the one that is meant."
+                        .to_owned();
+                return Err((TokenFault::BadScope, sentence));
+            }
+        };
+        let audience = audience(resource, origin).ok_or_else(|| {
+            let sentence = format!(
+                "there is no resource `{}` in this tenant; known are `{origin}` and {}.",
+                shown(resource),
+                RESOURCES.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
+            );
+            (TokenFault::UnknownResource, sentence)
+        })?;
+        Ok(Self { audience, version })
+    }
+}
+
+/// The resource of a scope: what stands before `/.default`. A resource that itself ends in `/` makes it
+/// `//.default`, and keeps its `/`.
+fn resource_of(scope: &str) -> Result<&str, Fault> {
+    let bad = |because: &str| {
+        let sentence = format!(
+            "the scope `{}` is not valid: {because}; an application asks for one scope, `{{resource}}/.default`.",
+            shown(scope)
+        );
+        (TokenFault::BadScope, sentence)
+    };
+    if scope.contains(char::is_whitespace) {
+        return Err(bad("it names more than one scope"));
+    }
+    match scope.strip_suffix("/.default") {
+        Some(resource) if !resource.is_empty() => Ok(resource),
+        Some(_) => Err(bad("it names no resource")),
+        None => Err(bad("it does not end in `/.default`")),
+    }
+}
+
+/// The `aud` for a resource, in our own spelling: what a client sent never gets into a token.
+fn audience(resource: &str, origin: &str) -> Option<String> {
+    let (bare, slash) = match resource.strip_suffix('/') {
+        Some(bare) => (bare, "/"),
+        None => (resource, ""),
+    };
+    let known =
+        RESOURCES.iter().copied().chain([origin]).find(|it| it.eq_ignore_ascii_case(bare))?;
+    Some(format!("{known}{slash}"))
+}
+
+/// Issues an access token to the application that the gates have recognised.
+///
+/// # Errors
+/// Denials of the token endpoint, each under its own number: a grant that is not supported, a scope that
+/// cannot be read, a resource that is not known, a field that is missing.
+///
+/// Source: Microsoft identity platform, "OAuth 2.0 client credentials flow".
+pub(crate) async fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let wanted = Wanted::read(&input.body, &env.settings.origin)
+        .map_err(|(fault, sentence)| token_denial(fault, sentence))?;
+    let caller = permit.caller();
+    let (Some(object_id), Some(app_id)) = (caller.object_id, caller.app_id) else {
+        return Err(Error::Internal {
+            message: "a token was asked for by a caller that is no application".into(),
+        });
+    };
+    let now = env.now();
+    let unique = URL_SAFE_NO_PAD.encode(env.random::<16>());
+    let claims = claims(
+        &wanted,
+        Subject { object_id, app_id },
+        &env.settings.origin,
+        env.settings.tenant,
+        now,
+        &unique,
+    );
+    let token =
+        env.signer.sign(&claims).map_err(|it| Error::Internal { message: it.to_string() })?;
+    Ok(Reply::ok(answer(&wanted, token, now))
+        .with_header("Cache-Control", "no-store")
+        .with_header("Pragma", "no-cache"))
+}
+
+/// Whom a token is about.
+struct Subject {
+    object_id: ObjectId,
+    app_id: ObjectId,
+}
+
+fn claims(
+    wanted: &Wanted,
+    subject: Subject,
+    origin: &str,
+    tenant: ObjectId,
+    now: Timestamp,
+    unique: &str,
+) -> Value {
+    let start_s = now.seconds();
+    json!({
+        "aud": wanted.audience,
+        "iss": issuer(origin, tenant),
+        "iat": start_s,
+        "nbf": start_s,
+        "exp": start_s.saturating_add(TOKEN_LIFETIME_S),
+        "tid": tenant,
+        "oid": subject.object_id,
+        "sub": subject.object_id,
+        // Both names of the same things: libraries look for one or the other by version, and some do not.
+        "appid": subject.app_id,
+        "azp": subject.app_id,
+        "appidacr": "1",
+        "azpacr": "1",
+        "idtyp": "app",
+        "uti": unique,
+        "ver": match wanted.version {
+            Version::V1 => "1.0",
+            Version::V2 => "2.0",
+        },
+    })
+}
+
+/// The answer in the shape of its version: numbers as numbers, or as texts.
+fn answer(wanted: &Wanted, token: String, now: Timestamp) -> Value {
+    // A second less than the token has: nobody should trust it at the instant of its end.
+    let left_s = TOKEN_LIFETIME_S - 1;
+    match wanted.version {
+        Version::V2 => json!({
+            "token_type": "Bearer",
+            "expires_in": left_s,
+            "ext_expires_in": left_s,
+            "access_token": token,
+        }),
+        Version::V1 => json!({
+            "token_type": "Bearer",
+            "expires_in": left_s.to_string(),
+            "ext_expires_in": left_s.to_string(),
+            "expires_on": now.seconds().saturating_add(TOKEN_LIFETIME_S).to_string(),
+            "not_before": now.seconds().to_string(),
+            "resource": wanted.audience,
+            "access_token": token,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

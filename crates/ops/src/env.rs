@@ -1,0 +1,91 @@
+//! What operations reach outside themselves: the store, the facts, the clock, chance, and the listeners.
+
+use crate::decisions::Kept;
+use crate::entra::tokens::Signer;
+use crate::facts::FactsCell;
+use crate::insights::diagnostics::Diagnostics;
+use crate::metrics::Metrics;
+use model::{ObjectId, Timestamp, TrackingId};
+use rand::RngCore;
+use std::path::PathBuf;
+use std::sync::Arc;
+use store::Engine;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+/// What was decided at first start and does not change while the server runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub tenant: ObjectId,
+    pub subscription: ObjectId,
+    /// `https://host:port`, where ARM, sign-in and Graph answer. No trailing slash.
+    pub origin: String,
+    /// The first three numbers of the /24 in which hubs get their addresses: `127.71.3`.
+    pub loopback_net: String,
+    /// The port in hubs' host names, where it is not 443.
+    pub hub_port: u16,
+    pub data_dir: PathBuf,
+}
+
+/// Asks the server to listen at a hub's address; answered once it does, or with the reason why not.
+#[derive(Debug)]
+pub struct OpenHost {
+    pub address: String,
+    pub done: oneshot::Sender<Result<(), String>>,
+}
+
+/// Both clocks. Nothing else in the workspace reads one.
+#[derive(Clone)]
+pub struct Clock {
+    /// The wall clock.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// A clock that never jumps, in ns since some start.
+    pub monotonic_ns: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// One server's insides.
+pub struct Env {
+    pub settings: Settings,
+    pub store: Engine,
+    pub facts: FactsCell,
+    pub clock: Clock,
+    pub signer: Signer,
+    pub diagnostics: Diagnostics,
+    pub metrics: Metrics,
+    pub kept: Kept,
+    /// To whoever owns the listeners. Where nobody does (tests without sockets), hubs open unheard.
+    pub hosts: Option<mpsc::Sender<OpenHost>>,
+}
+
+impl Env {
+    pub fn now(&self) -> Timestamp {
+        (self.clock.now)()
+    }
+
+    /// A random (version 4) id from the system's generator.
+    pub fn new_uuid(&self) -> Uuid {
+        let mut bytes = [0_u8; 16];
+        rand::rngs::ThreadRng::default().fill_bytes(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    pub fn new_tracking_id(&self) -> TrackingId {
+        TrackingId(self.new_uuid())
+    }
+
+    /// `N` random bytes for a key or a secret.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0_u8; N];
+        rand::rngs::ThreadRng::default().fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// Waits until the server listens at `address`.
+    pub async fn open_host(&self, address: &str) -> Result<(), String> {
+        let Some(hosts) = &self.hosts else { return Ok(()) };
+        let (done, answered) = oneshot::channel();
+        let ask = OpenHost { address: address.to_owned(), done };
+        hosts.send(ask).await.map_err(|_| "the server is stopping".to_owned())?;
+        answered.await.unwrap_or_else(|_| Err("the server is stopping".to_owned()))
+    }
+}

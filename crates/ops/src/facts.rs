@@ -1,0 +1,111 @@
+//! From documents to the facts that gates decide by, and back again never.
+//!
+//! At start every gate-relevant document is read once; afterwards each commit brings its own changes.
+//! Documents are the truth: [`load`] gives the same facts at any time.
+
+use crate::{authorization, devices, entra, resources};
+use arc_swap::ArcSwap;
+use gate::Facts;
+use model::{Error, ObjectId};
+use std::sync::Arc;
+use store::{Change, Engine, Scan, ShardId, StoreError, Table, Write, tables};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// The facts in force, and the order of what changes them.
+pub struct FactsCell {
+    current: ArcSwap<Facts>,
+    order: RwLock<()>,
+}
+
+/// The tables whose documents gates decide by.
+const TABLES: &[Table] = &[
+    tables::APPLICATIONS,
+    tables::SERVICE_PRINCIPALS,
+    tables::RESOURCES,
+    tables::ROLE_DEFINITIONS,
+    tables::ROLE_ASSIGNMENTS,
+    tables::POLICY_DEFINITIONS,
+    tables::POLICY_ASSIGNMENTS,
+    tables::POLICY_EXEMPTIONS,
+];
+
+impl FactsCell {
+    pub fn new(facts: Facts) -> Self {
+        Self { current: ArcSwap::from_pointee(facts), order: RwLock::new(()) }
+    }
+
+    /// The facts as of now. Holding them holds nobody up.
+    pub fn load(&self) -> Arc<Facts> {
+        self.current.load_full()
+    }
+
+    /// Held by a write from its decision to its end.
+    pub async fn writing(&self) -> RwLockReadGuard<'_, ()> {
+        self.order.read().await
+    }
+
+    /// Held by a change of facts from its decision to its end.
+    pub async fn changing(&self) -> RwLockWriteGuard<'_, ()> {
+        self.order.write().await
+    }
+
+    /// Lets the gates see what was committed. The caller holds [`FactsCell::changing`].
+    pub fn apply(&self, changes: &[Change], revision: u64) -> Result<(), Error> {
+        let mut facts = Facts::clone(&self.current.load());
+        for change in changes {
+            let body = match &change.write {
+                Write::Put(body) => Some(body.as_ref()),
+                Write::Delete => None,
+                Write::Check => continue,
+            };
+            put(&mut facts, change.table, &change.key, body).map_err(|message| Error::Internal { message })?;
+        }
+        facts.epoch = revision;
+        self.current.store(Arc::new(facts));
+        Ok(())
+    }
+}
+
+/// Reads all facts from the store.
+///
+/// # Errors
+/// A sentence naming the document that cannot be read: deciding without it could allow what it forbids.
+pub async fn load(store: &Engine, tenant: ObjectId, origin: &str) -> Result<Facts, String> {
+    let mut facts = Facts::new(tenant, origin);
+    let told = |it: StoreError| format!("the control plane cannot be read: {it}");
+    for table in TABLES {
+        let mut after = None;
+        loop {
+            let scan = Scan { prefix: String::new(), after: after.take(), limit: 500 };
+            let page = store.scan(&ShardId::control(), *table, scan).await.map_err(told)?;
+            for (key, document) in &page {
+                put(&mut facts, *table, key, Some(&document.body))?;
+                facts.epoch = facts.epoch.max(document.revision);
+            }
+            match page.last() {
+                Some((key, _)) => after = Some(key.clone()),
+                None => break,
+            }
+        }
+    }
+    Ok(facts)
+}
+
+/// Brings one document's change into the facts.
+fn put(facts: &mut Facts, table: Table, key: &str, body: Option<&[u8]>) -> Result<(), String> {
+    let told = |it: String| format!("the document `{key}` in `{table:?}` cannot be read: {it}");
+    match table {
+        tables::APPLICATIONS => entra::applications::change_facts(facts, key, body).map_err(told),
+        tables::SERVICE_PRINCIPALS => entra::principals::change_facts(facts, key, body).map_err(told),
+        tables::RESOURCES if key.contains("/providers/microsoft.devices/iothubs/") => {
+            devices::hubs::change_facts(facts, key, body).map_err(told)
+        }
+        tables::RESOURCES => resources::groups::change_facts(facts, key, body).map_err(told),
+        tables::ROLE_DEFINITIONS => authorization::roles::change_facts(facts, key, body).map_err(told),
+        tables::ROLE_ASSIGNMENTS => authorization::role_assignments::change_facts(facts, key, body).map_err(told),
+        tables::POLICY_DEFINITIONS => authorization::policies::change_definition(facts, key, body).map_err(told),
+        tables::POLICY_ASSIGNMENTS => authorization::policies::change_assignment(facts, key, body).map_err(told),
+        tables::POLICY_EXEMPTIONS => authorization::exemptions::change_facts(facts, key, body).map_err(told),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,99 @@
+//! What an operation gets and gives: values, read and checked once.
+
+use model::{Error, Scope};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What came with a call, decoded.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The variable segments of the path, percent-decoded: `hub`, `device`, `name`.
+    pub params: BTreeMap<&'static str, String>,
+    /// The query, decoded, in order. Names compare without regard to case.
+    pub query: Vec<(String, String)>,
+    /// The body: `null` where none came, an object of texts for a form.
+    pub body: Value,
+    /// The place that the path names, as `model::Scope` reads it.
+    pub scope: Scope,
+    pub headers: Headers,
+}
+
+/// The request headers that mean something to an operation.
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    /// Without quotes; `*` stands for any version.
+    pub if_match: Option<String>,
+    pub if_none_match: Option<String>,
+    pub content_type: Option<String>,
+    pub content_length: Option<u64>,
+    /// `x-ms-client-request-id`.
+    pub client_request_id: Option<String>,
+    pub prefer: Option<String>,
+}
+
+impl Input {
+    /// A segment of the path that the route promises.
+    pub fn param(&self, name: &str) -> &str {
+        self.params.get(name).map_or("", String::as_str)
+    }
+
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, it)| it.as_str())
+    }
+
+    /// The text below a path of names in the body.
+    pub fn text(&self, path: &[&str]) -> Option<&str> {
+        model::json::text(&self.body, path)
+    }
+
+    /// The same where it must be there.
+    pub fn required_text(&self, path: &[&str]) -> Result<&str, Error> {
+        self.text(path).ok_or_else(|| Error::invalid(path.join("."), "this text is required"))
+    }
+}
+
+/// What an operation answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Option<Value>,
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Reply {
+    pub const fn ok(body: Value) -> Self {
+        Self { status: 200, body: Some(body), headers: Vec::new() }
+    }
+
+    pub const fn created(body: Value) -> Self {
+        Self { status: 201, body: Some(body), headers: Vec::new() }
+    }
+
+    pub const fn empty(status: u16) -> Self {
+        Self { status, body: None, headers: Vec::new() }
+    }
+
+    /// An ARM list: `{"value": [...]}`.
+    pub fn list(items: Vec<Value>) -> Self {
+        Self::ok(serde_json::json!({ "value": items }))
+    }
+
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// The pairs of a query or a form, decoded: `+` is a space, `%XX` a byte.
+pub fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
+    text.split('&').filter(|it| !it.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(key), decode(value))
+    })
+}
+
+fn decode(text: &str) -> String {
+    let spaced = text.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+}

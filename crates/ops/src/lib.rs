@@ -1,0 +1,25 @@
+//! What a permit lets you do, one folder per resource provider, and the road that every call takes.
+//!
+//! Start at [`call::run`]. A front hands over a [`call::Call`] and gets an [`call::Answer`]; in between
+//! the caller is authenticated, the body read within its limits, the gates asked once, and the operation
+//! run with the [`gate::Permit`] that only they can make.
+
+pub mod advice;
+pub mod authorization;
+pub mod call;
+mod control;
+pub mod decisions;
+pub mod devices;
+mod dispatch;
+pub mod entra;
+pub mod env;
+pub mod facts;
+pub mod input;
+pub mod insights;
+pub mod metrics;
+mod objects;
+pub mod resources;
+
+pub use call::{Answer, Call};
+pub use env::Env;
+pub use input::{Input, Reply};

@@ -1,0 +1,304 @@
+//! Numbers about the running server, and the one way to its error log.
+//!
+//! Counters only grow and every label is from a closed set, so that a peer cannot make a series. Nothing
+//! here decides anything, and nothing here is kept over a restart.
+
+use gate::facts::Lookups;
+use model::{Gate, OPERATIONS, Operation, TrackingId};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The statuses that are counted by their number; any other counts as `other`.
+const STATUSES: [u16; 16] =
+    [200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 412, 413, 415, 429, 500, 503];
+
+/// The gates, in the order in which their refusals are counted.
+const GATES: [Gate; 4] = [Gate::Authentication, Gate::Policy, Gate::Access, Gate::Resource];
+
+/// The server's counters. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<Counters>);
+
+#[derive(Debug)]
+struct Counters {
+    /// By the operation's number.
+    calls: Vec<Calls>,
+    early_refusals: ByStatus,
+    /// In the order of [`GATES`].
+    refusals: [AtomicU64; 4],
+    dropped_records: AtomicU64,
+    faults: AtomicU64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            calls: OPERATIONS.iter().map(|_| Calls::default()).collect(),
+            early_refusals: ByStatus::default(),
+            refusals: Default::default(),
+            dropped_records: AtomicU64::default(),
+            faults: AtomicU64::default(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    by_status: ByStatus,
+    took_ns: AtomicU64,
+}
+
+/// One counter per status of [`STATUSES`] and one for all others.
+#[derive(Debug, Default)]
+struct ByStatus {
+    known: [AtomicU64; STATUSES.len()],
+    other: AtomicU64,
+}
+
+impl ByStatus {
+    fn count(&self, status: u16) {
+        let at = STATUSES.iter().position(|it| *it == status);
+        let counter = at.and_then(|it| self.known.get(it)).unwrap_or(&self.other);
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The labels and numbers of those that have counted anything.
+    fn read(&self) -> impl Iterator<Item = (String, u64)> {
+        let known = STATUSES.iter().map(u16::to_string).zip(&self.known);
+        known
+            .chain([("other".to_owned(), &self.other)])
+            .map(|(label, counter)| (label, counter.load(Ordering::Relaxed)))
+            .filter(|(_, count)| *count > 0)
+    }
+}
+
+impl Metrics {
+    /// One call that reached an operation, with the status of its answer and the time it took in ns.
+    pub fn count_call(&self, operation: &Operation, status: u16, took_ns: u64) {
+        if let Some(calls) = self.0.calls.get(operation.op as usize) {
+            calls.by_status.count(status);
+            calls.took_ns.fetch_add(took_ns, Ordering::Relaxed);
+        }
+    }
+
+    /// One request that named no operation.
+    pub fn count_early_refusal(&self, status: u16) {
+        self.0.early_refusals.count(status);
+    }
+
+    /// One refusal by a gate.
+    pub fn count_refusal(&self, gate: Gate) {
+        let at = GATES.iter().position(|it| *it == gate);
+        if let Some(counter) = at.and_then(|it| self.0.refusals.get(it)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One diagnostic record that was not written: its queue was full or its file refused it.
+    pub fn count_dropped_record(&self) {
+        self.0.dropped_records.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a fault of ours and writes its cause as one line to the error log.
+    ///
+    /// The caller of the failed call gets the tracking id; whoever reads the log finds the cause under it.
+    pub fn log_fault(&self, tracking: TrackingId, message: &str) {
+        self.0.faults.fetch_add(1, Ordering::Relaxed);
+        log(&json!({ "level": "error", "trackingId": tracking, "message": message }));
+    }
+
+    /// Everything in Prometheus' text form.
+    pub fn render(&self, lookups: &Lookups) -> String {
+        let mut text = String::new();
+        self.render_calls(&mut text);
+        head(
+            &mut text,
+            "hubward_early_refusals_total",
+            "counter",
+            "Requests that named no operation, by status.",
+        );
+        for (status, count) in self.0.early_refusals.read() {
+            sample(&mut text, "hubward_early_refusals_total", &[("status", &status)], count);
+        }
+        head(
+            &mut text,
+            "hubward_refusals_total",
+            "counter",
+            "Calls refused, by the gate that refused.",
+        );
+        for (gate, counter) in GATES.iter().zip(&self.0.refusals) {
+            let count = counter.load(Ordering::Relaxed);
+            sample(&mut text, "hubward_refusals_total", &[("gate", gate.as_str())], count);
+        }
+        let singles = [
+            (
+                "hubward_policy_lookups_total",
+                "Times that a gate looked for policies.",
+                &lookups.policy,
+            ),
+            (
+                "hubward_role_lookups_total",
+                "Times that a gate looked for role assignments.",
+                &lookups.role,
+            ),
+            (
+                "hubward_resource_lookups_total",
+                "Times that a gate looked at a resource.",
+                &lookups.resource,
+            ),
+            (
+                "hubward_diagnostic_records_dropped_total",
+                "Diagnostic records that were not written.",
+                &self.0.dropped_records,
+            ),
+            ("hubward_faults_total", "Calls that failed by a fault of the server.", &self.0.faults),
+        ];
+        for (name, says, counter) in singles {
+            head(&mut text, name, "counter", says);
+            sample(&mut text, name, &[], counter.load(Ordering::Relaxed));
+        }
+        text
+    }
+
+    fn render_calls(&self, text: &mut String) {
+        let rows = || {
+            OPERATIONS.iter().filter_map(|row| {
+                let calls = self.0.calls.get(row.op as usize)?;
+                let count = calls.by_status.read().map(|(_, count)| count).sum::<u64>();
+                (count > 0).then(|| (row.name(), calls, count))
+            })
+        };
+        head(text, "hubward_calls_total", "counter", "Calls answered, by operation and status.");
+        for (name, calls, _) in rows() {
+            for (status, count) in calls.by_status.read() {
+                sample(
+                    text,
+                    "hubward_calls_total",
+                    &[("operation", &name), ("status", &status)],
+                    count,
+                );
+            }
+        }
+        head(
+            text,
+            "hubward_call_seconds",
+            "summary",
+            "Time from the call's arrival to its answer, by operation.",
+        );
+        for (name, calls, count) in rows() {
+            let took = calls.took_ns.load(Ordering::Relaxed);
+            let seconds = format!("{}.{:09}", took / NS_PER_SECOND, took % NS_PER_SECOND);
+            let labels = [("operation", name.as_str())];
+            sample(text, "hubward_call_seconds_sum", &labels, seconds);
+            sample(text, "hubward_call_seconds_count", &labels, count);
+        }
+    }
+}
+
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+fn head(text: &mut String, name: &str, kind: &str, says: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "# HELP {name} {says}\n# TYPE {name} {kind}");
+}
+
+/// Labels are names of ours: they need no escaping.
+fn sample(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+    let labels: Vec<String> = labels.iter().map(|(key, it)| format!("{key}=\"{it}\"")).collect();
+    let _ = match labels.is_empty() {
+        true => writeln!(text, "{name} {value}"),
+        false => writeln!(text, "{name}{{{}}} {value}", labels.join(",")),
+    };
+}
+
+/// Writes one event to the error log. A log that cannot be written must not stop the server.
+pub(crate) fn log(event: &Value) {
+    let _ = std::io::stderr().lock().write_all(json_line(event).as_bytes());
+}
+
+/// One event as one line of JSON. Every control character is escaped, also those that JSON would let
+/// stand, so that no text of a peer's can forge a line or steer a terminal.
+pub(crate) fn json_line(event: &Value) -> String {
+    let mut line = String::new();
+    for letter in event.to_string().chars() {
+        match letter.is_control() {
+            true => {
+                let _ = write!(line, "\\u{:04x}", u32::from(letter));
+            }
+            false => line.push(letter),
+        }
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Op;
+    use model::operations::operation;
+
+    #[test]
+    fn every_operation_has_its_own_counter() {
+        for row in OPERATIONS {
+            let metrics = Metrics::default();
+            metrics.count_call(row, 200, 1_500_000_000);
+            let text = metrics.render(&Lookups::default());
+            let name = row.name();
+            assert!(
+                text.contains(&format!(
+                    "hubward_calls_total{{operation=\"{name}\",status=\"200\"}} 1\n"
+                )),
+                "{text}"
+            );
+            assert!(
+                text.contains(&format!(
+                    "hubward_call_seconds_sum{{operation=\"{name}\"}} 1.500000000\n"
+                )),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_status_outside_the_list_counts_as_other() {
+        let metrics = Metrics::default();
+        metrics.count_call(operation(Op::GetHub), 418, 0);
+        metrics.count_early_refusal(599);
+        let text = metrics.render(&Lookups::default());
+        assert!(text.contains("{operation=\"GetHub\",status=\"other\"} 1\n"), "{text}");
+        assert!(text.contains("hubward_early_refusals_total{status=\"other\"} 1\n"), "{text}");
+        assert!(!text.contains("418") && !text.contains("599"), "{text}");
+    }
+
+    #[test]
+    fn lookups_and_refusals_are_shown_also_at_zero() {
+        let lookups = Lookups::default();
+        lookups.policy.store(7, Ordering::Relaxed);
+        let metrics = Metrics::default();
+        metrics.count_refusal(Gate::Policy);
+        let text = metrics.render(&lookups);
+        for line in [
+            "hubward_policy_lookups_total 7\n",
+            "hubward_role_lookups_total 0\n",
+            "hubward_resource_lookups_total 0\n",
+            "hubward_refusals_total{gate=\"policy\"} 1\n",
+            "hubward_refusals_total{gate=\"access\"} 0\n",
+            "hubward_diagnostic_records_dropped_total 0\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_a_peer_put_into_it() {
+        let line = json_line(&json!({ "message": "a\nb\u{1b}[31m\u{9b}31m\u{7f} ä" }));
+        assert_eq!(line.matches('\n').count(), 1);
+        assert!(line.ends_with('\n') && !line.trim_end().chars().any(char::is_control), "{line:?}");
+        let read: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["message"], "a\nb\u{1b}[31m\u{9b}31m\u{7f} ä");
+    }
+}

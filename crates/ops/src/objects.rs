@@ -1,0 +1,237 @@
+//! What the gates look at, made ready: the judged scope, the objects that a call would write, and the
+//! further scopes that it reaches. A patch is merged here, so that gate and operation see the same whole.
+
+use crate::env::Env;
+use crate::input::Input;
+use crate::{authorization, decisions, devices, resources};
+use gate::Link;
+use gate::facts::Hub;
+use model::operations::{Effect, operation};
+use model::trace::{Caller, Object};
+use model::{ActionName, Error, Op, Operation, Plane, Scope, TrackingId};
+use serde_json::{Map, Value};
+
+/// What [`gate::admit`] is asked about.
+pub(crate) struct Prepared {
+    pub(crate) operation: &'static Operation,
+    pub(crate) scope: Scope,
+    pub(crate) objects: Vec<Object>,
+    pub(crate) linked: Vec<Link>,
+}
+
+/// Makes a call ready for the gates. May replace `input.body` by the merged whole of a patch.
+pub(crate) async fn prepare(
+    row: &'static Operation,
+    input: &mut Input,
+    hub: Option<&Hub>,
+    caller: &Caller,
+    env: &Env,
+) -> Result<Prepared, Error> {
+    let plain = |scope| Prepared { operation: row, scope, objects: Vec::new(), linked: Vec::new() };
+    if let Some(hub) = hub {
+        let objects = devices::registry::objects(row.op, input, hub)?;
+        return Ok(Prepared { objects, ..plain(hub.scope.clone()) });
+    }
+    match row.op {
+        Op::GetDecision => decision(row, input, caller, env).await,
+        Op::AskDecision => {
+            let scope = Scope::parse(input.required_text(&["scope"])?)
+                .map_err(|it| Error::invalid("scope", it.to_string()))?;
+            Ok(plain(scope))
+        }
+        _ if row.plane == Plane::Control && row.effect != Effect::Reads => {
+            let scope = judged(&input.scope);
+            let mut prepared = plain(scope);
+            if row.is_judged_by_policy() || row.actions.iter().any(|it| it.is_write()) {
+                if is_patch(row) {
+                    input.body = merged(row.op, &prepared.scope, &input.body, env).await?;
+                }
+                if !input.body.is_object() {
+                    return Err(Error::invalid("body", "a JSON object is required"));
+                }
+                prepared.objects = vec![object(&prepared.scope, &input.body)];
+            }
+            prepared.linked = links(row.op, input, env).await?;
+            Ok(prepared)
+        }
+        _ if row.plane == Plane::Control => Ok(plain(judged(&input.scope))),
+        _ => Ok(plain(Scope::root())),
+    }
+}
+
+fn is_patch(row: &Operation) -> bool {
+    row.routes.iter().any(|it| it.method == "PATCH")
+}
+
+/// A kept decision is judged at the scope that it was about; a caller may always read its own.
+async fn decision(
+    row: &'static Operation,
+    input: &Input,
+    caller: &Caller,
+    env: &Env,
+) -> Result<Prepared, Error> {
+    let id = TrackingId::parse(input.param("id"))
+        .ok_or_else(|| Error::invalid("path", "a tracking id is a GUID, as it stands in every answer"))?;
+    let trace = decisions::find(env, id).await?;
+    let is_own = match (&trace.call.caller, caller.object_id) {
+        (Some(judged), Some(mine)) => judged.object_id == Some(mine),
+        _ => false,
+    };
+    let row = if is_own { operation(Op::GetOwnDecision) } else { row };
+    Ok(Prepared { operation: row, scope: trace.scope(), objects: Vec::new(), linked: Vec::new() })
+}
+
+/// The place at which a path is judged: the resource itself, or what contains the list or action that
+/// the path ends in.
+pub(crate) fn judged(path: &Scope) -> Scope {
+    let all: Vec<&str> = path.segments().collect();
+    let keep = match all.iter().rposition(|it| it.eq_ignore_ascii_case("providers")) {
+        Some(at) => {
+            let behind = all.len() - at - 1;
+            match behind {
+                // `providers/{namespace}` and a bare list lie in what stands before.
+                0..=2 => at,
+                // A name behind every type, but for a trailing list or action.
+                _ => all.len() - usize::from(behind % 2 == 0),
+            }
+        }
+        None => all.len() - all.len() % 2,
+    };
+    let text = format!("/{}", all.get(..keep).unwrap_or(&[]).join("/"));
+    Scope::parse(&text).unwrap_or_else(|_| Scope::root())
+}
+
+/// What policy sees of a resource that would be written: its body without its secrets.
+pub(crate) fn object(scope: &Scope, body: &Value) -> Object {
+    let kind = scope.resource_type().unwrap_or_default();
+    let mut body = body.clone();
+    if let Some(row) = model::resource_types::resource_type(&kind) {
+        for path in row.secrets {
+            let steps: Vec<&str> = std::iter::once("properties").chain(path.split('.')).collect();
+            strip(&mut body, &steps);
+        }
+    }
+    Object { kind, name: scope.name().to_owned(), id: scope.as_str().to_owned(), body }
+}
+
+fn strip(value: &mut Value, path: &[&str]) {
+    let (Some(object), Some((name, rest))) = (value.as_object_mut(), path.split_first()) else { return };
+    let Some(key) = object.keys().find(|it| it.eq_ignore_ascii_case(name)).cloned() else { return };
+    match (rest.is_empty(), object.get_mut(&key)) {
+        (false, Some(inner)) => strip(inner, rest),
+        _ => {
+            object.shift_remove(&key);
+        }
+    }
+}
+
+/// The stored resource with the patch laid over it: objects merge, `null` removes, the rest replaces.
+async fn merged(op: Op, scope: &Scope, patch: &Value, env: &Env) -> Result<Value, Error> {
+    if !patch.is_object() {
+        return Err(Error::invalid("body", "a JSON object is required"));
+    }
+    let current = match op {
+        Op::PatchResourceGroup => resources::groups::current(env, scope).await?,
+        Op::PatchHub => devices::hubs::current(env, scope).await?,
+        _ => authorization::policies::current(env, scope).await?,
+    };
+    let mut whole = current.ok_or_else(|| Error::NotFound {
+        code: "ResourceNotFound",
+        message: format!("there is no `{scope}` to change"),
+    })?;
+    lay_over(&mut whole, patch);
+    Ok(whole)
+}
+
+pub(crate) fn lay_over(whole: &mut Value, patch: &Value) {
+    let Some(members) = patch.as_object() else {
+        *whole = patch.clone();
+        return;
+    };
+    if !whole.is_object() {
+        *whole = Value::Object(Map::new());
+    }
+    let Some(object) = whole.as_object_mut() else { return };
+    for (name, value) in members {
+        let key = object.keys().find(|it| it.eq_ignore_ascii_case(name)).cloned().unwrap_or_else(|| name.clone());
+        match value {
+            Value::Null => {
+                object.shift_remove(&key);
+            }
+            _ => lay_over(object.entry(key).or_insert(Value::Null), value),
+        }
+    }
+}
+
+/// What else the caller must be allowed, and where.
+async fn links(op: Op, input: &Input, env: &Env) -> Result<Vec<Link>, Error> {
+    let mut links = Vec::new();
+    match op {
+        // Whoever writes a role widens it wherever it can be assigned, before and after the change.
+        Op::PutRoleDefinition | Op::DeleteRoleDefinition => {
+            let action = ActionName::new(match op {
+                Op::DeleteRoleDefinition => "Microsoft.Authorization/roleDefinitions/delete",
+                _ => "Microsoft.Authorization/roleDefinitions/write",
+            });
+            let scopes = authorization::roles::assignable_scopes(input, env).await?;
+            links.extend(scopes.into_iter().map(|scope| Link { action, scope }));
+        }
+        // Whoever exempts lifts the assignment itself.
+        Op::PutPolicyExemption | Op::PatchPolicyExemption => {
+            if let Some(id) = input.text(&["properties", "policyAssignmentId"])
+                && let Ok(scope) = Scope::parse(id)
+            {
+                let action = ActionName::new("Microsoft.Authorization/policyAssignments/exempt/action");
+                links.push(Link { action, scope });
+            }
+        }
+        _ => {}
+    }
+    Ok(links)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_path_is_judged_at_the_resource_that_contains_its_list_or_action() {
+        let check = |path: &str, expected: &str| {
+            assert_eq!(judged(&Scope::parse(path).unwrap()).as_str(), expected, "{path}");
+        };
+        let hub = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/IotHubs/h";
+        check("/subscriptions", "/");
+        check("/subscriptions/s", "/subscriptions/s");
+        check("/subscriptions/s/resourceGroups", "/subscriptions/s");
+        check("/subscriptions/s/resourceGroups/rg", "/subscriptions/s/resourceGroups/rg");
+        check("/subscriptions/s/providers/Microsoft.Devices/IotHubs", "/subscriptions/s");
+        check("/subscriptions/s/providers/Microsoft.Devices", "/subscriptions/s");
+        check(hub, hub);
+        check(&format!("{hub}/listkeys"), hub);
+        check(&format!("{hub}/IotHubKeys/k/listkeys"), &format!("{hub}/IotHubKeys/k"));
+        let role = format!("{hub}/providers/Microsoft.Authorization/roleAssignments");
+        check(&role, hub);
+        check(&format!("{role}/x"), &format!("{role}/x"));
+        check(&format!("{role}/x/revisions"), &format!("{role}/x"));
+        check("/providers/Microsoft.Devices/operations", "/");
+    }
+
+    #[test]
+    fn policy_never_sees_keys() {
+        let hub = Scope::parse("/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/IotHubs/h").unwrap();
+        let body = json!({ "location": "westus", "properties": {
+            "AuthorizationPolicies": [{ "primaryKey": "k" }],
+            "routing": { "endpoints": { "eventHubs": [{ "connectionString": "k" }] }, "routes": [] } } });
+        let seen = object(&hub, &body);
+        assert_eq!(seen.kind, "Microsoft.Devices/IotHubs");
+        assert_eq!(seen.body, json!({ "location": "westus", "properties": { "routing": { "routes": [] } } }));
+    }
+
+    #[test]
+    fn a_patch_merges_objects_and_null_removes() {
+        let mut whole = json!({ "tags": { "a": "1", "b": "2" }, "properties": { "x": { "y": 1 } } });
+        lay_over(&mut whole, &json!({ "tags": { "B": null, "c": "3" }, "properties": { "x": { "z": [1] } } }));
+        assert_eq!(whole, json!({ "tags": { "a": "1", "c": "3" }, "properties": { "x": { "y": 1, "z": [1] } } }));
+    }
+}

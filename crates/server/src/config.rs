@@ -1,0 +1,67 @@
+//! What can be configured, with which default.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Starts the hub, its control plane and its sign-in, on a data directory of its own.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  hubward up                                  everything in ./hubward-data, made on first start
+  hubward up --data /srv/hub                  the same elsewhere; several servers run side by side
+  hubward up --https-port 9443 --management-port 9444 --metrics-port 9445
+                                              where 443 cannot be bound
+  hubward up --listen 0.0.0.0                 for other machines, too")]
+pub struct Up {
+    /// Where everything is kept. Made on first start, readable by its owner only.
+    #[arg(long, value_name = "DIR", default_value = "hubward-data")]
+    pub data: PathBuf,
+
+    /// On first start, make only the CA, the tenant, the subscription and the administrator.
+    #[arg(long)]
+    pub empty: bool,
+
+    /// The port of hubs' own addresses. Device SDKs know no other than 443.
+    #[arg(long, value_name = "PORT", default_value_t = 443)]
+    pub https_port: u16,
+
+    /// The port of ARM, sign-in, Microsoft Graph and the decisions API.
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    pub management_port: u16,
+
+    /// The port of /healthz, /readyz and /metrics. Plain HTTP.
+    #[arg(long, value_name = "PORT", default_value_t = 9464)]
+    pub metrics_port: u16,
+
+    /// Listen at this address instead of the server's own loopback addresses.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<IpAddr>,
+
+    /// The /24 of loopback addresses from which hubs get theirs, as `127.71.3`. Drawn on first start.
+    #[arg(long, value_name = "NET", value_parser = loopback_net)]
+    pub loopback_net: Option<String>,
+}
+
+/// Reads `127.71.3`, with or without `.0/24` behind it.
+fn loopback_net(text: &str) -> Result<String, String> {
+    let net = text.strip_suffix(".0/24").unwrap_or(text);
+    let numbers: Option<Vec<u8>> = net.split('.').map(|it| it.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some([127, _, _]) => Ok(net.to_owned()),
+        _ => Err("a loopback /24 looks like `127.71.3` or `127.71.3.0/24`".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::loopback_net;
+
+    #[test]
+    fn a_loopback_net_is_three_numbers_below_127() {
+        assert_eq!(loopback_net("127.71.3").as_deref(), Ok("127.71.3"));
+        assert_eq!(loopback_net("127.71.3.0/24").as_deref(), Ok("127.71.3"));
+        for bad in ["10.0.0", "127.71", "127.71.3.4", "127.256.1", "localhost", ""] {
+            assert!(loopback_net(bad).is_err(), "{bad}");
+        }
+    }
+}

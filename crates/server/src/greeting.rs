@@ -1,0 +1,118 @@
+//! What a person pastes and what a program reads: the printed lines and `connection.env`.
+
+use crate::data_dir::DataDir;
+use crate::saved::Saved;
+use model::Scope;
+use ops::Env;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Where systems keep the certificates that they trust.
+const SYSTEM_BUNDLES: &[&str] =
+    &["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// The policy whose connection string is printed.
+const PRINTED_POLICY: &str = "iothubowner";
+
+/// The connection strings of the hub and the device that first start made, where they still exist.
+#[derive(Default)]
+pub(crate) struct Strings {
+    host: String,
+    hub: String,
+    device: String,
+}
+
+impl Strings {
+    pub(crate) async fn read(saved: &Saved, env: &Env) -> Self {
+        let path = format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/IotHubs/{}",
+            saved.subscription, saved.resource_group, saved.hub
+        );
+        let facts = env.facts.load();
+        let Some(hub) = Scope::parse(&path).ok().and_then(|it| facts.hub(&it).cloned()) else {
+            return Self::default();
+        };
+        let host = match env.settings.hub_port {
+            443 => hub.host.clone(),
+            port => format!("{}:{port}", hub.host),
+        };
+        let key = ops::devices::keys::primary(&hub, PRINTED_POLICY);
+        let device = ops::devices::registry::primary_key(env, &hub, &saved.device).await;
+        Self {
+            hub: key.map_or_else(String::new, |it| {
+                format!("HostName={host};SharedAccessKeyName={PRINTED_POLICY};SharedAccessKey={it}")
+            }),
+            device: device.map_or_else(String::new, |it| {
+                format!("HostName={host};DeviceId={};SharedAccessKey={it}", saved.device)
+            }),
+            host,
+        }
+    }
+}
+
+/// Writes the CA, the bundle and `connection.env`, and gives the lines to print.
+pub(crate) fn write(saved: &Saved, env: &Env, dir: &DataDir, strings: &Strings) -> Result<String, String> {
+    let ca = dir.write("ca.pem", &saved.ca_certificate)?;
+    let bundle = dir.write("ca-bundle.pem", &bundle(&saved.ca_certificate))?;
+    let origin = &env.settings.origin;
+    let shown = |it: &Path| it.display().to_string();
+    let pairs = [
+        ("HUBWARD_DATA", shown(&dir.path)),
+        ("HUBWARD_ARM", origin.clone()),
+        ("HUBWARD_AUTHORITY", origin.clone()),
+        ("HUBWARD_GRAPH", origin.clone()),
+        ("HUBWARD_IMDS", String::new()),
+        ("HUBWARD_DPS_HOST", String::new()),
+        ("HUBWARD_DPS_ID_SCOPE", String::new()),
+        ("HUBWARD_CA_FILE", shown(&ca)),
+        ("HUBWARD_CA_BUNDLE", shown(&bundle)),
+        ("HUBWARD_TENANT_ID", saved.tenant.to_string()),
+        ("HUBWARD_SUBSCRIPTION_ID", saved.subscription.to_string()),
+        ("HUBWARD_RESOURCE_GROUP", saved.resource_group.clone()),
+        ("HUBWARD_HUB", saved.hub.clone()),
+        ("HUBWARD_HUB_HOST", strings.host.clone()),
+        ("HUBWARD_ADMIN_APP_ID", saved.admin_app_id.to_string()),
+        ("HUBWARD_ADMIN_SECRET", saved.admin_secret.reveal().clone()),
+        ("HUBWARD_DEVICE_CONNECTION_STRING", strings.device.clone()),
+        ("HUBWARD_HUB_CONNECTION_STRING", strings.hub.clone()),
+    ];
+    let lines: String = pairs.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    let connection = dir.write("connection.env", &lines)?;
+
+    let mut text = String::new();
+    // Writing to a `String` cannot fail.
+    let mut line = |it: String| drop(writeln!(text, "{it}"));
+    line(format!("Hubward serves from {}", dir.path.display()));
+    line(format!("  management  {origin}   (ARM, sign-in, Microsoft Graph, decisions)"));
+    if !strings.host.is_empty() {
+        line(format!("  hub         https://{}   ({})", strings.host, saved.hub));
+    }
+    line(String::new());
+    line("Sign in with the Azure CLI:".into());
+    line(format!("  export REQUESTS_CA_BUNDLE={}", shown(&bundle)));
+    line("  export AZURE_CORE_INSTANCE_DISCOVERY=false".into());
+    line(format!("  az cloud register --name Hubward --endpoint-resource-manager {origin}"));
+    line("  az cloud set --name Hubward".into());
+    line(format!(
+        "  az login --service-principal --username {} --password={} --tenant {}",
+        saved.admin_app_id,
+        saved.admin_secret.reveal(),
+        saved.tenant
+    ));
+    line(String::new());
+    if !strings.device.is_empty() {
+        line("Connection strings:".into());
+        line(format!("  device  {}", strings.device));
+        line(format!("  hub     {}", strings.hub));
+        line(String::new());
+    }
+    line(format!("Trust the CA:  {}   (all of the above is in {})", shown(&ca), shown(&connection)));
+    Ok(text)
+}
+
+/// The system's own certificates and ours behind them.
+fn bundle(ours: &str) -> String {
+    let system = SYSTEM_BUNDLES.iter().find_map(|it| std::fs::read_to_string(it).ok()).unwrap_or_default();
+    let gap = if system.is_empty() || system.ends_with('\n') { "" } else { "\n" };
+    format!("{system}{gap}{ours}")
+}

@@ -1,0 +1,37 @@
+//! The server: reads its configuration, opens the data directory, wires the parts and serves until told to
+//! stop. It decides nothing; start at [`up`].
+
+mod clock;
+pub mod config;
+mod data_dir;
+mod first_start;
+mod greeting;
+mod listeners;
+mod saved;
+mod serve;
+
+pub use config::Up;
+pub use serve::Server;
+
+use std::process::ExitCode;
+
+/// `hubward up`: serves until SIGTERM or Ctrl-C, then drains and ends with 0.
+pub fn up(options: &Up) -> ExitCode {
+    // Before the first file is made: nothing that this process writes is for others to read.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("cannot start the runtime: {error}")),
+    };
+    let outcome = runtime.block_on(serve::serve(options));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => complain(&sentence),
+    }
+}
+
+fn complain(sentence: &str) -> ExitCode {
+    eprintln!("hubward: {sentence}");
+    ExitCode::FAILURE
+}

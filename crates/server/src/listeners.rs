@@ -1,0 +1,124 @@
+//! Who listens where: the management origin, one address per hub, and the metrics.
+
+use front::https::{Side, serve};
+use front::tls::Certificates;
+use ops::Env;
+use ops::env::OpenHost;
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Where the server listens.
+pub(crate) struct Plan {
+    /// The server's own address, in its net.
+    pub(crate) own: IpAddr,
+    /// The one address for everything, where `--listen` gave it.
+    pub(crate) listen: Option<IpAddr>,
+    pub(crate) hub_port: u16,
+    pub(crate) management_port: u16,
+    pub(crate) metrics_port: u16,
+}
+
+/// Every listener of the server, and the tasks that serve them.
+pub(crate) struct Listeners {
+    plan: Plan,
+    env: Arc<Env>,
+    certificates: Arc<Certificates>,
+    stop: watch::Receiver<bool>,
+    hubs: BTreeSet<IpAddr>,
+    tasks: JoinSet<()>,
+}
+
+/// True where a port can be bound at an address; `Err` says why not.
+pub(crate) fn can_bind(address: IpAddr, port: u16) -> Result<(), std::io::Error> {
+    std::net::TcpListener::bind((address, port)).map(drop)
+}
+
+impl Listeners {
+    pub(crate) fn new(plan: Plan, env: Arc<Env>, certificates: Arc<Certificates>, stop: watch::Receiver<bool>) -> Self {
+        Self { plan, env, certificates, stop, hubs: BTreeSet::new(), tasks: JoinSet::new() }
+    }
+
+    /// Opens the management origin and the metrics.
+    pub(crate) async fn open_own(&mut self) -> Result<(), String> {
+        let address = self.plan.listen.unwrap_or(self.plan.own);
+        let management = bind(address, self.plan.management_port, "--management-port").await?;
+        self.spawn(management, Side::Management);
+        let metrics = bind(address, self.plan.metrics_port, "--metrics-port").await?;
+        self.tasks.spawn(front::plain::serve_plain(metrics, Arc::clone(&self.env), self.stop.clone()));
+        Ok(())
+    }
+
+    /// Opens `localhost`, where nobody else has it: a convenience for whoever types it by hand. Everything
+    /// that is printed names the server's own addresses.
+    pub(crate) async fn open_localhost(&mut self) {
+        if self.plan.listen.is_some() {
+            return;
+        }
+        for (port, side) in [(self.plan.management_port, Side::Management), (self.plan.hub_port, Side::Hubs)] {
+            if let Ok(listener) = TcpListener::bind((IpAddr::from([127, 0, 0, 1]), port)).await {
+                self.spawn(listener, side);
+            }
+        }
+    }
+
+    /// Opens a hub's address. One that is open already stays so.
+    pub(crate) async fn open_hub(&mut self, address: &str) -> Result<(), String> {
+        let own: IpAddr = address.parse().map_err(|_| format!("`{address}` is not an address"))?;
+        let address = self.plan.listen.unwrap_or(own);
+        if self.hubs.contains(&address) {
+            return Ok(());
+        }
+        let listener = bind(address, self.plan.hub_port, "--https-port").await?;
+        self.certificates.prepare(own).map_err(|it| it.to_string())?;
+        self.hubs.insert(address);
+        self.spawn(listener, Side::Hubs);
+        Ok(())
+    }
+
+    fn spawn(&mut self, listener: TcpListener, side: Side) {
+        let (env, certificates) = (Arc::clone(&self.env), Arc::clone(&self.certificates));
+        self.tasks.spawn(serve(listener, side, env, certificates, self.stop.clone()));
+    }
+
+    /// Opens addresses as hubs are made, until everything has stopped.
+    pub(crate) async fn run(mut self, mut asked: mpsc::Receiver<OpenHost>) {
+        loop {
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                ask = asked.recv() => match ask {
+                    Some(OpenHost { address, done }) => {
+                        let opened = self.open_hub(&address).await;
+                        // Whoever asked may have gone; the address stays open for the next.
+                        drop(done.send(opened));
+                    }
+                    None => break,
+                },
+                () = stopped(&mut stop) => break,
+            }
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn bind(address: IpAddr, port: u16, flag: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(SocketAddr::new(address, port)).await.map_err(|error| {
+        let next = match error.kind() {
+            ErrorKind::AddrInUse => format!("something listens there already; choose another port with `{flag}`"),
+            ErrorKind::PermissionDenied => format!(
+                "this user may not; run `sudo sysctl net.ipv4.ip_unprivileged_port_start={port}` or choose another port with `{flag}`"
+            ),
+            _ => error.to_string(),
+        };
+        format!("cannot listen at {address}:{port}: {next}")
+    })
+}
+
+/// Ends when the server is told to stop, or when nobody is left who could tell.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|it| *it).await);
+}

@@ -1,0 +1,217 @@
+//! From a data directory to a server that listens, and back to a process that has ended in order.
+
+use crate::config::Up;
+use crate::data_dir::DataDir;
+use crate::greeting::{self, Strings};
+use crate::listeners::{Listeners, Plan, can_bind, stopped};
+use crate::saved::Saved;
+use crate::{clock, first_start};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use front::tls::Certificates;
+use ops::entra::tokens::Signer;
+use ops::env::{Clock, OpenHost, Settings};
+use ops::facts::{self, FactsCell};
+use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
+use ops::metrics::Metrics;
+use ops::{Env, decisions, insights, resources};
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Engine, ShardId};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// How many hubs may wait for their address at a time.
+const HOSTS_WAITING_MAX: usize = 16;
+/// How often old decisions are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+
+/// A server that listens, in this process.
+pub struct Server {
+    /// Its insides, for whoever runs it in a test.
+    pub env: Arc<Env>,
+    /// What a person pastes, without the line `ready`.
+    pub greeting: String,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+    forgetting: JoinHandle<()>,
+    writer: DiagnosticsWriter,
+    _dir: DataDir,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// The sentence for a person: what is wrong and what to do.
+pub(crate) async fn serve(options: &Up) -> Result<(), String> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|it| format!("cannot watch for SIGTERM: {it}"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|it| format!("cannot watch for Ctrl-C: {it}"))?;
+    let server = Server::start(options, clock::system()).await?;
+    say(&format!("{}\nready\n", server.greeting));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    server.stop().await
+}
+
+impl Server {
+    /// Opens the data directory, making what first start makes, and listens. The clock is the caller's.
+    ///
+    /// # Errors
+    /// The sentence for a person: what is wrong and what to do.
+    pub async fn start(options: &Up, clock: Clock) -> Result<Self, String> {
+        let dir = DataDir::open(&options.data)?;
+        let store = Engine::sqlite(&dir.path.join("store")).map_err(|it| format!("cannot open the store: {it}"))?;
+        let mut saved = match Saved::read(&store).await? {
+            Some(saved) => saved,
+            None => first_start::found(options, &store, (clock.now)()).await?,
+        };
+        if let Some(net) = &options.loopback_net
+            && *net != saved.loopback_net
+        {
+            return Err(format!(
+                "hubs here have addresses in `{}`, which first start chose; `--loopback-net {net}` comes too late",
+                saved.loopback_net
+            ));
+        }
+        let plan = plan(options, &saved)?;
+        let (hosts, asked) = mpsc::channel::<OpenHost>(HOSTS_WAITING_MAX);
+        let certificates = Certificates::new(&saved.ca_certificate, saved.ca_key.reveal(), clock.clone())
+            .map_err(|it| it.to_string())?;
+        let (env, writer) = environment(&saved, &plan, &dir, store, clock, hosts).await?;
+        let env = Arc::new(env);
+        tidy_up(&env).await?;
+
+        let (stop, stopping) = watch::channel(false);
+        let mut listeners = Listeners::new(plan, Arc::clone(&env), Arc::new(certificates), stopping.clone());
+        listeners.open_own().await?;
+        let addresses: Vec<String> = env.facts.load().hubs.values().map(|it| it.host.clone()).collect();
+        for address in addresses {
+            listeners.open_hub(&address).await?;
+        }
+        listeners.open_localhost().await;
+        let serving = tokio::spawn(listeners.run(asked));
+        if !saved.is_complete {
+            first_start::complete(options, &mut saved, &env).await?;
+        }
+        let strings = Strings::read(&saved, &env).await;
+        let greeting = greeting::write(&saved, &env, &dir, &strings)?;
+        let forgetting = tokio::spawn(forget_regularly(Arc::clone(&env), stopping));
+        Ok(Self { env, greeting, stop, serving, forgetting, writer, _dir: dir })
+    }
+
+    /// Stops listening, lets running calls end, and closes the store.
+    ///
+    /// # Errors
+    /// The sentence for a person; the data directory is whole all the same.
+    pub async fn stop(self) -> Result<(), String> {
+        // Receivers may be gone already; then there is nobody left to tell.
+        drop(self.stop.send(true));
+        self.serving.await.map_err(|it| format!("the listeners ended badly: {it}"))?;
+        self.forgetting.await.map_err(|it| format!("the hourly round ended badly: {it}"))?;
+        self.writer.stop().await;
+        self.env.store.close().await.map_err(|it| format!("cannot close the store: {it}"))
+    }
+}
+
+/// Where to listen; falls back to the management port where hubs' own cannot be bound.
+fn plan(options: &Up, saved: &Saved) -> Result<Plan, String> {
+    let own: IpAddr = format!("{}.1", saved.loopback_net)
+        .parse()
+        .map_err(|_| format!("the loopback net `{}` is not one", saved.loopback_net))?;
+    let mut hub_port = options.https_port;
+    let probe = options.listen.unwrap_or(own);
+    if let Err(error) = can_bind(probe, hub_port) {
+        if options.listen.is_some() || error.kind() != std::io::ErrorKind::PermissionDenied {
+            return Err(format!("cannot listen at {probe}:{hub_port}: {error}; choose another port with `--https-port`"));
+        }
+        eprintln!(
+            "hubward: this user may not listen at port {hub_port}, which device SDKs insist on, so hubs answer at port {} instead; \
+             `sudo sysctl net.ipv4.ip_unprivileged_port_start={hub_port}` changes that",
+            options.management_port
+        );
+        hub_port = options.management_port;
+    }
+    Ok(Plan {
+        own,
+        listen: options.listen,
+        hub_port,
+        management_port: options.management_port,
+        metrics_port: options.metrics_port,
+    })
+}
+
+async fn environment(
+    saved: &Saved,
+    plan: &Plan,
+    dir: &DataDir,
+    store: Engine,
+    clock: Clock,
+    hosts: mpsc::Sender<OpenHost>,
+) -> Result<(Env, DiagnosticsWriter), String> {
+    let settings = Settings {
+        tenant: saved.tenant,
+        subscription: saved.subscription,
+        origin: format!("https://{}:{}", plan.own, plan.management_port),
+        loopback_net: saved.loopback_net.clone(),
+        hub_port: plan.hub_port,
+        data_dir: dir.path.clone(),
+    };
+    let key = STANDARD.decode(saved.signing_key.reveal()).map_err(|_| "the token-signing key cannot be read")?;
+    let signer = Signer::from_pkcs8(&key)?;
+    let mut facts = facts::load(&store, settings.tenant, &settings.origin).await?;
+    facts.keys = Arc::new(vec![signer.verifying_key()]);
+    let metrics = Metrics::default();
+    let (diagnostics, writer) = Diagnostics::start(dir.path.clone(), metrics.clone());
+    let env = Env {
+        settings,
+        store,
+        facts: FactsCell::new(facts),
+        clock,
+        signer,
+        diagnostics,
+        metrics,
+        kept: decisions::Kept::default(),
+        hosts: Some(hosts),
+    };
+    insights::settings::load(&env).await.map_err(|it| it.to_string())?;
+    Ok((env, writer))
+}
+
+/// Finishes what a crash left half done, and removes what nothing refers to.
+async fn tidy_up(env: &Env) -> Result<(), String> {
+    resources::long_running::finish_open_intents(env).await.map_err(|it| it.to_string())?;
+    let facts = env.facts.load();
+    let mut known = vec![ShardId::control(), ShardId::decisions()];
+    for hub in facts.hubs.values() {
+        known.push(ShardId::hub(&hub.uid).map_err(|it| it.to_string())?);
+    }
+    for shard in env.store.shards().await.map_err(|it| it.to_string())? {
+        if !known.contains(&shard) {
+            env.store.drop_shard(&shard).await.map_err(|it| it.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = decisions::forget_old(&env).await {
+            eprintln!("hubward: old decisions could not be forgotten: {error}");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FORGET_EVERY) => {}
+            () = stopped(&mut stopping) => return,
+        }
+    }
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // Whoever started the server may have closed its end; serving goes on.
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}

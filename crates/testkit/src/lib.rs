@@ -1,0 +1,13 @@
+//! Whole servers for tests, and clients that speak the wire to them.
+//!
+//! [`World`] runs a server in this process, on real sockets and a real store, with a clock that the test
+//! drives. [`Process`] runs the real binary as a child, so that it can be killed. [`Wire`] is an HTTPS
+//! client that trusts the server's CA and nothing else.
+
+mod process;
+mod wire_client;
+mod world;
+
+pub use process::Process;
+pub use wire_client::{Answer, Wire};
+pub use world::{Identity, World};

@@ -1,0 +1,110 @@
+//! An HTTPS client for tests: sends what it is told and shows what came back.
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use ureq::Agent;
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    /// The body as JSON; `null` where it was empty, a text where it was not JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, it)| it.as_str())
+    }
+
+    /// The id under which the decision can be asked for.
+    pub fn tracking(&self) -> String {
+        self.header("x-ms-request-id").unwrap_or("").to_owned()
+    }
+
+    /// ARM's or the hub's word for what went wrong.
+    pub fn code(&self) -> String {
+        let arm = self.body.pointer("/error/code").and_then(Value::as_str);
+        let hub = self.header("iothub-errorcode");
+        hub.or(arm).or_else(|| self.body.get("error").and_then(Value::as_str)).unwrap_or("").to_owned()
+    }
+
+    /// The whole body as text, to look for words in.
+    pub fn text(&self) -> String {
+        self.body.to_string()
+    }
+
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+}
+
+/// A client of one server.
+#[derive(Clone)]
+pub struct Wire {
+    agent: Agent,
+}
+
+impl Wire {
+    /// Trusts the CA in a PEM file.
+    pub fn new(ca_file: &Path) -> Self {
+        let authorities: Vec<Certificate<'static>> = CertificateDer::pem_file_iter(ca_file)
+            .expect("the server has written its CA")
+            .map(|it| Certificate::from_der(&it.expect("the CA is PEM")).to_owned())
+            .collect();
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(RootCerts::new_with_certs(&authorities))
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .proxy(None)
+            .max_redirects(0)
+            .http_status_as_error(false)
+            // Tests send heads that no honest client would.
+            .output_buffer_size(4 << 20)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build();
+        Self { agent: config.into() }
+    }
+
+    /// Sends one request. `body` is sent as it is.
+    pub fn send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = ureq::http::Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.to_vec()).expect("the test's request is well-formed");
+        let mut answer = self.agent.run(request).unwrap_or_else(|it| panic!("{method} {url}: {it}"));
+        let headers = answer
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned()))
+            .collect();
+        let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().unwrap_or_default();
+        let body = match text.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        };
+        Answer { status: answer.status().as_u16(), headers, body }
+    }
+
+    /// Sends JSON with an `Authorization` header.
+    pub fn json(&self, method: &str, url: &str, authorization: &str, body: &Value) -> Answer {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let mut headers = vec![("Authorization", authorization)];
+        if !body.is_null() {
+            headers.push(("Content-Type", "application/json"));
+        }
+        self.send(method, url, &headers, text.as_bytes())
+    }
+}

@@ -1,0 +1,280 @@
+//! A server in this process, with its own clock, and the people in it.
+
+use crate::wire_client::{Answer, Wire};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cli::Connection;
+use model::Timestamp;
+use ops::Env;
+use ops::env::Clock;
+use serde_json::{Value, json};
+use server::{Server, Up};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// When every world begins: 2026-11-22T08:00:00Z.
+const BEGINNING_S: i64 = 1_795_334_400;
+/// Ports that no privileges are needed for; each world has a loopback net of its own.
+const HTTPS_PORT: u16 = 20_443;
+const MANAGEMENT_PORT: u16 = 20_843;
+const METRICS_PORT: u16 = 20_946;
+
+/// A server that listens on real sockets and keeps a real store, on a clock that the test drives.
+pub struct World {
+    runtime: Runtime,
+    server: Option<Server>,
+    now_ms: Arc<AtomicI64>,
+    dir: TempDir,
+    wire: Wire,
+    connection: Connection,
+    hub: String,
+}
+
+/// Somebody who can call.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub name: String,
+    pub app_id: String,
+    pub object_id: String,
+    pub secret: String,
+}
+
+impl World {
+    /// A fresh server with a resource group, a hub and a device.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("the system has room for a data directory");
+        let now_ms = Arc::new(AtomicI64::new(BEGINNING_S * 1_000));
+        let runtime = Runtime::new().expect("the system has threads");
+        let server = start(&runtime, dir.path(), &now_ms);
+        let data = dir.path().join("data");
+        let connection = Connection::read(&data).expect("a server that runs has written connection.env");
+        let wire = Wire::new(connection.ca_file());
+        let mut world =
+            Self { runtime, server: Some(server), now_ms, dir, wire, connection, hub: String::new() };
+        world.hub = world.setting("HUBWARD_HUB");
+        world
+    }
+
+    /// The server's insides, for counters and for minting what no client could.
+    pub fn env(&self) -> &Env {
+        &self.server.as_ref().expect("it runs as long as the world").env
+    }
+
+    pub fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    pub fn setting(&self, key: &str) -> String {
+        self.connection.get(key).unwrap_or("").to_owned()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now_ms.load(Ordering::SeqCst))
+    }
+
+    /// Lets time pass.
+    pub fn pass_seconds(&self, seconds: i64) {
+        self.now_ms.fetch_add(seconds * 1_000, Ordering::SeqCst);
+    }
+
+    /// Stops the server in order and starts it on the same data.
+    pub fn restart(&mut self) {
+        let server = self.server.take().expect("it runs as long as the world");
+        self.runtime.block_on(server.stop()).expect("the server stops in order");
+        self.server = Some(start(&self.runtime, self.dir.path(), &self.now_ms));
+    }
+
+    pub fn subscription(&self) -> String {
+        format!("/subscriptions/{}", self.setting("HUBWARD_SUBSCRIPTION_ID"))
+    }
+
+    pub fn group(&self) -> String {
+        format!("{}/resourceGroups/{}", self.subscription(), self.setting("HUBWARD_RESOURCE_GROUP"))
+    }
+
+    /// The id of the hub that first start made.
+    pub fn hub(&self) -> String {
+        self.hub_named(&self.hub)
+    }
+
+    pub fn hub_named(&self, name: &str) -> String {
+        format!("{}/providers/Microsoft.Devices/IotHubs/{name}", self.group())
+    }
+
+    /// `https://{address}:{port}` of a hub.
+    pub fn hub_origin(&self, hub: &str) -> String {
+        let shown = self.arm("GET", hub, &Value::Null).expect(200);
+        format!("https://{}", shown.body["properties"]["hostName"].as_str().expect("a hub has a host name"))
+    }
+
+    pub fn admin(&self) -> Identity {
+        Identity {
+            name: "administrator".into(),
+            app_id: self.setting("HUBWARD_ADMIN_APP_ID"),
+            object_id: String::new(),
+            secret: self.setting("HUBWARD_ADMIN_SECRET"),
+        }
+    }
+
+    /// Signs in over the wire.
+    pub fn token(&self, who: &Identity, audience: &str) -> String {
+        let answer = self.sign_in(&who.app_id, &who.secret, &format!("{audience}/.default")).expect(200);
+        answer.body["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    pub fn sign_in(&self, app_id: &str, secret: &str, scope: &str) -> Answer {
+        let url = format!(
+            "{}/{}/oauth2/v2.0/token",
+            self.setting("HUBWARD_AUTHORITY"),
+            self.setting("HUBWARD_TENANT_ID")
+        );
+        let form = format!("grant_type=client_credentials&client_id={app_id}&client_secret={secret}&scope={scope}");
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        self.wire.send("POST", &url, &headers, form.as_bytes())
+    }
+
+    /// A call of the administrator to the control plane.
+    pub fn arm(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.arm_as(&self.admin(), method, path, body)
+    }
+
+    pub fn arm_as(&self, who: &Identity, method: &str, path: &str, body: &Value) -> Answer {
+        let token = self.token(who, "https://management.azure.com");
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let url = format!("{}{path}{mark}api-version=2024-11-01", self.setting("HUBWARD_ARM"));
+        self.wire.json(method, &url, &format!("Bearer {token}"), body)
+    }
+
+    pub fn graph(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let token = self.token(&self.admin(), "https://graph.microsoft.com");
+        let url = format!("{}/v1.0{path}", self.setting("HUBWARD_GRAPH"));
+        self.wire.json(method, &url, &format!("Bearer {token}"), body)
+    }
+
+    /// A call to a hub's service API with an Entra token.
+    pub fn hub_as(&self, who: &Identity, method: &str, hub: &str, path: &str, body: &Value) -> Answer {
+        let token = self.token(who, "https://iothubs.azure.net");
+        self.hub_with(&format!("Bearer {token}"), method, hub, path, body)
+    }
+
+    /// The same with any `Authorization`.
+    pub fn hub_with(&self, authorization: &str, method: &str, hub: &str, path: &str, body: &Value) -> Answer {
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let url = format!("{}{path}{mark}api-version=2021-04-12", self.hub_origin(hub));
+        self.wire.json(method, &url, authorization, body)
+    }
+
+    /// Registers a device, or tries to.
+    pub fn puts_device(&self, who: &Identity, hub: &str, device: &str) -> Answer {
+        self.hub_as(who, "PUT", hub, &format!("/devices/{device}"), &json!({ "deviceId": device }))
+    }
+
+    /// A new application with a service principal and a secret.
+    pub fn service_principal(&self, name: &str) -> Identity {
+        let app = self.graph("POST", "/applications", &json!({ "displayName": name })).expect(201).body;
+        let id = app["id"].as_str().expect("an application has an id");
+        let app_id = app["appId"].as_str().expect("an application has an application id").to_owned();
+        let principal = self.graph("POST", "/servicePrincipals", &json!({ "appId": app_id })).expect(201).body;
+        let password = self.graph("POST", &format!("/applications/{id}/addPassword"), &json!({}));
+        Identity {
+            name: name.to_owned(),
+            app_id,
+            object_id: principal["id"].as_str().expect("a principal has an id").to_owned(),
+            secret: password.body["secretText"].as_str().expect("a new secret is shown once").to_owned(),
+        }
+    }
+
+    /// Gives somebody a built-in role, by its id.
+    pub fn assign(&self, who: &Identity, role: &str, scope: &str) -> Answer {
+        let name = fresh_guid();
+        let body = json!({ "properties": {
+            "roleDefinitionId": format!("{}/providers/Microsoft.Authorization/roleDefinitions/{role}", self.subscription()),
+            "principalId": who.object_id } });
+        self.arm("PUT", &format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"), &body)
+    }
+
+    /// Writes a policy definition in the subscription.
+    pub fn define_policy(&self, name: &str, rule: &Value) -> Answer {
+        let path = format!("{}/providers/Microsoft.Authorization/policyDefinitions/{name}", self.subscription());
+        self.arm("PUT", &path, &json!({ "properties": { "mode": "All", "policyRule": rule } }))
+    }
+
+    /// Brings a definition to a scope under its own name.
+    pub fn assign_policy(&self, name: &str, scope: &str) -> Answer {
+        let definition =
+            format!("{}/providers/Microsoft.Authorization/policyDefinitions/{name}", self.subscription());
+        let path = format!("{scope}/providers/Microsoft.Authorization/policyAssignments/{name}");
+        self.arm("PUT", &path, &json!({ "properties": { "policyDefinitionId": definition } }))
+    }
+
+    /// What `GET /decisions/{id}` tells the administrator.
+    pub fn explained(&self, tracking: &str) -> Value {
+        self.arm("GET", &format!("/decisions/{tracking}"), &Value::Null).expect(200).body
+    }
+
+    /// A key of a shared access policy, decoded.
+    pub fn policy_key(&self, hub: &str, policy: &str) -> Vec<u8> {
+        let path = format!("{hub}/IotHubKeys/{policy}/listkeys");
+        let shown = self.arm("POST", &path, &Value::Null).expect(200).body;
+        STANDARD.decode(shown["primaryKey"].as_str().expect("a policy has a key")).expect("a key is base64")
+    }
+
+    /// A shared access signature of a policy for a resource, valid for an hour.
+    pub fn sas(&self, hub: &str, policy: &str, resource: &str) -> String {
+        let expiry = self.now().plus_seconds(3_600);
+        wire::sas::sign(resource, &self.policy_key(hub, policy), expiry, Some(policy))
+    }
+
+    /// Waits until every diagnostic record is in its file.
+    pub fn flush_diagnostics(&self) {
+        self.runtime.block_on(self.env().diagnostics.flush());
+    }
+
+    /// A GUID that no other test draws in this process.
+    pub fn guid(&self) -> String {
+        fresh_guid()
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            drop(self.runtime.block_on(server.stop()));
+        }
+    }
+}
+
+fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>) -> Server {
+    let options = Up {
+        data: dir.join("data"),
+        empty: false,
+        https_port: HTTPS_PORT,
+        management_port: MANAGEMENT_PORT,
+        metrics_port: METRICS_PORT,
+        listen: None,
+        loopback_net: None,
+    };
+    let wall = Arc::clone(now_ms);
+    let ticks = AtomicU64::new(0);
+    let clock = Clock {
+        now: Arc::new(move || Timestamp::from_millis(wall.load(Ordering::SeqCst))),
+        // Every reading is a microsecond after the one before.
+        monotonic_ns: Arc::new(move || ticks.fetch_add(1_000, Ordering::SeqCst)),
+    };
+    runtime.block_on(Server::start(&options, clock)).expect("the server starts")
+}
+
+fn fresh_guid() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let number = NEXT.fetch_add(1, Ordering::SeqCst);
+    uuid::Uuid::from_u128(0x5eed_0000_0000_4000_8000_0000_0000_0000_u128 | u128::from(number)).to_string()
+}
