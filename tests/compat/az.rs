@@ -13,9 +13,11 @@ pub fn binary() -> &'static Path {
 
 #[expect(clippy::disallowed_methods, reason = "the harness names the CLI that it installed")]
 fn program() -> PathBuf {
-    let named = std::env::var("HUBWARD_AZ").expect("`./check` installs the Azure CLI and sets HUBWARD_AZ to it");
+    let named = std::env::var("HUBWARD_AZ")
+        .expect("`./check` installs the Azure CLI and sets HUBWARD_AZ to it");
     let path = PathBuf::from(named);
-    let path = if path.is_absolute() { path } else { Path::new(env!("CARGO_MANIFEST_DIR")).join(path) };
+    let path =
+        if path.is_absolute() { path } else { Path::new(env!("CARGO_MANIFEST_DIR")).join(path) };
     assert!(path.exists(), "`{}` is not there: run `./check`", path.display());
     path
 }
@@ -54,7 +56,9 @@ impl Said {
 impl Az {
     /// A fresh configuration that trusts the server.
     pub fn new(server: &Process) -> Self {
-        let bundle = PathBuf::from(server.connection().get("HUBWARD_CA_BUNDLE").expect("the server wrote it"));
+        let bundle = PathBuf::from(
+            server.connection().get("HUBWARD_CA_BUNDLE").expect("the server wrote it"),
+        );
         Self { config: tempfile::tempdir().expect("the system has room"), bundle }
     }
 
@@ -62,15 +66,36 @@ impl Az {
     pub fn administrator(server: &Process) -> Self {
         let connection = server.connection();
         let az = Self::new(server);
-        az.run(&["cloud", "register", "--name", "Hubward", "--endpoint-resource-manager", connection.arm()]).json();
+        az.run(&[
+            "cloud",
+            "register",
+            "--name",
+            "Hubward",
+            "--endpoint-resource-manager",
+            connection.arm(),
+        ])
+        .json();
         az.run(&["cloud", "set", "--name", "Hubward"]).json();
-        az.sign_in(connection.admin_app_id(), connection.admin_secret().reveal(), connection.tenant_id());
+        az.sign_in(
+            connection.admin_app_id(),
+            connection.admin_secret().reveal(),
+            connection.tenant_id(),
+        );
         az
     }
 
     pub fn sign_in(&self, app_id: &str, secret: &str, tenant: &str) -> Value {
         let secret = format!("--password={secret}");
-        self.run(&["login", "--service-principal", "--username", app_id, &secret, "--tenant", tenant]).json()
+        self.run(&[
+            "login",
+            "--service-principal",
+            "--username",
+            app_id,
+            &secret,
+            "--tenant",
+            tenant,
+        ])
+        .json()
     }
 
     /// Runs `az` with these arguments and `--output json`.
@@ -119,5 +144,8 @@ pub fn hubward(arguments: &[&str]) -> Said {
 }
 
 pub fn text<'a>(value: &'a Value, path: &str) -> &'a str {
-    value.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no text at {path} in {value}"))
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| panic!("no text at {path} in {value}"))
 }

@@ -21,25 +21,59 @@ fn the_printed_lines_sign_in_and_make_things() {
 
     let connection = server.connection();
     let group = connection.get("HUBWARD_RESOURCE_GROUP").unwrap();
-    let hub = az.run(&["iot", "hub", "create", "--name", "second-hub", "--resource-group", group, "--sku", "S1"]).json();
+    let hub = az
+        .run(&[
+            "iot",
+            "hub",
+            "create",
+            "--name",
+            "second-hub",
+            "--resource-group",
+            group,
+            "--sku",
+            "S1",
+        ])
+        .json();
     assert_eq!(text(&hub, "/properties/state"), "Active");
     let shown = az.run(&["iot", "hub", "show", "--name", "second-hub"]).json();
     assert_eq!(text(&shown, "/properties/hostName"), text(&hub, "/properties/hostName"));
     let principal = az
-        .run(&["ad", "sp", "create-for-rbac", "--name", "deployer", "--role", "Reader", "--scopes", text(&hub, "/id")])
+        .run(&[
+            "ad",
+            "sp",
+            "create-for-rbac",
+            "--name",
+            "deployer",
+            "--role",
+            "Reader",
+            "--scopes",
+            text(&hub, "/id"),
+        ])
         .json();
     let app = text(&principal, "/appId");
     let assigned = az
-        .run(&["role", "assignment", "create", "--assignee", app, "--role", "IoT Hub Data Contributor", "--scope", text(&hub, "/id")])
+        .run(&[
+            "role",
+            "assignment",
+            "create",
+            "--assignee",
+            app,
+            "--role",
+            "IoT Hub Data Contributor",
+            "--scope",
+            text(&hub, "/id"),
+        ])
         .json();
     assert!(text(&assigned, "/roleDefinitionId").ends_with("4fc6c259-987e-4a07-842e-c321cc9d413f"));
 
     // The new principal signs in with what was printed, and may read the hub and nothing beside it.
     let own = Az::administrator(&server);
     own.sign_in(app, text(&principal, "/password"), text(&principal, "/tenant"));
-    own.run(&["iot", "hub", "show", "--name", "second-hub", "--resource-group", group]).json();
-    let first = connection.hub().unwrap();
-    let refused = own.run(&["resource", "show", "--name", first, "--resource-group", group, "--resource-type", "Microsoft.Devices/IotHubs"]).refused();
+    own.run(&["resource", "show", "--ids", text(&hub, "/id")]).json();
+    let seen = own.run(&["iot", "hub", "list"]).json();
+    assert_eq!(seen.as_array().unwrap().len(), 1, "{seen}");
+    let first = text(&hub, "/id").replace("second-hub", connection.hub().unwrap());
+    let refused = own.run(&["resource", "show", "--ids", &first]).refused();
     assert!(refused.contains("AuthorizationFailed"), "{refused}");
     assert!(server.terminate().success(), "SIGTERM ends it with 0");
 }
@@ -51,7 +85,7 @@ fn two_servers_run_side_by_side_and_remember_everything() {
     let first = Process::start(binary(), &a, &[]);
     let second = Process::start(binary(), &b, &["--empty"]);
     assert_ne!(first.connection().arm(), second.connection().arm());
-    assert_eq!(second.connection().hub(), None, "`--empty` makes no hub");
+    assert_eq!(second.connection().hub(), Some(""), "`--empty` makes no hub");
     let before = std::fs::read_to_string(a.join("connection.env")).unwrap();
     for server in [&first, &second] {
         let az = Az::administrator(server);
@@ -61,7 +95,8 @@ fn two_servers_run_side_by_side_and_remember_everything() {
     first.kill();
     let again = Process::start(binary(), &a, &[]);
     assert_eq!(std::fs::read_to_string(a.join("connection.env")).unwrap(), before);
-    let third = std::process::Command::new(binary()).args(["up", "--data"]).arg(&a).output().unwrap();
+    let third =
+        std::process::Command::new(binary()).args(["up", "--data"]).arg(&a).output().unwrap();
     assert!(!third.status.success());
     assert!(String::from_utf8_lossy(&third.stderr).contains("another server runs"));
     drop(again);
@@ -69,7 +104,13 @@ fn two_servers_run_side_by_side_and_remember_everything() {
 
 #[test]
 fn the_commands_help_and_say_what_to_do_next() {
-    for command in [&["--help"][..], &["up", "--help"], &["explain", "--help"], &["logs", "--help"], &["completions", "bash"]] {
+    for command in [
+        &["--help"][..],
+        &["up", "--help"],
+        &["explain", "--help"],
+        &["logs", "--help"],
+        &["completions", "bash"],
+    ] {
         let said = hubward(command);
         assert_eq!(said.status, 0, "{}", said.err);
         assert!(said.out.contains("hubward"), "{}", said.out);

@@ -33,7 +33,8 @@ impl Stage {
 
     fn hub_call(&self, who: &Person, method: &str, host: &str, path: &str) -> Answer {
         let connection = self.server().connection();
-        let url = format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
+        let url =
+            format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
         let form = format!(
             "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://iothubs.azure.net/.default",
             who.app, who.secret
@@ -53,9 +54,24 @@ fn person(az: &Az, name: &str, roles: &[&str], scope: &str) -> Person {
     let app = text(&made, "/appId").to_owned();
     let shown = az.run(&["ad", "sp", "show", "--id", &app]).json();
     for role in roles {
-        az.run(&["role", "assignment", "create", "--assignee", &app, "--role", role, "--scope", scope]).json();
+        az.run(&[
+            "role",
+            "assignment",
+            "create",
+            "--assignee",
+            &app,
+            "--role",
+            role,
+            "--scope",
+            scope,
+        ])
+        .json();
     }
-    Person { secret: text(&made, "/password").to_owned(), object_id: text(&shown, "/id").to_owned(), app }
+    Person {
+        secret: text(&made, "/password").to_owned(),
+        object_id: text(&shown, "/id").to_owned(),
+        app,
+    }
 }
 
 fn allow(who: &Person) -> Value {
@@ -70,7 +86,11 @@ fn deny() -> Value {
 
 fn is_refused_with_the_three_facts(answer: &Answer) {
     assert_eq!(answer.status, 403, "{answer:?}");
-    for fact in ["HTTP 403: Forbidden", "Error: Device registration denied", "Policy: custom-security-policy-v2"] {
+    for fact in [
+        "HTTP 403: Forbidden",
+        "Error: Device registration denied",
+        "Policy: custom-security-policy-v2",
+    ] {
         assert!(answer.text().replace("\\n", "\n").contains(fact), "{fact}: {answer:?}");
     }
 }
@@ -79,7 +99,8 @@ fn role_lookups(server: &Process) -> u64 {
     let arm = server.connection().arm().replace("https://", "http://").replace(":8443", ":9464");
     let metrics = server.wire().send("GET", &format!("{arm}/metrics"), &[], b"").expect(200).body;
     let text = metrics.as_str().unwrap().to_owned();
-    let line = text.lines().find(|it| it.starts_with("hubward_role_lookups_total")).unwrap().to_owned();
+    let line =
+        text.lines().find(|it| it.starts_with("hubward_role_lookups_total")).unwrap().to_owned();
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
@@ -88,14 +109,22 @@ fn role_lookups(server: &Process) -> u64 {
 fn a_broad_deny_refuses_a_device_and_one_command_says_why() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
-    let mut stage = Stage { server: Some(Process::start(binary(), &data, &[])), data: data.clone() };
+    let mut stage =
+        Stage { server: Some(Process::start(binary(), &data, &[])), data: data.clone() };
     let connection = stage.server().connection();
     let subscription = connection.subscription_id().unwrap().to_owned();
     let group = connection.get("HUBWARD_RESOURCE_GROUP").unwrap().to_owned();
-    let (hub_name, host) = (connection.hub().unwrap().to_owned(), connection.get("HUBWARD_HUB_HOST").unwrap().to_owned());
-    let hub = format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub_name}");
+    let (hub_name, host) = (
+        connection.hub().unwrap().to_owned(),
+        connection.get("HUBWARD_HUB_HOST").unwrap().to_owned(),
+    );
+    let hub = format!(
+        "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub_name}"
+    );
     let az = Az::administrator(stage.server());
-    let second = az.run(&["iot", "hub", "create", "--name", "second-hub", "--resource-group", &group]).json();
+    let second = az
+        .run(&["iot", "hub", "create", "--name", "second-hub", "--resource-group", &group])
+        .json();
     let second_host = text(&second, "/properties/hostName").to_owned();
     stage.crash();
 
@@ -109,9 +138,32 @@ fn a_broad_deny_refuses_a_device_and_one_command_says_why() {
 
     // The broad deny, as the source describes it.
     let rules = deny().to_string();
-    az.run(&["policy", "definition", "create", "--name", POLICY, "--mode", "All", "--rules", &rules]).json();
+    az.run(&[
+        "policy",
+        "definition",
+        "create",
+        "--name",
+        POLICY,
+        "--mode",
+        "All",
+        "--rules",
+        &rules,
+    ])
+    .json();
     stage.crash();
-    let assigned = az.run(&["policy", "assignment", "create", "--name", POLICY, "--policy", POLICY, "--scope", &hub]).json();
+    let assigned = az
+        .run(&[
+            "policy",
+            "assignment",
+            "create",
+            "--name",
+            POLICY,
+            "--policy",
+            POLICY,
+            "--scope",
+            &hub,
+        ])
+        .json();
     assert_eq!(text(&assigned, "/name"), POLICY);
     stage.crash();
     let refused = stage.hub_call(&deployer, "PUT", &host, "/devices/d1");
@@ -128,14 +180,40 @@ fn a_broad_deny_refuses_a_device_and_one_command_says_why() {
     stage.crash();
 
     let said = explain(&data, &refused.tracking());
-    for word in [POLICY, "policyRule.if", DEVICES, "not evaluated", "deployer", "az policy definition update"] {
+    for word in [
+        POLICY,
+        "policyRule.if",
+        DEVICES,
+        "not evaluated",
+        "deployer",
+        "az policy definition update",
+    ] {
         assert!(said.contains(word), "{word}: {said}");
     }
-    let order: Vec<usize> =
-        ["authentication", "policy", "access", "resource"].iter().map(|it| said.find(&format!("\n  {it}")).or_else(|| said.find(it)).unwrap()).collect();
+    let table = said.split_once("\ngate ").unwrap().1;
+    let order: Vec<usize> = ["authentication", "policy", "access", "resource"]
+        .iter()
+        .map(|it| table.find(&format!("\n{it}")).unwrap())
+        .collect();
     assert!(order.is_sorted(), "{said}");
-    let json: Value = serde_json::from_str(&hubward(&["explain", &refused.tracking(), "-o", "json", "--data", &data.display().to_string()]).out).unwrap();
-    let verdicts: Vec<&str> = json["decision"]["steps"].as_array().unwrap().iter().map(|it| text(it, "/verdict")).collect();
+    let json: Value = serde_json::from_str(
+        &hubward(&[
+            "explain",
+            &refused.tracking(),
+            "-o",
+            "json",
+            "--data",
+            &data.display().to_string(),
+        ])
+        .out,
+    )
+    .unwrap();
+    let verdicts: Vec<&str> = json["decision"]["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| text(it, "/verdict"))
+        .collect();
     assert_eq!(verdicts, ["allow", "deny", "notEvaluated", "notEvaluated"]);
     assert_eq!(json["decision"]["steps"][1]["findings"][0]["rule"]["index"], 0);
 
@@ -162,22 +240,48 @@ fn a_broad_deny_refuses_a_device_and_one_command_says_why() {
     let said = explain(&data, &refused.tracking());
     assert!(said.contains("az role assignment create"), "{said}");
     let asked = hubward(&[
-        "explain", "--principal", "roleless", "--action", "Microsoft.Devices/IotHubs/devices/write", "--scope", &hub, "--data",
+        "explain",
+        "--principal",
+        "roleless",
+        "--action",
+        "Microsoft.Devices/IotHubs/devices/write",
+        "--scope",
+        &hub,
+        "--data",
         &data.display().to_string(),
     ]);
     assert_eq!(asked.status, 1, "{}", asked.err);
     assert!(asked.out.contains("access"), "{}", asked.out);
-    az.run(&["role", "assignment", "create", "--assignee-object-id", &roleless.object_id, "--assignee-principal-type", "ServicePrincipal", "--role", "IoT Hub Registry Contributor", "--scope", &hub]).json();
+    az.run(&[
+        "role",
+        "assignment",
+        "create",
+        "--assignee-object-id",
+        &roleless.object_id,
+        "--assignee-principal-type",
+        "ServicePrincipal",
+        "--role",
+        "IoT Hub Registry Contributor",
+        "--scope",
+        &hub,
+    ])
+    .json();
     stage.crash();
     stage.hub_call(&roleless, "PUT", &host, "/devices/d4").expect(200);
 
     // The activity log has the refusal with policy, rule and principal.
-    let log = az.run(&["activity-log", "list", "--offset", "1h"]);
-    let log = if log.status == 0 { log } else { az.run(&["monitor", "activity-log", "list", "--offset", "1h", "--max-events", "500"]) };
-    let log = log.json();
-    let refusals: Vec<&Value> = log.as_array().unwrap().iter().filter(|it| it.to_string().contains("ruleIndex")).collect();
+    let log = az
+        .run(&["monitor", "activity-log", "list", "--offset", "1h", "--max-events", "500"])
+        .json();
+    let refusals: Vec<&Value> =
+        log.as_array().unwrap().iter().filter(|it| it.to_string().contains("ruleIndex")).collect();
     assert!(!refusals.is_empty(), "{log}");
-    assert!(refusals.iter().any(|it| it.to_string().contains(POLICY) && it.to_string().contains("outsider")), "{refusals:?}");
+    assert!(
+        refusals
+            .iter()
+            .any(|it| it.to_string().contains(POLICY) && it.to_string().contains("outsider")),
+        "{refusals:?}"
+    );
 }
 
 fn explain(data: &Path, tracking: &str) -> String {

@@ -20,7 +20,8 @@ fn a_reader_reads_the_hub_and_not_its_keys() {
     world.assign(&reader, READER, &hub).expect(201);
     let shown = world.arm_as(&reader, "GET", &hub, &Value::Null).expect(200);
     assert!(!shown.text().contains("primaryKey"), "{shown:?}");
-    let refused = world.arm_as(&reader, "POST", &format!("{hub}/listkeys"), &Value::Null).expect(403);
+    let refused =
+        world.arm_as(&reader, "POST", &format!("{hub}/listkeys"), &Value::Null).expect(403);
     assert_eq!(refused.code(), "AuthorizationFailed");
     assert!(refused.text().contains("Microsoft.Devices/IotHubs/listkeys/action"), "{refused:?}");
     world.arm_as(&reader, "PUT", &hub, &shown.body).expect(403);
@@ -34,7 +35,11 @@ fn who_may_not_assign_roles_cannot_raise_itself() {
     let body = json!({ "properties": {
         "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{OWNER}"),
         "principalId": climber.object_id } });
-    let path = format!("{}/providers/Microsoft.Authorization/roleAssignments/{}", world.group(), world.guid());
+    let path = format!(
+        "{}/providers/Microsoft.Authorization/roleAssignments/{}",
+        world.group(),
+        world.guid()
+    );
     let refused = world.arm_as(&climber, "PUT", &path, &body).expect(403);
     assert_eq!(refused.code(), "AuthorizationFailed");
 
@@ -42,7 +47,9 @@ fn who_may_not_assign_roles_cannot_raise_itself() {
     let role_id = world.guid();
     let role = json!({ "properties": { "roleName": "Role writer", "assignableScopes": [world.group()],
         "permissions": [{ "actions": ["Microsoft.Authorization/roleDefinitions/*"] }] } });
-    let at = |scope: &str, id: &str| format!("{scope}/providers/Microsoft.Authorization/roleDefinitions/{id}");
+    let at = |scope: &str, id: &str| {
+        format!("{scope}/providers/Microsoft.Authorization/roleDefinitions/{id}")
+    };
     world.arm("PUT", &at(&world.group(), &role_id), &role).expect(201);
     world.assign(&climber, &role_id, &world.group()).expect(201);
     let mut wider = role.clone();
@@ -63,14 +70,27 @@ fn role_assignments_are_unique_immutable_and_bound_to_what_exists() {
     let put = |scope: &str, name: &str, role: &str, principal: &str| {
         let body = json!({ "properties": { "principalId": principal,
             "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{role}") } });
-        world.arm("PUT", &format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"), &body)
+        world.arm(
+            "PUT",
+            &format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"),
+            &body,
+        )
     };
     let name = world.guid();
     put(&hub, &name, CONTRIBUTOR, &who.object_id).expect(201);
     put(&hub, &name, CONTRIBUTOR, &who.object_id).expect(200);
-    assert_eq!(put(&hub, &name, OWNER, &who.object_id).expect(400).code(), "RoleAssignmentUpdateNotPermitted");
-    assert_eq!(put(&hub, &world.guid(), &world.guid(), &who.object_id).expect(400).code(), "RoleDefinitionDoesNotExist");
-    assert_eq!(put(&hub, &world.guid(), READER, &world.guid()).expect(400).code(), "PrincipalNotFound");
+    assert_eq!(
+        put(&hub, &name, OWNER, &who.object_id).expect(400).code(),
+        "RoleAssignmentUpdateNotPermitted"
+    );
+    assert_eq!(
+        put(&hub, &world.guid(), &world.guid(), &who.object_id).expect(400).code(),
+        "RoleDefinitionDoesNotExist"
+    );
+    assert_eq!(
+        put(&hub, &world.guid(), READER, &world.guid()).expect(400).code(),
+        "PrincipalNotFound"
+    );
     put(&world.hub_named("no-such-hub"), &world.guid(), READER, &who.object_id).expect(404);
     let device = format!("{hub}/devices/device-1");
     let refused = put(&device, &world.guid(), READER, &who.object_id).expect(400);
@@ -115,7 +135,10 @@ fn a_deleted_hub_takes_its_devices_along_and_its_name_is_free_again() {
     world.arm("PUT", &hub, &hub_body()).expect(201);
     world.arm("DELETE", &world.hub_named("never-was"), &Value::Null).expect(204);
     let sas = world.sas(&hub, "iothubowner", &host);
-    assert_eq!(world.hub_with(&sas, "GET", &hub, "/devices/d1", &Value::Null).expect(404).code(), "DeviceNotFound");
+    assert_eq!(
+        world.hub_with(&sas, "GET", &hub, "/devices/d1", &Value::Null).expect(404).code(),
+        "DeviceNotFound"
+    );
 }
 
 #[test]
@@ -125,13 +148,27 @@ fn a_deleted_group_takes_everything_in_it_along() {
     let namesake = format!("{}/resourceGroups/rg10", world.subscription());
     for it in [&group, &namesake] {
         world.arm("PUT", it, &json!({ "location": "westus" })).expect(201);
-        world.arm("PUT", &format!("{it}/providers/Microsoft.Devices/IotHubs/hub-in-{}", &it[it.len() - 2..]), &hub_body()).expect(201);
+        world
+            .arm(
+                "PUT",
+                &format!("{it}/providers/Microsoft.Devices/IotHubs/hub-in-{}", &it[it.len() - 2..]),
+                &hub_body(),
+            )
+            .expect(201);
     }
     world.arm("HEAD", &group, &Value::Null).expect(204);
     world.arm("DELETE", &group, &Value::Null).expect(200);
     world.arm("HEAD", &group, &Value::Null).expect(404);
-    world.arm("GET", &format!("{group}/providers/Microsoft.Devices/IotHubs/hub-in-g1"), &Value::Null).expect(404);
-    world.arm("GET", &format!("{namesake}/providers/Microsoft.Devices/IotHubs/hub-in-10"), &Value::Null).expect(200);
+    world
+        .arm("GET", &format!("{group}/providers/Microsoft.Devices/IotHubs/hub-in-g1"), &Value::Null)
+        .expect(404);
+    world
+        .arm(
+            "GET",
+            &format!("{namesake}/providers/Microsoft.Devices/IotHubs/hub-in-10"),
+            &Value::Null,
+        )
+        .expect(200);
 }
 
 #[test]
@@ -142,7 +179,11 @@ fn stale_writes_of_a_hub_are_refused() {
     let token = format!("Bearer {}", world.token(&world.admin(), "https://management.azure.com"));
     let url = format!("{}{hub}?api-version=2023-06-30", world.setting("HUBWARD_ARM"));
     let put = |tag: &str, body: &Value| {
-        let headers = [("Authorization", token.as_str()), ("If-Match", tag), ("Content-Type", "application/json")];
+        let headers = [
+            ("Authorization", token.as_str()),
+            ("If-Match", tag),
+            ("Content-Type", "application/json"),
+        ];
         world.wire().send("PUT", &url, &headers, body.to_string().as_bytes())
     };
     let tag = shown["etag"].as_str().unwrap();
@@ -161,30 +202,62 @@ fn policies_of_a_hub_are_listed_with_their_versions() {
     let world = World::new();
     let hub = world.hub();
     let rule = |effect: &str| json!({ "if": { "field": "type", "equals": "Microsoft.Devices/IotHubs/devices" }, "then": { "effect": effect } });
-    for (name, effect) in [("custom-security-policy-v1", "audit"), ("custom-security-policy-v2", "deny")] {
+    for (name, effect) in
+        [("custom-security-policy-v1", "audit"), ("custom-security-policy-v2", "deny")]
+    {
         world.define_policy(name, &rule(effect)).expect(201);
     }
-    let assignment = format!("{hub}/providers/Microsoft.Authorization/policyAssignments/custom-security-policy");
-    let definition = |name: &str| format!("{}/providers/Microsoft.Authorization/policyDefinitions/{name}", world.subscription());
-    for (name, status) in [("custom-security-policy-v1", 201), ("custom-security-policy-v2", 200)] {
+    let assignment =
+        format!("{hub}/providers/Microsoft.Authorization/policyAssignments/custom-security-policy");
+    let definition = |name: &str| {
+        format!(
+            "{}/providers/Microsoft.Authorization/policyDefinitions/{name}",
+            world.subscription()
+        )
+    };
+    for name in ["custom-security-policy-v1", "custom-security-policy-v2"] {
         world.pass_seconds(60);
-        world.arm("PUT", &assignment, &json!({ "properties": { "policyDefinitionId": definition(name) } })).expect(status);
+        world
+            .arm(
+                "PUT",
+                &assignment,
+                &json!({ "properties": { "policyDefinitionId": definition(name) } }),
+            )
+            .expect(201);
     }
-    let definitions = world.arm("GET", &definition("")[..definition("").len() - 1], &Value::Null).expect(200).body;
-    let names: Vec<&str> = definitions["value"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let definitions = world
+        .arm("GET", &definition("")[..definition("").len() - 1], &Value::Null)
+        .expect(200)
+        .body;
+    let names: Vec<&str> = definitions["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["custom-security-policy-v1", "custom-security-policy-v2"]);
     for it in definitions["value"].as_array().unwrap() {
-        assert!(it["systemData"]["createdBy"].is_string() && it["systemData"]["createdAt"].is_string(), "{it}");
+        assert!(
+            it["systemData"]["createdBy"].is_string() && it["systemData"]["createdAt"].is_string(),
+            "{it}"
+        );
     }
     let here = format!("{hub}/providers/Microsoft.Authorization/policyAssignments");
     let assigned = world.arm("GET", &here, &Value::Null).expect(200).body;
-    assert_eq!(assigned["value"][0]["properties"]["policyDefinitionId"], definition("custom-security-policy-v2"));
-    let revisions = world.arm("GET", &format!("{assignment}/revisions"), &Value::Null).expect(200).body;
+    assert_eq!(
+        assigned["value"][0]["properties"]["policyDefinitionId"],
+        definition("custom-security-policy-v2")
+    );
+    let revisions =
+        world.arm("GET", &format!("{assignment}/revisions"), &Value::Null).expect(200).body;
     let revisions = revisions["value"].as_array().unwrap();
     assert_eq!(revisions.len(), 2);
     assert_eq!(revisions[1]["difference"][0]["before"], definition("custom-security-policy-v1"));
     assert_eq!(revisions[1]["difference"][0]["after"], definition("custom-security-policy-v2"));
-    assert!(revisions[1]["author"]["objectId"].is_string() && revisions[0]["time"] != revisions[1]["time"]);
+    assert!(
+        revisions[1]["author"]["objectId"].is_string()
+            && revisions[0]["time"] != revisions[1]["time"]
+    );
 }
 
 #[test]
@@ -204,7 +277,9 @@ fn the_activity_log_has_every_write_and_every_refusal_with_its_policy() {
     );
     let log = world.arm("GET", &path, &Value::Null).expect(200).body;
     let items = log["value"].as_array().unwrap();
-    let has = |what: &str, status: &str| items.iter().any(|it| it["status"]["value"] == status && it.to_string().contains(what));
+    let has = |what: &str, status: &str| {
+        items.iter().any(|it| it["status"]["value"] == status && it.to_string().contains(what))
+    };
     assert!(has("policyAssignments/write", "Succeeded"), "{log}");
     assert!(has("custom", "Succeeded") || has("policyDefinitions/write", "Succeeded"), "{log}");
     let refusal = items.iter().find(|it| it["status"]["value"] == "Failed").unwrap();
@@ -218,7 +293,8 @@ fn refusals_reach_the_diagnostic_log_of_the_hub_with_the_chain() {
     let world = World::new();
     let hub = world.hub();
     let who = world.service_principal("deployer");
-    let workspace = format!("{}/providers/Microsoft.OperationalInsights/workspaces/Fleet-Logs", world.group());
+    let workspace =
+        format!("{}/providers/Microsoft.OperationalInsights/workspaces/Fleet-Logs", world.group());
     let setting = format!("{hub}/providers/Microsoft.Insights/diagnosticSettings/all");
     let body = json!({ "properties": { "workspaceId": workspace,
         "logs": [{ "category": "DeviceIdentityOperations", "enabled": true }] } });

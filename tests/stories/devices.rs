@@ -17,7 +17,8 @@ fn a_device_is_created_read_updated_and_deleted_with_a_key() {
     let world = World::new();
     let hub = world.hub();
     let sas = world.sas(&hub, "iothubowner", &host(&world, &hub));
-    let call = |method: &str, path: &str, body: &Value| world.hub_with(&sas, method, &hub, path, body);
+    let call =
+        |method: &str, path: &str, body: &Value| world.hub_with(&sas, method, &hub, path, body);
 
     let made = call("PUT", "/devices/d1", &json!({ "deviceId": "d1" })).expect(200).body;
     assert_eq!(made["status"], "enabled");
@@ -30,13 +31,27 @@ fn a_device_is_created_read_updated_and_deleted_with_a_key() {
 
     let put = |tag: &str, body: &Value| {
         let url = format!("{}/devices/d1?api-version=2021-04-12", world.hub_origin(&hub));
-        let headers = [("Authorization", sas.as_str()), ("If-Match", tag), ("Content-Type", "application/json")];
+        let headers = [
+            ("Authorization", sas.as_str()),
+            ("If-Match", tag),
+            ("Content-Type", "application/json"),
+        ];
         world.wire().send("PUT", &url, &headers, body.to_string().as_bytes())
     };
     let tag = made["etag"].as_str().unwrap();
-    let off = put(&format!("\"{tag}\""), &json!({ "deviceId": "d1", "status": "disabled", "statusReason": "lost" })).expect(200);
-    assert_eq!(off.body["authentication"]["symmetricKey"]["primaryKey"], *key, "an update keeps the keys");
-    assert_eq!(off.header("ETag"), Some(format!("\"{}\"", off.body["etag"].as_str().unwrap()).as_str()));
+    let off = put(
+        &format!("\"{tag}\""),
+        &json!({ "deviceId": "d1", "status": "disabled", "statusReason": "lost" }),
+    )
+    .expect(200);
+    assert_eq!(
+        off.body["authentication"]["symmetricKey"]["primaryKey"], *key,
+        "an update keeps the keys"
+    );
+    assert_eq!(
+        off.header("ETag"),
+        Some(format!("\"{}\"", off.body["etag"].as_str().unwrap()).as_str())
+    );
     assert_eq!(put(&format!("\"{tag}\""), &json!({})).expect(412).code(), "PreconditionFailed");
     put("*", &json!({ "status": "enabled" })).expect(200);
 
@@ -63,7 +78,12 @@ fn devices_are_listed_by_id_up_to_the_number_asked_for() {
     }
     let ids = |path: &str| -> Vec<String> {
         let answer = world.hub_as(&who, "GET", &hub, path, &Value::Null).expect(200).body;
-        answer.as_array().unwrap().iter().map(|it| it["deviceId"].as_str().unwrap().to_owned()).collect()
+        answer
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["deviceId"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(ids("/devices"), ["a1", "b1", "b2", "device-1"]);
     assert_eq!(ids("/devices/"), ["a1", "b1", "b2", "device-1"]);
@@ -85,7 +105,10 @@ fn a_bulk_call_needs_both_rights_and_tells_each_entry_apart() {
         { "id": "b", "importMode": "create", "status": "disabled" },
         { "id": "nobody", "importMode": "delete" },
     ]);
-    assert_eq!(world.hub_as(&reader, "POST", &hub, "/devices", &entries).expect(401).code(), "IotHubUnauthorized");
+    assert_eq!(
+        world.hub_as(&reader, "POST", &hub, "/devices", &entries).expect(401).code(),
+        "IotHubUnauthorized"
+    );
     let answer = world.hub_as(&writer, "POST", &hub, "/devices", &entries).expect(400).body;
     assert_eq!(answer["isSuccessful"], false);
     assert_eq!(answer["errors"].as_array().unwrap().len(), 1);
@@ -93,7 +116,10 @@ fn a_bulk_call_needs_both_rights_and_tells_each_entry_apart() {
     assert_eq!(answer["errors"][0]["errorCode"], "DeviceNotFound");
     world.hub_as(&writer, "GET", &hub, "/devices/a", &Value::Null).expect(200);
     let again = json!([{ "id": "a", "importMode": "update", "status": "disabled" }, { "id": "b", "importMode": "delete" }]);
-    assert_eq!(world.hub_as(&writer, "POST", &hub, "/devices", &again).expect(200).body["isSuccessful"], true);
+    assert_eq!(
+        world.hub_as(&writer, "POST", &hub, "/devices", &again).expect(200).body["isSuccessful"],
+        true
+    );
     world.hub_as(&writer, "GET", &hub, "/devices/b", &Value::Null).expect(404);
     let many: Vec<Value> = (0..101).map(|it| json!({ "id": format!("x{it}") })).collect();
     world.hub_as(&writer, "POST", &hub, "/devices", &Value::Array(many)).expect(413);
@@ -111,15 +137,32 @@ fn keys_open_what_their_policy_covers_until_they_are_switched_off() {
 
     // Another hub's key, a narrower resource, a device's own key: none of them opens.
     let other = world.hub_named("second-hub");
-    world.arm("PUT", &other, &json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 } })).expect(201);
+    world
+        .arm(
+            "PUT",
+            &other,
+            &json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 } }),
+        )
+        .expect(201);
     let foreign = world.sas(&other, "iothubowner", &host(&world, &other));
     world.hub_with(&foreign, "GET", &hub, "/devices/device-1", &Value::Null).expect(401);
     let narrow = world.sas(&hub, "iothubowner", &format!("{name}/devices/device-1"));
     world.hub_with(&narrow, "GET", &hub, "/devices/device-1", &Value::Null).expect(200);
     world.hub_with(&narrow, "GET", &hub, "/devices/device-10", &Value::Null).expect(401);
-    for bad in ["SharedAccessSignature ", "SharedAccessSignature sr=a&sr=b&sig=c&se=1", "SharedAccessSignature sr=a&sig=%%%&se=x"] {
-        let answer = world.hub_with(bad, "GET", &hub, "/devices/device-1", &Value::Null).expect(401);
-        assert!(answer.body["Message"].as_str().unwrap().starts_with("ErrorCode:IotHubUnauthorizedAccess;"), "{answer:?}");
+    for bad in [
+        "SharedAccessSignature ",
+        "SharedAccessSignature sr=a&sr=b&sig=c&se=1",
+        "SharedAccessSignature sr=a&sig=%%%&se=x",
+    ] {
+        let answer =
+            world.hub_with(bad, "GET", &hub, "/devices/device-1", &Value::Null).expect(401);
+        assert!(
+            answer.body["Message"]
+                .as_str()
+                .unwrap()
+                .starts_with("ErrorCode:IotHubUnauthorizedAccess;"),
+            "{answer:?}"
+        );
     }
 
     let shown = world.arm("GET", &hub, &Value::Null).expect(200).body;
@@ -142,9 +185,15 @@ fn a_device_that_is_written_wrongly_is_refused_with_the_place() {
     check(json!({ "deviceId": "another" }), "deviceId");
     check(json!({ "status": "asleep" }), "status");
     check(json!({ "authentication": { "type": "password" } }), "authentication.type");
-    check(json!({ "authentication": { "symmetricKey": { "primaryKey": "c2hvcnQ=" } } }), "authentication.symmetricKey.primaryKey");
+    check(
+        json!({ "authentication": { "symmetricKey": { "primaryKey": "c2hvcnQ=" } } }),
+        "authentication.symmetricKey.primaryKey",
+    );
     check(json!({ "authentication": { "type": "selfSigned" } }), "primaryThumbprint");
-    check(json!({ "authentication": { "x509Thumbprint": { "primaryThumbprint": "xyz" } } }), "primaryThumbprint");
+    check(
+        json!({ "authentication": { "x509Thumbprint": { "primaryThumbprint": "xyz" } } }),
+        "primaryThumbprint",
+    );
     check(json!([]), "object");
     world.hub_with(&sas, "GET", &hub, "/devices/bad", &Value::Null).expect(404);
 }

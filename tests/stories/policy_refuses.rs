@@ -29,7 +29,10 @@ fn with_every_role(world: &World, name: &str) -> Identity {
 
 fn verdicts(decision: &Value) -> Vec<String> {
     let steps = decision["decision"]["steps"].as_array().unwrap();
-    steps.iter().map(|it| format!("{} {}", it["gate"].as_str().unwrap(), it["verdict"].as_str().unwrap())).collect()
+    steps
+        .iter()
+        .map(|it| format!("{} {}", it["gate"].as_str().unwrap(), it["verdict"].as_str().unwrap()))
+        .collect()
 }
 
 fn role_lookups(world: &World) -> u64 {
@@ -37,8 +40,16 @@ fn role_lookups(world: &World) -> u64 {
 }
 
 fn is_refused_by_policy(answer: &Answer) {
-    assert_eq!((answer.status, answer.code().as_str()), (403, "DeviceRegistrationDenied"), "{answer:?}");
-    for fact in ["HTTP 403: Forbidden", "Error: Device registration denied", "Policy: custom-security-policy-v2"] {
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (403, "DeviceRegistrationDenied"),
+        "{answer:?}"
+    );
+    for fact in [
+        "HTTP 403: Forbidden",
+        "Error: Device registration denied",
+        "Policy: custom-security-policy-v2",
+    ] {
         assert!(answer.body["Message"].as_str().unwrap().contains(fact), "{answer:?}");
     }
 }
@@ -59,7 +70,8 @@ fn a_policy_refuses_a_device_and_the_explanation_names_the_rule() {
     let origin = world.hub_origin(&hub);
     let url = format!("{origin}/devices/d1?api-version=2021-04-12");
     let before = role_lookups(&world);
-    let refused = world.wire().json("PUT", &url, &format!("Bearer {token}"), &json!({ "deviceId": "d1" }));
+    let refused =
+        world.wire().json("PUT", &url, &format!("Bearer {token}"), &json!({ "deviceId": "d1" }));
     is_refused_by_policy(&refused);
     assert_eq!(role_lookups(&world), before, "a refusal by policy looks up no role");
     assert_eq!(refused.header("x-hubward-retry"), Some("never"));
@@ -79,9 +91,14 @@ fn a_policy_refuses_a_device_and_the_explanation_names_the_rule() {
             "expected": DEVICES, "actual": DEVICES, "result": true })
     );
     assert_eq!(told["decision"]["call"]["caller"]["name"], "deployer");
-    assert!(told["decision"]["call"]["caller"]["signedIn"].as_str().unwrap().contains("token issued"));
+    assert!(
+        told["decision"]["call"]["caller"]["signedIn"].as_str().unwrap().contains("token issued")
+    );
     let command = told["fixes"][0]["command"].as_str().unwrap();
-    assert!(command.starts_with("az policy definition update --name custom-security-policy-v2"), "{command}");
+    assert!(
+        command.starts_with("az policy definition update --name custom-security-policy-v2"),
+        "{command}"
+    );
     assert_eq!(told["fixes"][0]["then"], "the call would pass every gate");
 
     // Reads, deletes and the neighbour are untouched.
@@ -92,9 +109,9 @@ fn a_policy_refuses_a_device_and_the_explanation_names_the_rule() {
     world.puts_device(&deployer, &other, "d1").expect(200);
 
     // An allow before the deny passes on the next request; behind it, it does not.
-    world.define_policy(POLICY, &json!([broad_deny(), allow(&deployer)])).expect(200);
+    world.define_policy(POLICY, &json!([broad_deny(), allow(&deployer)])).expect(201);
     is_refused_by_policy(&world.puts_device(&deployer, &hub, "d1"));
-    world.define_policy(POLICY, &json!([allow(&deployer), broad_deny()])).expect(200);
+    world.define_policy(POLICY, &json!([allow(&deployer), broad_deny()])).expect(201);
     world.puts_device(&deployer, &hub, "d1").expect(200);
     is_refused_by_policy(&world.puts_device(&outsider, &hub, "d2"));
 
@@ -111,11 +128,16 @@ fn policy_speaks_before_roles_and_each_decides_alone() {
     let world = World::new();
     let hub = world.hub();
     let who = world.service_principal("device-writer");
-    let gate = |answer: &Answer| world.explained(&answer.tracking())["decision"]["outcome"]["gate"].clone();
+    let gate = |answer: &Answer| {
+        world.explained(&answer.tracking())["decision"]["outcome"]["gate"].clone()
+    };
 
     let without_role = world.puts_device(&who, &hub, "d1").expect(401);
     assert_eq!(gate(&without_role), "access");
-    assert!(without_role.text().contains("Microsoft.Devices/IotHubs/devices/write"), "{without_role:?}");
+    assert!(
+        without_role.text().contains("Microsoft.Devices/IotHubs/devices/write"),
+        "{without_role:?}"
+    );
     let told = world.explained(&without_role.tracking());
     assert!(told["decision"]["steps"][1]["tookNs"].is_u64(), "the gates are timed: {told}");
     let command = told["fixes"][0]["command"].as_str().unwrap();
@@ -144,9 +166,9 @@ fn a_changed_policy_holds_from_the_next_request_on() {
     let exemption = format!("{hub}/providers/Microsoft.Authorization/policyExemptions/onboarding");
     for round in 0..20 {
         is_refused_by_policy(&world.puts_device(&who, &hub, &format!("d{round}")));
-        world.define_policy(POLICY, &json!([allow(&who), broad_deny()])).expect(200);
+        world.define_policy(POLICY, &json!([allow(&who), broad_deny()])).expect(201);
         world.puts_device(&who, &hub, &format!("d{round}")).expect(200);
-        world.define_policy(POLICY, &json!([broad_deny()])).expect(200);
+        world.define_policy(POLICY, &json!([broad_deny()])).expect(201);
     }
     let body = json!({ "properties": {
         "policyAssignmentId": format!("{hub}/providers/Microsoft.Authorization/policyAssignments/{POLICY}"),
@@ -166,7 +188,7 @@ fn every_change_of_a_policy_leaves_who_when_and_what() {
     let who = world.service_principal("outsider");
     world.define_policy(POLICY, &broad_deny()).expect(201);
     world.pass_seconds(60);
-    world.define_policy(POLICY, &json!([allow(&who), broad_deny()])).expect(200);
+    world.define_policy(POLICY, &json!([allow(&who), broad_deny()])).expect(201);
     let path = format!(
         "{}/providers/Microsoft.Authorization/policyDefinitions/{POLICY}/revisions",
         world.subscription()
@@ -176,8 +198,12 @@ fn every_change_of_a_policy_leaves_who_when_and_what() {
     assert_eq!(revisions.len(), 2);
     assert_eq!(revisions[1]["author"]["name"], "administrator");
     assert_ne!(revisions[0]["time"], revisions[1]["time"]);
-    let changed: Vec<&str> =
-        revisions[1]["difference"].as_array().unwrap().iter().map(|it| it["path"].as_str().unwrap()).collect();
+    let changed: Vec<&str> = revisions[1]["difference"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["path"].as_str().unwrap())
+        .collect();
     assert_eq!(changed, ["properties.policyRule"]);
 }
 
@@ -211,7 +237,8 @@ fn a_question_is_answered_without_a_call() {
     let hub = world.hub();
     let who = world.service_principal("curious");
     let ask = |action: &str| {
-        let body = json!({ "principal": "curious", "action": action, "scope": hub, "objectName": "d1" });
+        let body =
+            json!({ "principal": "curious", "action": action, "scope": hub, "objectName": "d1" });
         world.arm("POST", "/decisions/ask", &body)
     };
     let told = ask("microsoft.devices/iothubs/devices/WRITE").expect(200).body;

@@ -36,7 +36,9 @@ fn a_call_needs_a_live_token_of_this_tenant() {
             shown => subscriptions(&world, shown).expect(401),
         };
         assert_eq!(answer.code(), code, "{answer:?}");
-        assert!(answer.header("WWW-Authenticate").unwrap().starts_with("Bearer authorization_uri="));
+        assert!(
+            answer.header("WWW-Authenticate").unwrap().starts_with("Bearer authorization_uri=")
+        );
         let reason = answer.body["error"]["message"].as_str().unwrap().to_owned();
         assert!(reasons.insert(reason.clone()), "two faults share {reason}");
         let told = world.explained(&answer.tracking());
@@ -57,9 +59,18 @@ fn a_call_needs_a_live_token_of_this_tenant() {
     refused(&forged, "InvalidAuthenticationToken");
     let of = |change: fn(&mut Value)| format!("Bearer {}", minted(&world, change));
     refused(&of(|it| it["exp"] = json!(1_700_000_000)), "ExpiredAuthenticationToken");
-    refused(&of(|it| it["tid"] = json!("22222222-0000-4000-8000-000000000002")), "InvalidAuthenticationTokenTenant");
-    refused(&of(|it| it["aud"] = json!("https://iothubs.azure.net")), "InvalidAuthenticationTokenAudience");
-    refused(&of(|it| it["oid"] = json!("22222222-0000-4000-8000-000000000002")), "InvalidAuthenticationToken");
+    refused(
+        &of(|it| it["tid"] = json!("22222222-0000-4000-8000-000000000002")),
+        "InvalidAuthenticationTokenTenant",
+    );
+    refused(
+        &of(|it| it["aud"] = json!("https://iothubs.azure.net")),
+        "InvalidAuthenticationTokenAudience",
+    );
+    refused(
+        &of(|it| it["oid"] = json!("22222222-0000-4000-8000-000000000002")),
+        "InvalidAuthenticationToken",
+    );
 }
 
 /// S2-08: tokens for `https://iothubs.azure.net` open a hub's service API, and no others do.
@@ -75,7 +86,8 @@ fn a_hub_takes_tokens_for_its_own_audience_only() {
         ("https://graph.microsoft.com", false),
     ] {
         let token = world.token(&admin, audience);
-        let answer = world.hub_with(&format!("Bearer {token}"), "GET", &hub, "/devices/d1", &Value::Null);
+        let answer =
+            world.hub_with(&format!("Bearer {token}"), "GET", &hub, "/devices/d1", &Value::Null);
         // The administrator owns the control plane and has no data role: what differs is the gate.
         let gate = world.explained(&answer.tracking())["decision"]["outcome"]["gate"].clone();
         assert_eq!(gate, if is_taken { "access" } else { "authentication" }, "{audience}");
@@ -95,7 +107,12 @@ fn the_token_endpoint_says_what_is_wrong_under_the_known_numbers() {
         let answer = world.sign_in(app, secret, scope);
         assert_eq!(answer.body["error"], error, "{answer:?}");
         assert_eq!(answer.body["error_codes"][0], number);
-        assert!(answer.body["error_description"].as_str().unwrap().starts_with(&format!("AADSTS{number}: ")));
+        assert!(
+            answer.body["error_description"]
+                .as_str()
+                .unwrap()
+                .starts_with(&format!("AADSTS{number}: "))
+        );
         assert!(!answer.text().contains(&admin.secret), "a secret in an answer");
         world.explained(&answer.tracking());
     };
@@ -111,12 +128,24 @@ fn a_removed_secret_and_a_switched_off_principal_sign_in_no_more() {
     let who = world.service_principal("leaver");
     let token = world.token(&who, "https://management.azure.com");
     subscriptions(&world, &format!("Bearer {token}")).expect(200);
-    world.graph("PATCH", &format!("/servicePrincipals/{}", who.object_id), &json!({ "accountEnabled": false })).expect(204);
+    world
+        .graph(
+            "PATCH",
+            &format!("/servicePrincipals/{}", who.object_id),
+            &json!({ "accountEnabled": false }),
+        )
+        .expect(204);
     // The token is still unexpired; it opens nothing from the next request on.
     subscriptions(&world, &format!("Bearer {token}")).expect(401);
     let scope = "https://management.azure.com/.default";
     assert_ne!(world.sign_in(&who.app_id, &who.secret, scope).status, 200);
-    world.graph("PATCH", &format!("/servicePrincipals/{}", who.object_id), &json!({ "accountEnabled": true })).expect(204);
+    world
+        .graph(
+            "PATCH",
+            &format!("/servicePrincipals/{}", who.object_id),
+            &json!({ "accountEnabled": true }),
+        )
+        .expect(204);
     world.sign_in(&who.app_id, &who.secret, scope).expect(200);
     world.pass_seconds(3 * 365 * 86_400);
     let late = world.sign_in(&who.app_id, &who.secret, scope);
@@ -132,5 +161,8 @@ fn tokens_survive_a_restart_and_expire_on_time() {
     world.pass_seconds(3_600 + 299);
     subscriptions(&world, &format!("Bearer {token}")).expect(200);
     world.pass_seconds(1);
-    assert_eq!(subscriptions(&world, &format!("Bearer {token}")).expect(401).code(), "ExpiredAuthenticationToken");
+    assert_eq!(
+        subscriptions(&world, &format!("Bearer {token}")).expect(401).code(),
+        "ExpiredAuthenticationToken"
+    );
 }

@@ -458,7 +458,7 @@ pub const OPERATIONS: &[Operation] = &[
     ),
     control(
         Op::ListResourceGroups,
-        &[act("Microsoft.Resources/subscriptions/resourceGroups/read")],
+        &[],
         Effect::Reads,
         &[arm("GET", "/subscriptions/{subscription}/resourceGroups")],
         "Lists resource groups",
@@ -472,7 +472,7 @@ pub const OPERATIONS: &[Operation] = &[
     ),
     control(
         Op::ListResources,
-        &[act("Microsoft.Resources/resources/read")],
+        &[],
         Effect::Reads,
         &[
             arm("GET", "/subscriptions/{subscription}/resources"),
@@ -522,7 +522,7 @@ pub const OPERATIONS: &[Operation] = &[
     ),
     control(
         Op::ListHubs,
-        &[act("Microsoft.Devices/IotHubs/read")],
+        &[],
         Effect::Reads,
         &[
             arm("GET", "/subscriptions/{subscription}/providers/Microsoft.Devices/IotHubs"),
@@ -883,14 +883,20 @@ pub const OPERATIONS: &[Operation] = &[
         Op::AddPassword,
         &[act("Microsoft.Directory/applications/write")],
         Effect::ChangesFacts,
-        &[graph("POST", "/v1.0/applications/{id}/addPassword"), graph("POST", "/v1.0/servicePrincipals/{id}/addPassword")],
+        &[
+            graph("POST", "/v1.0/applications/{id}/addPassword"),
+            graph("POST", "/v1.0/servicePrincipals/{id}/addPassword"),
+        ],
         "Gives an application a new secret",
     ),
     directory(
         Op::RemovePassword,
         &[act("Microsoft.Directory/applications/write")],
         Effect::ChangesFacts,
-        &[graph("POST", "/v1.0/applications/{id}/removePassword"), graph("POST", "/v1.0/servicePrincipals/{id}/removePassword")],
+        &[
+            graph("POST", "/v1.0/applications/{id}/removePassword"),
+            graph("POST", "/v1.0/servicePrincipals/{id}/removePassword"),
+        ],
         "Takes a secret from an application",
     ),
     directory(

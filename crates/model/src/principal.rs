@@ -41,9 +41,11 @@ impl PrincipalKind {
             Self::User => "User",
             Self::Group => "Group",
             Self::Device => "Device",
-            Self::ServicePrincipal | Self::ManagedIdentity | Self::SasKey | Self::Anyone | Self::System => {
-                "ServicePrincipal"
-            }
+            Self::ServicePrincipal
+            | Self::ManagedIdentity
+            | Self::SasKey
+            | Self::Anyone
+            | Self::System => "ServicePrincipal",
         }
     }
 }

@@ -44,7 +44,9 @@ pub(crate) fn fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
 
 /// The first gate that would still refuse under changed facts, or `None` where the call would pass.
 fn still_refused(trace: &Trace, facts: &Facts, env: &Env) -> Option<Gate> {
-    let (Some(row), Some(caller)) = (row_of(trace), &trace.call.caller) else { return Some(Gate::Authentication) };
+    let (Some(row), Some(caller)) = (row_of(trace), &trace.call.caller) else {
+        return Some(Gate::Authentication);
+    };
     let scope = trace.scope();
     let head = TraceHead {
         id: trace.id,
@@ -52,7 +54,14 @@ fn still_refused(trace: &Trace, facts: &Facts, env: &Env) -> Option<Gate> {
         correlation_id: String::new(),
         channel: trace.call.channel.clone(),
     };
-    let ask = Ask { operation: row, scope: &scope, objects: &trace.call.objects, linked: &[], caller, head: &head };
+    let ask = Ask {
+        operation: row,
+        scope: &scope,
+        objects: &trace.call.objects,
+        linked: &[],
+        caller,
+        head: &head,
+    };
     gate::judge(&ask, facts).denial.map(|it| it.gate)
 }
 
@@ -75,7 +84,8 @@ fn policy_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
     // Proposals work one assignment at a time; where several deny, each is named and all are needed.
     let is_one = denying.iter().all(|it| it.id == denying.first().map_or("", |it| it.id.as_str()));
     for denied in denying.iter().take(if is_one { 1 } else { FIXES_MAX }) {
-        let several = (!is_one).then(|| "several policies deny this call; each needs its own change".to_owned());
+        let several = (!is_one)
+            .then(|| "several policies deny this call; each needs its own change".to_owned());
         if let Some(fix) = allow_before(trace, denied, caller, facts, env, several.clone()) {
             found.push(fix);
         }
@@ -100,7 +110,8 @@ fn allow_before(
     let object = trace.call.objects.first()?;
     let key = place.definition_id.to_ascii_lowercase();
     let mut definition = (**facts.policy_definitions.get(&key)?).clone();
-    let allow = Rule { index: 0, condition: only(object, &principal.to_string()), effect: Effect::Allow };
+    let allow =
+        Rule { index: 0, condition: only(object, &principal.to_string()), effect: Effect::Allow };
     definition.rules.insert(place.index.min(definition.rules.len()), allow);
     let mut changed = facts.clone();
     changed.put_policy_definition(definition.clone());
@@ -134,16 +145,28 @@ fn exempt(trace: &Trace, denied: &Finding, caller: &Caller, facts: &Facts, env: 
     let try_it = |principals: Vec<model::ObjectId>| {
         let mut changed = facts.clone();
         changed.put_policy_exemption(Exemption {
-            id: scope.join("providers/Microsoft.Authorization/policyExemptions/proposed").as_str().to_owned(),
+            id: scope
+                .join("providers/Microsoft.Authorization/policyExemptions/proposed")
+                .as_str()
+                .to_owned(),
             name: "proposed".into(),
             scope: scope.clone(),
             assignment_id: denied.id.clone(),
             expires: None,
             principal_ids: principals,
         });
-        (still_refused(trace, &changed, env) != Some(Gate::Policy)).then(|| then(trace, &changed, env))
+        (still_refused(trace, &changed, env) != Some(Gate::Policy))
+            .then(|| then(trace, &changed, env))
     };
-    let name = format!("exempt-{}", denied.name.chars().take(50).filter(|it| it.is_ascii_alphanumeric() || *it == '-').collect::<String>());
+    let name = format!(
+        "exempt-{}",
+        denied
+            .name
+            .chars()
+            .take(50)
+            .filter(|it| it.is_ascii_alphanumeric() || *it == '-')
+            .collect::<String>()
+    );
     let mut found = Vec::new();
     if let Some(id) = caller.object_id
         && let Some(then) = try_it(vec![id])
@@ -183,7 +206,10 @@ fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
     let Some(principal) = caller.object_id else {
         let rights: Vec<&str> = row.sas.iter().map(|it| it.as_str()).collect();
         return vec![Fix {
-            says: format!("use a shared access policy with {}; this one lists them", rights.join(" or ")),
+            says: format!(
+                "use a shared access policy with {}; this one lists them",
+                rights.join(" or ")
+            ),
             command: format!(
                 "az iot hub policy list --hub-name {} --resource-group {}",
                 quoted(scope.name()),
@@ -204,7 +230,10 @@ fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
         }
         let mut changed = facts.clone();
         changed.put_role_assignment(RoleAssignment {
-            id: scope.join("providers/Microsoft.Authorization/roleAssignments/proposed").as_str().to_owned(),
+            id: scope
+                .join("providers/Microsoft.Authorization/roleAssignments/proposed")
+                .as_str()
+                .to_owned(),
             name: "proposed".into(),
             principal,
             role: role.id,
@@ -273,13 +302,16 @@ fn escaped(value: &Value) -> Value {
     match value {
         Value::String(text) if text.starts_with('[') => json!(format!("[{text}")),
         Value::Array(items) => Value::Array(items.iter().map(escaped).collect()),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.clone(),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            value.clone()
+        }
     }
 }
 
 /// Text for a POSIX shell: inside single quotes nothing has a meaning.
 fn quoted(text: &str) -> String {
-    let is_plain = !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_./:".contains(&it));
+    let is_plain = !text.is_empty()
+        && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_./:".contains(&it));
     match is_plain {
         true => text.to_owned(),
         false => format!("'{}'", text.replace('\'', "'\\''")),

@@ -7,11 +7,11 @@ use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
 use crate::{decisions, dispatch, objects};
 use bytes::Bytes;
-use gate::{Ask, Door, Refusal};
+use gate::{Ask, Door, Facts, Permit, Refusal};
 use model::error::{Denial, DenialKind, TokenFault};
-use model::operations::{Body, Effect, Surface};
+use model::operations::{Body, Effect, Surface, operation};
 use model::trace::{Channel, TraceHead};
-use model::{Credential, Error, Operation, Plane, Scope, Secret, TrackingId};
+use model::{Credential, Error, Op, Operation, Plane, Scope, Secret, TrackingId};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -65,14 +65,21 @@ pub async fn run(env: &Env, call: Call) -> Answer {
     let tracking = env.new_tracking_id();
     let surface = call.surface;
     let operation = call.operation;
-    let correlation = call.headers.client_request_id.clone().unwrap_or_else(|| tracking.to_string());
+    let correlation =
+        call.headers.client_request_id.clone().unwrap_or_else(|| tracking.to_string());
     let wants_flat = call.headers.prefer.as_deref().is_some_and(|it| it.contains("error=flat"));
     let outcome = take(env, call, tracking, correlation.clone()).await;
     let mut answer = match outcome {
-        Ok(reply) => Answer { status: reply.status, body: reply.body, headers: reply.headers, tracking },
+        Ok(reply) => {
+            Answer { status: reply.status, body: reply.body, headers: reply.headers, tracking }
+        }
         Err(Failed { error, tracking }) => refuse(env, surface, &error, tracking, wants_flat),
     };
-    env.metrics.count_call(operation, answer.status, (env.clock.monotonic_ns)().saturating_sub(started));
+    env.metrics.count_call(
+        operation,
+        answer.status,
+        (env.clock.monotonic_ns)().saturating_sub(started),
+    );
     answer.headers.push(("x-ms-request-id", answer.tracking.to_string()));
     answer.headers.push(("x-ms-correlation-request-id", correlation));
     answer
@@ -93,14 +100,35 @@ struct Failed {
     tracking: TrackingId,
 }
 
-async fn take(env: &Env, call: Call, tracking: TrackingId, correlation: String) -> Result<Reply, Failed> {
+async fn take(
+    env: &Env,
+    call: Call,
+    tracking: TrackingId,
+    correlation: String,
+) -> Result<Reply, Failed> {
     let failed = |error| Failed { error, tracking };
     let now = env.now();
-    let Call { operation, host, path, params, query, headers, channel, body, mut credential, surface } = call;
+    let Call {
+        operation,
+        host,
+        path,
+        params,
+        query,
+        headers,
+        channel,
+        body,
+        mut credential,
+        surface,
+    } = call;
     let hub = match surface {
         Surface::Hub => {
             let facts = env.facts.load();
-            Some(facts.hub_at(&host).cloned().ok_or_else(|| failed(Error::UnknownHost { host: host.clone() }))?)
+            Some(
+                facts
+                    .hub_at(&host)
+                    .cloned()
+                    .ok_or_else(|| failed(Error::UnknownHost { host: host.clone() }))?,
+            )
         }
         Surface::Arm | Surface::Entra | Surface::Graph => None,
     };
@@ -130,7 +158,13 @@ async fn take(env: &Env, call: Call, tracking: TrackingId, correlation: String) 
         Some(hub) => format!("{}{}", hub.host, path.trim_end_matches('/')),
         None => String::new(),
     };
-    let door = Door { operation, scope: &input.scope, hub: hub.as_deref(), resource: &resource, head: &head };
+    let door = Door {
+        operation,
+        scope: &input.scope,
+        hub: hub.as_deref(),
+        resource: &resource,
+        head: &head,
+    };
     let mut who = match gate::authenticate(&credential, &door, &facts) {
         Ok(who) => who,
         Err(refusal) => return Err(keep(env, *refusal).await),
@@ -153,8 +187,9 @@ async fn take(env: &Env, call: Call, tracking: TrackingId, correlation: String) 
         Effect::Writes => _write = env.facts.writing().await,
         Effect::ChangesFacts => _change = env.facts.changing().await,
     }
-    let prepared =
-        objects::prepare(operation, &mut input, hub.as_deref(), who.caller(), env).await.map_err(failed)?;
+    let prepared = objects::prepare(operation, &mut input, hub.as_deref(), who.caller(), env)
+        .await
+        .map_err(failed)?;
     let ask = Ask {
         operation: prepared.operation,
         scope: &prepared.scope,
@@ -181,7 +216,13 @@ async fn keep(env: &Env, refusal: Refusal) -> Failed {
     Failed { error: Error::Denied(Box::new(denial)), tracking }
 }
 
-fn refuse(env: &Env, surface: Surface, error: &Error, tracking: TrackingId, wants_flat: bool) -> Answer {
+fn refuse(
+    env: &Env,
+    surface: Surface,
+    error: &Error,
+    tracking: TrackingId,
+    wants_flat: bool,
+) -> Answer {
     let wire = error.wire();
     let status = error.status(surface);
     let body = match (surface, wants_flat) {
@@ -221,7 +262,9 @@ fn refuse(env: &Env, surface: Surface, error: &Error, tracking: TrackingId, want
 fn retry_hint(error: &Error) -> &'static str {
     match error {
         Error::Unavailable { .. } => "throttle",
-        Error::Denied(denial) if denial.kind == DenialKind::Token(TokenFault::TooManyTries) => "throttle",
+        Error::Denied(denial) if denial.kind == DenialKind::Token(TokenFault::TooManyTries) => {
+            "throttle"
+        }
         _ => "never",
     }
 }
@@ -230,8 +273,12 @@ fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> 
     if !matches!(surface, Surface::Arm | Surface::Hub) || matches!(operation.plane, Plane::Open) {
         return Ok(());
     }
-    let given: Vec<&str> =
-        input.query.iter().filter(|(key, _)| key.eq_ignore_ascii_case("api-version")).map(|(_, it)| it.as_str()).collect();
+    let given: Vec<&str> = input
+        .query
+        .iter()
+        .filter(|(key, _)| key.eq_ignore_ascii_case("api-version"))
+        .map(|(_, it)| it.as_str())
+        .collect();
     let full_type = match surface {
         Surface::Hub => Some("Microsoft.Devices/IotHubs".to_owned()),
         Surface::Arm | Surface::Entra | Surface::Graph => input.scope.resource_type(),
@@ -241,7 +288,8 @@ fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> 
         [] if input.scope.as_str().starts_with("/decisions") => Ok(()),
         [] => Err(Error::ApiVersion {
             code: "MissingApiVersionParameter",
-            message: "the api-version query parameter (?api-version=) is required for all requests".into(),
+            message: "the api-version query parameter (?api-version=) is required for all requests"
+                .into(),
         }),
         [one] => model::resource_types::check_api_version(one, full_type.as_deref())
             .map_err(|message| Error::ApiVersion { code: "InvalidApiVersionParameter", message }),
@@ -262,7 +310,11 @@ async fn read(read: BodyReader, limit: usize, headers: &Headers) -> Result<Bytes
     })
 }
 
-async fn read_json(reader: BodyReader, operation: &Operation, headers: &Headers) -> Result<Value, Error> {
+async fn read_json(
+    reader: BodyReader,
+    operation: &Operation,
+    headers: &Headers,
+) -> Result<Value, Error> {
     let limit = match operation.plane {
         Plane::Service => SERVICE_BODY_BYTES_MAX,
         Plane::Control | Plane::Directory | Plane::Open | Plane::Token => CONTROL_BODY_BYTES_MAX,
@@ -272,19 +324,28 @@ async fn read_json(reader: BodyReader, operation: &Operation, headers: &Headers)
         return Ok(Value::Null);
     }
     let media = media_type(headers);
-    if !(media.is_empty() || media == "application/json" || media == "text/json" || media.ends_with("+json")) {
+    if !(media.is_empty()
+        || media == "application/json"
+        || media == "text/json"
+        || media.ends_with("+json"))
+    {
         return Err(Error::NotTheContentType { got: media, wanted: "application/json" });
     }
-    model::json::parse(&bytes).map_err(|it| Error::invalid("body", format!("not JSON that can be taken: {it}")))
+    model::json::parse(&bytes)
+        .map_err(|it| Error::invalid("body", format!("not JSON that can be taken: {it}")))
 }
 
 async fn read_form(reader: BodyReader, headers: &Headers) -> Result<Value, Error> {
     let bytes = read(reader, FORM_BYTES_MAX, headers).await?;
     let media = media_type(headers);
     if !(media.is_empty() || media == "application/x-www-form-urlencoded") {
-        return Err(Error::NotTheContentType { got: media, wanted: "application/x-www-form-urlencoded" });
+        return Err(Error::NotTheContentType {
+            got: media,
+            wanted: "application/x-www-form-urlencoded",
+        });
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| Error::invalid("body", "the form is not UTF-8"))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Error::invalid("body", "the form is not UTF-8"))?;
     let mut form = Map::new();
     for (key, value) in crate::input::pairs(text) {
         if form.insert(key.clone(), Value::String(value)).is_some() {
@@ -303,7 +364,9 @@ fn media_type(headers: &Headers) -> String {
 fn client_credential(shown: Credential, input: &Input) -> Credential {
     let tenant = input.param("tenant").to_owned();
     match shown {
-        Credential::ClientSecret { client_id, secret, .. } => Credential::ClientSecret { tenant, client_id, secret },
+        Credential::ClientSecret { client_id, secret, .. } => {
+            Credential::ClientSecret { tenant, client_id, secret }
+        }
         Credential::Malformed { kind, because } => Credential::Malformed { kind, because },
         Credential::None | Credential::Bearer(_) | Credential::Sas(_) => Credential::ClientSecret {
             tenant,
@@ -311,6 +374,27 @@ fn client_credential(shown: Credential, input: &Input) -> Credential {
             secret: Secret::new(input.text(&["client_secret"]).unwrap_or("").to_owned()),
         },
     }
+}
+
+/// True where the caller may read what a list would show: lists over many resources leave out the rest,
+/// as ARM's do, in place of refusing everything.
+pub(crate) fn may_see(permit: &Permit, op: Op, scope: &Scope, facts: &Facts, env: &Env) -> bool {
+    let head = TraceHead {
+        id: TrackingId(uuid::Uuid::nil()),
+        time: env.now(),
+        correlation_id: String::new(),
+        channel: Channel::default(),
+    };
+    let row = operation(op);
+    let ask = Ask {
+        operation: row,
+        scope,
+        objects: &[],
+        linked: &[],
+        caller: permit.caller(),
+        head: &head,
+    };
+    gate::judge(&ask, facts).denial.is_none()
 }
 
 /// The error of an operation that refuses a token request after its client was proven.

@@ -1,7 +1,7 @@
 //! Writing to the control plane: the change, its record in the activity log and the facts move as one.
 
-use crate::env::Env;
 use crate::decisions;
+use crate::env::Env;
 use gate::Permit;
 use model::Error;
 use serde::Serialize;
@@ -17,7 +17,8 @@ use store::{Change, CommitError, Document, Expect, Scan, ShardId, Table, Write};
 pub async fn commit(permit: &Permit, env: &Env, mut changes: Vec<Change>) -> Result<u64, Error> {
     debug_assert_eq!(permit.operation().effect, model::operations::Effect::ChangesFacts);
     changes.extend(decisions::activity_changes(permit)?);
-    let committed = env.store.commit(&ShardId::control(), changes.clone()).await.map_err(|it| failed(&it))?;
+    let committed =
+        env.store.commit(&ShardId::control(), changes.clone()).await.map_err(|it| failed(&it))?;
     env.facts.apply(&changes, committed.revision)?;
     if let Some(trace) = permit.trace() {
         env.diagnostics.record(trace, &env.facts.load());
@@ -29,10 +30,16 @@ pub async fn commit(permit: &Permit, env: &Env, mut changes: Vec<Change>) -> Res
 pub fn failed(error: &CommitError) -> Error {
     match error {
         CommitError::Conflict { key, .. } => Error::Stale {
-            message: format!("`{key}` has changed since it was read; read it again and repeat the call"),
+            message: format!(
+                "`{key}` has changed since it was read; read it again and repeat the call"
+            ),
         },
-        CommitError::ShardGone => Error::NotFound { code: "ResourceNotFound", message: "the hub is being deleted".into() },
-        CommitError::Store(source) => Error::Unavailable { message: format!("the store refused the write: {source}") },
+        CommitError::ShardGone => {
+            Error::NotFound { code: "ResourceNotFound", message: "the hub is being deleted".into() }
+        }
+        CommitError::Store(source) => {
+            Error::Unavailable { message: format!("the store refused the write: {source}") }
+        }
     }
 }
 
@@ -42,8 +49,14 @@ pub fn unread(error: &store::StoreError) -> Error {
 }
 
 /// Writes a document in its JSON form.
-pub fn put<T: Serialize>(table: Table, key: impl Into<String>, expect: Expect, document: &T) -> Result<Change, Error> {
-    let body = serde_json::to_vec(document).map_err(|it| Error::Internal { message: it.to_string() })?;
+pub fn put<T: Serialize>(
+    table: Table,
+    key: impl Into<String>,
+    expect: Expect,
+    document: &T,
+) -> Result<Change, Error> {
+    let body =
+        serde_json::to_vec(document).map_err(|it| Error::Internal { message: it.to_string() })?;
     Ok(Change { table, key: key.into(), expect, write: Write::Put(body.into()) })
 }
 
@@ -53,18 +66,27 @@ pub fn delete(table: Table, key: impl Into<String>, expect: Expect) -> Change {
 }
 
 /// Reads a document of the control plane with its revision.
-pub async fn get<T: DeserializeOwned>(env: &Env, table: Table, key: &str) -> Result<Option<(T, u64)>, Error> {
+pub async fn get<T: DeserializeOwned>(
+    env: &Env,
+    table: Table,
+    key: &str,
+) -> Result<Option<(T, u64)>, Error> {
     let found = env.store.get(&ShardId::control(), table, key).await.map_err(|it| unread(&it))?;
     found.map(|it| Ok((parse(table, key, &it)?, it.revision))).transpose()
 }
 
 /// Reads every document whose key starts with `prefix`, in key order.
-pub async fn all<T: DeserializeOwned>(env: &Env, table: Table, prefix: &str) -> Result<Vec<(String, T)>, Error> {
+pub async fn all<T: DeserializeOwned>(
+    env: &Env,
+    table: Table,
+    prefix: &str,
+) -> Result<Vec<(String, T)>, Error> {
     let mut found = Vec::new();
     let mut after = None;
     loop {
         let scan = Scan { prefix: prefix.to_owned(), after: after.clone(), limit: PAGE };
-        let page = env.store.scan(&ShardId::control(), table, scan).await.map_err(|it| unread(&it))?;
+        let page =
+            env.store.scan(&ShardId::control(), table, scan).await.map_err(|it| unread(&it))?;
         let is_last = page.len() < PAGE;
         for (key, document) in page {
             let value = parse(table, &key, &document)?;
@@ -81,6 +103,7 @@ pub async fn all<T: DeserializeOwned>(env: &Env, table: Table, prefix: &str) -> 
 const PAGE: usize = 500;
 
 fn parse<T: DeserializeOwned>(table: Table, key: &str, document: &Document) -> Result<T, Error> {
-    serde_json::from_slice(&document.body)
-        .map_err(|it| Error::Internal { message: format!("the document `{key}` in `{table:?}` cannot be read: {it}") })
+    serde_json::from_slice(&document.body).map_err(|it| Error::Internal {
+        message: format!("the document `{key}` in `{table:?}` cannot be read: {it}"),
+    })
 }

@@ -109,10 +109,15 @@ pub(crate) fn activity_changes(permit: &Permit) -> Result<Vec<Change>, Error> {
 /// A kept decision by its id, with the repeats that were counted since.
 pub(crate) async fn find(env: &Env, id: TrackingId) -> Result<Trace, Error> {
     for shard in [ShardId::decisions(), ShardId::control()] {
-        let found = env.store.get(&shard, tables::DECISIONS, &id.to_string()).await.map_err(|it| unread(&it))?;
+        let found = env
+            .store
+            .get(&shard, tables::DECISIONS, &id.to_string())
+            .await
+            .map_err(|it| unread(&it))?;
         if let Some(document) = found {
-            let mut trace: Trace = serde_json::from_slice(&document.body)
-                .map_err(|it| Error::Internal { message: format!("the decision `{id}` cannot be read: {it}") })?;
+            let mut trace: Trace = serde_json::from_slice(&document.body).map_err(|it| {
+                Error::Internal { message: format!("the decision `{id}` cannot be read: {it}") }
+            })?;
             trace.repeats += env.kept.repeats_of(id);
             return Ok(trace);
         }
@@ -127,14 +132,20 @@ pub(crate) async fn find(env: &Env, id: TrackingId) -> Result<Trace, Error> {
 }
 
 /// Control-plane writes and refusals between two times, newest first.
-pub(crate) async fn activity(env: &Env, from: Timestamp, to: Timestamp, limit: usize) -> Result<Vec<Trace>, Error> {
+pub(crate) async fn activity(
+    env: &Env,
+    from: Timestamp,
+    to: Timestamp,
+    limit: usize,
+) -> Result<Vec<Trace>, Error> {
     let mut found: Vec<Trace> = Vec::new();
     for shard in [ShardId::decisions(), ShardId::control()] {
         let mut after = Some(time_key(from, ""));
         let mut walked = 0;
         'shard: while walked < ACTIVITY_WALK_MAX {
             let scan = Scan { prefix: BY_TIME.to_owned(), after: after.take(), limit: 500 };
-            let page = env.store.scan(&shard, tables::ACTIVITY, scan).await.map_err(|it| unread(&it))?;
+            let page =
+                env.store.scan(&shard, tables::ACTIVITY, scan).await.map_err(|it| unread(&it))?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for (key, document) in &page {
@@ -142,8 +153,9 @@ pub(crate) async fn activity(env: &Env, from: Timestamp, to: Timestamp, limit: u
                 if key.as_str() > time_key(to, "~").as_str() {
                     break 'shard;
                 }
-                let entry: Entry = serde_json::from_slice(&document.body)
-                    .map_err(|it| Error::Internal { message: format!("the record `{key}` cannot be read: {it}") })?;
+                let entry: Entry = serde_json::from_slice(&document.body).map_err(|it| {
+                    Error::Internal { message: format!("the record `{key}` cannot be read: {it}") }
+                })?;
                 if let Ok(trace) = find(env, entry.id).await {
                     found.push(trace);
                 }
@@ -162,7 +174,8 @@ pub async fn forget_old(env: &Env) -> Result<usize, Error> {
     for shard in [ShardId::decisions(), ShardId::control()] {
         loop {
             let scan = Scan { prefix: BY_TIME.to_owned(), after: None, limit: 200 };
-            let page = env.store.scan(&shard, tables::ACTIVITY, scan).await.map_err(|it| unread(&it))?;
+            let page =
+                env.store.scan(&shard, tables::ACTIVITY, scan).await.map_err(|it| unread(&it))?;
             let mut changes = Vec::new();
             for (key, document) in page.iter().filter(|(key, _)| key.as_str() < horizon.as_str()) {
                 if let Ok(entry) = serde_json::from_slice::<Entry>(&document.body) {
@@ -181,7 +194,8 @@ pub async fn forget_old(env: &Env) -> Result<usize, Error> {
 
 /// `GET /decisions/{id}`.
 pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let id = TrackingId::parse(input.param("id")).ok_or_else(|| Error::invalid("path", "a tracking id is a GUID"))?;
+    let id = TrackingId::parse(input.param("id"))
+        .ok_or_else(|| Error::invalid("path", "a tracking id is a GUID"))?;
     let trace = find(env, id).await?;
     let facts = env.facts.load();
     answer(permit, env, &facts, trace)
@@ -200,7 +214,12 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Some(kind) => {
             let last = kind.rsplit('/').next().unwrap_or("");
             let id = scope.join(&format!("{last}/{name}"));
-            vec![Object { kind: kind.to_owned(), name: name.to_owned(), id: id.as_str().to_owned(), body: json!({}) }]
+            vec![Object {
+                kind: kind.to_owned(),
+                name: name.to_owned(),
+                id: id.as_str().to_owned(),
+                body: json!({}),
+            }]
         }
         None => vec![crate::objects::object(&scope, &json!({}))],
     };
@@ -208,9 +227,20 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         id: env.new_tracking_id(),
         time: env.now(),
         correlation_id: String::new(),
-        channel: model::trace::Channel { protocol: "question".into(), request: format!("ASK {action}"), address: String::new() },
+        channel: model::trace::Channel {
+            protocol: "question".into(),
+            request: format!("ASK {action}"),
+            address: String::new(),
+        },
     };
-    let ask = Ask { operation: row, scope: &scope, objects: &objects, linked: &[], caller: &caller, head: &head };
+    let ask = Ask {
+        operation: row,
+        scope: &scope,
+        objects: &objects,
+        linked: &[],
+        caller: &caller,
+        head: &head,
+    };
     let judged = gate::judge(&ask, &facts);
     answer(permit, env, &facts, judged.trace)
 }
@@ -220,8 +250,8 @@ fn answer(permit: &Permit, env: &Env, facts: &Facts, trace: Trace) -> Result<Rep
     let is_redacted = !sees_policy;
     let fixes = if sees_policy { advice::fixes(&trace, facts, env) } else { Vec::new() };
     let shown = if is_redacted { trace.redacted() } else { trace };
-    let decision =
-        serde_json::to_value(&shown).map_err(|it| Error::Internal { message: format!("the trace cannot be written: {it}") })?;
+    let decision = serde_json::to_value(&shown)
+        .map_err(|it| Error::Internal { message: format!("the trace cannot be written: {it}") })?;
     Ok(Reply::ok(json!({ "decision": decision, "redacted": is_redacted, "fixes": fixes })))
 }
 
@@ -250,9 +280,13 @@ fn may_read_policies(caller: &Caller, trace: &Trace, env: &Env, facts: &Facts) -
 /// Finds whom a question is about: by object id, application id or display name.
 fn caller_named(text: &str, facts: &Facts) -> Result<Caller, Error> {
     let by_id = ObjectId::parse(text).and_then(|id| {
-        facts.principals.get(&id).or_else(|| facts.principals.values().find(|it| it.app_id == Some(id)))
+        facts
+            .principals
+            .get(&id)
+            .or_else(|| facts.principals.values().find(|it| it.app_id == Some(id)))
     });
-    let mut named: Vec<_> = facts.principals.values().filter(|it| it.display_name.eq_ignore_ascii_case(text)).collect();
+    let mut named: Vec<_> =
+        facts.principals.values().filter(|it| it.display_name.eq_ignore_ascii_case(text)).collect();
     named.sort_by_key(|it| it.id);
     let principal = match (by_id, named.as_slice()) {
         (Some(it), _) => it,
@@ -260,12 +294,21 @@ fn caller_named(text: &str, facts: &Facts) -> Result<Caller, Error> {
         (None, []) => {
             return Err(Error::NotFound {
                 code: "PrincipalNotFound",
-                message: format!("no principal is called `{}`; give its object id, its application id or its display name", text.escape_debug()),
+                message: format!(
+                    "no principal is called `{}`; give its object id, its application id or its display name",
+                    text.escape_debug()
+                ),
             });
         }
         (None, several) => {
             let ids: Vec<String> = several.iter().map(|it| it.id.to_string()).collect();
-            return Err(Error::invalid("principal", format!("several principals have this name; give one of the ids {}", ids.join(", "))));
+            return Err(Error::invalid(
+                "principal",
+                format!(
+                    "several principals have this name; give one of the ids {}",
+                    ids.join(", ")
+                ),
+            ));
         }
     };
     Ok(Caller {
@@ -343,7 +386,8 @@ fn weight(changes: &[Change]) -> u64 {
 
 fn deletions(key: &str, entry: &Entry) -> [Change; 3] {
     let time = key.rfind(BY_TIME).and_then(|at| key.get(at..)).unwrap_or(key);
-    let gone = |table, key: String| Change { table, key, expect: Expect::Anything, write: Write::Delete };
+    let gone =
+        |table, key: String| Change { table, key, expect: Expect::Anything, write: Write::Delete };
     [
         gone(tables::ACTIVITY, time.to_owned()),
         gone(tables::ACTIVITY, by_principal(&entry.principal, time)),
@@ -354,8 +398,15 @@ fn deletions(key: &str, entry: &Entry) -> [Change; 3] {
 /// The oldest few behind a prefix: more than one, so that the bound is not met again at once.
 async fn oldest(env: &Env, prefix: &str) -> Result<Vec<(String, Entry)>, Error> {
     let scan = Scan { prefix: prefix.to_owned(), after: None, limit: 50 };
-    let page = env.store.scan(&ShardId::decisions(), tables::ACTIVITY, scan).await.map_err(|it| unread(&it))?;
-    Ok(page.into_iter().filter_map(|(key, it)| Some((key, serde_json::from_slice(&it.body).ok()?))).collect())
+    let page = env
+        .store
+        .scan(&ShardId::decisions(), tables::ACTIVITY, scan)
+        .await
+        .map_err(|it| unread(&it))?;
+    Ok(page
+        .into_iter()
+        .filter_map(|(key, it)| Some((key, serde_json::from_slice(&it.body).ok()?)))
+        .collect())
 }
 
 impl Sizes {
@@ -365,10 +416,16 @@ impl Sizes {
         let mut after = None;
         loop {
             let scan = Scan { prefix: BY_TIME.to_owned(), after: after.take(), limit: 1_000 };
-            let page = env.store.scan(&ShardId::decisions(), tables::ACTIVITY, scan).await.map_err(|it| unread(&it))?;
+            let page = env
+                .store
+                .scan(&ShardId::decisions(), tables::ACTIVITY, scan)
+                .await
+                .map_err(|it| unread(&it))?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
-            for entry in page.iter().filter_map(|(_, it)| serde_json::from_slice::<Entry>(&it.body).ok()) {
+            for entry in
+                page.iter().filter_map(|(_, it)| serde_json::from_slice::<Entry>(&it.body).ok())
+            {
                 sizes.add(&entry.principal, entry.size);
             }
         }
@@ -392,7 +449,12 @@ impl Kept {
     /// The id under which a repeat is counted; `None` where this refusal is to be kept itself.
     fn repeat(&self, trace: &Trace, principal: &str) -> Option<TrackingId> {
         let decided = trace.deciding().map_or("", |it| it.id.as_str());
-        let key = format!("{principal}|{}|{decided}|{}|{}", trace.call.operation, trace.outcome.message.len(), trace.facts);
+        let key = format!(
+            "{principal}|{}|{decided}|{}|{}",
+            trace.call.operation,
+            trace.outcome.message.len(),
+            trace.facts
+        );
         let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if streams.len() >= STREAMS_MAX {
             streams.retain(|_, it| trace.time < it.since.plus_seconds(60));
@@ -400,8 +462,12 @@ impl Kept {
         if streams.len() >= STREAMS_MAX {
             streams.pop_first();
         }
-        let stream =
-            streams.entry(key).or_insert(Stream { since: trace.time, count: 0, last: trace.id, repeats: 0 });
+        let stream = streams.entry(key).or_insert(Stream {
+            since: trace.time,
+            count: 0,
+            last: trace.id,
+            repeats: 0,
+        });
         if trace.time >= stream.since.plus_seconds(60) {
             *stream = Stream { since: trace.time, count: 0, last: trace.id, repeats: 0 };
         }

@@ -21,10 +21,16 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::ListProviders => resources::providers::list(permit, input, env).await,
         Op::GetProvider => resources::providers::get(permit, input, env).await,
         Op::RegisterProvider => resources::providers::register(permit, input, env).await,
-        Op::ListProviderOperations => resources::providers::list_operations(permit, input, env).await,
+        Op::ListProviderOperations => {
+            resources::providers::list_operations(permit, input, env).await
+        }
         Op::GetProviderOperations => resources::providers::get_operations(permit, input, env).await,
-        Op::ListDevicesOperations => resources::providers::list_devices_operations(permit, input, env).await,
-        Op::PutResourceGroup | Op::PatchResourceGroup => resources::groups::put(permit, input, env).await,
+        Op::ListDevicesOperations => {
+            resources::providers::list_devices_operations(permit, input, env).await
+        }
+        Op::PutResourceGroup | Op::PatchResourceGroup => {
+            resources::groups::put(permit, input, env).await
+        }
         Op::GetResourceGroup => resources::groups::get(permit, input, env).await,
         Op::HasResourceGroup => resources::groups::has(permit, input, env).await,
         Op::ListResourceGroups => resources::groups::list(permit, input, env).await,
@@ -41,20 +47,42 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::PutRoleDefinition => authorization::roles::put_definition(permit, input, env).await,
         Op::GetRoleDefinition => authorization::roles::get_definition(permit, input, env).await,
         Op::ListRoleDefinitions => authorization::roles::list_definitions(permit, input, env).await,
-        Op::DeleteRoleDefinition => authorization::roles::delete_definition(permit, input, env).await,
+        Op::DeleteRoleDefinition => {
+            authorization::roles::delete_definition(permit, input, env).await
+        }
         Op::PutRoleAssignment => authorization::role_assignments::put(permit, input, env).await,
         Op::GetRoleAssignment => authorization::role_assignments::get(permit, input, env).await,
         Op::ListRoleAssignments => authorization::role_assignments::list(permit, input, env).await,
-        Op::DeleteRoleAssignment => authorization::role_assignments::delete(permit, input, env).await,
-        Op::PutPolicyDefinition => authorization::policies::put_definition(permit, input, env).await,
-        Op::GetPolicyDefinition => authorization::policies::get_definition(permit, input, env).await,
-        Op::ListPolicyDefinitions => authorization::policies::list_definitions(permit, input, env).await,
-        Op::DeletePolicyDefinition => authorization::policies::delete_definition(permit, input, env).await,
-        Op::PutPolicyAssignment | Op::PatchPolicyAssignment => authorization::policies::put_assignment(permit, input, env).await,
-        Op::GetPolicyAssignment => authorization::policies::get_assignment(permit, input, env).await,
-        Op::ListPolicyAssignments => authorization::policies::list_assignments(permit, input, env).await,
-        Op::DeletePolicyAssignment => authorization::policies::delete_assignment(permit, input, env).await,
-        Op::PutPolicyExemption | Op::PatchPolicyExemption => authorization::exemptions::put(permit, input, env).await,
+        Op::DeleteRoleAssignment => {
+            authorization::role_assignments::delete(permit, input, env).await
+        }
+        Op::PutPolicyDefinition => {
+            authorization::policies::put_definition(permit, input, env).await
+        }
+        Op::GetPolicyDefinition => {
+            authorization::policies::get_definition(permit, input, env).await
+        }
+        Op::ListPolicyDefinitions => {
+            authorization::policies::list_definitions(permit, input, env).await
+        }
+        Op::DeletePolicyDefinition => {
+            authorization::policies::delete_definition(permit, input, env).await
+        }
+        Op::PutPolicyAssignment | Op::PatchPolicyAssignment => {
+            authorization::policies::put_assignment(permit, input, env).await
+        }
+        Op::GetPolicyAssignment => {
+            authorization::policies::get_assignment(permit, input, env).await
+        }
+        Op::ListPolicyAssignments => {
+            authorization::policies::list_assignments(permit, input, env).await
+        }
+        Op::DeletePolicyAssignment => {
+            authorization::policies::delete_assignment(permit, input, env).await
+        }
+        Op::PutPolicyExemption | Op::PatchPolicyExemption => {
+            authorization::exemptions::put(permit, input, env).await
+        }
         Op::GetPolicyExemption => authorization::exemptions::get(permit, input, env).await,
         Op::ListPolicyExemptions => authorization::exemptions::list(permit, input, env).await,
         Op::DeletePolicyExemption => authorization::exemptions::delete(permit, input, env).await,
@@ -62,7 +90,9 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::GetDiagnosticSetting => insights::settings::get(permit, input, env).await,
         Op::ListDiagnosticSettings => insights::settings::list(permit, input, env).await,
         Op::DeleteDiagnosticSetting => insights::settings::delete(permit, input, env).await,
-        Op::ListDiagnosticCategories => insights::settings::list_categories(permit, input, env).await,
+        Op::ListDiagnosticCategories => {
+            insights::settings::list_categories(permit, input, env).await
+        }
         Op::ListActivity => insights::activity::list(permit, input, env).await,
         Op::GetDecision | Op::GetOwnDecision => decisions::get(permit, input, env).await,
         Op::AskDecision => decisions::ask(permit, input, env).await,
@@ -91,6 +121,8 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         | Op::ListRoleAssignmentRevisions
         | Op::ListPolicyDefinitionRevisions
         | Op::ListPolicyAssignmentRevisions
-        | Op::ListPolicyExemptionRevisions => authorization::revisions::list(permit, input, env).await,
+        | Op::ListPolicyExemptionRevisions => {
+            authorization::revisions::list(permit, input, env).await
+        }
     }
 }

@@ -58,7 +58,8 @@ impl FactsCell {
                 Write::Delete => None,
                 Write::Check => continue,
             };
-            put(&mut facts, change.table, &change.key, body).map_err(|message| Error::Internal { message })?;
+            put(&mut facts, change.table, &change.key, body)
+                .map_err(|message| Error::Internal { message })?;
         }
         facts.epoch = revision;
         self.current.store(Arc::new(facts));
@@ -96,16 +97,28 @@ fn put(facts: &mut Facts, table: Table, key: &str, body: Option<&[u8]>) -> Resul
     let told = |it: String| format!("the document `{key}` in `{table:?}` cannot be read: {it}");
     match table {
         tables::APPLICATIONS => entra::applications::change_facts(facts, key, body).map_err(told),
-        tables::SERVICE_PRINCIPALS => entra::principals::change_facts(facts, key, body).map_err(told),
+        tables::SERVICE_PRINCIPALS => {
+            entra::principals::change_facts(facts, key, body).map_err(told)
+        }
         tables::RESOURCES if key.contains("/providers/microsoft.devices/iothubs/") => {
             devices::hubs::change_facts(facts, key, body).map_err(told)
         }
         tables::RESOURCES => resources::groups::change_facts(facts, key, body).map_err(told),
-        tables::ROLE_DEFINITIONS => authorization::roles::change_facts(facts, key, body).map_err(told),
-        tables::ROLE_ASSIGNMENTS => authorization::role_assignments::change_facts(facts, key, body).map_err(told),
-        tables::POLICY_DEFINITIONS => authorization::policies::change_definition(facts, key, body).map_err(told),
-        tables::POLICY_ASSIGNMENTS => authorization::policies::change_assignment(facts, key, body).map_err(told),
-        tables::POLICY_EXEMPTIONS => authorization::exemptions::change_facts(facts, key, body).map_err(told),
+        tables::ROLE_DEFINITIONS => {
+            authorization::roles::change_facts(facts, key, body).map_err(told)
+        }
+        tables::ROLE_ASSIGNMENTS => {
+            authorization::role_assignments::change_facts(facts, key, body).map_err(told)
+        }
+        tables::POLICY_DEFINITIONS => {
+            authorization::policies::change_definition(facts, key, body).map_err(told)
+        }
+        tables::POLICY_ASSIGNMENTS => {
+            authorization::policies::change_assignment(facts, key, body).map_err(told)
+        }
+        tables::POLICY_EXEMPTIONS => {
+            authorization::exemptions::change_facts(facts, key, body).map_err(told)
+        }
         _ => Ok(()),
     }
 }

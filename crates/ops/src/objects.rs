@@ -70,8 +70,9 @@ async fn decision(
     caller: &Caller,
     env: &Env,
 ) -> Result<Prepared, Error> {
-    let id = TrackingId::parse(input.param("id"))
-        .ok_or_else(|| Error::invalid("path", "a tracking id is a GUID, as it stands in every answer"))?;
+    let id = TrackingId::parse(input.param("id")).ok_or_else(|| {
+        Error::invalid("path", "a tracking id is a GUID, as it stands in every answer")
+    })?;
     let trace = decisions::find(env, id).await?;
     let is_own = match (&trace.call.caller, caller.object_id) {
         (Some(judged), Some(mine)) => judged.object_id == Some(mine),
@@ -115,7 +116,9 @@ pub(crate) fn object(scope: &Scope, body: &Value) -> Object {
 }
 
 fn strip(value: &mut Value, path: &[&str]) {
-    let (Some(object), Some((name, rest))) = (value.as_object_mut(), path.split_first()) else { return };
+    let (Some(object), Some((name, rest))) = (value.as_object_mut(), path.split_first()) else {
+        return;
+    };
     let Some(key) = object.keys().find(|it| it.eq_ignore_ascii_case(name)).cloned() else { return };
     match (rest.is_empty(), object.get_mut(&key)) {
         (false, Some(inner)) => strip(inner, rest),
@@ -153,7 +156,11 @@ pub(crate) fn lay_over(whole: &mut Value, patch: &Value) {
     }
     let Some(object) = whole.as_object_mut() else { return };
     for (name, value) in members {
-        let key = object.keys().find(|it| it.eq_ignore_ascii_case(name)).cloned().unwrap_or_else(|| name.clone());
+        let key = object
+            .keys()
+            .find(|it| it.eq_ignore_ascii_case(name))
+            .cloned()
+            .unwrap_or_else(|| name.clone());
         match value {
             Value::Null => {
                 object.shift_remove(&key);
@@ -181,7 +188,8 @@ async fn links(op: Op, input: &Input, env: &Env) -> Result<Vec<Link>, Error> {
             if let Some(id) = input.text(&["properties", "policyAssignmentId"])
                 && let Ok(scope) = Scope::parse(id)
             {
-                let action = ActionName::new("Microsoft.Authorization/policyAssignments/exempt/action");
+                let action =
+                    ActionName::new("Microsoft.Authorization/policyAssignments/exempt/action");
                 links.push(Link { action, scope });
             }
         }
@@ -219,19 +227,32 @@ mod tests {
 
     #[test]
     fn policy_never_sees_keys() {
-        let hub = Scope::parse("/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/IotHubs/h").unwrap();
+        let hub = Scope::parse(
+            "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/IotHubs/h",
+        )
+        .unwrap();
         let body = json!({ "location": "westus", "properties": {
             "AuthorizationPolicies": [{ "primaryKey": "k" }],
             "routing": { "endpoints": { "eventHubs": [{ "connectionString": "k" }] }, "routes": [] } } });
         let seen = object(&hub, &body);
         assert_eq!(seen.kind, "Microsoft.Devices/IotHubs");
-        assert_eq!(seen.body, json!({ "location": "westus", "properties": { "routing": { "routes": [] } } }));
+        assert_eq!(
+            seen.body,
+            json!({ "location": "westus", "properties": { "routing": { "routes": [] } } })
+        );
     }
 
     #[test]
     fn a_patch_merges_objects_and_null_removes() {
-        let mut whole = json!({ "tags": { "a": "1", "b": "2" }, "properties": { "x": { "y": 1 } } });
-        lay_over(&mut whole, &json!({ "tags": { "B": null, "c": "3" }, "properties": { "x": { "z": [1] } } }));
-        assert_eq!(whole, json!({ "tags": { "a": "1", "c": "3" }, "properties": { "x": { "y": 1, "z": [1] } } }));
+        let mut whole =
+            json!({ "tags": { "a": "1", "b": "2" }, "properties": { "x": { "y": 1 } } });
+        lay_over(
+            &mut whole,
+            &json!({ "tags": { "B": null, "c": "3" }, "properties": { "x": { "z": [1] } } }),
+        );
+        assert_eq!(
+            whole,
+            json!({ "tags": { "a": "1", "c": "3" }, "properties": { "x": { "y": 1, "z": [1] } } })
+        );
     }
 }

@@ -13,6 +13,8 @@ pub(crate) fn system() -> Clock {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
         }),
-        monotonic_ns: Arc::new(move || u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)),
+        monotonic_ns: Arc::new(move || {
+            u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        }),
     }
 }

@@ -21,14 +21,22 @@ impl DataDir {
     /// # Errors
     /// A sentence with the next step: not writable, readable by others, or served by another process.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let told = |it: std::io::Error| format!("cannot use the data directory `{}`: {it}", path.display());
+        let told = |it: std::io::Error| {
+            format!("cannot use the data directory `{}`: {it}", path.display())
+        };
         if !path.exists() {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(told)?;
         }
         let path = path.canonicalize().map_err(told)?;
         check(&path, 0)?;
         let mut options = OpenOptions::new();
-        let lock = options.create(true).truncate(false).write(true).mode(0o600).open(path.join("lock")).map_err(told)?;
+        let lock = options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .map_err(told)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(format!(
@@ -45,7 +53,8 @@ impl DataDir {
         let fresh = self.path.join(format!("{name}.new"));
         let written = || -> std::io::Result<()> {
             let mut options = OpenOptions::new();
-            let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
+            let mut file =
+                options.create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
             file.write_all(content.as_bytes())?;
             file.sync_all()?;
             fs::rename(&fresh, &path)?;

@@ -47,7 +47,8 @@ pub(crate) async fn found(options: &Up, store: &Engine, now: Timestamp) -> Resul
     };
     let mut changes = vec![
         saved.change(Expect::Absent)?,
-        ops::resources::subscriptions::change_create(saved.subscription, "Hubward").map_err(|it| it.to_string())?,
+        ops::resources::subscriptions::change_create(saved.subscription, "Hubward")
+            .map_err(|it| it.to_string())?,
         authorization::role_assignments::first(
             new_id(),
             saved.admin_object_id,
@@ -67,7 +68,10 @@ pub(crate) async fn found(options: &Up, store: &Engine, now: Timestamp) -> Resul
         saved.admin_secret.reveal(),
         &random::<16>(),
     ));
-    store.commit(&ShardId::control(), changes).await.map_err(|it| format!("cannot write the first documents: {it}"))?;
+    store
+        .commit(&ShardId::control(), changes)
+        .await
+        .map_err(|it| format!("cannot write the first documents: {it}"))?;
     Ok(saved)
 }
 
@@ -76,7 +80,10 @@ pub(crate) async fn complete(options: &Up, saved: &mut Saved, env: &Env) -> Resu
     if options.empty {
         (saved.resource_group, saved.hub, saved.device) = Default::default();
     } else {
-        let group = format!("/subscriptions/{}/resourceGroups/{}", saved.subscription, saved.resource_group);
+        let group = format!(
+            "/subscriptions/{}/resourceGroups/{}",
+            saved.subscription, saved.resource_group
+        );
         let hub = format!("{group}/providers/Microsoft.Devices/IotHubs/{}", saved.hub);
         let body = json!({ "location": "westus" });
         put(Op::PutResourceGroup, &group, body, saved, env).await?;
@@ -86,7 +93,8 @@ pub(crate) async fn complete(options: &Up, saved: &mut Saved, env: &Env) -> Resu
         let facts = env.facts.load();
         let uid = &facts.hub(&scope).ok_or("the hub that was just made is not there")?.uid;
         let shard = ShardId::hub(uid).map_err(|it| it.to_string())?;
-        let (change, _) = devices::registry::first(&saved.device, env).map_err(|it| it.to_string())?;
+        let (change, _) =
+            devices::registry::first(&saved.device, env).map_err(|it| it.to_string())?;
         env.store.commit(&shard, vec![change]).await.map_err(|it| it.to_string())?;
     }
     saved.is_complete = true;
@@ -98,9 +106,15 @@ pub(crate) async fn complete(options: &Up, saved: &mut Saved, env: &Env) -> Resu
 /// One call of the administrator.
 async fn put(op: Op, path: &str, body: Value, saved: &Saved, env: &Env) -> Result<(), String> {
     let names = ["subscription", "group", "hub"];
-    let values = path.split('/').filter(|it| !it.is_empty()).skip(1).step_by(2).filter(|it| !it.contains("Microsoft."));
+    let values = path
+        .split('/')
+        .filter(|it| !it.is_empty())
+        .skip(1)
+        .step_by(2)
+        .filter(|it| !it.contains("Microsoft."));
     // `/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Devices/IotHubs/{h}`
-    let mut params: BTreeMap<&'static str, String> = names.into_iter().zip(values.map(str::to_owned)).collect();
+    let mut params: BTreeMap<&'static str, String> =
+        names.into_iter().zip(values.map(str::to_owned)).collect();
     if op == Op::PutHub {
         params.insert("hub", saved.hub.clone());
     }
@@ -114,7 +128,11 @@ async fn put(op: Op, path: &str, body: Value, saved: &Saved, env: &Env) -> Resul
         query: vec![("api-version".into(), API_VERSION.into())],
         headers: Headers { content_type: Some("application/json".into()), ..Headers::default() },
         credential: Credential::Bearer(Secret::new(token(saved, env)?)),
-        channel: Channel { protocol: "first start".into(), request: format!("PUT {path}"), address: String::new() },
+        channel: Channel {
+            protocol: "first start".into(),
+            request: format!("PUT {path}"),
+            address: String::new(),
+        },
         body: Box::new(move |_| Box::pin(async move { Ok(body) })),
     };
     let answer = call::run(env, call).await;
@@ -148,7 +166,9 @@ fn draw_net(port: u16) -> Result<String, String> {
             return Ok(format!("127.{}.{b}", 64 | (a & 63)));
         }
     }
-    Err(format!("no free loopback net: port {port} cannot be bound in any of {NET_TRIES} tried; choose another with `--management-port`"))
+    Err(format!(
+        "no free loopback net: port {port} cannot be bound in any of {NET_TRIES} tried; choose another with `--management-port`"
+    ))
 }
 
 fn random<const N: usize>() -> [u8; N] {

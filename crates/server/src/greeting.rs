@@ -8,8 +8,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// Where systems keep the certificates that they trust.
-const SYSTEM_BUNDLES: &[&str] =
-    &["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+const SYSTEM_BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
 
 /// The policy whose connection string is printed.
 const PRINTED_POLICY: &str = "iothubowner";
@@ -51,7 +54,12 @@ impl Strings {
 }
 
 /// Writes the CA, the bundle and `connection.env`, and gives the lines to print.
-pub(crate) fn write(saved: &Saved, env: &Env, dir: &DataDir, strings: &Strings) -> Result<String, String> {
+pub(crate) fn write(
+    saved: &Saved,
+    env: &Env,
+    dir: &DataDir,
+    strings: &Strings,
+) -> Result<String, String> {
     let ca = dir.write("ca.pem", &saved.ca_certificate)?;
     let bundle = dir.write("ca-bundle.pem", &bundle(&saved.ca_certificate))?;
     let origin = &env.settings.origin;
@@ -106,13 +114,18 @@ pub(crate) fn write(saved: &Saved, env: &Env, dir: &DataDir, strings: &Strings) 
         line(format!("  hub     {}", strings.hub));
         line(String::new());
     }
-    line(format!("Trust the CA:  {}   (all of the above is in {})", shown(&ca), shown(&connection)));
+    line(format!(
+        "Trust the CA:  {}   (all of the above is in {})",
+        shown(&ca),
+        shown(&connection)
+    ));
     Ok(text)
 }
 
 /// The system's own certificates and ours behind them.
 fn bundle(ours: &str) -> String {
-    let system = SYSTEM_BUNDLES.iter().find_map(|it| std::fs::read_to_string(it).ok()).unwrap_or_default();
+    let system =
+        SYSTEM_BUNDLES.iter().find_map(|it| std::fs::read_to_string(it).ok()).unwrap_or_default();
     let gap = if system.is_empty() || system.ends_with('\n') { "" } else { "\n" };
     format!("{system}{gap}{ours}")
 }

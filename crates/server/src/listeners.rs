@@ -39,7 +39,12 @@ pub(crate) fn can_bind(address: IpAddr, port: u16) -> Result<(), std::io::Error>
 }
 
 impl Listeners {
-    pub(crate) fn new(plan: Plan, env: Arc<Env>, certificates: Arc<Certificates>, stop: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(
+        plan: Plan,
+        env: Arc<Env>,
+        certificates: Arc<Certificates>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         Self { plan, env, certificates, stop, hubs: BTreeSet::new(), tasks: JoinSet::new() }
     }
 
@@ -49,7 +54,11 @@ impl Listeners {
         let management = bind(address, self.plan.management_port, "--management-port").await?;
         self.spawn(management, Side::Management);
         let metrics = bind(address, self.plan.metrics_port, "--metrics-port").await?;
-        self.tasks.spawn(front::plain::serve_plain(metrics, Arc::clone(&self.env), self.stop.clone()));
+        self.tasks.spawn(front::plain::serve_plain(
+            metrics,
+            Arc::clone(&self.env),
+            self.stop.clone(),
+        ));
         Ok(())
     }
 
@@ -59,7 +68,9 @@ impl Listeners {
         if self.plan.listen.is_some() {
             return;
         }
-        for (port, side) in [(self.plan.management_port, Side::Management), (self.plan.hub_port, Side::Hubs)] {
+        for (port, side) in
+            [(self.plan.management_port, Side::Management), (self.plan.hub_port, Side::Hubs)]
+        {
             if let Ok(listener) = TcpListener::bind((IpAddr::from([127, 0, 0, 1]), port)).await {
                 self.spawn(listener, side);
             }

@@ -41,14 +41,25 @@ fn hide<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D:
 
 impl Saved {
     pub(crate) async fn read(store: &Engine) -> Result<Option<Self>, String> {
-        let found = store.get(&ShardId::control(), tables::SETTINGS, KEY).await.map_err(|it| it.to_string())?;
+        let found = store
+            .get(&ShardId::control(), tables::SETTINGS, KEY)
+            .await
+            .map_err(|it| it.to_string())?;
         found
-            .map(|it| serde_json::from_slice(&it.body).map_err(|it| format!("the server's settings cannot be read: {it}")))
+            .map(|it| {
+                serde_json::from_slice(&it.body)
+                    .map_err(|it| format!("the server's settings cannot be read: {it}"))
+            })
             .transpose()
     }
 
     pub(crate) fn change(&self, expect: Expect) -> Result<Change, String> {
         let body = serde_json::to_vec(self).map_err(|it| it.to_string())?;
-        Ok(Change { table: tables::SETTINGS, key: KEY.into(), expect, write: Write::Put(body.into()) })
+        Ok(Change {
+            table: tables::SETTINGS,
+            key: KEY.into(),
+            expect,
+            write: Write::Put(body.into()),
+        })
     }
 }

@@ -47,8 +47,10 @@ pub struct Server {
 /// # Errors
 /// The sentence for a person: what is wrong and what to do.
 pub(crate) async fn serve(options: &Up) -> Result<(), String> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(|it| format!("cannot watch for SIGTERM: {it}"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|it| format!("cannot watch for Ctrl-C: {it}"))?;
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|it| format!("cannot watch for SIGTERM: {it}"))?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(|it| format!("cannot watch for Ctrl-C: {it}"))?;
     let server = Server::start(options, clock::system()).await?;
     say(&format!("{}\nready\n", server.greeting));
     tokio::select! {
@@ -65,7 +67,8 @@ impl Server {
     /// The sentence for a person: what is wrong and what to do.
     pub async fn start(options: &Up, clock: Clock) -> Result<Self, String> {
         let dir = DataDir::open(&options.data)?;
-        let store = Engine::sqlite(&dir.path.join("store")).map_err(|it| format!("cannot open the store: {it}"))?;
+        let store = Engine::sqlite(&dir.path.join("store"))
+            .map_err(|it| format!("cannot open the store: {it}"))?;
         let mut saved = match Saved::read(&store).await? {
             Some(saved) => saved,
             None => first_start::found(options, &store, (clock.now)()).await?,
@@ -80,16 +83,19 @@ impl Server {
         }
         let plan = plan(options, &saved)?;
         let (hosts, asked) = mpsc::channel::<OpenHost>(HOSTS_WAITING_MAX);
-        let certificates = Certificates::new(&saved.ca_certificate, saved.ca_key.reveal(), clock.clone())
-            .map_err(|it| it.to_string())?;
+        let certificates =
+            Certificates::new(&saved.ca_certificate, saved.ca_key.reveal(), clock.clone())
+                .map_err(|it| it.to_string())?;
         let (env, writer) = environment(&saved, &plan, &dir, store, clock, hosts).await?;
         let env = Arc::new(env);
         tidy_up(&env).await?;
 
         let (stop, stopping) = watch::channel(false);
-        let mut listeners = Listeners::new(plan, Arc::clone(&env), Arc::new(certificates), stopping.clone());
+        let mut listeners =
+            Listeners::new(plan, Arc::clone(&env), Arc::new(certificates), stopping.clone());
         listeners.open_own().await?;
-        let addresses: Vec<String> = env.facts.load().hubs.values().map(|it| it.host.clone()).collect();
+        let addresses: Vec<String> =
+            env.facts.load().hubs.values().map(|it| it.host.clone()).collect();
         for address in addresses {
             listeners.open_hub(&address).await?;
         }
@@ -127,7 +133,9 @@ fn plan(options: &Up, saved: &Saved) -> Result<Plan, String> {
     let probe = options.listen.unwrap_or(own);
     if let Err(error) = can_bind(probe, hub_port) {
         if options.listen.is_some() || error.kind() != std::io::ErrorKind::PermissionDenied {
-            return Err(format!("cannot listen at {probe}:{hub_port}: {error}; choose another port with `--https-port`"));
+            return Err(format!(
+                "cannot listen at {probe}:{hub_port}: {error}; choose another port with `--https-port`"
+            ));
         }
         eprintln!(
             "hubward: this user may not listen at port {hub_port}, which device SDKs insist on, so hubs answer at port {} instead; \
@@ -161,7 +169,9 @@ async fn environment(
         hub_port: plan.hub_port,
         data_dir: dir.path.clone(),
     };
-    let key = STANDARD.decode(saved.signing_key.reveal()).map_err(|_| "the token-signing key cannot be read")?;
+    let key = STANDARD
+        .decode(saved.signing_key.reveal())
+        .map_err(|_| "the token-signing key cannot be read")?;
     let signer = Signer::from_pkcs8(&key)?;
     let mut facts = facts::load(&store, settings.tenant, &settings.origin).await?;
     facts.keys = Arc::new(vec![signer.verifying_key()]);

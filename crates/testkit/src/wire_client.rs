@@ -20,7 +20,10 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, it)| it.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, it)| it.as_str())
     }
 
     /// The id under which the decision can be asked for.
@@ -32,7 +35,10 @@ impl Answer {
     pub fn code(&self) -> String {
         let arm = self.body.pointer("/error/code").and_then(Value::as_str);
         let hub = self.header("iothub-errorcode");
-        hub.or(arm).or_else(|| self.body.get("error").and_then(Value::as_str)).unwrap_or("").to_owned()
+        hub.or(arm)
+            .or_else(|| self.body.get("error").and_then(Value::as_str))
+            .unwrap_or("")
+            .to_owned()
     }
 
     /// The whole body as text, to look for words in.
@@ -79,23 +85,36 @@ impl Wire {
 
     /// Sends one request. `body` is sent as it is.
     pub fn send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.try_send(method, url, headers, body)
+            .unwrap_or_else(|it| panic!("{method} {url}: {it}"))
+    }
+
+    /// The same where the server may end the connection instead of answering.
+    pub fn try_send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, String> {
         let mut request = ureq::http::Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(body.to_vec()).expect("the test's request is well-formed");
-        let mut answer = self.agent.run(request).unwrap_or_else(|it| panic!("{method} {url}: {it}"));
+        let mut answer = self.agent.run(request).map_err(|it| it.to_string())?;
         let headers = answer
             .headers()
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned()))
             .collect();
-        let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().unwrap_or_default();
+        let text =
+            answer.body_mut().with_config().limit(64 << 20).read_to_string().unwrap_or_default();
         let body = match text.is_empty() {
             true => Value::Null,
             false => serde_json::from_str(&text).unwrap_or(Value::String(text)),
         };
-        Answer { status: answer.status().as_u16(), headers, body }
+        Ok(Answer { status: answer.status().as_u16(), headers, body })
     }
 
     /// Sends JSON with an `Authorization` header.

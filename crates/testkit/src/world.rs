@@ -50,10 +50,18 @@ impl World {
         let runtime = Runtime::new().expect("the system has threads");
         let server = start(&runtime, dir.path(), &now_ms);
         let data = dir.path().join("data");
-        let connection = Connection::read(&data).expect("a server that runs has written connection.env");
+        let connection =
+            Connection::read(&data).expect("a server that runs has written connection.env");
         let wire = Wire::new(connection.ca_file());
-        let mut world =
-            Self { runtime, server: Some(server), now_ms, dir, wire, connection, hub: String::new() };
+        let mut world = Self {
+            runtime,
+            server: Some(server),
+            now_ms,
+            dir,
+            wire,
+            connection,
+            hub: String::new(),
+        };
         world.hub = world.setting("HUBWARD_HUB");
         world
     }
@@ -107,7 +115,10 @@ impl World {
     /// `https://{address}:{port}` of a hub.
     pub fn hub_origin(&self, hub: &str) -> String {
         let shown = self.arm("GET", hub, &Value::Null).expect(200);
-        format!("https://{}", shown.body["properties"]["hostName"].as_str().expect("a hub has a host name"))
+        format!(
+            "https://{}",
+            shown.body["properties"]["hostName"].as_str().expect("a hub has a host name")
+        )
     }
 
     pub fn admin(&self) -> Identity {
@@ -121,7 +132,8 @@ impl World {
 
     /// Signs in over the wire.
     pub fn token(&self, who: &Identity, audience: &str) -> String {
-        let answer = self.sign_in(&who.app_id, &who.secret, &format!("{audience}/.default")).expect(200);
+        let answer =
+            self.sign_in(&who.app_id, &who.secret, &format!("{audience}/.default")).expect(200);
         answer.body["access_token"].as_str().expect("a token").to_owned()
     }
 
@@ -131,7 +143,9 @@ impl World {
             self.setting("HUBWARD_AUTHORITY"),
             self.setting("HUBWARD_TENANT_ID")
         );
-        let form = format!("grant_type=client_credentials&client_id={app_id}&client_secret={secret}&scope={scope}");
+        let form = format!(
+            "grant_type=client_credentials&client_id={app_id}&client_secret={secret}&scope={scope}"
+        );
         let headers = [("Content-Type", "application/x-www-form-urlencoded")];
         self.wire.send("POST", &url, &headers, form.as_bytes())
     }
@@ -155,13 +169,27 @@ impl World {
     }
 
     /// A call to a hub's service API with an Entra token.
-    pub fn hub_as(&self, who: &Identity, method: &str, hub: &str, path: &str, body: &Value) -> Answer {
+    pub fn hub_as(
+        &self,
+        who: &Identity,
+        method: &str,
+        hub: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
         let token = self.token(who, "https://iothubs.azure.net");
         self.hub_with(&format!("Bearer {token}"), method, hub, path, body)
     }
 
     /// The same with any `Authorization`.
-    pub fn hub_with(&self, authorization: &str, method: &str, hub: &str, path: &str, body: &Value) -> Answer {
+    pub fn hub_with(
+        &self,
+        authorization: &str,
+        method: &str,
+        hub: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
         let mark = if path.contains('?') { '&' } else { '?' };
         let url = format!("{}{path}{mark}api-version=2021-04-12", self.hub_origin(hub));
         self.wire.json(method, &url, authorization, body)
@@ -174,16 +202,22 @@ impl World {
 
     /// A new application with a service principal and a secret.
     pub fn service_principal(&self, name: &str) -> Identity {
-        let app = self.graph("POST", "/applications", &json!({ "displayName": name })).expect(201).body;
+        let app =
+            self.graph("POST", "/applications", &json!({ "displayName": name })).expect(201).body;
         let id = app["id"].as_str().expect("an application has an id");
-        let app_id = app["appId"].as_str().expect("an application has an application id").to_owned();
-        let principal = self.graph("POST", "/servicePrincipals", &json!({ "appId": app_id })).expect(201).body;
+        let app_id =
+            app["appId"].as_str().expect("an application has an application id").to_owned();
+        let principal =
+            self.graph("POST", "/servicePrincipals", &json!({ "appId": app_id })).expect(201).body;
         let password = self.graph("POST", &format!("/applications/{id}/addPassword"), &json!({}));
         Identity {
             name: name.to_owned(),
             app_id,
             object_id: principal["id"].as_str().expect("a principal has an id").to_owned(),
-            secret: password.body["secretText"].as_str().expect("a new secret is shown once").to_owned(),
+            secret: password.body["secretText"]
+                .as_str()
+                .expect("a new secret is shown once")
+                .to_owned(),
         }
     }
 
@@ -193,19 +227,28 @@ impl World {
         let body = json!({ "properties": {
             "roleDefinitionId": format!("{}/providers/Microsoft.Authorization/roleDefinitions/{role}", self.subscription()),
             "principalId": who.object_id } });
-        self.arm("PUT", &format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"), &body)
+        self.arm(
+            "PUT",
+            &format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"),
+            &body,
+        )
     }
 
     /// Writes a policy definition in the subscription.
     pub fn define_policy(&self, name: &str, rule: &Value) -> Answer {
-        let path = format!("{}/providers/Microsoft.Authorization/policyDefinitions/{name}", self.subscription());
+        let path = format!(
+            "{}/providers/Microsoft.Authorization/policyDefinitions/{name}",
+            self.subscription()
+        );
         self.arm("PUT", &path, &json!({ "properties": { "mode": "All", "policyRule": rule } }))
     }
 
     /// Brings a definition to a scope under its own name.
     pub fn assign_policy(&self, name: &str, scope: &str) -> Answer {
-        let definition =
-            format!("{}/providers/Microsoft.Authorization/policyDefinitions/{name}", self.subscription());
+        let definition = format!(
+            "{}/providers/Microsoft.Authorization/policyDefinitions/{name}",
+            self.subscription()
+        );
         let path = format!("{scope}/providers/Microsoft.Authorization/policyAssignments/{name}");
         self.arm("PUT", &path, &json!({ "properties": { "policyDefinitionId": definition } }))
     }
@@ -219,7 +262,9 @@ impl World {
     pub fn policy_key(&self, hub: &str, policy: &str) -> Vec<u8> {
         let path = format!("{hub}/IotHubKeys/{policy}/listkeys");
         let shown = self.arm("POST", &path, &Value::Null).expect(200).body;
-        STANDARD.decode(shown["primaryKey"].as_str().expect("a policy has a key")).expect("a key is base64")
+        STANDARD
+            .decode(shown["primaryKey"].as_str().expect("a policy has a key"))
+            .expect("a key is base64")
     }
 
     /// A shared access signature of a policy for a resource, valid for an hour.
@@ -276,5 +321,6 @@ fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>) -> Server {
 fn fresh_guid() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let number = NEXT.fetch_add(1, Ordering::SeqCst);
-    uuid::Uuid::from_u128(0x5eed_0000_0000_4000_8000_0000_0000_0000_u128 | u128::from(number)).to_string()
+    uuid::Uuid::from_u128(0x5eed_0000_0000_4000_8000_0000_0000_0000_u128 | u128::from(number))
+        .to_string()
 }

@@ -9,7 +9,11 @@ use std::sync::atomic::Ordering;
 fn without_a_role_nothing_is_granted() {
     let judged = registers(&facts(), ANA, HUB, "d1");
     let denial = judged.denial.unwrap();
-    assert!(denial.message.contains("Microsoft.Devices/IotHubs/devices/write"), "{}", denial.message);
+    assert!(
+        denial.message.contains("Microsoft.Devices/IotHubs/devices/write"),
+        "{}",
+        denial.message
+    );
     assert_eq!(judged.trace.outcome.status, 401);
     assert_eq!(judged.trace.outcome.code, "IotHubUnauthorized");
 }
@@ -82,12 +86,17 @@ fn a_bulk_call_needs_writing_and_deleting_and_two_roles_may_share_them() {
         }
     };
     let mut facts = facts();
-    let writes = custom(1, &["Microsoft.Devices/IotHubs/devices/*"], &["Microsoft.Devices/IotHubs/devices/delete"]);
+    let writes = custom(
+        1,
+        &["Microsoft.Devices/IotHubs/devices/*"],
+        &["Microsoft.Devices/IotHubs/devices/delete"],
+    );
     let deletes = custom(2, &["microsoft.devices/iothubs/*/DELETE"], &[]);
     for role in [&writes, &deletes] {
         facts.put_role(role.clone());
     }
-    let bulk = |facts: &gate::Facts| does(facts, ANA, Op::BulkDevices, HUB, &[device(HUB, "d1")]).denial;
+    let bulk =
+        |facts: &gate::Facts| does(facts, ANA, Op::BulkDevices, HUB, &[device(HUB, "d1")]).denial;
     assign(&mut facts, ANA, &writes.id.to_string(), HUB);
     assert!(bulk(&facts).unwrap().message.contains("devices/delete"));
     // A subtraction counts in its own role only: it is no deny.

@@ -42,7 +42,10 @@ fn a_deny_beats_every_role_and_names_its_assignment() {
     let denial = judged.denial.unwrap();
     assert_eq!(denial.gate, Gate::Policy);
     assert!(denial.message.contains("custom-security-policy-v2"), "{}", denial.message);
-    assert_eq!((judged.trace.outcome.status, judged.trace.outcome.code.as_str()), (403, "DeviceRegistrationDenied"));
+    assert_eq!(
+        (judged.trace.outcome.status, judged.trace.outcome.code.as_str()),
+        (403, "DeviceRegistrationDenied")
+    );
     let found = judged.trace.deciding().unwrap();
     assert_eq!(found.rule.as_ref().unwrap().index, 0);
     assert_eq!(found.conditions[0].path, "policyRule.if");
@@ -57,7 +60,8 @@ fn a_deny_beats_every_role_and_names_its_assignment() {
 #[test]
 fn every_trace_lists_the_gates_in_one_order() {
     let facts = open();
-    let gates: Vec<&str> = registers(&facts, ANA, HUB, "d1").trace.steps.iter().map(|it| it.gate.as_str()).collect();
+    let gates: Vec<&str> =
+        registers(&facts, ANA, HUB, "d1").trace.steps.iter().map(|it| it.gate.as_str()).collect();
     assert_eq!(gates, ["authentication", "policy", "access", "resource"]);
 }
 
@@ -117,10 +121,16 @@ fn a_rule_can_name_the_action() {
     let allow_write = json!({ "if": { "allOf": [
         { "field": "identity.principalId", "equals": ANA },
         { "field": "request.action", "equals": "Microsoft.Devices/IotHubs/devices/write" } ] }, "then": { "effect": "allow" } });
-    let deny_all = json!({ "if": { "field": "type", "exists": true }, "then": { "effect": "deny" } });
+    let deny_all =
+        json!({ "if": { "field": "type", "exists": true }, "then": { "effect": "deny" } });
     policy(&mut facts, "v2", &json!([allow_write, deny_all]), HUB);
     assert!(passes(&facts, ANA) && !passes(&facts, BOB));
-    let hub = model::trace::Object { kind: "Microsoft.Devices/IotHubs".into(), name: "hub1".into(), id: HUB.into(), body: json!({}) };
+    let hub = model::trace::Object {
+        kind: "Microsoft.Devices/IotHubs".into(),
+        name: "hub1".into(),
+        id: HUB.into(),
+        body: json!({}),
+    };
     assert!(does(&facts, ANA, Op::PutHub, HUB, &[hub]).denial.is_some());
 }
 
@@ -196,10 +206,12 @@ fn unenforced_and_audited_denials_are_told_and_not_applied() {
     assert!(judged.denial.is_none());
     assert_eq!(judged.trace.steps[1].findings[0].result, FindingResult::WouldDeny);
 
-    let audit = json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "audit" } });
+    let audit =
+        json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "audit" } });
     policy(&mut facts, "watch", &audit, HUB);
     assert!(passes(&facts, ANA));
-    let disabled = json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "disabled" } });
+    let disabled =
+        json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "disabled" } });
     policy(&mut facts, "off", &json!([disabled]), HUB);
     assert!(passes(&facts, ANA));
 }
@@ -208,7 +220,9 @@ fn unenforced_and_audited_denials_are_told_and_not_applied() {
 fn an_assignment_whose_definition_is_gone_denies() {
     let mut facts = open();
     policy(&mut facts, "v2", &deny_devices(), HUB);
-    facts.remove_policy_definition("/subscriptions/s1/providers/Microsoft.Authorization/policyDefinitions/v2");
+    facts.remove_policy_definition(
+        "/subscriptions/s1/providers/Microsoft.Authorization/policyDefinitions/v2",
+    );
     let judged = registers(&facts, ANA, HUB, "d1");
     assert_eq!(judged.denial.unwrap().gate, Gate::Policy);
     assert_eq!(judged.trace.steps[1].findings[0].result, FindingResult::Error);
@@ -219,7 +233,8 @@ fn one_denied_device_denies_a_bulk_call() {
     let mut facts = open();
     let rule = json!({ "if": { "field": "name", "like": "bad-*" }, "then": { "effect": "deny" } });
     policy(&mut facts, "names", &rule, HUB);
-    let judged = does(&facts, ANA, Op::BulkDevices, HUB, &[device(HUB, "good"), device(HUB, "bad-1")]);
+    let judged =
+        does(&facts, ANA, Op::BulkDevices, HUB, &[device(HUB, "good"), device(HUB, "bad-1")]);
     assert_eq!(judged.denial.unwrap().target, "bad-1");
     assert!(does(&facts, ANA, Op::BulkDevices, HUB, &[device(HUB, "good")]).denial.is_none());
 }
@@ -230,11 +245,23 @@ fn a_catch_all_deny_does_not_stop_its_own_repair() {
     let mut facts = open();
     let rule = json!({ "if": { "field": "type", "exists": "true" }, "then": { "effect": "deny" } });
     policy(&mut facts, "everything", &rule, "/subscriptions/s1");
-    let object = |kind: &str| model::trace::Object { kind: kind.into(), name: "x".into(), id: HUB.into(), body: json!({}) };
+    let object = |kind: &str| model::trace::Object {
+        kind: kind.into(),
+        name: "x".into(),
+        id: HUB.into(),
+        body: json!({}),
+    };
     for op in [Op::PutPolicyAssignment, Op::PutPolicyDefinition, Op::PutPolicyExemption] {
-        assert!(does(&facts, ANA, op, HUB, &[object("Microsoft.Authorization/policyDefinitions")]).denial.is_none(), "{op:?}");
+        assert!(
+            does(&facts, ANA, op, HUB, &[object("Microsoft.Authorization/policyDefinitions")])
+                .denial
+                .is_none(),
+            "{op:?}"
+        );
     }
-    assert!(does(&facts, ANA, Op::PutHub, HUB, &[object("Microsoft.Devices/IotHubs")]).denial.is_some());
+    assert!(
+        does(&facts, ANA, Op::PutHub, HUB, &[object("Microsoft.Devices/IotHubs")]).denial.is_some()
+    );
 }
 
 #[test]
@@ -243,7 +270,8 @@ fn the_denial_envelope_lists_every_policy_that_denies() {
     policy(&mut facts, "first", &deny_devices(), HUB);
     policy(&mut facts, "second", &deny_devices(), "/subscriptions/s1");
     let denial = registers(&facts, ANA, HUB, "d1").denial.unwrap();
-    let names: Vec<&Value> = denial.violations.iter().map(|it| &it["policyAssignmentName"]).collect();
+    let names: Vec<&Value> =
+        denial.violations.iter().map(|it| &it["policyAssignmentName"]).collect();
     assert_eq!(names, ["second", "first"]);
     let shown = &denial.violations[0]["evaluationDetails"]["evaluatedExpressions"][0];
     assert_eq!(shown["operator"], "Equals");

@@ -25,7 +25,13 @@ fn shows(facts: &Facts, token: SasToken, path: &str) -> Result<gate::Authenticat
     let (scope, head) = (scope(HUB), head("GET /devices/d1"));
     let hub = facts.hub(&scope).unwrap();
     let resource = format!("{}{path}", hub.host);
-    let door = Door { operation: operation(Op::GetDevice), scope: &scope, hub: Some(hub), resource: &resource, head: &head };
+    let door = Door {
+        operation: operation(Op::GetDevice),
+        scope: &scope,
+        hub: Some(hub),
+        resource: &resource,
+        head: &head,
+    };
     authenticate(&Credential::Sas(token), &door, facts)
 }
 
@@ -44,7 +50,8 @@ const OWNER_KEY: [u8; 32] = [1; 32];
 fn either_key_of_a_policy_opens_the_hub() {
     let facts = facts();
     for key in [[1_u8; 32], [101; 32]] {
-        let who = shows(&facts, token(HUB_HOST, &key, LATER, Some("iothubowner")), "/devices/d1").unwrap();
+        let who = shows(&facts, token(HUB_HOST, &key, LATER, Some("iothubowner")), "/devices/d1")
+            .unwrap();
         assert_eq!(who.caller().name, "iothubowner");
         assert_eq!(who.caller().object_id, None);
     }
@@ -64,8 +71,14 @@ fn every_wrong_signature_gets_the_same_answer() {
     flipped.signature = Secret::new(bytes);
     let unknown = token(HUB_HOST, &OWNER_KEY, LATER, Some("nobody"));
     let device_key = token(HUB_HOST, &OWNER_KEY, LATER, None);
-    let answers: Vec<_> = [truncated, empty, flipped, unknown, device_key].into_iter().map(|it| fault(&facts, it)).collect();
-    assert!(answers.iter().all(|it| it.0 == AuthFault::Invalid && it.1 == answers[0].1), "{answers:?}");
+    let answers: Vec<_> = [truncated, empty, flipped, unknown, device_key]
+        .into_iter()
+        .map(|it| fault(&facts, it))
+        .collect();
+    assert!(
+        answers.iter().all(|it| it.0 == AuthFault::Invalid && it.1 == answers[0].1),
+        "{answers:?}"
+    );
 }
 
 #[test]
@@ -92,11 +105,17 @@ fn a_signature_opens_what_it_names_and_nothing_beside_it() {
 #[test]
 fn an_expired_signature_says_so_and_a_forged_one_does_not() {
     let facts = facts();
-    let (found, reason) = fault(&facts, token(HUB_HOST, &OWNER_KEY, NOW.plus_seconds(-1), Some("iothubowner")));
+    let (found, reason) =
+        fault(&facts, token(HUB_HOST, &OWNER_KEY, NOW.plus_seconds(-1), Some("iothubowner")));
     assert_eq!(found, AuthFault::Expired);
     assert!(reason.contains("expired 1 s ago"), "{reason}");
-    assert!(shows(&facts, token(HUB_HOST, &OWNER_KEY, NOW, Some("iothubowner")), "/devices/d1").is_ok());
-    assert_eq!(fault(&facts, token(HUB_HOST, &[9; 32], NOW.plus_seconds(-1), Some("iothubowner"))).0, AuthFault::Invalid);
+    assert!(
+        shows(&facts, token(HUB_HOST, &OWNER_KEY, NOW, Some("iothubowner")), "/devices/d1").is_ok()
+    );
+    assert_eq!(
+        fault(&facts, token(HUB_HOST, &[9; 32], NOW.plus_seconds(-1), Some("iothubowner"))).0,
+        AuthFault::Invalid
+    );
 }
 
 #[test]
@@ -105,17 +124,28 @@ fn switched_off_local_authentication_refuses_a_right_key() {
     let mut hub = (**facts.hub(&scope(HUB)).unwrap()).clone();
     hub.is_local_auth_disabled = true;
     facts.put_hub(hub);
-    assert_eq!(fault(&facts, token(HUB_HOST, &OWNER_KEY, LATER, Some("iothubowner"))).0, AuthFault::LocalAuthDisabled);
+    assert_eq!(
+        fault(&facts, token(HUB_HOST, &OWNER_KEY, LATER, Some("iothubowner"))).0,
+        AuthFault::LocalAuthDisabled
+    );
 }
 
 #[test]
 fn a_policys_rights_cover_what_they_name_and_writing_covers_reading() {
     let facts = facts();
     let check = |name: &str, seed: u8, op: Op, expected: bool| {
-        let who = shows(&facts, token(HUB_HOST, &[seed; 32], LATER, Some(name)), "/devices/d1").unwrap();
+        let who =
+            shows(&facts, token(HUB_HOST, &[seed; 32], LATER, Some(name)), "/devices/d1").unwrap();
         let (scope, head) = (scope(HUB), head("PUT /devices/d1"));
         let objects = [device(HUB, "d1")];
-        let ask = Ask { operation: operation(op), scope: &scope, objects: &objects, linked: &[], caller: who.caller(), head: &head };
+        let ask = Ask {
+            operation: operation(op),
+            scope: &scope,
+            objects: &objects,
+            linked: &[],
+            caller: who.caller(),
+            head: &head,
+        };
         let judged = judge(&ask, &facts);
         assert_eq!(judged.denial.is_none(), expected, "{name} {op:?}");
         if !expected {

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 fn shows(facts: &Facts, op: Op, token: &str, now: Timestamp) -> Result<String, Box<Refusal>> {
     let (scope, mut head) = (Scope::root(), head("GET /subscriptions"));
     head.time = now;
-    let door = Door { operation: operation(op), scope: &scope, hub: None, resource: "", head: &head };
+    let door =
+        Door { operation: operation(op), scope: &scope, hub: None, resource: "", head: &head };
     let credential = Credential::Bearer(Secret::new(token.to_owned()));
     authenticate(&credential, &door, facts).map(|it| it.caller().name.clone())
 }
@@ -18,7 +19,10 @@ fn shows(facts: &Facts, op: Op, token: &str, now: Timestamp) -> Result<String, B
 fn fault(facts: &Facts, token: &str) -> (AuthFault, String) {
     let refusal = shows(facts, Op::ListSubscriptions, token, NOW).unwrap_err();
     let verdicts: Vec<Verdict> = refusal.trace.steps.iter().map(|it| it.verdict).collect();
-    assert_eq!(verdicts, [Verdict::Deny, Verdict::NotEvaluated, Verdict::NotEvaluated, Verdict::NotEvaluated]);
+    assert_eq!(
+        verdicts,
+        [Verdict::Deny, Verdict::NotEvaluated, Verdict::NotEvaluated, Verdict::NotEvaluated]
+    );
     match refusal.denial.kind {
         DenialKind::Unauthenticated(fault) => (fault, refusal.denial.message),
         other => panic!("{other:?}"),
@@ -52,13 +56,22 @@ fn each_fault_of_a_token_has_its_own_reason() {
     check("a.b.c", AuthFault::Malformed);
     check(&signed(&with("exp", json!(NOW.seconds() - 301))), AuthFault::Expired);
     check(&signed_by(&new_key(), &header(), &claims()), AuthFault::Invalid);
-    check(&signed(&with("tid", json!("22222222-0000-4000-8000-000000000002"))), AuthFault::WrongTenant);
+    check(
+        &signed(&with("tid", json!("22222222-0000-4000-8000-000000000002"))),
+        AuthFault::WrongTenant,
+    );
     check(&signed(&with("aud", json!("https://iothubs.azure.net"))), AuthFault::WrongAudience);
     check(&signed(&with("nbf", json!(NOW.seconds() + 301))), AuthFault::Invalid);
     check(&signed(&with("oid", json!("cccccccc-0000-4000-8000-000000000003"))), AuthFault::Invalid);
 
     let (scope, head) = (Scope::root(), head("GET /subscriptions"));
-    let door = Door { operation: operation(Op::ListSubscriptions), scope: &scope, hub: None, resource: "", head: &head };
+    let door = Door {
+        operation: operation(Op::ListSubscriptions),
+        scope: &scope,
+        hub: None,
+        resource: "",
+        head: &head,
+    };
     let refusal = authenticate(&Credential::None, &door, &facts).unwrap_err();
     assert_eq!(refusal.denial.kind, DenialKind::Unauthenticated(AuthFault::Missing));
     assert!(reasons.insert(refusal.denial.message));
@@ -96,9 +109,16 @@ fn keys_in_a_tokens_header_are_ignored() {
     ] {
         let mut header = header();
         header[name] = value;
-        assert_eq!(fault(&facts, &signed_by(&other, &header, &claims())).0, AuthFault::Invalid, "{name}");
+        assert_eq!(
+            fault(&facts, &signed_by(&other, &header, &claims())).0,
+            AuthFault::Invalid,
+            "{name}"
+        );
         // And they do no harm to a token that our own key signed.
-        assert!(shows(&facts, Op::ListSubscriptions, &signed_by(&KEY, &header, &claims()), NOW).is_ok(), "{name}");
+        assert!(
+            shows(&facts, Op::ListSubscriptions, &signed_by(&KEY, &header, &claims()), NOW).is_ok(),
+            "{name}"
+        );
     }
     let mut header = header();
     header["crit"] = json!(["b64"]);
@@ -111,7 +131,9 @@ fn keys_in_a_tokens_header_are_ignored() {
 fn times_hold_within_the_clock_skew_and_not_one_second_longer() {
     let facts = facts();
     let token = signed_by(&KEY, &header(), &claims());
-    let at = |offset_s: i64| shows(&facts, Op::ListSubscriptions, &token, NOW.plus_seconds(offset_s)).is_ok();
+    let at = |offset_s: i64| {
+        shows(&facts, Op::ListSubscriptions, &token, NOW.plus_seconds(offset_s)).is_ok()
+    };
     assert!(at(3_600 + 299) && !at(3_600 + 300));
     assert!(at(-300) && !at(-301));
     let mut timeless = claims();
@@ -160,7 +182,10 @@ fn huge_and_deep_tokens_are_refused_before_they_are_understood() {
     for _ in 0..80 {
         deep = json!([deep]);
     }
-    assert_eq!(fault(&facts, &signed_by(&KEY, &header(), &with("deep", deep))).0, AuthFault::Malformed);
+    assert_eq!(
+        fault(&facts, &signed_by(&KEY, &header(), &with("deep", deep))).0,
+        AuthFault::Malformed
+    );
     let token = signed_by(&KEY, &header(), &claims());
     for cut in (0..token.len()).step_by(17) {
         assert!(shows(&facts, Op::ListSubscriptions, &token[..cut], NOW).is_err());

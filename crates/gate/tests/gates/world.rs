@@ -18,8 +18,10 @@ pub const ORIGIN: &str = "https://127.70.1.1:8443";
 pub const TENANT: &str = "11111111-0000-4000-8000-000000000001";
 pub const ANA: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 pub const BOB: &str = "bbbbbbbb-0000-4000-8000-000000000002";
-pub const HUB: &str = "/subscriptions/s1/resourceGroups/rg1/providers/Microsoft.Devices/IotHubs/hub1";
-pub const HUB10: &str = "/subscriptions/s1/resourceGroups/rg1/providers/Microsoft.Devices/IotHubs/hub10";
+pub const HUB: &str =
+    "/subscriptions/s1/resourceGroups/rg1/providers/Microsoft.Devices/IotHubs/hub1";
+pub const HUB10: &str =
+    "/subscriptions/s1/resourceGroups/rg1/providers/Microsoft.Devices/IotHubs/hub10";
 pub const HUB_HOST: &str = "127.70.1.2";
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 pub const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
@@ -45,7 +47,10 @@ pub fn scope(text: &str) -> Scope {
 
 pub fn facts() -> Facts {
     let mut facts = Facts::new(id(TENANT), ORIGIN);
-    facts.keys = Arc::new(vec![VerifyingKey { key_id: "k1".into(), public_der: KEY.public_key().as_ref().to_vec() }]);
+    facts.keys = Arc::new(vec![VerifyingKey {
+        key_id: "k1".into(),
+        public_der: KEY.public_key().as_ref().to_vec(),
+    }]);
     for (who, name) in [(ANA, "ana"), (BOB, "bob")] {
         facts.put_principal(Principal {
             id: id(who),
@@ -94,7 +99,8 @@ pub fn assign(facts: &mut Facts, who: &str, role: &str, at: &str) {
 }
 
 pub fn policy(facts: &mut Facts, name: &str, rules: &Value, at: &str) {
-    let definition_id = format!("/subscriptions/s1/providers/Microsoft.Authorization/policyDefinitions/{name}");
+    let definition_id =
+        format!("/subscriptions/s1/providers/Microsoft.Authorization/policyDefinitions/{name}");
     facts.put_policy_definition(PolicyDefinition {
         id: definition_id.clone(),
         name: name.into(),
@@ -138,7 +144,8 @@ pub fn unsigned(header: &Value, claims: &Value) -> String {
 pub fn signed_by(key: &RsaKeyPair, header: &Value, claims: &Value) -> String {
     let text = unsigned(header, claims);
     let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(&RSA_PKCS1_SHA256, &ring::rand::SystemRandom::new(), text.as_bytes(), &mut signature).unwrap();
+    key.sign(&RSA_PKCS1_SHA256, &ring::rand::SystemRandom::new(), text.as_bytes(), &mut signature)
+        .unwrap();
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
@@ -147,7 +154,11 @@ pub fn head(request: &str) -> TraceHead {
         id: TrackingId(uuid::Uuid::nil()),
         time: NOW,
         correlation_id: String::new(),
-        channel: Channel { protocol: "https".into(), request: request.into(), address: "127.0.0.1".into() },
+        channel: Channel {
+            protocol: "https".into(),
+            request: request.into(),
+            address: "127.0.0.1".into(),
+        },
     }
 }
 
@@ -181,5 +192,15 @@ pub fn registers(facts: &Facts, who: &str, hub: &str, name: &str) -> Judgement {
 
 pub fn does(facts: &Facts, who: &str, op: Op, at: &str, objects: &[Object]) -> Judgement {
     let (scope, head, caller) = (scope(at), head("PUT /devices/d1"), caller(who));
-    judge(&Ask { operation: operation(op), scope: &scope, objects, linked: &[], caller: &caller, head: &head }, facts)
+    judge(
+        &Ask {
+            operation: operation(op),
+            scope: &scope,
+            objects,
+            linked: &[],
+            caller: &caller,
+            head: &head,
+        },
+        facts,
+    )
 }

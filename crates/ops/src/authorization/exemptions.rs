@@ -1,7 +1,9 @@
 //! Policy exemptions: an assignment's rules taken away from a scope, for a time, for everybody or for some.
 
-use super::policies::{check_name, check_text, count_at, document, former, kept, properties_of, remove, save, show};
-use super::{refuse_unless_empty, scope_before};
+use super::policies::{
+    check_name, check_text, count_at, document, former, kept, properties_of, remove, save, show,
+};
+use super::{Reach, refuse_unless_empty, scope_before};
 use crate::control::all;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -24,22 +26,31 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let given = properties_of(&input.body)?;
     check_text(given, "displayName", 128)?;
     check_text(given, "description", 512)?;
-    let id = text(given, &["policyAssignmentId"])
-        .ok_or_else(|| Error::invalid("properties.policyAssignmentId", "the id of a policy assignment is required"))?;
-    let assignment = facts.policy_assignments.get(&id.to_ascii_lowercase()).ok_or_else(|| Error::NotFound {
-        code: "PolicyAssignmentNotFound",
-        message: format!("there is no policy assignment `{}`", id.escape_debug()),
+    let id = text(given, &["policyAssignmentId"]).ok_or_else(|| {
+        Error::invalid("properties.policyAssignmentId", "the id of a policy assignment is required")
     })?;
-    let skips_check = text(given, &["assignmentScopeValidation"]).is_some_and(|it| it.eq_ignore_ascii_case("DoNotValidate"));
+    let assignment =
+        facts.policy_assignments.get(&id.to_ascii_lowercase()).ok_or_else(|| Error::NotFound {
+            code: "PolicyAssignmentNotFound",
+            message: format!("there is no policy assignment `{}`", id.escape_debug()),
+        })?;
+    let skips_check = text(given, &["assignmentScopeValidation"])
+        .is_some_and(|it| it.eq_ignore_ascii_case("DoNotValidate"));
     if !skips_check && !assignment.scope.contains(&place) {
         return Err(Error::invalid(
             "path",
-            format!("the assignment `{}` is at `{}`, which does not contain `{place}`: it has no effect here to be exempt from", assignment.name, assignment.scope),
+            format!(
+                "the assignment `{}` is at `{}`, which does not contain `{place}`: it has no effect here to be exempt from",
+                assignment.name, assignment.scope
+            ),
         ));
     }
     let category = text(given, &["exemptionCategory"]).unwrap_or("");
     if !["Waiver", "Mitigated"].iter().any(|it| it.eq_ignore_ascii_case(category)) {
-        return Err(Error::invalid("properties.exemptionCategory", "categories are Waiver and Mitigated"));
+        return Err(Error::invalid(
+            "properties.exemptionCategory",
+            "categories are Waiver and Mitigated",
+        ));
     }
     for (name, why) in [
         ("policyDefinitionReferenceIds", "initiatives cannot be evaluated yet"),
@@ -50,12 +61,23 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     expires_of(given)?;
     principals_of(given)?;
     let former = former(env, tables::POLICY_EXEMPTIONS, permit.scope()).await?;
-    if former.is_none() && count_at(env, tables::POLICY_EXEMPTIONS, &place).await? >= EXEMPTIONS_MAX {
-        return Err(Error::invalid("path", format!("a scope holds at most {EXEMPTIONS_MAX} exemptions")));
+    if former.is_none() && count_at(env, tables::POLICY_EXEMPTIONS, &place).await? >= EXEMPTIONS_MAX
+    {
+        return Err(Error::invalid(
+            "path",
+            format!("a scope holds at most {EXEMPTIONS_MAX} exemptions"),
+        ));
     }
     let mut properties = kept(
         given,
-        &["displayName", "description", "metadata", "expiresOn", "principalIds", "assignmentScopeValidation"],
+        &[
+            "displayName",
+            "description",
+            "metadata",
+            "expiresOn",
+            "principalIds",
+            "assignmentScopeValidation",
+        ],
     );
     properties.insert("policyAssignmentId".into(), json!(assignment.id));
     properties.insert("exemptionCategory".into(), json!(category));
@@ -64,22 +86,23 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
 }
 
 pub(crate) async fn get(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
-    show(permit, env, tables::POLICY_EXEMPTIONS, "PolicyExemptionNotFound", "policy exemption").await
+    show(permit, env, tables::POLICY_EXEMPTIONS, "PolicyExemptionNotFound", "policy exemption")
+        .await
 }
 
-/// Exemptions at, above and below the scope; `atScope()` leaves out those below, `excludeExpired()` the
-/// expired.
+/// Exemptions near the scope, see [`Reach`]; `excludeExpired()` leaves out those that are over.
 pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let filter = input.query("$filter").unwrap_or("").to_ascii_lowercase();
-    let here = permit.scope();
+    let filter = input.query("$filter").unwrap_or("");
+    let reach = Reach::of(filter);
+    let skips_expired = filter.to_ascii_lowercase().contains("excludeexpired()");
     let now = env.now();
     let mut found = Vec::new();
     for (_, document) in all::<Value>(env, tables::POLICY_EXEMPTIONS, "").await? {
-        let id = Scope::parse(text(&document, &["id"]).unwrap_or("/")).unwrap_or_else(|_| Scope::root());
-        let place = scope_before(&id);
-        let is_near = place.contains(here) || (here.contains(&place) && !filter.contains("atscope()"));
-        let is_over = expires_of(document.get("properties").unwrap_or(&Value::Null)).ok().flatten().is_some_and(|it| it <= now);
-        if is_near && !(is_over && filter.contains("excludeexpired()")) {
+        let id =
+            Scope::parse(text(&document, &["id"]).unwrap_or("/")).unwrap_or_else(|_| Scope::root());
+        let expires = expires_of(document.get("properties").unwrap_or(&Value::Null))?;
+        let is_over = expires.is_some_and(|it| it <= now);
+        if reach.shows(&scope_before(&id), permit.scope()) && !(is_over && skips_expired) {
             found.push(document);
         }
     }
@@ -91,7 +114,11 @@ pub(crate) async fn delete(permit: &Permit, _input: &Input, env: &Env) -> Result
 }
 
 /// Brings an exemption's document into the facts.
-pub(crate) fn change_facts(facts: &mut Facts, key: &str, body: Option<&[u8]>) -> Result<(), String> {
+pub(crate) fn change_facts(
+    facts: &mut Facts,
+    key: &str,
+    body: Option<&[u8]>,
+) -> Result<(), String> {
     let Some(body) = body else {
         facts.remove_policy_exemption(key);
         return Ok(());
@@ -128,7 +155,10 @@ fn expires_of(properties: &Value) -> Result<Option<Timestamp>, Error> {
     match member(properties, "expiresOn") {
         None | Some(Value::Null) => Ok(None),
         Some(it) => it.as_str().and_then(Timestamp::parse).map(Some).ok_or_else(|| {
-            Error::invalid("properties.expiresOn", "a time such as `2030-01-31T12:00:00Z` is expected")
+            Error::invalid(
+                "properties.expiresOn",
+                "a time such as `2030-01-31T12:00:00Z` is expected",
+            )
         }),
     }
 }
@@ -137,14 +167,25 @@ fn principals_of(properties: &Value) -> Result<Vec<ObjectId>, Error> {
     let at = "properties.principalIds";
     let given = match member(properties, "principalIds") {
         None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(it) => it.as_array().ok_or_else(|| Error::invalid(at, "this is a list of object ids"))?,
+        Some(it) => {
+            it.as_array().ok_or_else(|| Error::invalid(at, "this is a list of object ids"))?
+        }
     };
     // INVARIANT: an empty list must not read as "everybody" where somebody meant nobody.
     if given.is_empty() || given.len() > PRINCIPALS_MAX {
-        return Err(Error::invalid(at, format!("name 1 to {PRINCIPALS_MAX} callers, or leave the member out to exempt every caller")));
+        return Err(Error::invalid(
+            at,
+            format!(
+                "name 1 to {PRINCIPALS_MAX} callers, or leave the member out to exempt every caller"
+            ),
+        ));
     }
     given
         .iter()
-        .map(|it| it.as_str().and_then(ObjectId::parse).ok_or_else(|| Error::invalid(at, "an object id is a GUID")))
+        .map(|it| {
+            it.as_str()
+                .and_then(ObjectId::parse)
+                .ok_or_else(|| Error::invalid(at, "an object id is a GUID"))
+        })
         .collect()
 }

@@ -12,7 +12,13 @@ use model::{Error, Scope};
 use serde_json::{Value, json};
 
 /// Who wrote a document and when, in the members that ARM's documents carry.
-pub(crate) fn stamp(properties: &mut Value, former: Option<&Value>, author: &str, env: &Env, names: [&str; 4]) {
+pub(crate) fn stamp(
+    properties: &mut Value,
+    former: Option<&Value>,
+    author: &str,
+    env: &Env,
+    names: [&str; 4],
+) {
     let [created_on, created_by, updated_on, updated_by] = names;
     let now = env.now().rfc3339();
     let kept = |name: &str| former.and_then(|it| it.get(name)).cloned();
@@ -36,10 +42,16 @@ pub(crate) fn check_scope(scope: &Scope, facts: &Facts) -> Result<(), Error> {
         return Err(Error::Invalid {
             code: "InvalidScope",
             at: Some("path".into()),
-            message: format!("a hub is the narrowest scope; `{scope}` lies below the hub `{}`", hub.scope),
+            message: format!(
+                "a hub is the narrowest scope; `{scope}` lies below the hub `{}`",
+                hub.scope
+            ),
         });
     }
-    let code = match (scope.resource_group(), scope.resource_type().is_some_and(|it| it.contains("Devices"))) {
+    let code = match (
+        scope.resource_group(),
+        scope.resource_type().is_some_and(|it| it.contains("Devices")),
+    ) {
         (_, true) => "ResourceNotFound",
         (Some(_), false) => "ResourceGroupNotFound",
         (None, false) => "SubscriptionNotFound",
@@ -51,7 +63,8 @@ pub(crate) fn check_scope(scope: &Scope, facts: &Facts) -> Result<(), Error> {
 pub(crate) fn scope_before(path: &Scope) -> Scope {
     let all: Vec<&str> = path.segments().collect();
     let at = all.iter().rposition(|it| it.eq_ignore_ascii_case("providers")).unwrap_or(all.len());
-    Scope::parse(&format!("/{}", all.get(..at).unwrap_or(&[]).join("/"))).unwrap_or_else(|_| Scope::root())
+    Scope::parse(&format!("/{}", all.get(..at).unwrap_or(&[]).join("/")))
+        .unwrap_or_else(|_| Scope::root())
 }
 
 /// A member that must be absent or empty, because acting without it would be wrong.
@@ -66,5 +79,42 @@ pub(crate) fn refuse_unless_empty(properties: &Value, name: &str, why: &str) -> 
     match is_empty {
         true => Ok(()),
         false => Err(Error::invalid(format!("properties.{name}"), why)),
+    }
+}
+
+/// Which neighbours of a scope a list shows, as `$filter` says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reach {
+    /// Without a filter: at the scope, above and below it.
+    Everything,
+    /// `atScope()`: what applies there.
+    AtAndAbove,
+    /// `atExactScope()`.
+    Exactly,
+    /// `atScopeAndBelow()`.
+    AtAndBelow,
+}
+
+impl Reach {
+    /// Finds the function in a filter that may say more besides.
+    pub(crate) fn of(filter: &str) -> Self {
+        let filter = filter.to_ascii_lowercase();
+        match () {
+            () if filter.contains("atexactscope()") => Self::Exactly,
+            () if filter.contains("atscopeandbelow()") => Self::AtAndBelow,
+            () if filter.contains("atscope()") => Self::AtAndAbove,
+            () => Self::Everything,
+        }
+    }
+
+    /// True where the list at `here` shows what lies at `place`.
+    pub(crate) fn shows(self, place: &Scope, here: &Scope) -> bool {
+        let (above, below) = (place.contains(here), here.contains(place));
+        match self {
+            Self::Everything => above || below,
+            Self::AtAndAbove => above,
+            Self::Exactly => above && below,
+            Self::AtAndBelow => below,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Policy definitions and their assignments.
 
-use super::{check_scope, refuse_unless_empty, revisions, scope_before};
+use super::{Reach, check_scope, refuse_unless_empty, revisions, scope_before};
 use crate::control::{all, commit, delete, get as read, put};
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -17,7 +17,11 @@ const ASSIGNMENTS_MAX: usize = 200;
 /// Most excluded scopes of an assignment.
 const NOT_SCOPES_MAX: usize = 400;
 
-pub(crate) async fn put_definition(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn put_definition(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
     let place = scope_before(permit.scope());
     check_scope(&place, &env.facts.load())?;
     if place.subscription_id().is_none() || place.resource_group().is_some() {
@@ -31,17 +35,33 @@ pub(crate) async fn put_definition(permit: &Permit, input: &Input, env: &Env) ->
     let given = properties_of(&input.body)?;
     check_text(given, "displayName", 128)?;
     check_text(given, "description", 512)?;
-    refuse_unless_empty(given, "parameters", "parameters cannot be evaluated yet; write the values into the rule")?;
+    refuse_unless_empty(
+        given,
+        "parameters",
+        "parameters cannot be evaluated yet; write the values into the rule",
+    )?;
     let mode = text(given, &["mode"]).unwrap_or("All");
-    if !["All", "Indexed", "Microsoft.Devices.Data"].iter().any(|it| it.eq_ignore_ascii_case(mode)) {
-        return Err(invalid_rule("properties.mode", "modes are All, Indexed and Microsoft.Devices.Data"));
+    if !["All", "Indexed", "Microsoft.Devices.Data"].iter().any(|it| it.eq_ignore_ascii_case(mode))
+    {
+        return Err(invalid_rule(
+            "properties.mode",
+            "modes are All, Indexed and Microsoft.Devices.Data",
+        ));
     }
     parse_rules(given).map_err(|it| invalid_rule(&format!("properties.{}", it.at), &it.because))?;
     let former = former(env, tables::POLICY_DEFINITIONS, permit.scope()).await?;
-    if former.is_none() && count_at(env, tables::POLICY_DEFINITIONS, &place).await? >= DEFINITIONS_MAX {
-        return Err(Error::invalid("path", format!("a scope holds at most {DEFINITIONS_MAX} policy definitions")));
+    if former.is_none()
+        && count_at(env, tables::POLICY_DEFINITIONS, &place).await? >= DEFINITIONS_MAX
+    {
+        return Err(Error::invalid(
+            "path",
+            format!("a scope holds at most {DEFINITIONS_MAX} policy definitions"),
+        ));
     }
-    let mut properties = kept(given, &["displayName", "description", "metadata", "parameters", "policyRule", "policyRules"]);
+    let mut properties = kept(
+        given,
+        &["displayName", "description", "metadata", "parameters", "policyRule", "policyRules"],
+    );
     properties.insert("policyType".into(), json!("Custom"));
     properties.insert("mode".into(), json!(mode));
     properties.insert("version".into(), json!(text(given, &["version"]).unwrap_or("1.0.0")));
@@ -50,18 +70,32 @@ pub(crate) async fn put_definition(permit: &Permit, input: &Input, env: &Env) ->
     save(permit, env, tables::POLICY_DEFINITIONS, document, former).await
 }
 
-pub(crate) async fn get_definition(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
-    show(permit, env, tables::POLICY_DEFINITIONS, "PolicyDefinitionNotFound", "policy definition").await
+pub(crate) async fn get_definition(
+    permit: &Permit,
+    _input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
+    show(permit, env, tables::POLICY_DEFINITIONS, "PolicyDefinitionNotFound", "policy definition")
+        .await
 }
 
-pub(crate) async fn list_definitions(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn list_definitions(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
     // Nothing is built in: the list of a tenant root is empty, and so is a filter for what is.
-    let wants_builtin = input.query("$filter").is_some_and(|it| it.to_ascii_lowercase().contains("'builtin'"));
+    let wants_builtin =
+        input.query("$filter").is_some_and(|it| it.to_ascii_lowercase().contains("'builtin'"));
     let found = all::<Value>(env, tables::POLICY_DEFINITIONS, &below(permit.scope())).await?;
     Ok(Reply::list(found.into_iter().map(|(_, it)| it).filter(|_| !wants_builtin).collect()))
 }
 
-pub(crate) async fn delete_definition(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn delete_definition(
+    permit: &Permit,
+    _input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
     let id = permit.scope().as_str();
     let facts = env.facts.load();
     let users: Vec<&str> = facts
@@ -73,13 +107,20 @@ pub(crate) async fn delete_definition(permit: &Permit, _input: &Input, env: &Env
     if !users.is_empty() {
         return Err(Error::Conflict {
             code: "PolicyDefinitionInUse",
-            message: format!("the definition is assigned by {}; delete the assignments first", users.join(", ")),
+            message: format!(
+                "the definition is assigned by {}; delete the assignments first",
+                users.join(", ")
+            ),
         });
     }
     remove(permit, env, tables::POLICY_DEFINITIONS).await
 }
 
-pub(crate) async fn put_assignment(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn put_assignment(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
     let place = scope_before(permit.scope());
     let facts = env.facts.load();
     check_scope(&place, &facts)?;
@@ -87,8 +128,9 @@ pub(crate) async fn put_assignment(permit: &Permit, input: &Input, env: &Env) ->
     let given = properties_of(&input.body)?;
     check_text(given, "displayName", 128)?;
     check_text(given, "description", 512)?;
-    let definition = text(given, &["policyDefinitionId"])
-        .ok_or_else(|| Error::invalid("properties.policyDefinitionId", "the id of a policy definition is required"))?;
+    let definition = text(given, &["policyDefinitionId"]).ok_or_else(|| {
+        Error::invalid("properties.policyDefinitionId", "the id of a policy definition is required")
+    })?;
     let Some(known) = facts.policy_definitions.get(&definition.to_ascii_lowercase()) else {
         return Err(Error::NotFound {
             code: "PolicyDefinitionNotFound",
@@ -103,18 +145,33 @@ pub(crate) async fn put_assignment(permit: &Permit, input: &Input, env: &Env) ->
         refuse_unless_empty(given, name, why)?;
     }
     let not_scopes = not_scopes(given)?;
-    if let Some(outside) = not_scopes.iter().find(|it| !place.contains(it) || place.same_place(it)) {
-        return Err(Error::invalid("properties.notScopes", format!("`{outside}` does not lie below the assignment's scope `{place}`")));
+    if let Some(outside) = not_scopes.iter().find(|it| !place.contains(it) || place.same_place(it))
+    {
+        return Err(Error::invalid(
+            "properties.notScopes",
+            format!("`{outside}` does not lie below the assignment's scope `{place}`"),
+        ));
     }
     let mode = text(given, &["enforcementMode"]).unwrap_or("Default");
     if !["Default", "DoNotEnforce"].iter().any(|it| it.eq_ignore_ascii_case(mode)) {
-        return Err(Error::invalid("properties.enforcementMode", "modes are Default and DoNotEnforce"));
+        return Err(Error::invalid(
+            "properties.enforcementMode",
+            "modes are Default and DoNotEnforce",
+        ));
     }
     let former = former(env, tables::POLICY_ASSIGNMENTS, permit.scope()).await?;
-    if former.is_none() && count_at(env, tables::POLICY_ASSIGNMENTS, &place).await? >= ASSIGNMENTS_MAX {
-        return Err(Error::invalid("path", format!("a scope holds at most {ASSIGNMENTS_MAX} policy assignments")));
+    if former.is_none()
+        && count_at(env, tables::POLICY_ASSIGNMENTS, &place).await? >= ASSIGNMENTS_MAX
+    {
+        return Err(Error::invalid(
+            "path",
+            format!("a scope holds at most {ASSIGNMENTS_MAX} policy assignments"),
+        ));
     }
-    let mut properties = kept(given, &["displayName", "description", "metadata", "parameters", "nonComplianceMessages"]);
+    let mut properties = kept(
+        given,
+        &["displayName", "description", "metadata", "parameters", "nonComplianceMessages"],
+    );
     properties.insert("policyDefinitionId".into(), json!(known.id));
     properties.insert("notScopes".into(), json!(not_scopes));
     properties.insert("enforcementMode".into(), json!(mode));
@@ -129,29 +186,43 @@ pub(crate) async fn put_assignment(permit: &Permit, input: &Input, env: &Env) ->
     save(permit, env, tables::POLICY_ASSIGNMENTS, document, former).await
 }
 
-pub(crate) async fn get_assignment(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
-    show(permit, env, tables::POLICY_ASSIGNMENTS, "PolicyAssignmentNotFound", "policy assignment").await
+pub(crate) async fn get_assignment(
+    permit: &Permit,
+    _input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
+    show(permit, env, tables::POLICY_ASSIGNMENTS, "PolicyAssignmentNotFound", "policy assignment")
+        .await
 }
 
-/// Assignments at, above and below the scope; `atScope()` leaves out those below.
-pub(crate) async fn list_assignments(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let filter = input.query("$filter").unwrap_or("").to_ascii_lowercase();
-    let here = permit.scope();
+/// Assignments near the scope, see [`Reach`], of one definition where the filter names it.
+pub(crate) async fn list_assignments(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
+    let filter = input.query("$filter").unwrap_or("");
+    let (reach, lower) = (Reach::of(filter), filter.to_ascii_lowercase());
+    let wanted = lower.split("policydefinitionid eq '").nth(1).and_then(|it| it.split('\'').next());
     let mut found = Vec::new();
     for (_, document) in all::<Value>(env, tables::POLICY_ASSIGNMENTS, "").await? {
-        let scope = Scope::parse(text(&document, &["properties", "scope"]).unwrap_or("/")).unwrap_or_else(|_| Scope::root());
-        let is_below = here.contains(&scope) && !filter.contains("atscope()") && !filter.contains("atexactscope()");
-        let is_above = scope.contains(here) && !(filter.contains("atexactscope()") && !scope.same_place(here));
-        let definition = text(&document, &["properties", "policyDefinitionId"]).unwrap_or("").to_ascii_lowercase();
-        let wanted = filter.split("policydefinitionid eq '").nth(1).and_then(|it| it.split('\'').next());
-        if (is_above || is_below) && wanted.is_none_or(|it| it == definition) {
+        let place = Scope::parse(text(&document, &["properties", "scope"]).unwrap_or("/"))
+            .unwrap_or_else(|_| Scope::root());
+        let definition = text(&document, &["properties", "policyDefinitionId"]).unwrap_or("");
+        if reach.shows(&place, permit.scope())
+            && wanted.is_none_or(|it| definition.eq_ignore_ascii_case(it))
+        {
             found.push(document);
         }
     }
     Ok(Reply::list(found))
 }
 
-pub(crate) async fn delete_assignment(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn delete_assignment(
+    permit: &Permit,
+    _input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
     remove(permit, env, tables::POLICY_ASSIGNMENTS).await
 }
 
@@ -167,7 +238,11 @@ pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, E
 }
 
 /// Brings a definition's document into the facts.
-pub(crate) fn change_definition(facts: &mut Facts, key: &str, body: Option<&[u8]>) -> Result<(), String> {
+pub(crate) fn change_definition(
+    facts: &mut Facts,
+    key: &str,
+    body: Option<&[u8]>,
+) -> Result<(), String> {
     let Some(body) = body else {
         facts.remove_policy_definition(key);
         return Ok(());
@@ -191,7 +266,11 @@ pub(crate) fn definition_of(document: &Value, key: &str) -> Result<PolicyDefinit
 }
 
 /// Brings an assignment's document into the facts.
-pub(crate) fn change_assignment(facts: &mut Facts, key: &str, body: Option<&[u8]>) -> Result<(), String> {
+pub(crate) fn change_assignment(
+    facts: &mut Facts,
+    key: &str,
+    body: Option<&[u8]>,
+) -> Result<(), String> {
     let Some(body) = body else {
         facts.remove_policy_assignment(key);
         return Ok(());
@@ -208,7 +287,10 @@ pub(crate) fn change_assignment(facts: &mut Facts, key: &str, body: Option<&[u8]
         not_scopes: not_scopes(properties).map_err(|it| it.to_string())?,
         definition_id: word("policyDefinitionId"),
         is_enforced: !word("enforcementMode").eq_ignore_ascii_case("DoNotEnforce"),
-        message: messages.and_then(|it| it.first()).and_then(|it| text(it, &["message"])).map(str::to_owned),
+        message: messages
+            .and_then(|it| it.first())
+            .and_then(|it| text(it, &["message"]))
+            .map(str::to_owned),
     });
     Ok(())
 }
@@ -224,12 +306,18 @@ fn not_scopes(properties: &Value) -> Result<Vec<Scope>, Error> {
     }
     given
         .iter()
-        .map(|it| Scope::parse(it.as_str().unwrap_or("")).map_err(|it| Error::invalid(at, it.to_string())))
+        .map(|it| {
+            Scope::parse(it.as_str().unwrap_or("")).map_err(|it| Error::invalid(at, it.to_string()))
+        })
         .collect()
 }
 
 fn invalid_rule(at: &str, because: &str) -> Error {
-    Error::Invalid { code: "InvalidPolicyRule", at: Some(at.to_owned()), message: because.to_owned() }
+    Error::Invalid {
+        code: "InvalidPolicyRule",
+        at: Some(at.to_owned()),
+        message: because.to_owned(),
+    }
 }
 
 pub(super) fn properties_of(body: &Value) -> Result<&Value, Error> {
@@ -242,7 +330,10 @@ pub(super) fn check_text(properties: &Value, name: &str, chars_max: usize) -> Re
     match member(properties, name) {
         None | Some(Value::Null) => Ok(()),
         Some(Value::String(it)) if it.chars().count() <= chars_max => Ok(()),
-        Some(_) => Err(Error::invalid(format!("properties.{name}"), format!("a text of at most {chars_max} characters"))),
+        Some(_) => Err(Error::invalid(
+            format!("properties.{name}"),
+            format!("a text of at most {chars_max} characters"),
+        )),
     }
 }
 
@@ -254,13 +345,18 @@ pub(super) fn check_name(name: &str, chars_max: usize) -> Result<(), Error> {
         true => Ok(()),
         false => Err(Error::invalid(
             "path",
-            format!("a name has 1 to {chars_max} characters, none of < > * % & : ? . + / \\, and does not end in a space"),
+            format!(
+                "a name has 1 to {chars_max} characters, none of < > * % & : ? . + / \\, and does not end in a space"
+            ),
         )),
     }
 }
 
 pub(super) fn kept(properties: &Value, names: &[&str]) -> Map<String, Value> {
-    names.iter().filter_map(|name| Some(((*name).to_owned(), member(properties, name)?.clone()))).collect()
+    names
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), member(properties, name)?.clone())))
+        .collect()
 }
 
 pub(super) type Former = Option<(Value, u64)>;
@@ -280,7 +376,9 @@ pub(super) fn document(
     let now = env.now().rfc3339();
     let author = permit.caller().key();
     let first = |name: &str, otherwise: &str| {
-        former.and_then(|(it, _)| it.get("systemData")?.get(name).cloned()).unwrap_or_else(|| json!(otherwise))
+        former
+            .and_then(|(it, _)| it.get("systemData")?.get(name).cloned())
+            .unwrap_or_else(|| json!(otherwise))
     };
     json!({
         "id": permit.scope(),
@@ -298,16 +396,33 @@ pub(super) fn document(
     })
 }
 
-pub(super) async fn save(permit: &Permit, env: &Env, table: Table, document: Value, former: Former) -> Result<Reply, Error> {
+pub(super) async fn save(
+    permit: &Permit,
+    env: &Env,
+    table: Table,
+    document: Value,
+    former: Former,
+) -> Result<Reply, Error> {
     let key = permit.scope().key();
-    let expect = former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
-    let changes =
-        vec![put(table, &key, expect, &document)?, revisions::change(permit, env, &key, &document).await?];
+    let expect =
+        former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
+    let changes = vec![
+        put(table, &key, expect, &document)?,
+        revisions::change(permit, env, &key, &document).await?,
+    ];
     commit(permit, env, changes).await?;
-    Ok(if former.is_none() { Reply::created(document) } else { Reply::ok(document) })
+    // Azure answers 201 to every write of a definition or assignment, and the CLI takes nothing else.
+    let is_new = former.is_none() || table != tables::POLICY_EXEMPTIONS;
+    Ok(if is_new { Reply::created(document) } else { Reply::ok(document) })
 }
 
-pub(super) async fn show(permit: &Permit, env: &Env, table: Table, code: &'static str, noun: &str) -> Result<Reply, Error> {
+pub(super) async fn show(
+    permit: &Permit,
+    env: &Env,
+    table: Table,
+    code: &'static str,
+    noun: &str,
+) -> Result<Reply, Error> {
     let found = former(env, table, permit.scope()).await?;
     found.map(|(it, _)| Reply::ok(it)).ok_or_else(|| Error::NotFound {
         code,
@@ -334,6 +449,8 @@ fn below(scope: &Scope) -> String {
 }
 
 pub(super) async fn count_at(env: &Env, table: Table, place: &Scope) -> Result<usize, Error> {
-    let all = all::<Value>(env, table, &format!("{}/providers/microsoft.authorization/", place.key())).await?;
+    let all =
+        all::<Value>(env, table, &format!("{}/providers/microsoft.authorization/", place.key()))
+            .await?;
     Ok(all.len())
 }

@@ -42,7 +42,12 @@ struct Difference {
 }
 
 /// The document that notes a write, for the commit of the write itself.
-pub(crate) async fn change(permit: &Permit, env: &Env, key: &str, after: &Value) -> Result<Change, Error> {
+pub(crate) async fn change(
+    permit: &Permit,
+    env: &Env,
+    key: &str,
+    after: &Value,
+) -> Result<Change, Error> {
     let known: Vec<(String, Revision)> = all(env, tables::REVISIONS, &format!("{key}|")).await?;
     let last = known.last().map(|(_, it)| it);
     let revision = Revision {
@@ -79,11 +84,18 @@ fn differences(before: &Value, after: &Value) -> Vec<Difference> {
     // When and by whom stands in the revision itself.
     found.retain(|it| {
         let last = it.path.rsplit('.').next().unwrap_or("");
-        !matches!(last, "updatedOn" | "updatedBy" | "createdOn" | "createdBy" | "updatedAt" | "lastModifiedAt")
+        !matches!(
+            last,
+            "updatedOn" | "updatedBy" | "createdOn" | "createdBy" | "updatedAt" | "lastModifiedAt"
+        )
     });
     if found.len() > DIFFERENCES_MAX {
         found.truncate(DIFFERENCES_MAX);
-        found.push(Difference { path: "...".into(), before: None, after: Some(json!("more differences are left out")) });
+        found.push(Difference {
+            path: "...".into(),
+            before: None,
+            after: Some(json!("more differences are left out")),
+        });
     }
     found
 }
@@ -92,7 +104,8 @@ fn compare(path: &str, before: &Value, after: &Value, found: &mut Vec<Difference
     if before == after {
         return;
     }
-    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let below =
+        |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match (before, after) {
         (Value::Object(old), Value::Object(new)) => {
             for (name, value) in new {
@@ -110,7 +123,11 @@ fn compare(path: &str, before: &Value, after: &Value, found: &mut Vec<Difference
         }
         _ => {
             let some = |it: &Value| (!it.is_null()).then(|| it.clone());
-            found.push(Difference { path: path.to_owned(), before: some(before), after: some(after) });
+            found.push(Difference {
+                path: path.to_owned(),
+                before: some(before),
+                after: some(after),
+            });
         }
     }
 }

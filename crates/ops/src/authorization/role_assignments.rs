@@ -25,7 +25,10 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         .ok_or_else(|| Error::Invalid {
             code: "RoleDefinitionDoesNotExist",
             at: Some("properties.roleDefinitionId".into()),
-            message: format!("The specified role definition with ID '{}' does not exist.", role_text.escape_debug()),
+            message: format!(
+                "The specified role definition with ID '{}' does not exist.",
+                role_text.escape_debug()
+            ),
         })?;
     let principal_text = input.required_text(&["properties", "principalId"])?;
     let principal = ObjectId::parse(principal_text)
@@ -44,21 +47,30 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         });
     }
     if let Some(properties) = model::json::member(&input.body, "properties") {
-        super::refuse_unless_empty(properties, "condition", "conditions cannot be evaluated yet, so an assignment with one is refused")?;
+        super::refuse_unless_empty(
+            properties,
+            "condition",
+            "conditions cannot be evaluated yet, so an assignment with one is refused",
+        )?;
     }
     if !role.is_builtin && !role.assignable_scopes.iter().any(|it| it.contains(&scope)) {
         let scopes: Vec<&str> = role.assignable_scopes.iter().map(Scope::as_str).collect();
         return Err(Error::Invalid {
             code: "RoleAssignmentScopeNotAssignableToRoleDefinition",
             at: None,
-            message: format!("the role `{}` can be assigned at {} and below, not at `{scope}`", role.name, scopes.join(", ")),
+            message: format!(
+                "the role `{}` can be assigned at {} and below, not at `{scope}`",
+                role.name,
+                scopes.join(", ")
+            ),
         });
     }
     let key = permit.scope().key();
     let former: Option<(Value, u64)> = read(env, tables::ROLE_ASSIGNMENTS, &key).await?;
     let everything = || facts.role_assignments.values().flatten();
     match everything().find(|it| it.name.eq_ignore_ascii_case(&name.to_string())) {
-        Some(it) if it.role == role.id && it.principal == principal && it.scope.same_place(&scope) => {}
+        Some(it)
+            if it.role == role.id && it.principal == principal && it.scope.same_place(&scope) => {}
         Some(_) => {
             return Err(Error::Invalid {
                 code: "RoleAssignmentUpdateNotPermitted",
@@ -66,7 +78,10 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
                 message: "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.".into(),
             });
         }
-        None if everything().any(|it| it.role == role.id && it.principal == principal && it.scope.same_place(&scope)) => {
+        None if everything().any(|it| {
+            it.role == role.id && it.principal == principal && it.scope.same_place(&scope)
+        }) =>
+        {
             return Err(Error::Conflict {
                 code: "RoleAssignmentExists",
                 message: "The role assignment already exists.".into(),
@@ -76,7 +91,9 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             return Err(Error::Invalid {
                 code: "RoleAssignmentLimitExceeded",
                 at: None,
-                message: format!("No more role assignments can be created; the limit is {ASSIGNMENTS_MAX}"),
+                message: format!(
+                    "No more role assignments can be created; the limit is {ASSIGNMENTS_MAX}"
+                ),
             });
         }
         None => {}
@@ -93,7 +110,13 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         "delegatedManagedIdentityResourceId": null,
     });
     let before = former.as_ref().and_then(|(it, _)| it.get("properties"));
-    stamp(&mut properties, before, &permit.caller().key(), env, ["createdOn", "createdBy", "updatedOn", "updatedBy"]);
+    stamp(
+        &mut properties,
+        before,
+        &permit.caller().key(),
+        env,
+        ["createdOn", "createdBy", "updatedOn", "updatedBy"],
+    );
     let document = json!({
         "id": permit.scope(), "type": "Microsoft.Authorization/roleAssignments", "name": name, "properties": properties,
     });
@@ -108,7 +131,8 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
 }
 
 pub(crate) async fn get(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
-    let found: Option<(Value, u64)> = read(env, tables::ROLE_ASSIGNMENTS, &permit.scope().key()).await?;
+    let found: Option<(Value, u64)> =
+        read(env, tables::ROLE_ASSIGNMENTS, &permit.scope().key()).await?;
     found.map(|(it, _)| Reply::ok(it)).ok_or_else(|| Error::NotFound {
         code: "RoleAssignmentNotFound",
         message: format!("The role assignment '{}' is not found.", permit.scope().name()),
@@ -121,10 +145,15 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     let here = permit.scope();
     let mut found = Vec::new();
     for (_, document) in all::<Value>(env, tables::ROLE_ASSIGNMENTS, "").await? {
-        let text = |name: &str| model::json::text(&document, &["properties", name]).unwrap_or("").to_owned();
+        let text = |name: &str| {
+            model::json::text(&document, &["properties", name]).unwrap_or("").to_owned()
+        };
         let scope = Scope::parse(&text("scope")).unwrap_or_else(|_| Scope::root());
         let is_near = scope.contains(here) || (!filter.at_scope && here.contains(&scope));
-        let is_whose = filter.principal.as_ref().is_none_or(|it| it.eq_ignore_ascii_case(&text("principalId")));
+        let is_whose = filter
+            .principal
+            .as_ref()
+            .is_none_or(|it| it.eq_ignore_ascii_case(&text("principalId")));
         if is_near && is_whose {
             found.push(document);
         }
@@ -134,11 +163,15 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
 
 pub(crate) async fn delete(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
     let key = permit.scope().key();
-    let Some((document, revision)): Option<(Value, u64)> = read(env, tables::ROLE_ASSIGNMENTS, &key).await? else {
+    let Some((document, revision)): Option<(Value, u64)> =
+        read(env, tables::ROLE_ASSIGNMENTS, &key).await?
+    else {
         return Ok(Reply::empty(204));
     };
     let facts = env.facts.load();
-    let is_owner = |it: &RoleAssignment| it.role.to_string() == model::roles::OWNER && it.scope.resource_group().is_none();
+    let is_owner = |it: &RoleAssignment| {
+        it.role.to_string() == model::roles::OWNER && it.scope.resource_group().is_none()
+    };
     let mut owners = facts.role_assignments.values().flatten().filter(|it| is_owner(it));
     if let (Some(last), None) = (owners.next(), owners.next())
         && last.id.eq_ignore_ascii_case(permit.scope().as_str())
@@ -157,7 +190,11 @@ pub(crate) async fn delete(permit: &Permit, _input: &Input, env: &Env) -> Result
 }
 
 /// Brings an assignment's document into the facts.
-pub(crate) fn change_facts(facts: &mut Facts, key: &str, body: Option<&[u8]>) -> Result<(), String> {
+pub(crate) fn change_facts(
+    facts: &mut Facts,
+    key: &str,
+    body: Option<&[u8]>,
+) -> Result<(), String> {
     let Some(body) = body else {
         facts.remove_role_assignment(key);
         return Ok(());
@@ -168,7 +205,8 @@ pub(crate) fn change_facts(facts: &mut Facts, key: &str, body: Option<&[u8]>) ->
         id: model::json::text(&document, &["id"]).unwrap_or(key).to_owned(),
         name: model::json::text(&document, &["name"]).unwrap_or("").to_owned(),
         principal: ObjectId::parse(text("principalId")).ok_or("`principalId` is not a GUID")?,
-        role: ObjectId::parse(text("roleDefinitionId").rsplit('/').next().unwrap_or("")).ok_or("`roleDefinitionId` is not one")?,
+        role: ObjectId::parse(text("roleDefinitionId").rsplit('/').next().unwrap_or(""))
+            .ok_or("`roleDefinitionId` is not one")?,
         scope: Scope::parse(text("scope")).map_err(|it| it.to_string())?,
         created: Timestamp::parse(text("createdOn")).unwrap_or_default(),
     });
@@ -176,7 +214,13 @@ pub(crate) fn change_facts(facts: &mut Facts, key: &str, body: Option<&[u8]>) ->
 }
 
 /// The document of an assignment that nobody asked for: the administrator's own, at first start.
-pub fn first(name: ObjectId, principal: ObjectId, role: &str, scope: &Scope, now: Timestamp) -> Result<store::Change, Error> {
+pub fn first(
+    name: ObjectId,
+    principal: ObjectId,
+    role: &str,
+    scope: &Scope,
+    now: Timestamp,
+) -> Result<store::Change, Error> {
     let id = scope.join(&format!("providers/Microsoft.Authorization/roleAssignments/{name}"));
     let document = json!({
         "id": id, "type": "Microsoft.Authorization/roleAssignments", "name": name,
@@ -203,13 +247,18 @@ impl Filter {
             match () {
                 () if lower == "atscope()" => filter.at_scope = true,
                 () if lower == "atscopeandbelow()" => {}
-                () if lower.starts_with("principalid eq '") || lower.starts_with("assignedto('") => {
+                () if lower.starts_with("principalid eq '")
+                    || lower.starts_with("assignedto('") =>
+                {
                     filter.principal = lower.split('\'').nth(1).map(str::to_owned);
                 }
                 () => {
                     return Err(Error::invalid(
                         "$filter",
-                        format!("`{}` is not known; use atScope(), principalId eq '...' or assignedTo('...')", part.escape_debug()),
+                        format!(
+                            "`{}` is not known; use atScope(), principalId eq '...' or assignedTo('...')",
+                            part.escape_debug()
+                        ),
                     ));
                 }
             }

@@ -22,12 +22,18 @@ const CUSTOM_ROLES_MAX: usize = 5_000;
 
 const LISTS: [&str; 4] = ["actions", "notActions", "dataActions", "notDataActions"];
 
-pub(crate) async fn put_definition(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn put_definition(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
     let id = role_id(input.param("name"))?;
     if model::roles::builtin(&id.to_string()).is_some() {
         return Err(Error::Conflict {
             code: "RoleDefinitionIsBuiltIn",
-            message: format!("`{id}` is a built-in role, which nobody can change; write a role of your own under a new GUID"),
+            message: format!(
+                "`{id}` is a built-in role, which nobody can change; write a role of your own under a new GUID"
+            ),
         });
     }
     let given = properties_of(&input.body)?;
@@ -45,13 +51,21 @@ pub(crate) async fn put_definition(permit: &Permit, input: &Input, env: &Env) ->
     if facts.roles.values().any(|it| it.id != id && it.name.eq_ignore_ascii_case(name)) {
         return Err(Error::Conflict {
             code: "RoleDefinitionWithSameNameExists",
-            message: format!("another role is called `{}`; role names are unique in the tenant", name.escape_debug()),
+            message: format!(
+                "another role is called `{}`; role names are unique in the tenant",
+                name.escape_debug()
+            ),
         });
     }
     let key = id.to_string();
     let former: Option<(Value, u64)> = read(env, tables::ROLE_DEFINITIONS, &key).await?;
-    if former.is_none() && facts.roles.values().filter(|it| !it.is_builtin).count() >= CUSTOM_ROLES_MAX {
-        return Err(Error::invalid("path", "Role definition limit exceeded. No more role definitions can be created."));
+    if former.is_none()
+        && facts.roles.values().filter(|it| !it.is_builtin).count() >= CUSTOM_ROLES_MAX
+    {
+        return Err(Error::invalid(
+            "path",
+            "Role definition limit exceeded. No more role definitions can be created.",
+        ));
     }
     let mut properties = json!({
         "roleName": name,
@@ -62,9 +76,16 @@ pub(crate) async fn put_definition(permit: &Permit, input: &Input, env: &Env) ->
     });
     let before = former.as_ref().and_then(|(it, _)| it.get("properties"));
     let author = permit.caller().key();
-    stamp(&mut properties, before, &author, env, ["createdOn", "createdBy", "updatedOn", "updatedBy"]);
+    stamp(
+        &mut properties,
+        before,
+        &author,
+        env,
+        ["createdOn", "createdBy", "updatedOn", "updatedBy"],
+    );
     let document = shown(&id_at(&scope_before(permit.scope()), id), id, properties);
-    let expect = former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
+    let expect =
+        former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
     let changes = vec![
         put(tables::ROLE_DEFINITIONS, &key, expect, &document)?,
         revisions::change(permit, env, &permit.scope().key(), &document).await?,
@@ -73,7 +94,11 @@ pub(crate) async fn put_definition(permit: &Permit, input: &Input, env: &Env) ->
     Ok(Reply::created(document))
 }
 
-pub(crate) async fn get_definition(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn get_definition(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
     let id = role_id(input.param("name"))?;
     let scope = scope_before(permit.scope());
     if let Some(role) = model::roles::builtin(&id.to_string()) {
@@ -83,12 +108,18 @@ pub(crate) async fn get_definition(permit: &Permit, input: &Input, env: &Env) ->
     found.map(|(it, _)| Reply::ok(it)).ok_or_else(|| not_found(id))
 }
 
-pub(crate) async fn list_definitions(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn list_definitions(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
     let scope = permit.scope();
     let filter = Filter::parse(input.query("$filter").unwrap_or(""))?;
-    let mut found: Vec<Value> = BUILTIN_ROLES.iter().map(|it| builtin_document(it, scope)).collect();
+    let mut found: Vec<Value> =
+        BUILTIN_ROLES.iter().map(|it| builtin_document(it, scope)).collect();
     for (_, document) in all::<Value>(env, tables::ROLE_DEFINITIONS, "").await? {
-        let scopes = scopes_of(document.get("properties").unwrap_or(&Value::Null)).unwrap_or_default();
+        let scopes =
+            scopes_of(document.get("properties").unwrap_or(&Value::Null)).unwrap_or_default();
         if scopes.iter().any(|it| it.contains(scope) || scope.contains(it)) {
             found.push(document);
         }
@@ -97,17 +128,24 @@ pub(crate) async fn list_definitions(permit: &Permit, input: &Input, env: &Env) 
     Ok(Reply::list(found))
 }
 
-pub(crate) async fn delete_definition(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn delete_definition(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
     let id = role_id(input.param("name"))?;
     let key = id.to_string();
-    let Some((document, revision)): Option<(Value, u64)> = read(env, tables::ROLE_DEFINITIONS, &key).await? else {
+    let Some((document, revision)): Option<(Value, u64)> =
+        read(env, tables::ROLE_DEFINITIONS, &key).await?
+    else {
         return Ok(Reply::empty(204));
     };
     if env.facts.load().role_assignments.values().flatten().any(|it| it.role == id) {
         return Err(Error::Invalid {
             code: "RoleDefinitionHasAssignments",
             at: None,
-            message: "There are existing role assignments referencing role; delete them first".into(),
+            message: "There are existing role assignments referencing role; delete them first"
+                .into(),
         });
     }
     let changes = vec![
@@ -125,7 +163,8 @@ pub(crate) async fn assignable_scopes(input: &Input, env: &Env) -> Result<Vec<Sc
         scopes.extend(scopes_of(given)?);
     }
     if let Ok(id) = role_id(input.param("name")) {
-        let former: Option<(Value, u64)> = read(env, tables::ROLE_DEFINITIONS, &id.to_string()).await?;
+        let former: Option<(Value, u64)> =
+            read(env, tables::ROLE_DEFINITIONS, &id.to_string()).await?;
         if let Some(given) = former.as_ref().and_then(|(it, _)| it.get("properties")) {
             scopes.extend(scopes_of(given)?);
         }
@@ -134,7 +173,11 @@ pub(crate) async fn assignable_scopes(input: &Input, env: &Env) -> Result<Vec<Sc
 }
 
 /// Brings a role's document into the facts.
-pub(crate) fn change_facts(facts: &mut Facts, key: &str, body: Option<&[u8]>) -> Result<(), String> {
+pub(crate) fn change_facts(
+    facts: &mut Facts,
+    key: &str,
+    body: Option<&[u8]>,
+) -> Result<(), String> {
     let id = ObjectId::parse(key).ok_or("the key is not a GUID")?;
     let Some(body) = body else {
         facts.remove_role(id);
@@ -146,7 +189,11 @@ pub(crate) fn change_facts(facts: &mut Facts, key: &str, body: Option<&[u8]>) ->
         id,
         name: model::json::text(properties, &["roleName"]).unwrap_or("").to_owned(),
         is_builtin: false,
-        permissions: permissions_of(properties).map_err(|it| it.to_string())?.iter().map(permission).collect(),
+        permissions: permissions_of(properties)
+            .map_err(|it| it.to_string())?
+            .iter()
+            .map(permission)
+            .collect(),
         assignable_scopes: scopes_of(properties).map_err(|it| it.to_string())?,
     });
     Ok(())
@@ -167,7 +214,8 @@ fn permission(block: &Value) -> Permission {
 }
 
 fn role_id(name: &str) -> Result<ObjectId, Error> {
-    ObjectId::parse(name).ok_or_else(|| Error::invalid("path", "a role definition's name is a GUID"))
+    ObjectId::parse(name)
+        .ok_or_else(|| Error::invalid("path", "a role definition's name is a GUID"))
 }
 
 fn not_found(id: ObjectId) -> Error {
@@ -185,16 +233,26 @@ fn properties_of(body: &Value) -> Result<&Value, Error> {
 
 fn scopes_of(properties: &Value) -> Result<Vec<Scope>, Error> {
     let at = "properties.assignableScopes";
-    let given = member(properties, "assignableScopes").and_then(Value::as_array).cloned().unwrap_or_default();
+    let given = member(properties, "assignableScopes")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     if given.is_empty() || given.len() > 2_000 {
-        return Err(Error::invalid(at, "a role needs 1 to 2,000 scopes at which it can be assigned"));
+        return Err(Error::invalid(
+            at,
+            "a role needs 1 to 2,000 scopes at which it can be assigned",
+        ));
     }
     given
         .iter()
         .map(|it| {
-            let scope = Scope::parse(it.as_str().unwrap_or("")).map_err(|it| Error::invalid(at, it.to_string()))?;
+            let scope = Scope::parse(it.as_str().unwrap_or(""))
+                .map_err(|it| Error::invalid(at, it.to_string()))?;
             match scope.is_root() {
-                true => Err(Error::invalid(at, "`/` is for built-in roles only; name a subscription or something below it")),
+                true => Err(Error::invalid(
+                    at,
+                    "`/` is for built-in roles only; name a subscription or something below it",
+                )),
                 false => Ok(scope),
             }
         })
@@ -204,25 +262,37 @@ fn scopes_of(properties: &Value) -> Result<Vec<Scope>, Error> {
 /// The blocks with all four lists, each text checked; what cannot be decided by is refused.
 fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
     let at = "properties.permissions";
-    let given = member(properties, "permissions").and_then(Value::as_array).cloned().unwrap_or_default();
+    let given =
+        member(properties, "permissions").and_then(Value::as_array).cloned().unwrap_or_default();
     if given.is_empty() || given.len() > BLOCKS_MAX {
-        return Err(Error::invalid(at, format!("a role needs 1 to {BLOCKS_MAX} blocks of permissions")));
+        return Err(Error::invalid(
+            at,
+            format!("a role needs 1 to {BLOCKS_MAX} blocks of permissions"),
+        ));
     }
     let mut blocks = Vec::new();
     for (index, block) in given.iter().enumerate() {
         let place = format!("{at}[{index}]");
         if member(block, "condition").is_some_and(|it| !it.is_null() && it.as_str() != Some("")) {
-            return Err(Error::invalid(format!("{place}.condition"), "conditions cannot be evaluated yet, so a role with one is refused"));
+            return Err(Error::invalid(
+                format!("{place}.condition"),
+                "conditions cannot be evaluated yet, so a role with one is refused",
+            ));
         }
         let mut kept = json!({});
         for name in LISTS {
             let texts = member(block, name).filter(|it| !it.is_null());
             let texts = match texts {
                 None => Vec::new(),
-                Some(it) => it.as_array().cloned().ok_or_else(|| Error::invalid(format!("{place}.{name}"), "this is a list of texts"))?,
+                Some(it) => it.as_array().cloned().ok_or_else(|| {
+                    Error::invalid(format!("{place}.{name}"), "this is a list of texts")
+                })?,
             };
             if texts.len() > PATTERNS_MAX {
-                return Err(Error::invalid(format!("{place}.{name}"), format!("more than {PATTERNS_MAX} patterns")));
+                return Err(Error::invalid(
+                    format!("{place}.{name}"),
+                    format!("more than {PATTERNS_MAX} patterns"),
+                ));
             }
             for text in &texts {
                 let is_pattern = text.as_str().is_some_and(|it| {
@@ -234,7 +304,9 @@ fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
                     return Err(Error::Invalid {
                         code: "InvalidActionOrNotAction",
                         at: Some(format!("{place}.{name}")),
-                        message: format!("{text} is not an action; one looks like `Microsoft.Devices/IotHubs/read`"),
+                        message: format!(
+                            "{text} is not an action; one looks like `Microsoft.Devices/IotHubs/read`"
+                        ),
                     });
                 }
             }
@@ -247,7 +319,10 @@ fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
 
 fn id_at(scope: &Scope, id: ObjectId) -> String {
     let subscription = scope.subscription_scope().unwrap_or_else(Scope::root);
-    subscription.join(&format!("providers/Microsoft.Authorization/roleDefinitions/{id}")).as_str().to_owned()
+    subscription
+        .join(&format!("providers/Microsoft.Authorization/roleDefinitions/{id}"))
+        .as_str()
+        .to_owned()
 }
 
 fn shown(id: &str, name: ObjectId, properties: Value) -> Value {
@@ -256,7 +331,8 @@ fn shown(id: &str, name: ObjectId, properties: Value) -> Value {
 
 fn builtin_document(role: &model::roles::BuiltinRole, scope: &Scope) -> Value {
     let subscription = scope.subscription_scope().unwrap_or_else(Scope::root);
-    let id = subscription.join(&format!("providers/Microsoft.Authorization/roleDefinitions/{}", role.id));
+    let id = subscription
+        .join(&format!("providers/Microsoft.Authorization/roleDefinitions/{}", role.id));
     json!({
         "id": id,
         "type": "Microsoft.Authorization/roleDefinitions",
@@ -288,7 +364,9 @@ impl Filter {
         let mut filter = Self { name: None, kind: None };
         for part in text.split(" and ").map(str::trim).filter(|it| !it.is_empty()) {
             let lower = part.to_ascii_lowercase();
-            let value = || part.split_once('\'').map(|(_, it)| it.trim_end_matches('\'').replace("''", "'"));
+            let value = || {
+                part.split_once('\'').map(|(_, it)| it.trim_end_matches('\'').replace("''", "'"))
+            };
             match () {
                 () if lower == "atscope()" || lower == "atscopeandbelow()" => {}
                 () if lower.starts_with("rolename eq '") => filter.name = value(),
@@ -296,7 +374,10 @@ impl Filter {
                 () => {
                     return Err(Error::invalid(
                         "$filter",
-                        format!("`{}` is not known; use atScopeAndBelow(), roleName eq '...' or type eq '...'", part.escape_debug()),
+                        format!(
+                            "`{}` is not known; use atScopeAndBelow(), roleName eq '...' or type eq '...'",
+                            part.escape_debug()
+                        ),
                     ));
                 }
             }
@@ -307,7 +388,8 @@ impl Filter {
     fn fits(&self, document: &Value) -> bool {
         let same = |wanted: &Option<String>, name: &str| {
             wanted.as_ref().is_none_or(|it| {
-                model::json::text(document, &["properties", name]).is_some_and(|mine| mine.eq_ignore_ascii_case(it))
+                model::json::text(document, &["properties", name])
+                    .is_some_and(|mine| mine.eq_ignore_ascii_case(it))
             })
         };
         same(&self.name, "roleName") && same(&self.kind, "type")

@@ -7,6 +7,7 @@
 use super::addresses;
 use super::body::{self, Place};
 use super::keys::{self, PolicyDocument};
+use crate::call::may_see;
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -82,7 +83,15 @@ pub(super) async fn named(input: &Input, env: &Env) -> Result<(HubDocument, u64)
 
 /// The document of a hub, where it exists, with its revision.
 async fn stored(env: &Env, scope: &Scope) -> Result<Option<(HubDocument, u64)>, Error> {
-    control::get(env, tables::RESOURCES, &scope.key()).await
+    let found = control::get::<HubDocument>(env, tables::RESOURCES, &scope.key()).await?;
+    Ok(found.map(|(mut hub, revision)| {
+        // The port is the running server's; only the address is the hub's own.
+        let host = host_name(&hub.address, env.settings.hub_port);
+        if let Some(name) = hub.resource.pointer_mut("/properties/hostName") {
+            *name = Value::String(host);
+        }
+        (hub, revision)
+    }))
 }
 
 /// The hub at `scope` as an answer shows it, where it exists: what a patch is laid over.
@@ -251,14 +260,15 @@ pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Re
 ///
 /// # Errors
 /// `SubscriptionNotFound` or `ResourceGroupNotFound`.
-pub(crate) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let facts = env.facts.load();
     let above = match input.param("group").is_empty() {
         true => subscription_of(input, &facts)?,
         false => group_of(input, &facts)?,
     };
     let mut hubs = Vec::new();
-    for hub in facts.hubs.values().filter(|it| above.contains(&it.scope)) {
+    let is_shown = |it: &Scope| above.contains(it) && may_see(permit, Op::GetHub, it, &facts, env);
+    for hub in facts.hubs.values().filter(|it| is_shown(&it.scope)) {
         // One that is deleted while the list is made is not in it.
         if let Some((hub, _)) = stored(env, &hub.scope).await? {
             hubs.push(body::show(&hub.resource));

@@ -75,7 +75,8 @@ fn etag(revision: u64) -> String {
 pub(crate) fn objects(op: Op, input: &Input, hub: &Hub) -> Result<Vec<Object>, Error> {
     let object = |id: &DeviceId, body: &Value| {
         let mut seen = body.clone();
-        if let Some(authentication) = seen.get_mut("authentication").and_then(Value::as_object_mut) {
+        if let Some(authentication) = seen.get_mut("authentication").and_then(Value::as_object_mut)
+        {
             authentication.shift_remove("symmetricKey");
         }
         Object {
@@ -94,8 +95,10 @@ pub(crate) fn objects(op: Op, input: &Input, hub: &Hub) -> Result<Vec<Object>, E
             let mut found = Vec::new();
             for (index, entry) in bulk_entries(&input.body)?.iter().enumerate() {
                 let id = text(entry, &["id"]).or_else(|| text(entry, &["deviceId"])).unwrap_or("");
-                let id = DeviceId::parse(id)
-                    .map_err(|it| Error::DeviceInvalid { at: format!("[{index}].id"), message: it.to_string() })?;
+                let id = DeviceId::parse(id).map_err(|it| Error::DeviceInvalid {
+                    at: format!("[{index}].id"),
+                    message: it.to_string(),
+                })?;
                 if Mode::of(entry, index)?.writes() {
                     found.push(object(&id, entry));
                 }
@@ -113,7 +116,9 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let if_match = input.headers.if_match.as_deref();
     let expect = match (&former, if_match) {
         (Some(_), None) => return Err(Error::DeviceAlreadyExists(id)),
-        (Some((_, revision)), Some(tag)) if tag == "*" || tag == etag(*revision) => Expect::Revision(*revision),
+        (Some((_, revision)), Some(tag)) if tag == "*" || tag == etag(*revision) => {
+            Expect::Revision(*revision)
+        }
         (Some(_), Some(_)) => return Err(Error::DeviceStale(id)),
         (None, Some("*") | None) => Expect::Absent,
         (None, Some(_)) => return Err(Error::DeviceNotFound(id)),
@@ -121,12 +126,17 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     if let Some(named) = text(&input.body, &["deviceId"])
         && named != id.as_str()
     {
-        return Err(Error::DeviceInvalid { at: "deviceId".into(), message: format!("the path names `{id}`, the body another device") });
+        return Err(Error::DeviceInvalid {
+            at: "deviceId".into(),
+            message: format!("the path names `{id}`, the body another device"),
+        });
     }
     let device = built(&id, &input.body, former.as_ref().map(|(it, _)| it), env, "")?;
     let change = keep(tables::DEVICES, id.as_str(), expect, &device)?;
     let committed = env.store.commit(&shard, vec![change]).await.map_err(|it| match it {
-        CommitError::Conflict { .. } if if_match.is_none() => Error::DeviceAlreadyExists(id.clone()),
+        CommitError::Conflict { .. } if if_match.is_none() => {
+            Error::DeviceAlreadyExists(id.clone())
+        }
         CommitError::Conflict { .. } => Error::DeviceStale(id.clone()),
         CommitError::ShardGone | CommitError::Store(_) => failed(&it),
     })?;
@@ -150,7 +160,8 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
     };
     let Some(tag) = input.headers.if_match.as_deref() else {
         return Err(Error::Stale {
-            message: "`If-Match` is required to delete a device: its etag, or `*` for any version".into(),
+            message: "`If-Match` is required to delete a device: its etag, or `*` for any version"
+                .into(),
         });
     };
     if tag != "*" && tag != etag(revision) {
@@ -173,12 +184,21 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
 pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let top = match input.query("top") {
         None => PAGE_MAX,
-        Some(text) => text.parse::<usize>().ok().filter(|it| (1..=PAGE_MAX).contains(it)).ok_or_else(|| {
-            Error::DeviceInvalid { at: "top".into(), message: format!("a number from 1 to {PAGE_MAX} is expected") }
-        })?,
+        Some(text) => {
+            text.parse::<usize>().ok().filter(|it| (1..=PAGE_MAX).contains(it)).ok_or_else(
+                || Error::DeviceInvalid {
+                    at: "top".into(),
+                    message: format!("a number from 1 to {PAGE_MAX} is expected"),
+                },
+            )?
+        }
     };
     let scan = Scan { prefix: String::new(), after: None, limit: top };
-    let page = env.store.scan(&shard_of(permit, env)?, tables::DEVICES, scan).await.map_err(|it| unread(&it))?;
+    let page = env
+        .store
+        .scan(&shard_of(permit, env)?, tables::DEVICES, scan)
+        .await
+        .map_err(|it| unread(&it))?;
     let devices: Result<Vec<Value>, Error> =
         page.iter().map(|(key, it)| Ok(parse(key, it)?.shown(it.revision))).collect();
     Ok(Reply::ok(Value::Array(devices?)))
@@ -209,7 +229,10 @@ impl Mode {
             "deleteifmatchetag" => Ok(Self::DeleteIfMatch),
             _ => Err(Error::DeviceInvalid {
                 at: format!("[{index}].importMode"),
-                message: format!("`{}` is not a mode; modes are create, update, updateIfMatchETag, createOrUpdate, createOrUpdateIfMatchETag, delete and deleteIfMatchETag", word.escape_debug()),
+                message: format!(
+                    "`{}` is not a mode; modes are create, update, updateIfMatchETag, createOrUpdate, createOrUpdateIfMatchETag, delete and deleteIfMatchETag",
+                    word.escape_debug()
+                ),
             }),
         }
     }
@@ -235,7 +258,10 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
             let named = text(entry, &["id"]).or_else(|| text(entry, &["deviceId"])).unwrap_or("");
             let outcome = match seen.insert(named.to_owned()) {
                 true => entry_change(entry, index, &shard, env).await,
-                false => Err(Error::DeviceInvalid { at: format!("[{index}].id"), message: "the device stands twice in the call".into() }),
+                false => Err(Error::DeviceInvalid {
+                    at: format!("[{index}].id"),
+                    message: "the device stands twice in the call".into(),
+                }),
             };
             match outcome {
                 Ok(change) => changes.push(change),
@@ -245,7 +271,9 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
         match env.store.commit(&shard, changes).await {
             Ok(_) => {}
             Err(CommitError::Conflict { .. }) => continue,
-            Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => return Err(failed(&error)),
+            Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
+                return Err(failed(&error));
+            }
         }
         let is_successful = errors.is_empty();
         let result = json!({ "isSuccessful": is_successful, "errors": errors, "warnings": [] });
@@ -254,7 +282,9 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
             false => Err(Error::BulkFailed { result }),
         };
     }
-    Err(Error::Unavailable { message: "the devices of the call kept changing under it; repeat it".into() })
+    Err(Error::Unavailable {
+        message: "the devices of the call kept changing under it; repeat it".into(),
+    })
 }
 
 fn entry_error(id: &str, error: &Error) -> Value {
@@ -262,7 +292,12 @@ fn entry_error(id: &str, error: &Error) -> Value {
     json!({ "deviceId": id, "errorCode": wire.hub_name, "errorStatus": wire.message, "moduleId": null, "operation": null })
 }
 
-async fn entry_change(entry: &Value, index: usize, shard: &ShardId, env: &Env) -> Result<Change, Error> {
+async fn entry_change(
+    entry: &Value,
+    index: usize,
+    shard: &ShardId,
+    env: &Env,
+) -> Result<Change, Error> {
     let mode = Mode::of(entry, index)?;
     let named = text(entry, &["id"]).or_else(|| text(entry, &["deviceId"])).unwrap_or("");
     let id = device_id(named)?;
@@ -274,24 +309,31 @@ async fn entry_change(entry: &Value, index: usize, shard: &ShardId, env: &Env) -
             return Err(Error::DeviceNotFound(id));
         }
         (None, Mode::Create | Mode::CreateOrUpdate | Mode::CreateOrUpdateIfMatch) => Expect::Absent,
-        (Some((_, revision)), _) if mode.matches_etag() && tag != Some(etag(*revision).as_str()) && tag != Some("*") => {
+        (Some((_, revision)), _)
+            if mode.matches_etag() && tag != Some(etag(*revision).as_str()) && tag != Some("*") =>
+        {
             return Err(Error::DeviceStale(id));
         }
         (Some((_, revision)), _) => Expect::Revision(*revision),
     };
     match mode.writes() {
         true => {
-            let device = built(&id, entry, former.as_ref().map(|(it, _)| it), env, &format!("[{index}]."))?;
+            let device =
+                built(&id, entry, former.as_ref().map(|(it, _)| it), env, &format!("[{index}]."))?;
             keep(tables::DEVICES, id.as_str(), expect, &device)
         }
-        false => Ok(Change { table: tables::DEVICES, key: id.as_str().to_owned(), expect, write: Write::Delete }),
+        false => Ok(Change {
+            table: tables::DEVICES,
+            key: id.as_str().to_owned(),
+            expect,
+            write: Write::Delete,
+        }),
     }
 }
 
 fn bulk_entries(body: &Value) -> Result<&Vec<Value>, Error> {
-    let entries = body.as_array().filter(|it| !it.is_empty()).ok_or_else(|| Error::DeviceInvalid {
-        at: "body".into(),
-        message: "a list of devices is required".into(),
+    let entries = body.as_array().filter(|it| !it.is_empty()).ok_or_else(|| {
+        Error::DeviceInvalid { at: "body".into(), message: "a list of devices is required".into() }
     })?;
     match entries.len() {
         0..=BULK_MAX => Ok(entries),
@@ -300,11 +342,21 @@ fn bulk_entries(body: &Value) -> Result<&Vec<Value>, Error> {
 }
 
 /// The device that a body describes, checked, with keys made where none are given.
-fn built(id: &DeviceId, body: &Value, former: Option<&Device>, env: &Env, place: &str) -> Result<Device, Error> {
+fn built(
+    id: &DeviceId,
+    body: &Value,
+    former: Option<&Device>,
+    env: &Env,
+    place: &str,
+) -> Result<Device, Error> {
     if !body.is_object() {
-        return Err(Error::DeviceInvalid { at: format!("{place}body"), message: "a JSON object is required".into() });
+        return Err(Error::DeviceInvalid {
+            at: format!("{place}body"),
+            message: "a JSON object is required".into(),
+        });
     }
-    let invalid = |at: &str, message: String| Error::DeviceInvalid { at: format!("{place}{at}"), message };
+    let invalid =
+        |at: &str, message: String| Error::DeviceInvalid { at: format!("{place}{at}"), message };
     let now = env.now().rfc3339();
     let status = text(body, &["status"]).unwrap_or("enabled").to_ascii_lowercase();
     if !["enabled", "disabled"].contains(&status.as_str()) {
@@ -314,15 +366,19 @@ fn built(id: &DeviceId, body: &Value, former: Option<&Device>, env: &Env, place:
     if status_reason.as_ref().is_some_and(|it| it.chars().count() > REASON_CHARS_MAX) {
         return Err(invalid("statusReason", format!("at most {REASON_CHARS_MAX} characters")));
     }
-    let authentication = authentication(body, former, env).map_err(|(at, message)| invalid(&at, message))?;
+    let authentication =
+        authentication(body, former, env).map_err(|(at, message)| invalid(&at, message))?;
     let capabilities = match member(body, "capabilities") {
         None | Some(Value::Null) => json!({ "iotEdge": false }),
         Some(Value::Object(it)) if it.values().all(Value::is_boolean) => Value::Object(it.clone()),
-        Some(_) => return Err(invalid("capabilities", "an object of true and false is expected".into())),
+        Some(_) => {
+            return Err(invalid("capabilities", "an object of true and false is expected".into()));
+        }
     };
     Ok(Device {
         device_id: id.as_str().to_owned(),
-        generation_id: former.map_or_else(|| env.now().millis().to_string(), |it| it.generation_id.clone()),
+        generation_id: former
+            .map_or_else(|| env.now().millis().to_string(), |it| it.generation_id.clone()),
         status_updated_time: match former {
             Some(it) if it.status == status => it.status_updated_time.clone(),
             Some(_) => now,
@@ -335,18 +391,30 @@ fn built(id: &DeviceId, body: &Value, former: Option<&Device>, env: &Env, place:
     })
 }
 
-fn authentication(body: &Value, former: Option<&Device>, env: &Env) -> Result<Value, (String, String)> {
+fn authentication(
+    body: &Value,
+    former: Option<&Device>,
+    env: &Env,
+) -> Result<Value, (String, String)> {
     let given = member(body, "authentication").filter(|it| !it.is_null());
     if let (None, Some(former)) = (given, former) {
         return Ok(former.authentication.clone());
     }
     let nothing = Value::Object(Map::new());
     let given = given.unwrap_or(&nothing);
-    let kind = match (text(given, &["type"]), at(given, &["x509Thumbprint", "primaryThumbprint"]).is_some_and(Value::is_string)) {
+    let kind = match (
+        text(given, &["type"]),
+        at(given, &["x509Thumbprint", "primaryThumbprint"]).is_some_and(Value::is_string),
+    ) {
         (Some(word), _) => ["sas", "selfSigned", "certificateAuthority", "none"]
             .into_iter()
             .find(|it| it.eq_ignore_ascii_case(word))
-            .ok_or_else(|| ("authentication.type".to_owned(), "types are sas, selfSigned, certificateAuthority and none".to_owned()))?,
+            .ok_or_else(|| {
+                (
+                    "authentication.type".to_owned(),
+                    "types are sas, selfSigned, certificateAuthority and none".to_owned(),
+                )
+            })?,
         (None, true) => "selfSigned",
         (None, false) => "sas",
     };
@@ -360,7 +428,9 @@ fn authentication(body: &Value, former: Option<&Device>, env: &Env) -> Result<Va
                 Ok(bytes) if KEY_BYTES.contains(&bytes.len()) => Ok(json!(it)),
                 Ok(_) | Err(_) => Err((place, "a key is base64 of 16 to 64 bytes".to_owned())),
             },
-            None => match former.and_then(|it| text(&it.authentication, &["symmetricKey", name]).map(str::to_owned)) {
+            None => match former
+                .and_then(|it| text(&it.authentication, &["symmetricKey", name]).map(str::to_owned))
+            {
                 Some(kept) => Ok(json!(kept)),
                 None => Ok(json!(STANDARD.encode(env.random::<32>()))),
             },
@@ -372,17 +442,23 @@ fn authentication(body: &Value, former: Option<&Device>, env: &Env) -> Result<Va
             None => Ok(Value::Null),
             Some(it) => {
                 let hex: String = it.chars().filter(|it| *it != ':').collect();
-                let fits = matches!(hex.len(), 40 | 64) && hex.bytes().all(|it| it.is_ascii_hexdigit());
+                let fits =
+                    matches!(hex.len(), 40 | 64) && hex.bytes().all(|it| it.is_ascii_hexdigit());
                 match fits {
                     true => Ok(json!(hex.to_ascii_uppercase())),
-                    false => Err((place, "a thumbprint is SHA-1 or SHA-256 in hexadecimal".to_owned())),
+                    false => {
+                        Err((place, "a thumbprint is SHA-1 or SHA-256 in hexadecimal".to_owned()))
+                    }
                 }
             }
         }
     };
     let primary = thumbprint("primaryThumbprint")?;
     if kind == "selfSigned" && primary.is_null() {
-        return Err(("authentication.x509Thumbprint.primaryThumbprint".to_owned(), "a self-signed device needs a thumbprint".to_owned()));
+        return Err((
+            "authentication.x509Thumbprint.primaryThumbprint".to_owned(),
+            "a self-signed device needs a thumbprint".to_owned(),
+        ));
     }
     Ok(json!({
         "symmetricKey": { "primaryKey": key("primaryKey")?, "secondaryKey": key("secondaryKey")? },
@@ -397,18 +473,22 @@ fn device_id(text: &str) -> Result<DeviceId, Error> {
 
 fn shard_of(permit: &Permit, env: &Env) -> Result<ShardId, Error> {
     let facts = env.facts.load();
-    let hub = facts.hub(permit.scope()).ok_or_else(|| Error::UnknownHost { host: permit.scope().name().to_owned() })?;
+    let hub = facts
+        .hub(permit.scope())
+        .ok_or_else(|| Error::UnknownHost { host: permit.scope().name().to_owned() })?;
     ShardId::hub(&hub.uid).map_err(|it| Error::Internal { message: it.to_string() })
 }
 
 async fn read(env: &Env, shard: &ShardId, id: &DeviceId) -> Result<Option<(Device, u64)>, Error> {
-    let found = env.store.get(shard, tables::DEVICES, id.as_str()).await.map_err(|it| unread(&it))?;
+    let found =
+        env.store.get(shard, tables::DEVICES, id.as_str()).await.map_err(|it| unread(&it))?;
     found.map(|it| Ok((parse(id.as_str(), &it)?, it.revision))).transpose()
 }
 
 fn parse(key: &str, document: &Document) -> Result<Device, Error> {
-    serde_json::from_slice(&document.body)
-        .map_err(|it| Error::Internal { message: format!("the device `{key}` cannot be read: {it}") })
+    serde_json::from_slice(&document.body).map_err(|it| Error::Internal {
+        message: format!("the device `{key}` cannot be read: {it}"),
+    })
 }
 
 fn tagged(body: Value, revision: u64) -> Reply {
@@ -419,7 +499,8 @@ fn tagged(body: Value, revision: u64) -> Reply {
 pub fn first(id: &str, env: &Env) -> Result<(Change, String), Error> {
     let id = device_id(id)?;
     let device = built(&id, &json!({}), None, env, "")?;
-    let key = text(&device.authentication, &["symmetricKey", "primaryKey"]).unwrap_or("").to_owned();
+    let key =
+        text(&device.authentication, &["symmetricKey", "primaryKey"]).unwrap_or("").to_owned();
     Ok((keep(tables::DEVICES, id.as_str(), Expect::Anything, &device)?, key))
 }
 

@@ -61,7 +61,11 @@ impl<'a> Fields<'a> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         match words.iter().find(|it| it.eq_ignore_ascii_case(text)) {
             Some(word) => Ok(Some(word)),
-            None => Err(self.refuse(name, format!("expected one of {}", words.join(", ")))),
+            None => {
+                let given: String = text.chars().take(60).collect();
+                let words = words.join(", ");
+                Err(self.refuse(name, format!("`{}` is not one of {words}", given.escape_debug())))
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use super::filter::{self, Comparison, Operator};
 use super::{
     Cascade, check_etag, group_of, location, long_running, no_group, subscription_of, tags,
 };
+use crate::call::may_see;
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -166,13 +167,23 @@ pub(crate) async fn has(_permit: &Permit, input: &Input, env: &Env) -> Result<Re
 ///
 /// # Errors
 /// A filter that is not offered.
-pub(crate) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let subscription = subscription_of(input, &env.facts.load())?;
+pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let facts = env.facts.load();
+    let subscription = subscription_of(input, &facts)?;
     let wanted = filter::parse(input.query("$filter").unwrap_or(""))?;
     let below = format!("{}/resourcegroups/", subscription.key());
     let found = control::all::<Value>(env, tables::RESOURCES, &below).await?;
-    let groups = found.into_iter().filter(|(key, _)| !is_in_a_group(key)).map(|(_, it)| it);
+    let groups = found
+        .into_iter()
+        .filter(|(key, _)| !is_in_a_group(key))
+        .filter(|(key, _)| is_seen(permit, Op::GetResourceGroup, key, &facts, env))
+        .map(|(_, it)| it);
     Ok(Reply::list(select(groups, &wanted, top(input)?)?))
+}
+
+/// True where the caller may read what lies under the key.
+fn is_seen(permit: &Permit, op: Op, key: &str, facts: &Facts, env: &Env) -> bool {
+    Scope::parse(key).is_ok_and(|it| may_see(permit, op, &it, facts, env))
 }
 
 /// True for the key of a resource and false for the key of a group.
@@ -193,7 +204,7 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
 /// # Errors
 /// `SubscriptionNotFound`, `ResourceGroupNotFound`, or a filter that is not offered.
 pub(crate) async fn list_resources(
-    _permit: &Permit,
+    permit: &Permit,
     input: &Input,
     env: &Env,
 ) -> Result<Reply, Error> {
@@ -206,7 +217,7 @@ pub(crate) async fn list_resources(
     let found = control::all::<Value>(env, tables::RESOURCES, &below).await?;
     let resources = found
         .into_iter()
-        .filter(|(key, _)| is_in_a_group(key))
+        .filter(|(key, _)| is_in_a_group(key) && is_seen(permit, Op::GetHub, key, &facts, env))
         .filter_map(|(_, document)| document.get("resource").map(generic));
     Ok(Reply::list(select(resources, &wanted, top(input)?)?))
 }

@@ -66,8 +66,10 @@ struct DropHub {
     operation: Uuid,
 }
 
-/// Deletes what the cascade names and answers 202 with the address of the operation, which has usually
-/// ended by then.
+/// Deletes what the cascade names. Answers 200 where all of it is gone, and 202 with the address of the
+/// operation where a shard is still to go.
+///
+/// 200 is more than a courtesy: who held a role only at what was deleted may no longer ask how it went.
 ///
 /// # Errors
 /// [`Error::Stale`] or [`Error::Unavailable`] where nothing was deleted. What fails after the commit is
@@ -103,14 +105,16 @@ pub(crate) async fn delete(
         env.metrics
             .log_fault(tracking, &format!("diagnostic settings were not loaded again: {error}"));
     }
+    let mut has_ended = true;
     for intent in &begun {
         if let Err(error) = finish(env, intent).await {
+            has_ended = false;
             let message =
                 format!("the intent `{}` stays open until the next start: {error}", intent.name);
             env.metrics.log_fault(tracking, &message);
         }
     }
-    Ok(accepted(env, &operation))
+    Ok(if has_ended { Reply::empty(200) } else { accepted(env, &operation) })
 }
 
 fn begin(
