@@ -17,7 +17,9 @@ enum Command {
     #[command(flatten)]
     Client(cli::Command),
     /// Prints the completions of a shell: `hubward completions bash > /etc/bash_completion.d/hubward`.
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        shell: clap_complete::Shell,
+    },
 }
 
 fn main() -> ExitCode {
@@ -25,7 +27,12 @@ fn main() -> ExitCode {
         Command::Up(options) => server::up(&options),
         Command::Client(command) => cli::run(command),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Hubward::command(), "hubward", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Hubward::command(),
+                "hubward",
+                &mut std::io::stdout(),
+            );
             ExitCode::SUCCESS
         }
     }

@@ -71,7 +71,8 @@ fn broken_bodies_are_refused_with_the_place_and_change_nothing() {
     let json_type = [("Content-Type", "application/json")];
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let long_number = format!("{{\"location\":{}}}", "1".repeat(10_000));
-    let cases: Vec<(&[(&str, &str)], Vec<u8>, u16)> = vec![
+    type Case<'a> = (&'a [(&'a str, &'a str)], Vec<u8>, u16);
+    let cases: Vec<Case<'_>> = vec![
         (&json_type, b"{".to_vec(), 400),
         (&json_type, b"{} {}".to_vec(), 400),
         (&json_type, b"\xff\xfe".to_vec(), 400),

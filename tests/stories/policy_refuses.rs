@@ -216,7 +216,14 @@ fn only_readers_of_the_scope_see_a_decision_and_only_readers_of_the_policy_its_c
     world.assign(&writer, DATA_CONTRIBUTOR, &hub).expect(201);
     world.define_policy(POLICY, &broad_deny()).expect(201);
     world.assign_policy(POLICY, &hub).expect(201);
-    let id = world.puts_device(&writer, &hub, "d1").expect(403).tracking();
+    let refused = world.puts_device(&writer, &hub, "d1").expect(403);
+    is_refused_by_policy(&refused);
+    assert_eq!(
+        refused.body["error"]["additionalInfo"][0]["info"],
+        json!({ "policyAssignmentName": POLICY })
+    );
+    assert!(!refused.text().contains("evaluatedExpressions"), "{refused:?}");
+    let id = refused.tracking();
     let path = format!("/decisions/{id}");
 
     let own = world.arm_as(&writer, "GET", &path, &Value::Null).expect(200).body;
@@ -249,4 +256,22 @@ fn a_question_is_answered_without_a_call() {
     assert_eq!(told["decision"]["outcome"]["verdict"], "allow");
     let unknown = ask("Microsoft.Devices/IotHubs/devices/wrote").expect(400);
     assert!(unknown.text().contains("devices/write"), "{unknown:?}");
+}
+
+#[test]
+fn a_write_that_a_policy_audits_passes_and_is_kept() {
+    let world = World::new();
+    let hub = world.hub();
+    let who = with_every_role(&world, "deployer");
+    let watch =
+        json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "audit" } });
+    world.define_policy("watch", &watch).expect(201);
+    world.assign_policy("watch", &hub).expect(201);
+    let id = world.puts_device(&who, &hub, "d1").expect(200).tracking();
+    let told = world.explained(&id);
+    assert_eq!(told["decision"]["outcome"]["verdict"], "allow");
+    assert_eq!(told["decision"]["steps"][1]["findings"][0]["result"], "audit");
+    // Reads are not judged, and so not kept either.
+    let read = world.hub_as(&who, "GET", &hub, "/devices/d1", &Value::Null).expect(200).tracking();
+    world.arm("GET", &format!("/decisions/{read}"), &Value::Null).expect(404);
 }

@@ -145,8 +145,10 @@ pub fn admit(
     }
 }
 
-/// Judges a call whose caller is given, for those who ask without calling.
+/// Judges a call whose caller is given, for those who ask without calling. Look-ups are counted for calls
+/// only: a counter that questions moved could not show what a refusal had looked at.
 pub fn judge(ask: &Ask<'_>, facts: &Facts) -> Judgement {
+    let facts = &facts.uncounted();
     let given = Step {
         gate: Gate::Authentication,
         verdict: Verdict::Allow,

@@ -209,6 +209,12 @@ impl Facts {
         }
     }
 
+    /// The same facts with counters of their own.
+    #[must_use]
+    pub(crate) fn uncounted(&self) -> Self {
+        Self { lookups: Arc::default(), ..self.clone() }
+    }
+
     pub fn put_principal(&mut self, principal: Principal) {
         Arc::make_mut(&mut self.principals).insert(principal.id, principal);
     }
@@ -242,10 +248,10 @@ impl Facts {
     /// `id` is the full id, in any casing.
     pub fn remove_role_assignment(&mut self, id: &str) {
         let all = Arc::make_mut(&mut self.role_assignments);
-        for held in all.values_mut() {
+        all.retain(|_, held| {
             held.retain(|it| !it.id.eq_ignore_ascii_case(id));
-        }
-        all.retain(|_, held| !held.is_empty());
+            !held.is_empty()
+        });
     }
 
     pub fn put_policy_definition(&mut self, definition: PolicyDefinition) {

@@ -1,6 +1,7 @@
 //! One error type for the domain, and the one place that knows what it looks like on each wire.
 
 use crate::ids::{DeviceId, TrackingId};
+use crate::json;
 use crate::operations::Surface;
 use crate::time::Timestamp;
 use crate::trace::Gate;
@@ -35,6 +36,24 @@ pub struct Denial {
     pub violations: Vec<Value>,
     /// The resource or object that was refused: a device's id, a resource's name.
     pub target: String,
+}
+
+impl Denial {
+    /// The same for a caller who may not read the policies behind it: their assignments' names, and no
+    /// more.
+    #[must_use]
+    pub fn named_only(mut self) -> Self {
+        if let DenialKind::Policy { assignments, .. } = &self.kind {
+            self.message = format!(
+                "Resource '{}' was disallowed by policy '{}'.",
+                self.target,
+                assignments.join("', '")
+            );
+            self.violations =
+                assignments.iter().map(|it| json!({ "policyAssignmentName": it })).collect();
+        }
+        self
+    }
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -266,18 +285,19 @@ impl Error {
 
     fn arm_body(&self, wire: &Wire) -> Value {
         let mut error = json!({ "code": wire.code, "message": wire.message });
-        match self {
-            Self::Denied(denial) if !denial.violations.is_empty() => {
-                let info: Vec<Value> = denial
-                    .violations
-                    .iter()
-                    .map(|it| json!({ "type": "PolicyViolation", "info": it }))
-                    .collect();
-                error["target"] = json!(denial.target);
-                error["additionalInfo"] = json!(info);
-            }
-            Self::Invalid { at: Some(at), .. } => error["target"] = json!(at),
-            _ => {}
+        if let Self::Denied(denial) = self
+            && !denial.violations.is_empty()
+        {
+            let info: Vec<Value> = denial
+                .violations
+                .iter()
+                .map(|it| json!({ "type": "PolicyViolation", "info": it }))
+                .collect();
+            json::set(&mut error, "target", json!(denial.target));
+            json::set(&mut error, "additionalInfo", json!(info));
+        }
+        if let Self::Invalid { at: Some(at), .. } = self {
+            json::set(&mut error, "target", json!(at));
         }
         json!({ "error": error })
     }
@@ -295,19 +315,7 @@ impl Error {
     }
 
     fn entra_body(&self, wire: &Wire, tracking: TrackingId, now: Timestamp) -> Value {
-        let (error, number) = match self {
-            Self::Denied(denial) => match denial.kind {
-                DenialKind::Token(fault) => (fault.codes().0, fault.codes().1),
-                DenialKind::Unauthenticated(_)
-                | DenialKind::Policy { .. }
-                | DenialKind::NotAuthorized
-                | DenialKind::NotAuthorizedLinked
-                | DenialKind::HubGone => ("invalid_request", 900_000),
-            },
-            // The word that MSAL looks for when it asks whether an authority is known.
-            Self::Invalid { code: "invalid_instance", .. } => ("invalid_instance", 50_049),
-            _ => ("invalid_request", 900_000),
-        };
+        let (error, number) = self.entra_codes();
         json!({
             "error": error,
             "error_description": format!("AADSTS{number}: {} Trace ID: {tracking} Timestamp: {}", wire.message, now.rfc3339()),
@@ -316,6 +324,21 @@ impl Error {
             "trace_id": tracking,
             "correlation_id": tracking,
         })
+    }
+
+    /// OAuth's word and Entra's number.
+    fn entra_codes(&self) -> (&'static str, u32) {
+        if let Self::Denied(denial) = self
+            && let DenialKind::Token(fault) = denial.kind
+        {
+            let (word, number, _) = fault.codes();
+            return (word, number);
+        }
+        match self.wire().code {
+            // The word that MSAL looks for when it asks whether an authority is known.
+            "invalid_instance" => ("invalid_instance", 50_049),
+            _ => ("invalid_request", 900_000),
+        }
     }
 
     /// The classic form: the Node clients read the word between the first `:` and the first `;`.
@@ -331,32 +354,22 @@ impl Error {
             && !denial.violations.is_empty()
             && let Some(error) = self.arm_body(wire).get("error")
         {
-            body["error"] = error.clone();
+            json::set(&mut body, "error", error.clone());
         }
         body
     }
 
+    /// A policy's refusal in the three lines that people know it by; everything else in its own words.
     fn hub_text(&self, wire: &Wire) -> String {
-        match self {
-            Self::Denied(denial) => match &denial.kind {
-                DenialKind::Policy { assignments, object } => {
-                    let what = match object.rsplit('/').next().unwrap_or("") {
-                        "devices" => "Device registration denied".to_owned(),
-                        other => format!("Write to {other} denied"),
-                    };
-                    format!(
-                        "HTTP 403: Forbidden\nError: {what}\nPolicy: {}",
-                        assignments.join(", ")
-                    )
-                }
-                DenialKind::Unauthenticated(_)
-                | DenialKind::NotAuthorized
-                | DenialKind::NotAuthorizedLinked
-                | DenialKind::HubGone
-                | DenialKind::Token(_) => wire.message.clone(),
-            },
-            _ => wire.message.clone(),
-        }
+        let Self::Denied(denial) = self else { return wire.message.clone() };
+        let DenialKind::Policy { assignments, object } = &denial.kind else {
+            return wire.message.clone();
+        };
+        let what = match object.rsplit('/').next().unwrap_or("") {
+            "devices" => "Device registration denied".to_owned(),
+            other => format!("Write to {other} denied"),
+        };
+        format!("HTTP 403: Forbidden\nError: {what}\nPolicy: {}", assignments.join(", "))
     }
 }
 

@@ -164,6 +164,13 @@ pub fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |it, name| member(it, name))
 }
 
+/// Gives an object a member, in place of one that it has. What is no object stays as it is.
+pub fn set(value: &mut Value, name: &str, member: impl Into<Value>) {
+    if let Value::Object(members) = value {
+        members.insert(name.to_owned(), member.into());
+    }
+}
+
 /// The text below a path of names.
 pub fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
     at(value, path).and_then(Value::as_str)

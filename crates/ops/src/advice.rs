@@ -291,7 +291,7 @@ fn test_json(test: &Test) -> Value {
         Test::Not(inner) => json!({ "not": test_json(inner) }),
         Test::Field(it) => {
             let mut shown = json!({ "field": it.text });
-            shown[it.operator.as_str()] = escaped(&it.expected);
+            model::json::set(&mut shown, it.operator.as_str(), escaped(&it.expected));
             shown
         }
     }

@@ -203,16 +203,35 @@ async fn take(
         Ok(permit) => permit,
         Err(refusal) => return Err(keep(env, *refusal).await),
     };
+    note(env, &permit).await;
     dispatch::act(&permit, &input, env).await.map_err(failed)
 }
 
-/// Keeps a refusal before it is answered. A repeat answers with the id of the one that is kept.
+/// Keeps an allowed call that a policy wants on record. Changes of facts are kept with their own commit.
+async fn note(env: &Env, permit: &Permit) {
+    if permit.operation().effect == Effect::ChangesFacts {
+        return;
+    }
+    if let Some(trace) = permit.trace() {
+        env.diagnostics.record(trace, &env.facts.load());
+        if let Err(error) = decisions::keep(env, trace.clone()).await {
+            env.metrics.log_fault(trace.id, &format!("a noted call could not be kept: {error}"));
+        }
+    }
+}
+
+/// Keeps a refusal before it is answered. A repeat answers with the id of the one that is kept. Who may
+/// not read the policies that refused gets their names; what they look at stays in the kept trace.
 async fn keep(env: &Env, refusal: Refusal) -> Failed {
     let Refusal { denial, trace } = refusal;
     let own = trace.id;
-    env.diagnostics.record(&trace, &env.facts.load());
+    let facts = env.facts.load();
+    env.diagnostics.record(&trace, &facts);
+    let caller = trace.call.caller.as_ref();
+    let is_reader = caller.is_some_and(|it| decisions::may_read_policies(it, &trace, env, &facts));
+    let denial = if is_reader { denial } else { denial.named_only() };
     // A refusal that could not be kept stays a refusal.
-    let tracking = decisions::keep_refusal(env, trace).await.unwrap_or(own);
+    let tracking = decisions::keep(env, trace).await.unwrap_or(own);
     Failed { error: Error::Denied(Box::new(denial)), tracking }
 }
 
@@ -260,12 +279,11 @@ fn refuse(
 
 /// Whether the same call can succeed later without anybody changing anything.
 fn retry_hint(error: &Error) -> &'static str {
-    match error {
-        Error::Unavailable { .. } => "throttle",
-        Error::Denied(denial) if denial.kind == DenialKind::Token(TokenFault::TooManyTries) => {
-            "throttle"
-        }
-        _ => "never",
+    let throttled = DenialKind::Token(TokenFault::TooManyTries);
+    let is_throttled = matches!(error, Error::Denied(denial) if denial.kind == throttled);
+    match is_throttled || matches!(error, Error::Unavailable { .. }) {
+        true => "throttle",
+        false => "never",
     }
 }
 

@@ -14,7 +14,11 @@ use store::{Change, CommitError, Document, Expect, Scan, ShardId, Table, Write};
 /// # Errors
 /// [`Error::Stale`] where a document was not in the expected state; [`Error::Unavailable`] where the
 /// store refused. Nothing was changed then.
-pub async fn commit(permit: &Permit, env: &Env, mut changes: Vec<Change>) -> Result<u64, Error> {
+pub(crate) async fn commit(
+    permit: &Permit,
+    env: &Env,
+    mut changes: Vec<Change>,
+) -> Result<u64, Error> {
     debug_assert_eq!(permit.operation().effect, model::operations::Effect::ChangesFacts);
     changes.extend(decisions::activity_changes(permit)?);
     let committed =
@@ -27,7 +31,7 @@ pub async fn commit(permit: &Permit, env: &Env, mut changes: Vec<Change>) -> Res
 }
 
 /// The store's no, as the caller's error.
-pub fn failed(error: &CommitError) -> Error {
+pub(crate) fn failed(error: &CommitError) -> Error {
     match error {
         CommitError::Conflict { key, .. } => Error::Stale {
             message: format!(
@@ -44,12 +48,12 @@ pub fn failed(error: &CommitError) -> Error {
 }
 
 /// The same for a read.
-pub fn unread(error: &store::StoreError) -> Error {
+pub(crate) fn unread(error: &store::StoreError) -> Error {
     Error::Unavailable { message: format!("the store could not be read: {error}") }
 }
 
 /// Writes a document in its JSON form.
-pub fn put<T: Serialize>(
+pub(crate) fn put<T: Serialize>(
     table: Table,
     key: impl Into<String>,
     expect: Expect,
@@ -61,12 +65,12 @@ pub fn put<T: Serialize>(
 }
 
 /// Deletes a document.
-pub fn delete(table: Table, key: impl Into<String>, expect: Expect) -> Change {
+pub(crate) fn delete(table: Table, key: impl Into<String>, expect: Expect) -> Change {
     Change { table, key: key.into(), expect, write: Write::Delete }
 }
 
 /// Reads a document of the control plane with its revision.
-pub async fn get<T: DeserializeOwned>(
+pub(crate) async fn get<T: DeserializeOwned>(
     env: &Env,
     table: Table,
     key: &str,
@@ -76,7 +80,7 @@ pub async fn get<T: DeserializeOwned>(
 }
 
 /// Reads every document whose key starts with `prefix`, in key order.
-pub async fn all<T: DeserializeOwned>(
+pub(crate) async fn all<T: DeserializeOwned>(
     env: &Env,
     table: Table,
     prefix: &str,

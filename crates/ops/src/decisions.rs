@@ -62,8 +62,8 @@ struct Entry {
     size: u64,
 }
 
-/// Keeps a refusal and answers under which id it can be asked for.
-pub(crate) async fn keep_refusal(env: &Env, mut trace: Trace) -> Result<TrackingId, Error> {
+/// Keeps a decision and answers under which id it can be asked for.
+pub(crate) async fn keep(env: &Env, mut trace: Trace) -> Result<TrackingId, Error> {
     shorten(&mut trace);
     let principal = principal_of(&trace);
     if let Some(known) = env.kept.repeat(&trace, &principal) {
@@ -256,7 +256,7 @@ fn answer(permit: &Permit, env: &Env, facts: &Facts, trace: Trace) -> Result<Rep
 }
 
 /// True where the caller may read the policies that the trace shows the conditions of.
-fn may_read_policies(caller: &Caller, trace: &Trace, env: &Env, facts: &Facts) -> bool {
+pub(crate) fn may_read_policies(caller: &Caller, trace: &Trace, env: &Env, facts: &Facts) -> bool {
     let row = model::operations::operation(Op::GetPolicyAssignment);
     let head = TraceHead {
         id: trace.id,

@@ -116,7 +116,7 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::GetDevice => devices::registry::get(permit, input, env).await,
         Op::DeleteDevice => devices::registry::delete(permit, input, env).await,
         Op::ListDevices => devices::registry::list(permit, input, env).await,
-        Op::BulkDevices => devices::registry::bulk(permit, input, env).await,
+        Op::BulkDevices => devices::bulk::bulk(permit, input, env).await,
         Op::ListRoleDefinitionRevisions
         | Op::ListRoleAssignmentRevisions
         | Op::ListPolicyDefinitionRevisions

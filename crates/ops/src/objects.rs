@@ -32,31 +32,32 @@ pub(crate) async fn prepare(
         let objects = devices::registry::objects(row.op, input, hub)?;
         return Ok(Prepared { objects, ..plain(hub.scope.clone()) });
     }
-    match row.op {
-        Op::GetDecision => decision(row, input, caller, env).await,
-        Op::AskDecision => {
-            let scope = Scope::parse(input.required_text(&["scope"])?)
-                .map_err(|it| Error::invalid("scope", it.to_string()))?;
-            Ok(plain(scope))
-        }
-        _ if row.plane == Plane::Control && row.effect != Effect::Reads => {
-            let scope = judged(&input.scope);
-            let mut prepared = plain(scope);
-            if row.is_judged_by_policy() || row.actions.iter().any(|it| it.is_write()) {
-                if is_patch(row) {
-                    input.body = merged(row.op, &prepared.scope, &input.body, env).await?;
-                }
-                if !input.body.is_object() {
-                    return Err(Error::invalid("body", "a JSON object is required"));
-                }
-                prepared.objects = vec![object(&prepared.scope, &input.body)];
-            }
-            prepared.linked = links(row.op, input, env).await?;
-            Ok(prepared)
-        }
-        _ if row.plane == Plane::Control => Ok(plain(judged(&input.scope))),
-        _ => Ok(plain(Scope::root())),
+    if row.op == Op::GetDecision {
+        return decision(row, input, caller, env).await;
     }
+    if row.op == Op::AskDecision {
+        let scope = Scope::parse(input.required_text(&["scope"])?)
+            .map_err(|it| Error::invalid("scope", it.to_string()))?;
+        return Ok(plain(scope));
+    }
+    if row.plane != Plane::Control {
+        return Ok(plain(Scope::root()));
+    }
+    let mut prepared = plain(judged(&input.scope));
+    if row.effect == Effect::Reads {
+        return Ok(prepared);
+    }
+    if row.actions.iter().any(|it| it.is_write()) {
+        if is_patch(row) {
+            input.body = merged(row.op, &prepared.scope, &input.body, env).await?;
+        }
+        if !input.body.is_object() {
+            return Err(Error::invalid("body", "a JSON object is required"));
+        }
+        prepared.objects = vec![object(&prepared.scope, &input.body)];
+    }
+    prepared.linked = links(row.op, input, env).await?;
+    Ok(prepared)
 }
 
 fn is_patch(row: &Operation) -> bool {
@@ -93,7 +94,7 @@ pub(crate) fn judged(path: &Scope) -> Scope {
                 // `providers/{namespace}` and a bare list lie in what stands before.
                 0..=2 => at,
                 // A name behind every type, but for a trailing list or action.
-                _ => all.len() - usize::from(behind % 2 == 0),
+                _ => all.len() - usize::from(behind.is_multiple_of(2)),
             }
         }
         None => all.len() - all.len() % 2,
@@ -133,10 +134,12 @@ async fn merged(op: Op, scope: &Scope, patch: &Value, env: &Env) -> Result<Value
     if !patch.is_object() {
         return Err(Error::invalid("body", "a JSON object is required"));
     }
-    let current = match op {
-        Op::PatchResourceGroup => resources::groups::current(env, scope).await?,
-        Op::PatchHub => devices::hubs::current(env, scope).await?,
-        _ => authorization::policies::current(env, scope).await?,
+    let current = if op == Op::PatchResourceGroup {
+        resources::groups::current(env, scope).await?
+    } else if op == Op::PatchHub {
+        devices::hubs::current(env, scope).await?
+    } else {
+        authorization::policies::current(env, scope).await?
     };
     let mut whole = current.ok_or_else(|| Error::NotFound {
         code: "ResourceNotFound",
@@ -161,41 +164,34 @@ pub(crate) fn lay_over(whole: &mut Value, patch: &Value) {
             .find(|it| it.eq_ignore_ascii_case(name))
             .cloned()
             .unwrap_or_else(|| name.clone());
-        match value {
-            Value::Null => {
-                object.shift_remove(&key);
-            }
-            _ => lay_over(object.entry(key).or_insert(Value::Null), value),
+        if value.is_null() {
+            object.shift_remove(&key);
+        } else {
+            lay_over(object.entry(key).or_insert(Value::Null), value);
         }
     }
 }
 
 /// What else the caller must be allowed, and where.
 async fn links(op: Op, input: &Input, env: &Env) -> Result<Vec<Link>, Error> {
-    let mut links = Vec::new();
-    match op {
-        // Whoever writes a role widens it wherever it can be assigned, before and after the change.
-        Op::PutRoleDefinition | Op::DeleteRoleDefinition => {
-            let action = ActionName::new(match op {
-                Op::DeleteRoleDefinition => "Microsoft.Authorization/roleDefinitions/delete",
-                _ => "Microsoft.Authorization/roleDefinitions/write",
-            });
-            let scopes = authorization::roles::assignable_scopes(input, env).await?;
-            links.extend(scopes.into_iter().map(|scope| Link { action, scope }));
-        }
-        // Whoever exempts lifts the assignment itself.
-        Op::PutPolicyExemption | Op::PatchPolicyExemption => {
-            if let Some(id) = input.text(&["properties", "policyAssignmentId"])
-                && let Ok(scope) = Scope::parse(id)
-            {
-                let action =
-                    ActionName::new("Microsoft.Authorization/policyAssignments/exempt/action");
-                links.push(Link { action, scope });
-            }
-        }
-        _ => {}
+    // Whoever writes a role widens it wherever it can be assigned, before and after the change.
+    if op == Op::PutRoleDefinition || op == Op::DeleteRoleDefinition {
+        let action = ActionName::new(match op == Op::PutRoleDefinition {
+            true => "Microsoft.Authorization/roleDefinitions/write",
+            false => "Microsoft.Authorization/roleDefinitions/delete",
+        });
+        let scopes = authorization::roles::assignable_scopes(input, env).await?;
+        return Ok(scopes.into_iter().map(|scope| Link { action, scope }).collect());
     }
-    Ok(links)
+    // Whoever exempts lifts the assignment itself.
+    if (op == Op::PutPolicyExemption || op == Op::PatchPolicyExemption)
+        && let Some(id) = input.text(&["properties", "policyAssignmentId"])
+        && let Ok(scope) = Scope::parse(id)
+    {
+        let action = ActionName::new("Microsoft.Authorization/policyAssignments/exempt/action");
+        return Ok(vec![Link { action, scope }]);
+    }
+    Ok(Vec::new())
 }
 
 #[cfg(test)]

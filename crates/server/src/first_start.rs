@@ -1,5 +1,6 @@
-//! First start: a CA, a tenant, a subscription and an administrator in one commit; then the resource group,
-//! the hub and the device, made by calls of the administrator down the same road as everybody's.
+//! First start: a CA, a tenant, a subscription and an administrator in one commit; then the resource group
+//! and the hub, made by calls of the administrator down the same road as everybody's. The first device is
+//! written as a document: the administrator owns the control plane and holds no data role.
 
 use crate::config::Up;
 use crate::saved::Saved;

@@ -4,7 +4,6 @@ use crate::data_dir::DataDir;
 use crate::saved::Saved;
 use model::Scope;
 use ops::Env;
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// Where systems keep the certificates that they trust.
@@ -88,8 +87,10 @@ pub(crate) fn write(
     let connection = dir.write("connection.env", &lines)?;
 
     let mut text = String::new();
-    // Writing to a `String` cannot fail.
-    let mut line = |it: String| drop(writeln!(text, "{it}"));
+    let mut line = |it: String| {
+        text.push_str(&it);
+        text.push('\n');
+    };
     line(format!("Hubward serves from {}", dir.path.display()));
     line(format!("  management  {origin}   (ARM, sign-in, Microsoft Graph, decisions)"));
     if !strings.host.is_empty() {

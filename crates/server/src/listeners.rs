@@ -118,12 +118,14 @@ impl Listeners {
 
 async fn bind(address: IpAddr, port: u16, flag: &str) -> Result<TcpListener, String> {
     TcpListener::bind(SocketAddr::new(address, port)).await.map_err(|error| {
-        let next = match error.kind() {
-            ErrorKind::AddrInUse => format!("something listens there already; choose another port with `{flag}`"),
-            ErrorKind::PermissionDenied => format!(
+        let next = if error.kind() == ErrorKind::AddrInUse {
+            format!("something listens there already; choose another port with `{flag}`")
+        } else if error.kind() == ErrorKind::PermissionDenied {
+            format!(
                 "this user may not; run `sudo sysctl net.ipv4.ip_unprivileged_port_start={port}` or choose another port with `{flag}`"
-            ),
-            _ => error.to_string(),
+            )
+        } else {
+            error.to_string()
         };
         format!("cannot listen at {address}:{port}: {next}")
     })

@@ -115,8 +115,7 @@ impl Server {
     /// # Errors
     /// The sentence for a person; the data directory is whole all the same.
     pub async fn stop(self) -> Result<(), String> {
-        // Receivers may be gone already; then there is nobody left to tell.
-        drop(self.stop.send(true));
+        self.stop.send_replace(true);
         self.serving.await.map_err(|it| format!("the listeners ended badly: {it}"))?;
         self.forgetting.await.map_err(|it| format!("the hourly round ended badly: {it}"))?;
         self.writer.stop().await;

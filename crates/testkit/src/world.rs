@@ -115,10 +115,7 @@ impl World {
     /// `https://{address}:{port}` of a hub.
     pub fn hub_origin(&self, hub: &str) -> String {
         let shown = self.arm("GET", hub, &Value::Null).expect(200);
-        format!(
-            "https://{}",
-            shown.body["properties"]["hostName"].as_str().expect("a hub has a host name")
-        )
+        format!("https://{}", text(&shown.body, "/properties/hostName"))
     }
 
     pub fn admin(&self) -> Identity {
@@ -134,7 +131,7 @@ impl World {
     pub fn token(&self, who: &Identity, audience: &str) -> String {
         let answer =
             self.sign_in(&who.app_id, &who.secret, &format!("{audience}/.default")).expect(200);
-        answer.body["access_token"].as_str().expect("a token").to_owned()
+        text(&answer.body, "/access_token").to_owned()
     }
 
     pub fn sign_in(&self, app_id: &str, secret: &str, scope: &str) -> Answer {
@@ -204,20 +201,16 @@ impl World {
     pub fn service_principal(&self, name: &str) -> Identity {
         let app =
             self.graph("POST", "/applications", &json!({ "displayName": name })).expect(201).body;
-        let id = app["id"].as_str().expect("an application has an id");
-        let app_id =
-            app["appId"].as_str().expect("an application has an application id").to_owned();
+        let id = text(&app, "/id");
+        let app_id = text(&app, "/appId").to_owned();
         let principal =
             self.graph("POST", "/servicePrincipals", &json!({ "appId": app_id })).expect(201).body;
         let password = self.graph("POST", &format!("/applications/{id}/addPassword"), &json!({}));
         Identity {
             name: name.to_owned(),
             app_id,
-            object_id: principal["id"].as_str().expect("a principal has an id").to_owned(),
-            secret: password.body["secretText"]
-                .as_str()
-                .expect("a new secret is shown once")
-                .to_owned(),
+            object_id: text(&principal, "/id").to_owned(),
+            secret: text(&password.body, "/secretText").to_owned(),
         }
     }
 
@@ -262,9 +255,7 @@ impl World {
     pub fn policy_key(&self, hub: &str, policy: &str) -> Vec<u8> {
         let path = format!("{hub}/IotHubKeys/{policy}/listkeys");
         let shown = self.arm("POST", &path, &Value::Null).expect(200).body;
-        STANDARD
-            .decode(shown["primaryKey"].as_str().expect("a policy has a key"))
-            .expect("a key is base64")
+        STANDARD.decode(text(&shown, "/primaryKey")).expect("a key is base64")
     }
 
     /// A shared access signature of a policy for a resource, valid for an hour.
@@ -316,6 +307,14 @@ fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>) -> Server {
         monotonic_ns: Arc::new(move || ticks.fetch_add(1_000, Ordering::SeqCst)),
     };
     runtime.block_on(Server::start(&options, clock)).expect("the server starts")
+}
+
+/// The text at a JSON pointer, which the test knows to be there.
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| panic!("no text at {pointer} in {value}"))
 }
 
 fn fresh_guid() -> String {

@@ -224,22 +224,20 @@ fn operand(at: &str, operator: Operator, value: &Value) -> Result<Value, NotAPol
             }
         }
     };
-    let text = |it: Value| match it {
-        Value::String(_) => Ok(it),
-        _ => refuse(at, "this operator takes a text"),
+    let text = |it: Value| match it.is_string() {
+        true => Ok(it),
+        false => refuse(at, "this operator takes a text"),
     };
     match operator {
-        Operator::In | Operator::NotIn => match value {
-            Value::Array(items) => {
-                Ok(Value::Array(items.iter().map(plain).collect::<Result<_, _>>()?))
-            }
-            _ => refuse(at, "this operator takes a list"),
+        Operator::In | Operator::NotIn => match value.as_array() {
+            Some(items) => Ok(Value::Array(items.iter().map(plain).collect::<Result<_, _>>()?)),
+            None => refuse(at, "this operator takes a list"),
         },
-        Operator::Exists => match value {
-            Value::Bool(_) => Ok(value.clone()),
-            Value::String(word) if word.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
-            Value::String(word) if word.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
-            _ => refuse(at, "`exists` takes true or false"),
+        Operator::Exists => match (value.as_bool(), value.as_str()) {
+            (Some(word), _) => Ok(Value::Bool(word)),
+            (None, Some(word)) if word.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
+            (None, Some(word)) if word.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
+            (None, _) => refuse(at, "`exists` takes true or false"),
         },
         Operator::Like | Operator::NotLike => {
             let pattern = text(plain(value)?)?;

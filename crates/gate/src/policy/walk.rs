@@ -185,11 +185,10 @@ fn outcome(
         };
         let word = Word {
             result,
-            reason: match result {
-                FindingResult::WouldDeny => {
-                    format!("rule {} would deny, but the assignment is not enforced", rule.index)
-                }
-                _ => format!("rule {} matches: {}", rule.index, rule.effect.as_str()),
+            reason: if result == FindingResult::WouldDeny {
+                format!("rule {} would deny, but the assignment is not enforced", rule.index)
+            } else {
+                format!("rule {} matches: {}", rule.index, rule.effect.as_str())
             },
             rule: Some(rule.index),
             effect: rule.effect.as_str(),
@@ -339,7 +338,7 @@ fn violation(
                 "operator": capital(&it.operator),
             });
             if let Some(actual) = &it.actual {
-                shown["expressionValue"] = actual.clone();
+                model::json::set(&mut shown, "expressionValue", actual.clone());
             }
             shown
         })

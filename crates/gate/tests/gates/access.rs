@@ -1,7 +1,7 @@
 //! Roles: planes apart, scopes by segment, grants that add up.
 
 use super::world::*;
-use gate::facts::{Lookups, Permission, Role};
+use gate::facts::{Permission, Role};
 use model::{ActionPattern, Op, Verdict};
 use std::sync::atomic::Ordering;
 
@@ -111,14 +111,17 @@ fn a_refusal_by_policy_looks_up_no_role() {
     let rule = serde_json::json!({ "if": { "field": "type", "equals": "Microsoft.Devices/IotHubs/devices" }, "then": { "effect": "deny" } });
     policy(&mut facts, "v2", &rule, HUB);
     assign(&mut facts, ANA, DATA_CONTRIBUTOR, HUB);
-    let roles = |it: &Lookups| it.role.load(Ordering::SeqCst);
-    let before = roles(&facts.lookups);
-    let judged = registers(&facts, ANA, HUB, "d1");
-    assert_eq!(roles(&facts.lookups), before);
+    let roles = |facts: &gate::Facts| facts.lookups.role.load(Ordering::SeqCst);
+    let before = roles(&facts);
+    let judged = decided(&facts, ANA, Op::PutDevice, HUB, &[device(HUB, "d1")]);
+    assert_eq!(roles(&facts), before);
     assert_eq!(judged.trace.steps[2].verdict, Verdict::NotEvaluated);
     assert_eq!(judged.trace.steps[3].verdict, Verdict::NotEvaluated);
+    assert!(decided(&facts, ANA, Op::GetDevice, HUB, &[]).denial.is_none());
+    assert_eq!(roles(&facts), before + 1);
+    // A question moves no counter.
     assert!(does(&facts, ANA, Op::GetDevice, HUB, &[]).denial.is_none());
-    assert_eq!(roles(&facts.lookups), before + 1);
+    assert_eq!(roles(&facts), before + 1);
 }
 
 #[test]

@@ -37,10 +37,10 @@ fn shows(facts: &Facts, token: SasToken, path: &str) -> Result<gate::Authenticat
 
 fn fault(facts: &Facts, token: SasToken) -> (AuthFault, String) {
     let refusal = shows(facts, token, "/devices/device10").unwrap_err();
-    match refusal.denial.kind {
-        DenialKind::Unauthenticated(fault) => (fault, refusal.denial.message),
-        other => panic!("{other:?}"),
-    }
+    let DenialKind::Unauthenticated(fault) = refusal.denial.kind else {
+        panic!("{:?}", refusal.denial)
+    };
+    (fault, refusal.denial.message)
 }
 
 const LATER: Timestamp = Timestamp::from_seconds(1_800_003_600);

@@ -23,10 +23,10 @@ fn fault(facts: &Facts, token: &str) -> (AuthFault, String) {
         verdicts,
         [Verdict::Deny, Verdict::NotEvaluated, Verdict::NotEvaluated, Verdict::NotEvaluated]
     );
-    match refusal.denial.kind {
-        DenialKind::Unauthenticated(fault) => (fault, refusal.denial.message),
-        other => panic!("{other:?}"),
-    }
+    let DenialKind::Unauthenticated(fault) = refusal.denial.kind else {
+        panic!("{:?}", refusal.denial)
+    };
+    (fault, refusal.denial.message)
 }
 
 fn with(name: &str, value: Value) -> Value {

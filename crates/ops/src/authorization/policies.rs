@@ -180,7 +180,7 @@ pub(crate) async fn put_assignment(
     let mut document = document(permit, "policyAssignments", properties, former.as_ref(), env);
     for name in ["location", "identity"] {
         if let Some(it) = member(&input.body, name) {
-            document[name] = it.clone();
+            model::json::set(&mut document, name, it.clone());
         }
     }
     save(permit, env, tables::POLICY_ASSIGNMENTS, document, former).await

@@ -155,10 +155,23 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
             .as_ref()
             .is_none_or(|it| it.eq_ignore_ascii_case(&text("principalId")));
         if is_near && is_whose {
-            found.push(document);
+            found.push(seen_from(here, document));
         }
     }
     Ok(Reply::list(found))
+}
+
+/// The role's id as the list of roles at the same place writes it: clients match the two as texts.
+fn seen_from(here: &Scope, mut document: Value) -> Value {
+    let role = model::json::text(&document, &["properties", "roleDefinitionId"]);
+    let role = role.and_then(|it| it.rsplit('/').next()).unwrap_or("");
+    let subscription = here.subscription_scope().unwrap_or_else(Scope::root);
+    let id =
+        subscription.join(&format!("providers/Microsoft.Authorization/roleDefinitions/{role}"));
+    if let Some(properties) = document.get_mut("properties") {
+        model::json::set(properties, "roleDefinitionId", id.as_str());
+    }
+    document
 }
 
 pub(crate) async fn delete(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {

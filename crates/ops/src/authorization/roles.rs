@@ -310,7 +310,7 @@ fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
                     });
                 }
             }
-            kept[name] = json!(texts);
+            model::json::set(&mut kept, name, json!(texts));
         }
         blocks.push(kept);
     }

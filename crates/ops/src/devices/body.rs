@@ -5,8 +5,9 @@
 //! the answer. Sources: the published contract of Microsoft.Devices, api-version 2023-06-30-preview, and
 //! the sources of Azure CLI 2.91.
 
-use crate::resources::fields::{Fields, set};
+use crate::resources::fields::Fields;
 use crate::resources::{location, tags};
+use model::json::set;
 use model::resource_types::LOCATIONS;
 use model::{Error, Scope};
 use serde_json::{Map, Value, json};

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod body;
+pub(crate) mod bulk;
 pub(crate) mod hubs;
 pub mod keys;
 pub mod registry;

@@ -1,7 +1,8 @@
-//! The device registry over REST: create, read, update, delete, list, bulk.
+//! The device registry over REST: create, read, update, delete, list. Many at once are in `bulk.rs`.
 //!
 //! A device and its twin are one document in its hub's shard; its etag derives from the revision.
 
+use super::bulk;
 use crate::control::{failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -18,16 +19,12 @@ use store::{Change, CommitError, Document, Expect, Scan, ShardId, Write, tables}
 
 /// Most devices of one page.
 const PAGE_MAX: usize = 1_000;
-/// Most devices in a bulk call.
-const BULK_MAX: usize = 100;
 /// A device's key in bytes, before base64.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 /// Longest `statusReason`, in characters.
 const REASON_CHARS_MAX: usize = 128;
 /// The time of what never happened, as clients expect it.
 const NEVER: &str = "0001-01-01T00:00:00Z";
-/// How often a bulk call is tried anew when devices changed under it.
-const BULK_TRIES: usize = 5;
 
 /// A device as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,7 +64,7 @@ impl Device {
 }
 
 /// The base64 text of a revision. Clients send it back as it is, with or without quotes.
-fn etag(revision: u64) -> String {
+pub(super) fn etag(revision: u64) -> String {
     STANDARD.encode(revision.to_string())
 }
 
@@ -86,27 +83,15 @@ pub(crate) fn objects(op: Op, input: &Input, hub: &Hub) -> Result<Vec<Object>, E
             body: seen,
         }
     };
-    match op {
-        Op::PutDevice => {
-            let id = device_id(input.param("device"))?;
-            Ok(vec![object(&id, &input.body)])
-        }
-        Op::BulkDevices => {
-            let mut found = Vec::new();
-            for (index, entry) in bulk_entries(&input.body)?.iter().enumerate() {
-                let id = text(entry, &["id"]).or_else(|| text(entry, &["deviceId"])).unwrap_or("");
-                let id = DeviceId::parse(id).map_err(|it| Error::DeviceInvalid {
-                    at: format!("[{index}].id"),
-                    message: it.to_string(),
-                })?;
-                if Mode::of(entry, index)?.writes() {
-                    found.push(object(&id, entry));
-                }
-            }
-            Ok(found)
-        }
-        _ => Ok(Vec::new()),
+    if op == Op::PutDevice {
+        let id = device_id(input.param("device"))?;
+        return Ok(vec![object(&id, &input.body)]);
     }
+    if op != Op::BulkDevices {
+        return Ok(Vec::new());
+    }
+    let written = bulk::written(&input.body)?;
+    Ok(written.iter().map(|(id, entry)| object(id, entry)).collect())
 }
 
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
@@ -204,145 +189,8 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     Ok(Reply::ok(Value::Array(devices?)))
 }
 
-/// What a bulk entry asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Mode {
-    Create,
-    CreateOrUpdate,
-    CreateOrUpdateIfMatch,
-    Update,
-    UpdateIfMatch,
-    Delete,
-    DeleteIfMatch,
-}
-
-impl Mode {
-    fn of(entry: &Value, index: usize) -> Result<Self, Error> {
-        let word = text(entry, &["importMode"]).unwrap_or("createOrUpdate");
-        match word.to_ascii_lowercase().as_str() {
-            "create" => Ok(Self::Create),
-            "createorupdate" => Ok(Self::CreateOrUpdate),
-            "createorupdateifmatchetag" => Ok(Self::CreateOrUpdateIfMatch),
-            "update" => Ok(Self::Update),
-            "updateifmatchetag" => Ok(Self::UpdateIfMatch),
-            "delete" => Ok(Self::Delete),
-            "deleteifmatchetag" => Ok(Self::DeleteIfMatch),
-            _ => Err(Error::DeviceInvalid {
-                at: format!("[{index}].importMode"),
-                message: format!(
-                    "`{}` is not a mode; modes are create, update, updateIfMatchETag, createOrUpdate, createOrUpdateIfMatchETag, delete and deleteIfMatchETag",
-                    word.escape_debug()
-                ),
-            }),
-        }
-    }
-
-    const fn writes(self) -> bool {
-        !matches!(self, Self::Delete | Self::DeleteIfMatch)
-    }
-
-    const fn matches_etag(self) -> bool {
-        matches!(self, Self::UpdateIfMatch | Self::DeleteIfMatch | Self::CreateOrUpdateIfMatch)
-    }
-}
-
-/// Up to 100 entries, each with its own verdict. Good ones are applied together; the answer lists the rest.
-pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let shard = shard_of(permit, env)?;
-    let entries = bulk_entries(&input.body)?;
-    for _ in 0..BULK_TRIES {
-        let mut changes = Vec::new();
-        let mut errors = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
-        for (index, entry) in entries.iter().enumerate() {
-            let named = text(entry, &["id"]).or_else(|| text(entry, &["deviceId"])).unwrap_or("");
-            let outcome = match seen.insert(named.to_owned()) {
-                true => entry_change(entry, index, &shard, env).await,
-                false => Err(Error::DeviceInvalid {
-                    at: format!("[{index}].id"),
-                    message: "the device stands twice in the call".into(),
-                }),
-            };
-            match outcome {
-                Ok(change) => changes.push(change),
-                Err(error) => errors.push(entry_error(named, &error)),
-            }
-        }
-        match env.store.commit(&shard, changes).await {
-            Ok(_) => {}
-            Err(CommitError::Conflict { .. }) => continue,
-            Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
-                return Err(failed(&error));
-            }
-        }
-        let is_successful = errors.is_empty();
-        let result = json!({ "isSuccessful": is_successful, "errors": errors, "warnings": [] });
-        return match is_successful {
-            true => Ok(Reply::ok(result)),
-            false => Err(Error::BulkFailed { result }),
-        };
-    }
-    Err(Error::Unavailable {
-        message: "the devices of the call kept changing under it; repeat it".into(),
-    })
-}
-
-fn entry_error(id: &str, error: &Error) -> Value {
-    let wire = error.wire();
-    json!({ "deviceId": id, "errorCode": wire.hub_name, "errorStatus": wire.message, "moduleId": null, "operation": null })
-}
-
-async fn entry_change(
-    entry: &Value,
-    index: usize,
-    shard: &ShardId,
-    env: &Env,
-) -> Result<Change, Error> {
-    let mode = Mode::of(entry, index)?;
-    let named = text(entry, &["id"]).or_else(|| text(entry, &["deviceId"])).unwrap_or("");
-    let id = device_id(named)?;
-    let former = read(env, shard, &id).await?;
-    let tag = text(entry, &["eTag"]).map(|it| it.trim_matches('"'));
-    let expect = match (&former, mode) {
-        (Some(_), Mode::Create) => return Err(Error::DeviceAlreadyExists(id)),
-        (None, Mode::Update | Mode::UpdateIfMatch | Mode::Delete | Mode::DeleteIfMatch) => {
-            return Err(Error::DeviceNotFound(id));
-        }
-        (None, Mode::Create | Mode::CreateOrUpdate | Mode::CreateOrUpdateIfMatch) => Expect::Absent,
-        (Some((_, revision)), _)
-            if mode.matches_etag() && tag != Some(etag(*revision).as_str()) && tag != Some("*") =>
-        {
-            return Err(Error::DeviceStale(id));
-        }
-        (Some((_, revision)), _) => Expect::Revision(*revision),
-    };
-    match mode.writes() {
-        true => {
-            let device =
-                built(&id, entry, former.as_ref().map(|(it, _)| it), env, &format!("[{index}]."))?;
-            keep(tables::DEVICES, id.as_str(), expect, &device)
-        }
-        false => Ok(Change {
-            table: tables::DEVICES,
-            key: id.as_str().to_owned(),
-            expect,
-            write: Write::Delete,
-        }),
-    }
-}
-
-fn bulk_entries(body: &Value) -> Result<&Vec<Value>, Error> {
-    let entries = body.as_array().filter(|it| !it.is_empty()).ok_or_else(|| {
-        Error::DeviceInvalid { at: "body".into(), message: "a list of devices is required".into() }
-    })?;
-    match entries.len() {
-        0..=BULK_MAX => Ok(entries),
-        _ => Err(Error::TooManyDevices { limit: BULK_MAX }),
-    }
-}
-
 /// The device that a body describes, checked, with keys made where none are given.
-fn built(
+pub(super) fn built(
     id: &DeviceId,
     body: &Value,
     former: Option<&Device>,
@@ -467,11 +315,11 @@ fn authentication(
     }))
 }
 
-fn device_id(text: &str) -> Result<DeviceId, Error> {
+pub(super) fn device_id(text: &str) -> Result<DeviceId, Error> {
     DeviceId::parse(text).map_err(|it| Error::DeviceIdInvalid { message: it.to_string() })
 }
 
-fn shard_of(permit: &Permit, env: &Env) -> Result<ShardId, Error> {
+pub(super) fn shard_of(permit: &Permit, env: &Env) -> Result<ShardId, Error> {
     let facts = env.facts.load();
     let hub = facts
         .hub(permit.scope())
@@ -479,7 +327,11 @@ fn shard_of(permit: &Permit, env: &Env) -> Result<ShardId, Error> {
     ShardId::hub(&hub.uid).map_err(|it| Error::Internal { message: it.to_string() })
 }
 
-async fn read(env: &Env, shard: &ShardId, id: &DeviceId) -> Result<Option<(Device, u64)>, Error> {
+pub(super) async fn read(
+    env: &Env,
+    shard: &ShardId,
+    id: &DeviceId,
+) -> Result<Option<(Device, u64)>, Error> {
     let found =
         env.store.get(shard, tables::DEVICES, id.as_str()).await.map_err(|it| unread(&it))?;
     found.map(|it| Ok((parse(id.as_str(), &it)?, it.revision))).transpose()

@@ -6,10 +6,10 @@
 use crate::decisions;
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use crate::resources::fields::set;
 use crate::resources::filter::{self, Comparison, Operator};
 use crate::resources::subscription_of;
 use gate::Permit;
+use model::json::set;
 use model::trace::{Caller, FindingResult, Step};
 use model::{Error, Gate, OPERATIONS, Scope, Timestamp, Trace, Verdict};
 use serde_json::{Map, Value, json};

@@ -5,8 +5,8 @@
 //! made of a trace alone.
 
 use crate::metrics::json_line;
-use crate::resources::fields::set;
 use gate::facts::Hub;
+use model::json::set;
 use model::trace::{Finding, Step};
 use model::{Gate, Trace, Verdict};
 use serde_json::{Value, json};

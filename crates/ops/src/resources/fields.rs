@@ -152,13 +152,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Sets a member of an object that an answer is made of.
-pub(crate) fn set(object: &mut Value, name: &str, member: impl Into<Value>) {
-    if let Some(members) = object.as_object_mut() {
-        members.insert(name.to_owned(), member.into());
-    }
-}
-
 /// The seconds of `PnDTnHnMnS` with whole numbers; weeks, months, years and fractions are not taken.
 fn duration_seconds(text: &str) -> Option<u64> {
     let (days, clock) = match text.strip_prefix('P')?.split_once('T') {

@@ -3,7 +3,6 @@
 //! A group's document is the group as ARM shows it. Deleting one deletes all that is in it, see
 //! `cascade.rs`.
 
-use super::fields::set;
 use super::filter::{self, Comparison, Operator};
 use super::{
     Cascade, check_etag, group_of, location, long_running, no_group, subscription_of, tags,
@@ -13,6 +12,7 @@ use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::{Facts, Permit};
+use model::json::set;
 use model::resource_types::normal_location;
 use model::{Error, Op, Scope};
 use serde_json::{Map, Value, json};

@@ -4,13 +4,13 @@
 //! an intent; then the hub's own shard is dropped and the intent cleared. A crash in between leaves the
 //! intent open, and [`finish_open_intents`] finishes it at the next start.
 
-use super::fields::set;
 use super::{Cascade, no_resource, subscription_of};
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::insights::settings;
 use gate::Permit;
+use model::json::set;
 use model::{Error, Scope, Timestamp, TrackingId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -1,0 +1,129 @@
+//! Pages that say what the tables say: `docs/reference/operations.md` is written from the table of
+//! operations, and `docs/reference/policies.md` must name what the policy language has.
+
+use crate::expect_none;
+use crate::files;
+use gate::policy::{CONDITIONS_MAX, DEPTH_MAX, Effect, Operator, RULES_MAX};
+use model::{ActionName, OPERATIONS, Operation, Plane};
+use std::fmt::Write as _;
+
+/// The planes in the order of the page, each with what its callers show.
+const PLANES: [(Plane, &str, &str); 5] = [
+    (
+        Plane::Service,
+        "Hubs: the service API",
+        "At a hub's own address. A bearer token for `https://iothubs.azure.net` needs the data actions; a shared \
+         access signature needs one of the rights.",
+    ),
+    (
+        Plane::Control,
+        "Resource management",
+        "At the management origin. A bearer token needs the actions. `{scope}` is any scope: a subscription, a \
+         resource group, a resource.",
+    ),
+    (
+        Plane::Directory,
+        "Directory",
+        "Microsoft Graph, at the management origin. A bearer token needs the actions, by a role at `/`.",
+    ),
+    (
+        Plane::Token,
+        "Token endpoint",
+        "At the management origin. The credential is the client's id and secret in the form, or HTTP Basic.",
+    ),
+    (Plane::Open, "Open to anybody", "At the management origin, before anybody has signed in."),
+];
+
+#[test]
+fn the_page_of_operations_is_written_from_the_table() {
+    files::expect_fresh("docs/reference/operations.md", &operations_page());
+}
+
+fn operations_page() -> String {
+    let mut page = String::from(
+        "# Operations\n\n\
+         Written from `crates/model/src/operations.rs` by `HUBWARD_BLESS=1 cargo test --test tidy`; edit that table, \
+         not this page.\n\n\
+         Every address that answers is here. An operation needs *all* of its actions, or *one* of its rights; an \
+         empty cell means that any signed-in caller will do. Where the policy column says *write*, assigned policies \
+         judge the call before any role is looked up ([policies](policies.md)).\n",
+    );
+    for (plane, title, says) in PLANES {
+        let rows: Vec<&Operation> = OPERATIONS.iter().filter(|it| it.plane == plane).collect();
+        let mut line = |it: String| writeln!(page, "{it}").expect("a `String` takes every line");
+        line(format!("\n## {title}\n\n{says}\n"));
+        let has_needs = !matches!(plane, Plane::Token | Plane::Open);
+        let has_rights = plane == Plane::Service;
+        let mut head = vec!["operation", "what it does", "addresses"];
+        if has_needs {
+            head.push("actions");
+        }
+        if has_rights {
+            head.push("rights");
+        }
+        if matches!(plane, Plane::Service | Plane::Control) {
+            head.push("policy");
+        }
+        line(format!("| {} |", head.join(" | ")));
+        line(format!("| {} |", vec!["---"; head.len()].join(" | ")));
+        for row in rows {
+            let cells = head.iter().map(|it| cell(row, it));
+            line(format!("| {} |", cells.collect::<Vec<_>>().join(" | ")));
+        }
+    }
+    page
+}
+
+fn cell(row: &Operation, column: &str) -> String {
+    match column {
+        "operation" => row.name(),
+        "what it does" => row.says.to_owned(),
+        "addresses" if row.routes.is_empty() => "chosen by the server".to_owned(),
+        "addresses" => {
+            let routes = row.routes.iter().map(|it| format!("`{} {}`", it.method, it.path));
+            routes.collect::<Vec<_>>().join("<br>")
+        }
+        "actions" => joined(row.actions.iter().map(|it: &ActionName| it.as_str())),
+        "rights" => joined(row.sas.iter().map(|it| it.as_str())),
+        _ if row.is_judged_by_policy() => "write".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|it| format!("`{it}`")).collect::<Vec<_>>().join("<br>")
+}
+
+#[test]
+fn the_page_of_operations_shows_every_operation() {
+    let page = operations_page();
+    let faults: Vec<String> = OPERATIONS
+        .iter()
+        .map(Operation::name)
+        .filter(|it| !page.contains(&format!("| {it} |")))
+        .collect();
+    expect_none("operations of a plane that the page leaves out", &faults);
+}
+
+#[test]
+fn the_page_of_policies_names_every_operator_effect_and_limit() {
+    let page = files::read("docs/reference/policies.md");
+    let operators = Operator::ALL.iter().map(|(_, it)| format!("`{it}`"));
+    let effects = Effect::ALL.iter().map(|it| format!("`{}`", it.as_str()));
+    let limits = [
+        format!("{RULES_MAX} rules"),
+        format!("{} conditions", grouped(CONDITIONS_MAX)),
+        format!("{DEPTH_MAX} levels"),
+    ];
+    let faults: Vec<String> =
+        operators.chain(effects).chain(limits).filter(|it| !page.contains(it.as_str())).collect();
+    expect_none("`docs/reference/policies.md` does not name", &faults);
+}
+
+/// `4,096`.
+fn grouped(number: usize) -> String {
+    match number {
+        0..1_000 => number.to_string(),
+        _ => format!("{},{:03}", number / 1_000, number % 1_000),
+    }
+}
