@@ -11,5 +11,7 @@ mod compat {
     pub mod az;
     pub mod first_walk;
     pub mod policy_refuses;
+    pub mod provisioning;
+    pub mod registration;
     pub mod surface;
 }

@@ -11,6 +11,9 @@ mod stories {
     pub mod bad_input;
     pub mod control_plane;
     pub mod devices;
+    pub mod enrollments;
+    pub mod no_way_round;
     pub mod policy_refuses;
+    pub mod registration;
     pub mod sign_in;
 }

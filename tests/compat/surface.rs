@@ -91,7 +91,8 @@ fn groups_and_hubs_answer_the_cli() {
         ])
         .json();
     assert_eq!(text(&shown, "/properties/state"), "Active");
-    assert_eq!(az.run(&["resource", "list"]).json().as_array().unwrap().len(), 2);
+    // Two hubs, and the provisioning service that the first start made.
+    assert_eq!(az.run(&["resource", "list"]).json().as_array().unwrap().len(), 3);
     az.run(&[
         "resource",
         "update",

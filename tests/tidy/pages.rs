@@ -8,12 +8,19 @@ use model::{ActionName, OPERATIONS, Operation, Plane};
 use std::fmt::Write as _;
 
 /// The planes in the order of the page, each with what its callers show.
-const PLANES: [(Plane, &str, &str); 5] = [
+const PLANES: [(Plane, &str, &str); 6] = [
     (
         Plane::Service,
-        "Hubs: the service API",
-        "At a hub's own address. A bearer token for `https://iothubs.azure.net` needs the data actions; a shared \
-         access signature needs one of the rights.",
+        "Service APIs of hubs and provisioning services",
+        "At the own address of each. A bearer token, for `https://iothubs.azure.net` or \
+         `https://azure-devices-provisioning.net`, needs the data actions; a shared access signature needs one of \
+         the rights. What has no address is reached through a registration.",
+    ),
+    (
+        Plane::Device,
+        "What devices call",
+        "At a provisioning service's address. No role reaches it: a device shows a signature by its own key, or by \
+         the one that its enrollment group derives for it.",
     ),
     (
         Plane::Control,
@@ -52,7 +59,7 @@ fn operations_page() -> String {
         let rows: Vec<&Operation> = OPERATIONS.iter().filter(|it| it.plane == plane).collect();
         let mut line = |it: String| writeln!(page, "{it}").expect("a `String` takes every line");
         line(format!("\n## {title}\n\n{says}\n"));
-        let has_needs = !matches!(plane, Plane::Token | Plane::Open);
+        let has_needs = !matches!(plane, Plane::Token | Plane::Open | Plane::Device);
         let has_rights = plane == Plane::Service;
         let mut head = vec!["operation", "what it does", "addresses"];
         if has_needs {

@@ -13,12 +13,16 @@ use ops::input::Headers;
 
 /// Longest `x-ms-client-request-id`; clients send a GUID.
 pub(crate) const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Longest `x-ms-continuation`; what it means is the operation's affair.
+pub(crate) const CONTINUATION_BYTES_MAX: usize = 1_024;
 /// Longest host name with its port. Source: RFC 1035, section 2.3.4: 255 octets; then `:65535`.
 pub(crate) const HOST_BYTES_MAX: usize = 255 + 6;
 
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const RETURN_CLIENT_REQUEST_ID: HeaderName =
     HeaderName::from_static("x-ms-return-client-request-id");
+const MAX_ITEM_COUNT: HeaderName = HeaderName::from_static("x-ms-max-item-count");
+const CONTINUATION: HeaderName = HeaderName::from_static("x-ms-continuation");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// Reads the headers of a request.
@@ -49,6 +53,8 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Headers, Error> {
         content_length,
         client_request_id: label(headers, &CLIENT_REQUEST_ID),
         prefer: preferences(headers),
+        max_item_count: max_item_count(headers)?,
+        continuation: continuation(headers)?,
     })
 }
 
@@ -134,6 +140,28 @@ fn label(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (1..=REQUEST_ID_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
 }
 
+fn max_item_count(headers: &HeaderMap) -> Result<Option<usize>, Error> {
+    let wrong = || Error::invalid(MAX_ITEM_COUNT.as_str(), "it is not a whole number");
+    match single(headers, &MAX_ITEM_COUNT)? {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| wrong()),
+    }
+}
+
+/// `single` lets tabs pass; here they are refused, too.
+fn continuation(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    match single(headers, &CONTINUATION)? {
+        None | Some("") => Ok(None),
+        Some(text) if text.len() <= CONTINUATION_BYTES_MAX && !text.contains(char::is_control) => {
+            Ok(Some(text.to_owned()))
+        }
+        Some(_) => Err(Error::invalid(
+            CONTINUATION.as_str(),
+            format!("expected at most {CONTINUATION_BYTES_MAX} printable characters"),
+        )),
+    }
+}
+
 /// A list that may be spread over several headers. Source: RFC 7240, section 2.
 fn preferences(headers: &HeaderMap) -> Option<String> {
     let all: Vec<&str> = headers.get_all(PREFER).iter().filter_map(|it| it.to_str().ok()).collect();
@@ -172,9 +200,15 @@ mod tests {
 
     #[test]
     fn a_header_that_decides_something_stands_once() {
-        for name in
-            ["if-match", "if-none-match", "content-type", "content-encoding", "content-length"]
-        {
+        for name in [
+            "if-match",
+            "if-none-match",
+            "content-type",
+            "content-encoding",
+            "content-length",
+            "x-ms-max-item-count",
+            "x-ms-continuation",
+        ] {
             let doubled = map(&[(name, "1"), (name, "1")]);
             assert!(
                 matches!(read(&doubled), Err(Error::Invalid { at: Some(at), .. }) if at == name),
@@ -215,6 +249,23 @@ mod tests {
         check(&"a".repeat(REQUEST_ID_BYTES_MAX + 1), None);
         let unasked = map(&[("x-ms-client-request-id", "6f1")]);
         assert_eq!(wanted_back(&unasked, &read(&unasked).unwrap()), None);
+    }
+
+    #[test]
+    fn what_asks_for_a_page_is_short_and_plain() {
+        let check = |name: &'static str, sent: &str| read(&map(&[(name, sent)]));
+        assert_eq!(check("x-ms-max-item-count", "10").unwrap().max_item_count, Some(10));
+        assert_eq!(check("x-ms-max-item-count", "").unwrap().max_item_count, None);
+        for hostile in ["-1", "1.5", "x", "99999999999999999999999"] {
+            assert!(check("x-ms-max-item-count", hostile).is_err(), "{hostile}");
+        }
+        let longest = "a".repeat(CONTINUATION_BYTES_MAX);
+        let continued = check("x-ms-continuation", &longest).unwrap();
+        assert_eq!(continued.continuation, Some(longest));
+        assert_eq!(check("x-ms-continuation", "").unwrap().continuation, None);
+        for hostile in ["a\tb", "\u{e9}", &"a".repeat(CONTINUATION_BYTES_MAX + 1)] {
+            assert!(check("x-ms-continuation", hostile).is_err(), "{hostile}");
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Side {
     pub(crate) const fn surfaces(self) -> &'static [Surface] {
         match self {
             Self::Management => &[Surface::Arm, Surface::Entra, Surface::Graph],
-            Self::Hubs => &[Surface::Hub],
+            Self::Hubs => &[Surface::Hub, Surface::Dps],
         }
     }
 }

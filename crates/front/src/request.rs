@@ -53,6 +53,7 @@ pub(crate) fn read(side: Side, parts: &Parts, peer: IpAddr) -> Result<Head, Miss
         protocol: "https".to_owned(),
         request: path::shown(&format!("{} {path}", parts.method)),
         address: peer.to_canonical().to_string(),
+        on_behalf_of: None,
     };
     Ok(Head {
         operation,

@@ -13,8 +13,11 @@ use model::{ActionName, Gate, ObjectId, Plane, PrincipalKind, Scope};
 pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     let list = match ask.operation.plane {
         Plane::Open | Plane::Token => return allow(findings, "nobody needs a role for this"),
+        Plane::Device if ask.caller.kind == PrincipalKind::Device => {
+            return allow(findings, "a device may do this for itself");
+        }
         Plane::Control | Plane::Directory => List::Actions,
-        Plane::Service => List::DataActions,
+        Plane::Service | Plane::Device => List::DataActions,
     };
     if ask.caller.kind == PrincipalKind::SasKey {
         return rights(ask, findings);
@@ -179,7 +182,7 @@ fn refuse(ask: &Ask<'_>, why: String) -> Ruling {
     let id = ask.caller.object_id.as_ref().map_or_else(String::new, ObjectId::to_string);
     let app = ask.caller.app_id.as_ref().map_or_else(|| id.clone(), ObjectId::to_string);
     let message = match ask.operation.plane {
-        Plane::Service => {
+        Plane::Service | Plane::Device => {
             let request = &ask.head.channel.request;
             let (method, path) = request.split_once(' ').unwrap_or((request, ""));
             format!(

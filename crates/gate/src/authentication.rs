@@ -3,17 +3,17 @@
 //! It proves a [`Credential`] and yields [`Authenticated`], which only this module makes. A long session
 //! proves itself once and keeps the value.
 
+mod secret;
+mod signature;
+
 use crate::decide::{Refusal, trace_of};
-use crate::facts::{Application, Facts, Hub, SasPolicy};
+use crate::facts::{Facts, OwnKeys, SharedAccess};
 use crate::jwt::{self, NotAToken};
 use model::error::{AuthFault, Denial, DenialKind, TokenFault};
+use model::operations::Surface;
 use model::principal::AuthType;
 use model::trace::{Caller, Finding, FindingKind, FindingResult, Gate, Step, TraceHead, Verdict};
-use model::{
-    Credential, ObjectId, Operation, Plane, PrincipalKind, SasToken, Scope, Secret, Timestamp,
-};
-use ring::{digest, hmac};
-use subtle::ConstantTimeEq;
+use model::{Credential, Operation, Plane, Scope, Timestamp};
 
 /// How far a token's clock may be off, in seconds, in both directions and on every endpoint.
 pub const CLOCK_SKEW_S: i64 = 300;
@@ -21,15 +21,19 @@ pub const CLOCK_SKEW_S: i64 = 300;
 /// Audiences of the control plane. Clients send each with and without a trailing `/`.
 const CONTROL_AUDIENCES: &[&str] =
     &["https://management.azure.com", "https://management.core.windows.net"];
-const SERVICE_AUDIENCES: &[&str] = &["https://iothubs.azure.net"];
+const HUB_AUDIENCES: &[&str] = &["https://iothubs.azure.net"];
+const DPS_AUDIENCES: &[&str] = &["https://azure-devices-provisioning.net"];
 const DIRECTORY_AUDIENCES: &[&str] = &["https://graph.microsoft.com"];
 
 /// Where a credential is shown, and for what.
 pub struct Door<'a> {
     pub operation: &'static Operation,
     pub scope: &'a Scope,
-    /// The hub at whose address the call came in.
-    pub hub: Option<&'a Hub>,
+    /// The keys of the hub or provisioning service at whose address the call came in.
+    pub access: Option<&'a SharedAccess>,
+    /// The keys by which the device that the call is about may prove itself: its own, or those that its
+    /// groups derive for it.
+    pub own: &'a [OwnKeys],
     /// `{host}/devices/{device}`: what a shared access signature must cover.
     pub resource: &'a str,
     pub head: &'a TraceHead,
@@ -85,12 +89,18 @@ pub fn authenticate(
             finding(FindingKind::Token, kind, FindingResult::Deny, because),
         )),
         (Plane::Token, Credential::ClientSecret { tenant, client_id, secret }) => {
-            client_secret(tenant, client_id, secret, facts, now)
+            secret::client_secret(tenant, client_id, secret, facts, now)
         }
         (Plane::Token, Credential::None | Credential::Bearer(_) | Credential::Sas(_)) => {
-            Err(token_no(TokenFault::MissingField, "the form must carry `client_id` and `client_secret`", ""))
+            Err(secret::token_no(TokenFault::MissingField, "the form must carry `client_id` and `client_secret`", ""))
         }
-        (Plane::Service, Credential::Sas(token)) => sas(token, door, now),
+        (Plane::Service, Credential::Sas(token)) => signature::policy_key(token, door, now),
+        (Plane::Device, Credential::Sas(token)) => signature::own_key(token, door, now),
+        (Plane::Device, Credential::Bearer(_)) => Err(no(
+            AuthFault::Invalid,
+            "devices sign in with their own key or certificate; an access token opens no device endpoint".into(),
+            finding(FindingKind::Token, "access token", FindingResult::Deny, "an access token at a device endpoint"),
+        )),
         (_, Credential::Bearer(token)) => bearer(token.reveal(), door, facts, now),
         (_, Credential::Sas(_)) => Err(no(
             AuthFault::Invalid,
@@ -102,6 +112,9 @@ pub fn authenticate(
             match door.operation.plane {
                 Plane::Service => {
                     "the request carries no credential; send `Authorization: Bearer` or `SharedAccessSignature`".into()
+                }
+                Plane::Device => {
+                    "the request carries no credential; send `Authorization: SharedAccessSignature`".into()
                 }
                 Plane::Control | Plane::Directory | Plane::Open | Plane::Token => {
                     "the request carries no credential; send `Authorization: Bearer`".into()
@@ -192,9 +205,12 @@ fn bearer(token: &str, door: &Door<'_>, facts: &Facts, now: Timestamp) -> Proof 
         );
     }
     let (wanted, also): (&[&str], &str) = match door.operation.plane {
-        Plane::Service => (SERVICE_AUDIENCES, ""),
+        Plane::Service if door.operation.surface() == Surface::Dps => (DPS_AUDIENCES, ""),
+        Plane::Service => (HUB_AUDIENCES, ""),
         Plane::Directory => (DIRECTORY_AUDIENCES, &facts.origin),
-        Plane::Control | Plane::Open | Plane::Token => (CONTROL_AUDIENCES, &facts.origin),
+        Plane::Control | Plane::Open | Plane::Token | Plane::Device => {
+            (CONTROL_AUDIENCES, &facts.origin)
+        }
     };
     let audience = claims.audience.trim_end_matches('/');
     if !wanted.iter().any(|it| it.eq_ignore_ascii_case(audience))
@@ -225,6 +241,7 @@ fn bearer(token: &str, door: &Door<'_>, facts: &Facts, now: Timestamp) -> Proof 
                 auth: AuthType::Entra,
                 signed_in: format!("access token issued {}", claims.issued),
                 token_issued: Some(claims.issued),
+                via: None,
                 rights: Vec::new(),
             };
             Ok((
@@ -259,233 +276,5 @@ fn live(claims: &jwt::Claims, now: Timestamp) -> Result<(), (AuthFault, String)>
             Err((AuthFault::Invalid, format!("the token is not valid before {start}")))
         }
         _ => Ok(()),
-    }
-}
-
-fn sas(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proof {
-    let shown = token.key_name.as_deref().unwrap_or("");
-    let deny = |fault, message: &str| {
-        Err(no(
-            fault,
-            message.to_owned(),
-            finding(FindingKind::Sas, shown, FindingResult::Deny, message),
-        ))
-    };
-    let Some(hub) = door.hub else {
-        return deny(
-            AuthFault::Invalid,
-            "a shared access signature opens a hub's own address only",
-        );
-    };
-    if hub.is_local_auth_disabled {
-        return deny(
-            AuthFault::LocalAuthDisabled,
-            "keys are switched off on this hub (`disableLocalAuth`); sign in with Entra instead",
-        );
-    }
-    let policy = hub.sas_policies.iter().find(|it| it.name.eq_ignore_ascii_case(shown));
-    if !signed_by(token, policy) {
-        // One answer for a wrong key, a wrong policy name and a device's own key: none of them is proven.
-        return deny(
-            AuthFault::Invalid,
-            "the signature fits no shared access policy of this hub; a device's own key does not open the service API",
-        );
-    }
-    let Some(policy) = policy else {
-        return deny(AuthFault::Invalid, "the signature fits no shared access policy of this hub");
-    };
-    if !covers(&token.resource, door.resource) {
-        return deny(
-            AuthFault::Invalid,
-            "the signature is for another resource (`sr`) than the one addressed",
-        );
-    }
-    if now > token.expiry {
-        let late_s = now.seconds().saturating_sub(token.expiry.seconds());
-        return deny(
-            AuthFault::Expired,
-            &format!("the shared access signature expired {late_s} s ago"),
-        );
-    }
-    let caller = Caller {
-        kind: PrincipalKind::SasKey,
-        object_id: None,
-        app_id: None,
-        name: policy.name.clone(),
-        auth: AuthType::Sas,
-        signed_in: format!(
-            "a key of the shared access policy `{}`, valid until {}",
-            policy.name, token.expiry
-        ),
-        token_issued: None,
-        rights: policy.rights.clone(),
-    };
-    Ok((
-        caller,
-        finding(
-            FindingKind::Sas,
-            &policy.name,
-            FindingResult::Allow,
-            "signature, resource and expiry are right",
-        ),
-    ))
-}
-
-/// True where either key of the policy made the signature. Takes as long for a policy that does not exist.
-fn signed_by(token: &SasToken, policy: Option<&SasPolicy>) -> bool {
-    let text = format!("{}\n{}", token.resource_text, token.expiry_text);
-    let unknown = [0_u8; 32];
-    let keys: [&[u8]; 2] = match policy {
-        Some(it) => [it.primary.reveal(), it.secondary.reveal()],
-        None => [&unknown, &unknown],
-    };
-    let fits = keys.map(|key| {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        hmac::verify(&key, text.as_bytes(), token.signature.reveal()).is_ok()
-    });
-    policy.is_some() && (fits[0] | fits[1])
-}
-
-/// True where `given` is `resource` or a path above it, segment by segment: `h/devices/d1` does not
-/// cover `h/devices/d10`. The host compares without regard to case or port, the rest exactly.
-fn covers(given: &str, resource: &str) -> bool {
-    let given =
-        given.trim_start_matches("https://").trim_start_matches("sb://").trim_end_matches('/');
-    let mut below = resource.split('/');
-    given.split('/').enumerate().all(|(at, mine)| match (at, below.next()) {
-        (0, Some(its)) => host(mine).eq_ignore_ascii_case(host(its)),
-        (_, Some(its)) => mine == its,
-        (_, None) => false,
-    })
-}
-
-fn host(text: &str) -> &str {
-    text.rsplit_once(':').map_or(text, |(name, _)| name)
-}
-
-fn token_no(fault: TokenFault, message: &str, client: &str) -> Box<No> {
-    let found = finding(FindingKind::Secret, client, FindingResult::Deny, message);
-    Box::new(No { kind: DenialKind::Token(fault), message: message.to_owned(), finding: found })
-}
-
-fn client_secret(
-    tenant: &str,
-    client_id: &str,
-    secret: &Secret<String>,
-    facts: &Facts,
-    now: Timestamp,
-) -> Proof {
-    let deny = |fault, message: &str| Err(token_no(fault, message, client_id));
-    let own = facts.tenant.to_string();
-    if !tenant.eq_ignore_ascii_case(&own) {
-        return deny(
-            TokenFault::TenantNotFound,
-            &format!("there is no tenant of that name here; this server's tenant is `{own}`."),
-        );
-    }
-    if client_id.is_empty() || secret.reveal().is_empty() {
-        return deny(
-            TokenFault::MissingField,
-            "the form must carry `client_id` and `client_secret`.",
-        );
-    }
-    let application = ObjectId::parse(client_id).and_then(|it| facts.applications.get(&it));
-    let Some(application) = application else {
-        return deny(
-            TokenFault::UnknownApplication,
-            "no application with this client id is registered in the tenant.",
-        );
-    };
-    match secret_of(application, secret, now) {
-        SecretFit::Right => {}
-        SecretFit::Expired => {
-            return deny(
-                TokenFault::ExpiredSecret,
-                "the client secret has expired; `az ad app credential reset` makes a new one.",
-            );
-        }
-        SecretFit::Wrong => {
-            return deny(
-                TokenFault::BadSecret,
-                "the client secret is wrong; send the secret's value, not its id.",
-            );
-        }
-    }
-    let principal = application.principal.and_then(|it| facts.principals.get(&it));
-    match principal {
-        Some(it) if it.is_enabled => {
-            let caller = Caller {
-                kind: it.kind,
-                object_id: Some(it.id),
-                app_id: Some(application.app_id),
-                name: it.display_name.clone(),
-                auth: AuthType::Entra,
-                signed_in: "client secret".into(),
-                token_issued: None,
-                rights: Vec::new(),
-            };
-            Ok((
-                caller,
-                finding(
-                    FindingKind::Secret,
-                    client_id,
-                    FindingResult::Allow,
-                    "the client secret is right",
-                ),
-            ))
-        }
-        Some(_) => deny(
-            TokenFault::UnknownApplication,
-            "the application's service principal is switched off.",
-        ),
-        None => deny(
-            TokenFault::UnknownApplication,
-            "the application has no service principal in this tenant; `az ad sp create --id` makes one.",
-        ),
-    }
-}
-
-enum SecretFit {
-    Right,
-    Expired,
-    Wrong,
-}
-
-/// Compares with every secret of the application, each in constant time.
-fn secret_of(application: &Application, secret: &Secret<String>, now: Timestamp) -> SecretFit {
-    let mut fit = SecretFit::Wrong;
-    for kept in &application.secrets {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(&kept.salt);
-        context.update(secret.reveal().as_bytes());
-        if bool::from(context.finish().as_ref().ct_eq(&kept.hash)) {
-            fit = match now < kept.expires {
-                true => SecretFit::Right,
-                false => SecretFit::Expired,
-            };
-        }
-    }
-    fit
-}
-
-#[cfg(test)]
-mod tests {
-    use super::covers;
-
-    #[test]
-    fn a_signature_covers_whole_segments_only() {
-        let check = |given: &str, expected: bool| {
-            assert_eq!(covers(given, "127.70.1.2/devices/device10"), expected, "{given}")
-        };
-        check("127.70.1.2", true);
-        check("127.70.1.2:8443", true);
-        check("127.70.1.2/", true);
-        check("127.70.1.2/devices", true);
-        check("127.70.1.2/devices/device10", true);
-        check("127.70.1.2/devices/device1", false);
-        check("127.70.1.2/devices/DEVICE10", false);
-        check("127.70.1.20", false);
-        check("127.70.1.2/devices/device10/x", false);
-        check("", false);
     }
 }

@@ -241,13 +241,14 @@ fn rule(gate: Gate, ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ru
 /// The last gate: the state of what is addressed. The hub must still be there when a write begins.
 fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     Lookups::count(&facts.lookups.resource);
-    if ask.operation.plane == Plane::Service && facts.hub(ask.scope).is_none() {
+    let is_there = facts.hub(ask.scope).is_some() || facts.dps(ask.scope).is_some();
+    if ask.operation.plane == Plane::Service && !is_there {
         findings.add(|| Finding {
             kind: FindingKind::Resource,
             id: ask.scope.as_str().to_owned(),
             name: ask.scope.name().to_owned(),
             result: FindingResult::Deny,
-            reason: "the hub does not exist any more".into(),
+            reason: "it does not exist any more".into(),
             rule: None,
             role: None,
             conditions: Vec::new(),
@@ -255,11 +256,11 @@ fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
         let denial = Denial {
             gate: Gate::Resource,
             kind: DenialKind::HubGone,
-            message: format!("the hub `{}` does not exist any more", ask.scope.name()),
+            message: format!("`{}` does not exist any more", ask.scope.name()),
             violations: Vec::new(),
             target: ask.scope.name().to_owned(),
         };
-        return Ruling { denial: Some(denial), reason: "the hub is gone".into() };
+        return Ruling { denial: Some(denial), reason: "it is gone".into() };
     }
     let reason = match findings.are_wanted() {
         true => "nothing in the resource's state stands against it".into(),
@@ -317,7 +318,7 @@ fn refused(denial: &Denial, plane: Plane) -> Outcome {
     let error = Error::Denied(Box::new(denial.clone()));
     let wire = error.wire();
     let (surface, code) = match plane {
-        Plane::Service => (Surface::Hub, wire.hub_name),
+        Plane::Service | Plane::Device => (Surface::Hub, wire.hub_name),
         Plane::Control => (Surface::Arm, wire.code),
         Plane::Directory => (Surface::Graph, wire.code),
         Plane::Open | Plane::Token => (Surface::Entra, wire.code),

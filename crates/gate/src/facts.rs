@@ -80,6 +80,9 @@ impl Permission {
     }
 }
 
+/// The provider of applications, principals and their secrets.
+const DIRECTORY: &str = "Microsoft.Directory/";
+
 /// A role definition.
 #[derive(Clone, Debug)]
 pub struct Role {
@@ -92,8 +95,19 @@ pub struct Role {
 
 impl Role {
     /// The pattern by which the role grants `action`: of any of its blocks, each with its own subtraction.
+    ///
+    /// Of the directory only Owner and roles that name it grant anything: who may make secrets for any
+    /// application may become any of them, which no `*` of another role was meant to say.
     pub fn grants(&self, action: &str, list: List) -> Option<&ActionPattern> {
-        self.permissions.iter().find_map(|it| it.grants(action, list))
+        let pattern = self.permissions.iter().find_map(|it| it.grants(action, list))?;
+        let starts = |it: &str| {
+            it.get(..DIRECTORY.len()).is_some_and(|it| it.eq_ignore_ascii_case(DIRECTORY))
+        };
+        let is_owner = self.is_builtin && self.id.to_string() == model::roles::OWNER;
+        match starts(action) && !starts(pattern.as_str()) && !is_owner {
+            true => None,
+            false => Some(pattern),
+        }
     }
 }
 
@@ -119,6 +133,26 @@ pub struct SasPolicy {
     pub secondary: Secret<Vec<u8>>,
 }
 
+/// The keys that open a service without a directory, and whether they still do.
+#[derive(Clone, Debug, Default)]
+pub struct SharedAccess {
+    pub is_disabled: bool,
+    pub policies: Vec<SasPolicy>,
+}
+
+/// The keys by which a device proves itself. They are read for the call, from where the device or its
+/// enrollment is kept, and are no part of the facts.
+#[derive(Clone, Debug)]
+pub struct OwnKeys {
+    /// Its registration or device id.
+    pub name: String,
+    /// The enrollment or group that they come from.
+    pub via: Option<String>,
+    pub primary: Secret<Vec<u8>>,
+    pub secondary: Secret<Vec<u8>>,
+    pub is_enabled: bool,
+}
+
 /// What the gates know of a hub.
 #[derive(Clone, Debug)]
 pub struct Hub {
@@ -128,8 +162,52 @@ pub struct Hub {
     /// The host name that clients use, without a port.
     pub host: String,
     pub location: String,
-    pub is_local_auth_disabled: bool,
-    pub sas_policies: Vec<SasPolicy>,
+    pub access: SharedAccess,
+}
+
+/// What the gates know of a provisioning service.
+#[derive(Clone, Debug)]
+pub struct Dps {
+    pub scope: Scope,
+    /// The stable id under which its shard is kept; never reused.
+    pub uid: String,
+    pub host: String,
+    /// What devices name it by, whatever the address: `0ne` and 8 hexadecimal digits.
+    pub id_scope: String,
+    pub location: String,
+    pub access: SharedAccess,
+    /// Its system-assigned identity, where it has one.
+    pub identity: Option<ObjectId>,
+    /// The hubs that it assigns devices to, in their order.
+    pub links: Vec<DpsLink>,
+}
+
+/// A hub that a provisioning service assigns devices to.
+#[derive(Clone, Debug)]
+pub struct DpsLink {
+    /// The hub's host name in lower case, without a port. The hub may have been deleted since.
+    pub hub: String,
+    pub authentication: LinkAuthentication,
+    /// 1 to 1000: the hub's share of what is spread evenly.
+    pub weight: u32,
+    /// False where only an enrollment that names the hub leads to it.
+    pub applies_allocation_policy: bool,
+}
+
+/// How a provisioning service proves itself to a hub; a key is decoded from base64.
+#[derive(Clone, Debug)]
+pub enum LinkAuthentication {
+    /// With a key of one of the hub's shared access policies.
+    KeyBased { policy: String, key: Secret<Vec<u8>> },
+    /// As its own identity.
+    SystemAssigned,
+}
+
+/// Whoever answers at an address of its own.
+#[derive(Clone, Copy, Debug)]
+pub enum Instance<'a> {
+    Hub(&'a Arc<Hub>),
+    Dps(&'a Arc<Dps>),
 }
 
 /// A public key that tokens may be signed with.
@@ -176,7 +254,9 @@ pub struct Facts {
     pub policy_exemptions: Arc<BTreeMap<String, Arc<Exemption>>>,
     /// By lower-case scope.
     pub hubs: Arc<BTreeMap<String, Arc<Hub>>>,
-    /// Host name to lower-case scope of the hub.
+    /// By lower-case scope.
+    pub provisioning: Arc<BTreeMap<String, Arc<Dps>>>,
+    /// Host name to lower-case scope of the hub or provisioning service.
     pub hosts: Arc<HashMap<String, String>>,
     /// Lower-case scopes of subscriptions and resource groups that exist.
     pub containers: Arc<BTreeMap<String, Scope>>,
@@ -203,6 +283,7 @@ impl Facts {
             policy_assignments: Arc::default(),
             policy_exemptions: Arc::default(),
             hubs: Arc::default(),
+            provisioning: Arc::default(),
             hosts: Arc::default(),
             containers: Arc::default(),
             lookups: Arc::default(),
@@ -293,6 +374,32 @@ impl Facts {
         }
     }
 
+    pub fn put_dps(&mut self, dps: Dps) {
+        self.remove_dps(&dps.scope);
+        Arc::make_mut(&mut self.hosts).insert(dps.host.to_ascii_lowercase(), dps.scope.key());
+        Arc::make_mut(&mut self.provisioning).insert(dps.scope.key(), Arc::new(dps));
+    }
+
+    pub fn remove_dps(&mut self, scope: &Scope) {
+        if let Some(dps) = Arc::make_mut(&mut self.provisioning).remove(&scope.key()) {
+            Arc::make_mut(&mut self.hosts).remove(&dps.host.to_ascii_lowercase());
+        }
+    }
+
+    pub fn dps(&self, scope: &Scope) -> Option<&Arc<Dps>> {
+        self.provisioning.get(&scope.key())
+    }
+
+    /// Who answers at a host name.
+    pub fn instance_at(&self, host: &str) -> Option<Instance<'_>> {
+        let dps =
+            self.hosts.get(&host.to_ascii_lowercase()).and_then(|it| self.provisioning.get(it));
+        match dps {
+            Some(dps) => Some(Instance::Dps(dps)),
+            None => self.hub_at(host).map(Instance::Hub),
+        }
+    }
+
     pub fn put_container(&mut self, scope: Scope) {
         Arc::make_mut(&mut self.containers).insert(scope.key(), scope);
     }
@@ -359,7 +466,7 @@ fn breadth(role: &Role) -> (usize, std::cmp::Reverse<usize>) {
         .flat_map(|row| row.actions.iter().map(move |it| (row.plane, it)))
         .filter(|(plane, it)| {
             let list = match plane {
-                model::Plane::Service => List::DataActions,
+                model::Plane::Service | model::Plane::Device => List::DataActions,
                 model::Plane::Control
                 | model::Plane::Directory
                 | model::Plane::Open

@@ -167,6 +167,17 @@ pub enum Error {
     TooManyDevices {
         limit: usize,
     },
+    /// No enrollment, or no registration, of that id.
+    EnrollmentNotFound {
+        message: String,
+    },
+    EnrollmentConflict {
+        message: String,
+    },
+    /// `If-Match` names another version of an enrollment or a registration.
+    EnrollmentStale {
+        message: String,
+    },
     /// The store said no; nothing was changed.
     Unavailable {
         message: String,
@@ -258,6 +269,15 @@ impl Error {
                 (400, 400_013, "BulkRegistryOperationFailure", "BulkRegistryOperationFailure")
             }
             Self::TooManyDevices { .. } => (413, 413_002, "TooManyDevices", "TooManyDevices"),
+            Self::EnrollmentNotFound { .. } => {
+                (404, 404_201, "EnrollmentNotFound", "EnrollmentNotFound")
+            }
+            Self::EnrollmentConflict { .. } => {
+                (409, 409_201, "EnrollmentConflict", "EnrollmentConflict")
+            }
+            Self::EnrollmentStale { .. } => {
+                (412, 412_201, "PreconditionFailed", "PreconditionFailed")
+            }
             Self::Unavailable { .. } => (503, 503_001, "ServiceUnavailable", "ServiceUnavailable"),
             Self::Internal { .. } => (500, 500_001, "ServerError", "InternalServerError"),
         };
@@ -267,7 +287,11 @@ impl Error {
     /// The HTTP status at a surface: a hub's service API answers a missing permission with 401, ARM with 403.
     pub fn status(&self, surface: Surface) -> u16 {
         match (self, surface) {
-            (Self::Denied(denial), Surface::Hub) if denial.kind == DenialKind::NotAuthorized => 401,
+            (Self::Denied(denial), Surface::Hub | Surface::Dps)
+                if denial.kind == DenialKind::NotAuthorized =>
+            {
+                401
+            }
             _ => self.wire().http_status,
         }
     }
@@ -280,6 +304,7 @@ impl Error {
             Surface::Graph => self.graph_body(&wire, tracking, now),
             Surface::Entra => self.entra_body(&wire, tracking, now),
             Surface::Hub => self.hub_body(&wire, tracking, now),
+            Surface::Dps => self.dps_body(&wire, tracking, now),
         }
     }
 
@@ -359,6 +384,16 @@ impl Error {
         body
     }
 
+    /// The provisioning service's form: one number, one sentence.
+    fn dps_body(&self, wire: &Wire, tracking: TrackingId, now: Timestamp) -> Value {
+        json!({
+            "errorCode": wire.hub_code,
+            "trackingId": tracking,
+            "message": self.hub_text(wire),
+            "timestampUtc": now.rfc3339(),
+        })
+    }
+
     /// A policy's refusal in the three lines that people know it by; everything else in its own words.
     fn hub_text(&self, wire: &Wire) -> String {
         let Self::Denied(denial) = self else { return wire.message.clone() };
@@ -386,6 +421,9 @@ impl fmt::Display for Error {
             | Self::Stale { message }
             | Self::ApiVersion { message, .. }
             | Self::DeviceIdInvalid { message }
+            | Self::EnrollmentNotFound { message }
+            | Self::EnrollmentConflict { message }
+            | Self::EnrollmentStale { message }
             | Self::Unavailable { message } => f.write_str(message),
             Self::UnknownHost { host } => write!(
                 f,
@@ -438,48 +476,5 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused_by_policy() -> Error {
-        Error::Denied(Box::new(Denial {
-            gate: Gate::Policy,
-            kind: DenialKind::Policy {
-                assignments: vec!["custom-security-policy-v2".into()],
-                object: "Microsoft.Devices/IotHubs/devices".into(),
-            },
-            message: "Resource 'd1' was disallowed by policy.".into(),
-            violations: vec![json!({ "policyAssignmentName": "custom-security-policy-v2" })],
-            target: "d1".into(),
-        }))
-    }
-
-    #[test]
-    fn a_policy_refusal_carries_the_three_facts_on_the_hub() {
-        let tracking = TrackingId(uuid::Uuid::nil());
-        let body = refused_by_policy().body(Surface::Hub, tracking, Timestamp::from_seconds(0));
-        let message = body["Message"].as_str().unwrap();
-        assert!(message.starts_with("ErrorCode:DeviceRegistrationDenied;"), "{message}");
-        for fact in [
-            "HTTP 403: Forbidden",
-            "Error: Device registration denied",
-            "Policy: custom-security-policy-v2",
-        ] {
-            assert!(message.contains(fact), "{message}");
-        }
-        assert_eq!(body["error"]["code"], "RequestDisallowedByPolicy");
-        assert_eq!(refused_by_policy().status(Surface::Hub), 403);
-    }
-
-    #[test]
-    fn a_missing_permission_is_401_on_a_hub_and_403_on_arm() {
-        let refusal = Error::Denied(Box::new(Denial {
-            gate: Gate::Access,
-            kind: DenialKind::NotAuthorized,
-            message: "no".into(),
-            violations: Vec::new(),
-            target: String::new(),
-        }));
-        assert_eq!((refusal.status(Surface::Hub), refusal.status(Surface::Arm)), (401, 403));
-    }
-}
+#[path = "error_tests.rs"]
+mod tests;

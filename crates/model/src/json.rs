@@ -3,6 +3,7 @@
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Deepest nesting of a body.
@@ -24,7 +25,8 @@ impl fmt::Display for NotJson {
 
 impl std::error::Error for NotJson {}
 
-/// Reads one JSON value. Refused: duplicate keys (two readers could see two different objects), more
+/// Reads one JSON value. Refused: duplicate keys, also such as differ only by case (two readers could see
+/// two different objects), more
 /// than [`DEPTH_MAX`] levels, more than [`NODES_MAX`] values, numbers of more than
 /// [`NUMBER_BYTES_MAX`] characters, text behind the value.
 ///
@@ -136,10 +138,11 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let below = self.below()?;
-        let mut all = Map::new();
+        let (mut all, mut seen) = (Map::new(), BTreeSet::new());
         while let Some(key) = members.next_key::<String>()? {
             let value = members.next_value_seed(below)?;
-            if all.contains_key(&key) {
+            // Readers compare names without regard to case: to some of them two such keys are one.
+            if !seen.insert(key.to_ascii_lowercase()) {
                 return Err(A::Error::custom(format!(
                     "the key `{}` stands twice",
                     key.escape_debug()
@@ -204,6 +207,7 @@ mod tests {
     fn a_key_that_stands_twice_is_refused_and_named() {
         let refusal = parse(br#"{"principalId":"a","principalId":"b"}"#).unwrap_err();
         assert!(refusal.0.contains("principalId"), "{refusal}");
+        assert!(parse(br#"{"principalId":"a","PrincipalID":"b"}"#).is_err());
         assert!(parse(b"{} {}").is_err());
         assert!(parse(b"{\"a\":1,}").is_err());
         assert!(parse(b"").is_err());

@@ -18,6 +18,8 @@ pub enum Plane {
     Open,
     /// The token endpoint: the credential is the client's secret.
     Token,
+    /// What devices themselves call: no role reaches it, only a device's own credential.
+    Device,
 }
 
 impl Plane {
@@ -28,11 +30,12 @@ impl Plane {
             Self::Directory => "directory",
             Self::Open => "open",
             Self::Token => "token",
+            Self::Device => "device",
         }
     }
 }
 
-/// A right of a shared access policy on a hub.
+/// A right of a shared access policy, on a hub or on a provisioning service.
 #[derive(
     Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -41,12 +44,26 @@ pub enum Right {
     RegistryWrite,
     ServiceConnect,
     DeviceConnect,
+    ServiceConfig,
+    EnrollmentRead,
+    EnrollmentWrite,
+    RegistrationStatusRead,
+    RegistrationStatusWrite,
 }
 
 impl Right {
-    /// In the order in which they are joined on the wire.
-    pub const ALL: [Self; 4] =
-        [Self::RegistryRead, Self::RegistryWrite, Self::ServiceConnect, Self::DeviceConnect];
+    /// Of a hub, in the order in which they are joined on the wire.
+    pub const HUB: &[Self] =
+        &[Self::RegistryRead, Self::RegistryWrite, Self::ServiceConnect, Self::DeviceConnect];
+    /// Of a provisioning service, likewise.
+    pub const DPS: &[Self] = &[
+        Self::ServiceConfig,
+        Self::DeviceConnect,
+        Self::EnrollmentRead,
+        Self::EnrollmentWrite,
+        Self::RegistrationStatusRead,
+        Self::RegistrationStatusWrite,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,14 +71,20 @@ impl Right {
             Self::RegistryWrite => "RegistryWrite",
             Self::ServiceConnect => "ServiceConnect",
             Self::DeviceConnect => "DeviceConnect",
+            Self::ServiceConfig => "ServiceConfig",
+            Self::EnrollmentRead => "EnrollmentRead",
+            Self::EnrollmentWrite => "EnrollmentWrite",
+            Self::RegistrationStatusRead => "RegistrationStatusRead",
+            Self::RegistrationStatusWrite => "RegistrationStatusWrite",
         }
     }
 
-    /// Reads the wire form `"RegistryRead, ServiceConnect"`; `None` where a word is unknown or none is there.
-    pub fn parse_list(text: &str) -> Option<Vec<Self>> {
+    /// Reads the wire form `"RegistryRead, ServiceConnect"` of rights that a kind of service knows; `None`
+    /// where a word is none of them or none is there.
+    pub fn parse_list(text: &str, known: &[Self]) -> Option<Vec<Self>> {
         let mut rights = Vec::new();
         for word in text.split(',').map(str::trim).filter(|it| !it.is_empty()) {
-            rights.push(*Self::ALL.iter().find(|it| it.as_str().eq_ignore_ascii_case(word))?);
+            rights.push(*known.iter().find(|it| it.as_str().eq_ignore_ascii_case(word))?);
         }
         rights.sort_unstable();
         rights.dedup();
@@ -70,14 +93,24 @@ impl Right {
 
     /// The wire form of several rights.
     pub fn join(rights: &[Self]) -> String {
-        let words: Vec<&str> =
-            Self::ALL.iter().filter(|it| rights.contains(it)).map(|it| it.as_str()).collect();
+        let mut words: Vec<&str> = Vec::new();
+        for right in Self::HUB.iter().chain(Self::DPS) {
+            if rights.contains(right) && !words.contains(&right.as_str()) {
+                words.push(right.as_str());
+            }
+        }
         words.join(", ")
     }
 
     /// True where holding `self` is enough for `needed`: writing the registry implies reading it.
     pub fn covers(self, needed: Self) -> bool {
-        self == needed || (self == Self::RegistryWrite && needed == Self::RegistryRead)
+        self == needed
+            || matches!(
+                (self, needed),
+                (Self::RegistryWrite, Self::RegistryRead)
+                    | (Self::EnrollmentWrite, Self::EnrollmentRead)
+                    | (Self::RegistrationStatusWrite, Self::RegistrationStatusRead)
+            )
     }
 }
 
@@ -92,6 +125,8 @@ pub enum Surface {
     Graph,
     /// A hub's own address.
     Hub,
+    /// A provisioning service's own address.
+    Dps,
 }
 
 /// One address of an operation. `{scope}` stands for any number of leading segments, every other
@@ -108,6 +143,8 @@ pub struct Route {
 pub enum Effect {
     Reads,
     Writes,
+    /// Writes through calls of its own, each judged for itself.
+    Calls,
     /// Changes what gates decide by: no other write runs between its decision and its end.
     ChangesFacts,
 }
@@ -145,6 +182,15 @@ impl Operation {
         format!("{:?}", self.op)
     }
 
+    /// Who answers it: the surface of its first address.
+    pub fn surface(&self) -> Surface {
+        match (self.routes.first(), self.plane) {
+            (Some(route), _) => route.surface,
+            (None, Plane::Service) => Surface::Hub,
+            (None, _) => Surface::Arm,
+        }
+    }
+
     /// True where one action is a create or update, which policy judges. Policies themselves are not
     /// judged: a rule that catches everything must not stop its own repair.
     pub fn is_judged_by_policy(&self) -> bool {
@@ -180,6 +226,10 @@ const fn hub(method: &'static str, path: &'static str) -> Route {
     Route { surface: Surface::Hub, method, path }
 }
 
+const fn dps(method: &'static str, path: &'static str) -> Route {
+    Route { surface: Surface::Dps, method, path }
+}
+
 /// A row of the control plane.
 const fn control(
     op: Op,
@@ -190,7 +240,7 @@ const fn control(
 ) -> Operation {
     let body = match effect {
         Effect::Reads => Body::None,
-        Effect::Writes | Effect::ChangesFacts => Body::Json,
+        Effect::Writes | Effect::Calls | Effect::ChangesFacts => Body::Json,
     };
     Operation {
         op,
@@ -314,6 +364,31 @@ pub enum Op {
     DeleteDevice,
     ListDevices,
     BulkDevices,
+    PutDps,
+    PatchDps,
+    GetDps,
+    ListDps,
+    DeleteDps,
+    ListDpsKeys,
+    GetDpsKey,
+    CheckDpsName,
+    PutEnrollment,
+    GetEnrollment,
+    DeleteEnrollment,
+    QueryEnrollments,
+    GetEnrollmentKeys,
+    PutEnrollmentGroup,
+    GetEnrollmentGroup,
+    DeleteEnrollmentGroup,
+    QueryEnrollmentGroups,
+    GetEnrollmentGroupKeys,
+    GetRegistration,
+    DeleteRegistration,
+    RegisterDevice,
+    GetRegistrationOperation,
+    LookUpRegistration,
+    ProvisionDevice,
+    ProvisionDeviceWithTwin,
 }
 
 /// The table itself. A plain constant: no macro, no registration at start-up.
@@ -1011,6 +1086,296 @@ pub const OPERATIONS: &[Operation] = &[
         routes: &[hub("POST", "/devices")],
         says: "Creates, updates and deletes up to 100 device identities",
     },
+    control(
+        Op::PutDps,
+        &[act("Microsoft.Devices/provisioningServices/write")],
+        Effect::ChangesFacts,
+        &[arm(
+            "PUT",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}",
+        )],
+        "Creates or updates a provisioning service",
+    ),
+    control(
+        Op::PatchDps,
+        &[act("Microsoft.Devices/provisioningServices/write")],
+        Effect::ChangesFacts,
+        &[arm(
+            "PATCH",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}",
+        )],
+        "Changes the tags of a provisioning service",
+    ),
+    control(
+        Op::GetDps,
+        &[act("Microsoft.Devices/provisioningServices/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}",
+        )],
+        "Shows a provisioning service, without its keys",
+    ),
+    control(
+        Op::ListDps,
+        &[],
+        Effect::Reads,
+        &[
+            arm(
+                "GET",
+                "/subscriptions/{subscription}/providers/Microsoft.Devices/provisioningServices",
+            ),
+            arm(
+                "GET",
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices",
+            ),
+        ],
+        "Lists provisioning services",
+    ),
+    control(
+        Op::DeleteDps,
+        &[act("Microsoft.Devices/provisioningServices/delete")],
+        Effect::ChangesFacts,
+        &[arm(
+            "DELETE",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}",
+        )],
+        "Deletes a provisioning service and its enrollments",
+    ),
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::ListDpsKeys,
+            &[act("Microsoft.Devices/provisioningServices/listkeys/action")],
+            Effect::Reads,
+            &[arm(
+                "POST",
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/listkeys",
+            )],
+            "Lists the shared access policies of a provisioning service with their keys",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::GetDpsKey,
+            &[act("Microsoft.Devices/provisioningServices/keys/listkeys/action")],
+            Effect::Reads,
+            &[arm(
+                "POST",
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/keys/{key}/listkeys",
+            )],
+            "Shows one shared access policy of a provisioning service with its keys",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::CheckDpsName,
+            &[act("Microsoft.Devices/checkProvisioningServiceNameAvailability/action")],
+            Effect::Reads,
+            &[arm(
+                "POST",
+                "/subscriptions/{subscription}/providers/Microsoft.Devices/checkProvisioningServiceNameAvailability",
+            )],
+            "Tells whether the name of a provisioning service is free",
+        )
+    },
+    Operation {
+        op: Op::PutEnrollment,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollments/write")],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollments"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[dps("PUT", "/enrollments/{enrollment}")],
+        says: "Creates or updates an individual enrollment",
+    },
+    Operation {
+        op: Op::GetEnrollment,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollments/read")],
+        sas: &[Right::EnrollmentRead],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::None,
+        routes: &[dps("GET", "/enrollments/{enrollment}")],
+        says: "Shows an individual enrollment, without its keys",
+    },
+    Operation {
+        op: Op::DeleteEnrollment,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollments/delete")],
+        sas: &[Right::EnrollmentWrite],
+        object: None,
+        effect: Effect::Writes,
+        body: Body::None,
+        routes: &[dps("DELETE", "/enrollments/{enrollment}")],
+        says: "Deletes an individual enrollment",
+    },
+    Operation {
+        op: Op::QueryEnrollments,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollments/read")],
+        sas: &[Right::EnrollmentRead],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::Json,
+        routes: &[dps("POST", "/enrollments/query")],
+        says: "Lists each individual enrollment that a query asks for",
+    },
+    Operation {
+        op: Op::GetEnrollmentKeys,
+        plane: Plane::Service,
+        actions: &[act(
+            "Microsoft.Devices/provisioningServices/attestationmechanism/details/action",
+        )],
+        sas: &[Right::EnrollmentWrite],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::Json,
+        routes: &[dps("POST", "/enrollments/{enrollment}/attestationmechanism")],
+        says: "Shows the keys of an individual enrollment",
+    },
+    Operation {
+        op: Op::PutEnrollmentGroup,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollmentGroups/write")],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollmentGroups"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[dps("PUT", "/enrollmentGroups/{enrollment}")],
+        says: "Creates or updates an enrollment group",
+    },
+    Operation {
+        op: Op::GetEnrollmentGroup,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollmentGroups/read")],
+        sas: &[Right::EnrollmentRead],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::None,
+        routes: &[dps("GET", "/enrollmentGroups/{enrollment}")],
+        says: "Shows an enrollment group, without its keys",
+    },
+    Operation {
+        op: Op::DeleteEnrollmentGroup,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollmentGroups/delete")],
+        sas: &[Right::EnrollmentWrite],
+        object: None,
+        effect: Effect::Writes,
+        body: Body::None,
+        routes: &[dps("DELETE", "/enrollmentGroups/{enrollment}")],
+        says: "Deletes an enrollment group",
+    },
+    Operation {
+        op: Op::QueryEnrollmentGroups,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollmentGroups/read")],
+        sas: &[Right::EnrollmentRead],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::Json,
+        routes: &[dps("POST", "/enrollmentGroups/query")],
+        says: "Lists each enrollment group that a query asks for",
+    },
+    Operation {
+        op: Op::GetEnrollmentGroupKeys,
+        plane: Plane::Service,
+        actions: &[act(
+            "Microsoft.Devices/provisioningServices/attestationmechanism/details/action",
+        )],
+        sas: &[Right::EnrollmentWrite],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::Json,
+        routes: &[dps("POST", "/enrollmentGroups/{enrollment}/attestationmechanism")],
+        says: "Shows the keys of an enrollment group",
+    },
+    Operation {
+        op: Op::GetRegistration,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/registrationStates/read")],
+        sas: &[Right::RegistrationStatusRead],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::None,
+        routes: &[dps("GET", "/registrations/{registration}")],
+        says: "Shows what became of a registration",
+    },
+    Operation {
+        op: Op::DeleteRegistration,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/registrationStates/delete")],
+        sas: &[Right::RegistrationStatusWrite],
+        object: None,
+        effect: Effect::Writes,
+        body: Body::None,
+        routes: &[dps("DELETE", "/registrations/{registration}")],
+        says: "Forgets a registration; its device stays in the hub",
+    },
+    Operation {
+        op: Op::RegisterDevice,
+        plane: Plane::Device,
+        actions: &[],
+        sas: &[],
+        object: None,
+        effect: Effect::Calls,
+        body: Body::Json,
+        routes: &[dps("PUT", "/{idScope}/registrations/{registration}/register")],
+        says: "Registers a device: it proves itself, and the service writes it to a hub",
+    },
+    Operation {
+        op: Op::GetRegistrationOperation,
+        plane: Plane::Device,
+        actions: &[],
+        sas: &[],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::None,
+        routes: &[dps("GET", "/{idScope}/registrations/{registration}/operations/{operation}")],
+        says: "Tells a device how far its registration has come",
+    },
+    Operation {
+        op: Op::LookUpRegistration,
+        plane: Plane::Device,
+        actions: &[],
+        sas: &[],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::Json,
+        routes: &[dps("POST", "/{idScope}/registrations/{registration}")],
+        says: "Tells a device where it is registered",
+    },
+    // What a provisioning service does at a hub, as itself. It has no address: a registration leads to it.
+    Operation {
+        op: Op::ProvisionDevice,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/IotHubs/devices/write")],
+        sas: &[Right::RegistryWrite],
+        object: DEVICES,
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[],
+        says: "Writes a device that registered through a provisioning service",
+    },
+    Operation {
+        op: Op::ProvisionDeviceWithTwin,
+        plane: Plane::Service,
+        actions: &[
+            act("Microsoft.Devices/IotHubs/devices/write"),
+            act("Microsoft.Devices/IotHubs/twins/write"),
+        ],
+        sas: &[Right::RegistryWrite],
+        object: DEVICES,
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[],
+        says: "Writes a device that registered through a provisioning service, and its initial twin",
+    },
 ];
 
 #[cfg(test)]
@@ -1025,7 +1390,8 @@ mod tests {
         for row in OPERATIONS {
             assert!(seen.insert(row.op), "{:?} stands twice", row.op);
             assert!(!row.says.is_empty(), "{:?}", row.op);
-            assert_eq!(row.routes.is_empty(), row.op == Op::GetOwnDecision, "{:?}", row.op);
+            let inner = [Op::GetOwnDecision, Op::ProvisionDevice, Op::ProvisionDeviceWithTwin];
+            assert_eq!(row.routes.is_empty(), inner.contains(&row.op), "{:?}", row.op);
             for route in row.routes {
                 let key =
                     (format!("{:?}", route.surface), route.method, route.path.to_ascii_lowercase());
@@ -1045,10 +1411,10 @@ mod tests {
 
     #[test]
     fn rights_are_read_and_written_in_their_wire_form() {
-        let rights = Right::parse_list("ServiceConnect,RegistryRead").unwrap();
+        let rights = Right::parse_list("ServiceConnect,RegistryRead", Right::HUB).unwrap();
         assert_eq!(Right::join(&rights), "RegistryRead, ServiceConnect");
-        assert_eq!(Right::parse_list("RegistryRead, Everything"), None);
-        assert_eq!(Right::parse_list(""), None);
+        assert_eq!(Right::parse_list("RegistryRead, Everything", Right::HUB), None);
+        assert_eq!(Right::parse_list("", Right::HUB), None);
         assert!(Right::RegistryWrite.covers(Right::RegistryRead));
         assert!(!Right::RegistryRead.covers(Right::RegistryWrite));
     }

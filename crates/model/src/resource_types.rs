@@ -81,6 +81,19 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
         secrets: &["authorizationPolicies", "storageEndpoints", "routing.endpoints"],
     },
     ResourceType {
+        namespace: "Microsoft.Devices",
+        name: "provisioningServices",
+        api_versions: &[
+            "2022-02-05",
+            "2025-02-01-preview",
+            "2021-10-15",
+            "2020-03-01",
+            "2018-01-22",
+        ],
+        is_tracked: true,
+        secrets: &["authorizationPolicies", "iotHubs"],
+    },
+    ResourceType {
         namespace: "Microsoft.Authorization",
         name: "roleDefinitions",
         api_versions: &["2022-05-01-preview", "2022-04-01", "2018-01-01-preview", "2015-07-01"],

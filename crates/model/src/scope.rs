@@ -50,6 +50,9 @@ impl Scope {
         if segments.iter().any(|it| *it == "." || *it == "..") {
             return Err(refuse("`.` and `..` are not names"));
         }
+        if names_providers(&segments) {
+            return Err(refuse("`providers` is a word of the path and no name"));
+        }
         Ok(Self(format!("/{}", segments.join("/")).into()))
     }
 
@@ -165,6 +168,12 @@ impl Scope {
     }
 }
 
+/// True where a name in the path is `providers`. Kinds and names take turns, a namespace standing where a
+/// name would: whatever reads paths takes the word for the word.
+fn names_providers(segments: &[&str]) -> bool {
+    segments.iter().skip(1).step_by(2).any(|it| it.eq_ignore_ascii_case("providers"))
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -245,6 +254,9 @@ mod tests {
             "/a/../b",
             "/a\0b",
             "/a%2fb",
+            "/subscriptions/s/resourceGroups/providers",
+            "/subscriptions/s/resourceGroups/Providers/providers/a/b/c",
+            "/subscriptions/s/resourceGroups/g/providers/a/b/providers",
             &"/a".repeat(65),
             &format!("/{}", "a".repeat(2_048)),
         ] {

@@ -68,6 +68,9 @@ pub struct Caller {
     /// When its token was issued, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_issued: Option<Timestamp>,
+    /// The enrollment or group that vouched for a device, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
     /// Rights of the shared access policy, where one was used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rights: Vec<crate::operations::Right>,
@@ -84,6 +87,7 @@ impl Caller {
             auth: AuthType::None,
             signed_in: "not at all".into(),
             token_issued: None,
+            via: None,
             rights: Vec::new(),
         }
     }
@@ -107,6 +111,9 @@ pub struct Channel {
     pub request: String,
     /// The peer's address without its port.
     pub address: String,
+    /// For whom the caller calls: the device whose registration a provisioning service carries out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<Box<Caller>>,
 }
 
 /// What a trace says of a call before any gate has spoken.

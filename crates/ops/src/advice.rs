@@ -3,8 +3,8 @@
 //! Nothing is guessed: each proposal is laid over a copy of the facts and judged by the same gates; one
 //! that does not move the refusal is not shown.
 
-use crate::decisions::row_of;
 use crate::env::Env;
+use crate::questions::row_of;
 use gate::facts::{List, RoleAssignment};
 use gate::policy::{Effect, Exemption, Field, FieldTest, Operator, Rule, Test};
 use gate::{Ask, Facts};
@@ -35,6 +35,8 @@ pub(crate) fn fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
     };
     let mut found = match gate {
         Gate::Policy => policy_fixes(trace, facts, env),
+        // What a linked scope lacks is not in the trace: no proposal is better than a wrong one.
+        Gate::Access if trace.outcome.code == "LinkedAuthorizationFailed" => Vec::new(),
         Gate::Access => access_fixes(trace, facts, env),
         Gate::Authentication | Gate::Resource => Vec::new(),
     };
@@ -220,7 +222,7 @@ fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
         }];
     };
     let list = match row.plane {
-        Plane::Service => List::DataActions,
+        Plane::Service | Plane::Device => List::DataActions,
         Plane::Control | Plane::Directory | Plane::Open | Plane::Token => List::Actions,
     };
     let mut found = Vec::new();

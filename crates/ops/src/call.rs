@@ -5,9 +5,11 @@
 
 use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
-use crate::{decisions, dispatch, objects};
+use crate::proving::{Proving, instance, is_own_address, own_keys};
+use crate::{decisions, dispatch, objects, questions};
 use bytes::Bytes;
-use gate::{Ask, Door, Facts, Permit, Refusal};
+use gate::facts::Instance;
+use gate::{Ask, Facts, Permit, Refusal};
 use model::error::{Denial, DenialKind, TokenFault};
 use model::operations::{Body, Effect, Surface, operation};
 use model::trace::{Channel, TraceHead};
@@ -120,26 +122,23 @@ async fn take(
         mut credential,
         surface,
     } = call;
-    let hub = match surface {
-        Surface::Hub => {
-            let facts = env.facts.load();
-            Some(
-                facts
-                    .hub_at(&host)
-                    .cloned()
-                    .ok_or_else(|| failed(Error::UnknownHost { host: host.clone() }))?,
-            )
+    let facts = env.facts.load();
+    let instance = match surface {
+        Surface::Hub | Surface::Dps => {
+            Some(instance(&facts, surface, &host, &channel).map_err(failed)?)
         }
         Surface::Arm | Surface::Entra | Surface::Graph => None,
     };
-    let scope = match &hub {
-        Some(hub) => hub.scope.clone(),
+    let scope = match instance {
+        Some(Instance::Hub(hub)) => hub.scope.clone(),
+        Some(Instance::Dps(dps)) => dps.scope.clone(),
         None if surface == Surface::Arm => {
             Scope::parse(&path).map_err(|it| failed(Error::invalid("path", it.to_string())))?
         }
         None => Scope::root(),
     };
-    let mut input = Input { params, query, body: Value::Null, scope, headers };
+    let mut input =
+        Input { params, query, body: Value::Null, scope, path, headers, channel: channel.clone() };
     check_api_version(operation, surface, &input).map_err(failed)?;
 
     // The token endpoint's credential is in its form; everybody else shows one before the body is read.
@@ -151,26 +150,20 @@ async fn take(
         credential = client_credential(credential, &input);
     }
 
-    let head = TraceHead { id: tracking, time: now, correlation_id: correlation, channel };
-    let before = (env.clock.monotonic_ns)();
-    let facts = env.facts.load();
-    let resource = match &hub {
-        Some(hub) => format!("{}{}", hub.host, path.trim_end_matches('/')),
-        None => String::new(),
+    let mut head = TraceHead { id: tracking, time: now, correlation_id: correlation, channel };
+    let own = match instance {
+        Some(Instance::Dps(dps)) if operation.plane == Plane::Device => {
+            own_keys(env, dps, &input).await.map_err(failed)?
+        }
+        Some(_) | None => Vec::new(),
     };
-    let door = Door {
-        operation,
-        scope: &input.scope,
-        hub: hub.as_deref(),
-        resource: &resource,
-        head: &head,
-    };
-    let mut who = match gate::authenticate(&credential, &door, &facts) {
+    let path = input.path.clone();
+    let proving =
+        Proving { operation, host: &host, path: &path, credential: &credential, own: &own };
+    let mut who = match proving.prove(env, &facts, &input.scope, &head) {
         Ok(who) => who,
         Err(refusal) => return Err(keep(env, *refusal).await),
     };
-    drop(facts);
-    who.took((env.clock.monotonic_ns)().saturating_sub(before));
 
     if operation.body == Body::Json
         && let Some(read) = body.take()
@@ -183,11 +176,22 @@ async fn take(
     // to the revocation leaves.
     let (_write, _change);
     match operation.effect {
-        Effect::Reads => {}
+        // A call that calls holds nothing itself: waiting for its own calls while holding would be for ever.
+        Effect::Reads | Effect::Calls => {}
         Effect::Writes => _write = env.facts.writing().await,
         Effect::ChangesFacts => _change = env.facts.changing().await,
     }
-    let prepared = objects::prepare(operation, &mut input, hub.as_deref(), who.caller(), env)
+    let facts = env.facts.load();
+    // A body may have taken minutes to come: who called must still be who it was.
+    if operation.effect != Effect::Reads {
+        head.time = env.now();
+        who = match proving.prove(env, &facts, &input.scope, &head) {
+            Ok(who) => who,
+            Err(refusal) => return Err(keep(env, *refusal).await),
+        };
+    }
+    let instance = facts.instance_at(&host).filter(|_| is_own_address(surface));
+    let prepared = objects::prepare(operation, &mut input, instance, who.caller(), env)
         .await
         .map_err(failed)?;
     let ask = Ask {
@@ -198,7 +202,6 @@ async fn take(
         caller: who.caller(),
         head: &head,
     };
-    let facts = env.facts.load();
     let permit = match gate::admit(&who, &ask, &facts, &*env.clock.monotonic_ns) {
         Ok(permit) => permit,
         Err(refusal) => return Err(keep(env, *refusal).await),
@@ -228,7 +231,7 @@ async fn keep(env: &Env, refusal: Refusal) -> Failed {
     let facts = env.facts.load();
     env.diagnostics.record(&trace, &facts);
     let caller = trace.call.caller.as_ref();
-    let is_reader = caller.is_some_and(|it| decisions::may_read_policies(it, &trace, env, &facts));
+    let is_reader = caller.is_some_and(|it| questions::may_read_policies(it, &trace, env, &facts));
     let denial = if is_reader { denial } else { denial.named_only() };
     // A refusal that could not be kept stays a refusal.
     let tracking = decisions::keep(env, trace).await.unwrap_or(own);
@@ -253,6 +256,7 @@ fn refuse(
     let mut headers = vec![("x-hubward-retry", retry_hint(error).to_owned())];
     match surface {
         Surface::Hub => headers.push(("iothub-errorcode", wire.hub_name.to_owned())),
+        Surface::Dps => headers.push(("x-ms-error-code", wire.hub_code.to_string())),
         Surface::Arm => headers.push(("x-ms-failure-cause", "gateway".to_owned())),
         Surface::Entra | Surface::Graph => {}
     }
@@ -288,7 +292,9 @@ fn retry_hint(error: &Error) -> &'static str {
 }
 
 fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> Result<(), Error> {
-    if !matches!(surface, Surface::Arm | Surface::Hub) || matches!(operation.plane, Plane::Open) {
+    if !matches!(surface, Surface::Arm | Surface::Hub | Surface::Dps)
+        || matches!(operation.plane, Plane::Open)
+    {
         return Ok(());
     }
     let given: Vec<&str> = input
@@ -299,6 +305,7 @@ fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> 
         .collect();
     let full_type = match surface {
         Surface::Hub => Some("Microsoft.Devices/IotHubs".to_owned()),
+        Surface::Dps => Some("Microsoft.Devices/provisioningServices".to_owned()),
         Surface::Arm | Surface::Entra | Surface::Graph => input.scope.resource_type(),
     };
     match given.as_slice() {
@@ -334,7 +341,7 @@ async fn read_json(
     headers: &Headers,
 ) -> Result<Value, Error> {
     let limit = match operation.plane {
-        Plane::Service => SERVICE_BODY_BYTES_MAX,
+        Plane::Service | Plane::Device => SERVICE_BODY_BYTES_MAX,
         Plane::Control | Plane::Directory | Plane::Open | Plane::Token => CONTROL_BODY_BYTES_MAX,
     };
     let bytes = read(reader, limit, headers).await?;

@@ -1,5 +1,6 @@
 //! Writing to the control plane: the change, its record in the activity log and the facts move as one.
 
+use crate::authorization::role_assignments::check_an_owner_stays;
 use crate::decisions;
 use crate::env::Env;
 use gate::Permit;
@@ -21,9 +22,12 @@ pub(crate) async fn commit(
 ) -> Result<u64, Error> {
     debug_assert_eq!(permit.operation().effect, model::operations::Effect::ChangesFacts);
     changes.extend(decisions::activity_changes(permit)?);
+    // The new facts first: what gates could not decide by must not be kept either.
+    let facts = env.facts.with(&changes)?;
+    check_an_owner_stays(&env.facts.load(), &facts)?;
     let committed =
-        env.store.commit(&ShardId::control(), changes.clone()).await.map_err(|it| failed(&it))?;
-    env.facts.apply(&changes, committed.revision)?;
+        env.store.commit(&ShardId::control(), changes).await.map_err(|it| failed(&it))?;
+    env.facts.swap(facts, committed.revision);
     if let Some(trace) = permit.trace() {
         env.diagnostics.record(trace, &env.facts.load());
     }

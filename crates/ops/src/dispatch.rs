@@ -2,7 +2,7 @@
 
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use crate::{authorization, decisions, devices, entra, insights, resources};
+use crate::{authorization, devices, entra, insights, provisioning, questions, resources};
 use gate::Permit;
 use model::{Error, Op};
 
@@ -94,8 +94,8 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             insights::settings::list_categories(permit, input, env).await
         }
         Op::ListActivity => insights::activity::list(permit, input, env).await,
-        Op::GetDecision | Op::GetOwnDecision => decisions::get(permit, input, env).await,
-        Op::AskDecision => decisions::ask(permit, input, env).await,
+        Op::GetDecision | Op::GetOwnDecision => questions::get(permit, input, env).await,
+        Op::AskDecision => questions::ask(permit, input, env).await,
         Op::ListApplications => entra::applications::list(permit, input, env).await,
         Op::CreateApplication => entra::applications::create(permit, input, env).await,
         Op::GetApplication => entra::applications::get(permit, input, env).await,
@@ -123,6 +123,38 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         | Op::ListPolicyAssignmentRevisions
         | Op::ListPolicyExemptionRevisions => {
             authorization::revisions::list(permit, input, env).await
+        }
+        Op::PutDps | Op::PatchDps => provisioning::services::put(permit, input, env).await,
+        Op::GetDps => provisioning::services::get(permit, input, env).await,
+        Op::ListDps => provisioning::services::list(permit, input, env).await,
+        Op::DeleteDps => provisioning::services::delete(permit, input, env).await,
+        Op::ListDpsKeys => provisioning::services::list_keys(permit, input, env).await,
+        Op::GetDpsKey => provisioning::services::get_key(permit, input, env).await,
+        Op::CheckDpsName => provisioning::services::check_name(permit, input, env).await,
+        Op::PutEnrollment | Op::PutEnrollmentGroup => {
+            provisioning::enrollments::put(permit, input, env).await
+        }
+        Op::GetEnrollment | Op::GetEnrollmentGroup => {
+            provisioning::enrollments::get(permit, input, env).await
+        }
+        Op::DeleteEnrollment | Op::DeleteEnrollmentGroup => {
+            provisioning::enrollments::delete(permit, input, env).await
+        }
+        Op::QueryEnrollments | Op::QueryEnrollmentGroups => {
+            provisioning::enrollments::query(permit, input, env).await
+        }
+        Op::GetEnrollmentKeys | Op::GetEnrollmentGroupKeys => {
+            provisioning::enrollments::keys(permit, input, env).await
+        }
+        Op::GetRegistration => provisioning::registrations::get(permit, input, env).await,
+        Op::DeleteRegistration => provisioning::registrations::delete(permit, input, env).await,
+        Op::RegisterDevice => provisioning::register::register(permit, input, env).await,
+        Op::GetRegistrationOperation => {
+            provisioning::register::operation_status(permit, input, env).await
+        }
+        Op::LookUpRegistration => provisioning::register::look_up(permit, input, env).await,
+        Op::ProvisionDevice | Op::ProvisionDeviceWithTwin => {
+            devices::registry::provision(permit, input, env).await
         }
     }
 }

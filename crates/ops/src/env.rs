@@ -7,6 +7,7 @@ use crate::insights::diagnostics::Diagnostics;
 use crate::metrics::Metrics;
 use model::{ObjectId, Timestamp, TrackingId};
 use rand::RngCore;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use store::Engine;
@@ -43,6 +44,9 @@ pub struct Clock {
     pub monotonic_ns: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
+/// Tokens that the server holds for its own managed identities.
+pub type IdentityTokens = std::sync::Mutex<BTreeMap<(ObjectId, String), (Timestamp, String)>>;
+
 /// One server's insides.
 pub struct Env {
     pub settings: Settings,
@@ -53,6 +57,8 @@ pub struct Env {
     pub diagnostics: Diagnostics,
     pub metrics: Metrics,
     pub kept: Kept,
+    /// Tokens of managed identities, by identity and audience, each with the time until which it is used.
+    pub identity_tokens: IdentityTokens,
     /// To whoever owns the listeners. Where nobody does (tests without sockets), hubs open unheard.
     pub hosts: Option<mpsc::Sender<OpenHost>>,
 }

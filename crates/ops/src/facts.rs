@@ -3,7 +3,7 @@
 //! At start every gate-relevant document is read once; afterwards each commit brings its own changes.
 //! Documents are the truth: [`load`] gives the same facts at any time.
 
-use crate::{authorization, devices, entra, resources};
+use crate::{authorization, devices, entra, provisioning, resources};
 use arc_swap::ArcSwap;
 use gate::Facts;
 use model::{Error, ObjectId};
@@ -49,8 +49,11 @@ impl FactsCell {
         self.order.write().await
     }
 
-    /// Lets the gates see what was committed. The caller holds [`FactsCell::changing`].
-    pub fn apply(&self, changes: &[Change], revision: u64) -> Result<(), Error> {
+    /// The facts as they will be after `changes`. The caller holds [`FactsCell::changing`].
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where a document could not be decided by.
+    pub(crate) fn with(&self, changes: &[Change]) -> Result<Facts, Error> {
         let mut facts = Facts::clone(&self.current.load());
         for change in changes {
             let body = match &change.write {
@@ -61,9 +64,13 @@ impl FactsCell {
             put(&mut facts, change.table, &change.key, body)
                 .map_err(|message| Error::Internal { message })?;
         }
+        Ok(facts)
+    }
+
+    /// Lets the gates see what was committed as `revision`.
+    pub(crate) fn swap(&self, mut facts: Facts, revision: u64) {
         facts.epoch = revision;
         self.current.store(Arc::new(facts));
-        Ok(())
     }
 }
 
@@ -102,6 +109,9 @@ fn put(facts: &mut Facts, table: Table, key: &str, body: Option<&[u8]>) -> Resul
         }
         tables::RESOURCES if key.contains("/providers/microsoft.devices/iothubs/") => {
             devices::hubs::change_facts(facts, key, body).map_err(told)
+        }
+        tables::RESOURCES if key.contains("/providers/microsoft.devices/provisioningservices/") => {
+            provisioning::services::change_facts(facts, key, body).map_err(told)
         }
         tables::RESOURCES => resources::groups::change_facts(facts, key, body).map_err(told),
         tables::ROLE_DEFINITIONS => {

@@ -1,5 +1,6 @@
 //! What an operation gets and gives: values, read and checked once.
 
+use model::trace::Channel;
 use model::{Error, Scope};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -15,7 +16,11 @@ pub struct Input {
     pub body: Value,
     /// The place that the path names, as `model::Scope` reads it.
     pub scope: Scope,
+    /// The path as it was asked for, decoded.
+    pub path: String,
     pub headers: Headers,
+    /// Over what the call came.
+    pub channel: Channel,
 }
 
 /// The request headers that mean something to an operation.
@@ -29,6 +34,10 @@ pub struct Headers {
     /// `x-ms-client-request-id`.
     pub client_request_id: Option<String>,
     pub prefer: Option<String>,
+    /// `x-ms-max-item-count`: most items of a page.
+    pub max_item_count: Option<usize>,
+    /// `x-ms-continuation`: where the page before ended, as its answer had it.
+    pub continuation: Option<String>,
 }
 
 impl Input {

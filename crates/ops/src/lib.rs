@@ -18,7 +18,11 @@ pub mod input;
 pub mod insights;
 pub mod metrics;
 mod objects;
+mod proving;
+pub mod provisioning;
+mod questions;
 pub mod resources;
+mod shared_access;
 
 pub use call::{Answer, Call};
 pub use env::Env;

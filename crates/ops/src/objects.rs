@@ -3,9 +3,9 @@
 
 use crate::env::Env;
 use crate::input::Input;
-use crate::{authorization, decisions, devices, resources};
+use crate::{authorization, decisions, devices, provisioning, resources};
 use gate::Link;
-use gate::facts::Hub;
+use gate::facts::Instance;
 use model::operations::{Effect, operation};
 use model::trace::{Caller, Object};
 use model::{ActionName, Error, Op, Operation, Plane, Scope, TrackingId};
@@ -23,14 +23,21 @@ pub(crate) struct Prepared {
 pub(crate) async fn prepare(
     row: &'static Operation,
     input: &mut Input,
-    hub: Option<&Hub>,
+    instance: Option<Instance<'_>>,
     caller: &Caller,
     env: &Env,
 ) -> Result<Prepared, Error> {
     let plain = |scope| Prepared { operation: row, scope, objects: Vec::new(), linked: Vec::new() };
-    if let Some(hub) = hub {
-        let objects = devices::registry::objects(row.op, input, hub)?;
-        return Ok(Prepared { objects, ..plain(hub.scope.clone()) });
+    match instance {
+        Some(Instance::Hub(hub)) => {
+            let objects = devices::registry::objects(row.op, input, hub, env).await?;
+            return Ok(Prepared { objects, ..plain(hub.scope.clone()) });
+        }
+        Some(Instance::Dps(dps)) => {
+            let objects = provisioning::enrollments::objects(row, input, dps)?;
+            return Ok(Prepared { objects, ..plain(dps.scope.clone()) });
+        }
+        None => {}
     }
     if row.op == Op::GetDecision {
         return decision(row, input, caller, env).await;
@@ -54,7 +61,11 @@ pub(crate) async fn prepare(
         if !input.body.is_object() {
             return Err(Error::invalid("body", "a JSON object is required"));
         }
-        prepared.objects = vec![object(&prepared.scope, &input.body)];
+        let stored = match row.op == Op::PutHub || row.op == Op::PatchHub {
+            true => devices::hubs::as_stored(env, &prepared.scope, &input.body).await?,
+            false => None,
+        };
+        prepared.objects = vec![object(&prepared.scope, stored.as_ref().unwrap_or(&input.body))];
     }
     prepared.linked = links(row.op, input, env).await?;
     Ok(prepared)
@@ -120,12 +131,12 @@ fn strip(value: &mut Value, path: &[&str]) {
     let (Some(object), Some((name, rest))) = (value.as_object_mut(), path.split_first()) else {
         return;
     };
-    let Some(key) = object.keys().find(|it| it.eq_ignore_ascii_case(name)).cloned() else { return };
-    match (rest.is_empty(), object.get_mut(&key)) {
-        (false, Some(inner)) => strip(inner, rest),
-        _ => {
-            object.shift_remove(&key);
-        }
+    if rest.is_empty() {
+        object.retain(|key, _| !key.eq_ignore_ascii_case(name));
+        return;
+    }
+    for (_, inner) in object.iter_mut().filter(|(key, _)| key.eq_ignore_ascii_case(name)) {
+        strip(inner, rest);
     }
 }
 
@@ -138,6 +149,8 @@ async fn merged(op: Op, scope: &Scope, patch: &Value, env: &Env) -> Result<Value
         resources::groups::current(env, scope).await?
     } else if op == Op::PatchHub {
         devices::hubs::current(env, scope).await?
+    } else if op == Op::PatchDps {
+        provisioning::services::current(env, scope).await?
     } else {
         authorization::policies::current(env, scope).await?
     };

@@ -1,6 +1,7 @@
-//! First start: a CA, a tenant, a subscription and an administrator in one commit; then the resource group
-//! and the hub, made by calls of the administrator down the same road as everybody's. The first device is
-//! written as a document: the administrator owns the control plane and holds no data role.
+//! First start: a CA, a tenant, a subscription and an administrator in one commit; then the resource
+//! group, the hub, the provisioning service linked to it and the roles of its identity, made by calls of
+//! the administrator down the same road as everybody's. The first device is written as a document: the
+//! administrator owns the control plane and holds no data role.
 
 use crate::config::Up;
 use crate::saved::Saved;
@@ -13,7 +14,7 @@ use model::{Credential, ObjectId, Op, Scope, Secret, Timestamp};
 use ops::call::{self, Call};
 use ops::entra::tokens::Signer;
 use ops::input::Headers;
-use ops::{Env, authorization, devices, entra};
+use ops::{Env, authorization, devices, entra, provisioning};
 use rand::RngCore as _;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -22,7 +23,11 @@ use store::{Engine, Expect, ShardId};
 
 /// How many nets are tried before first start gives up.
 const NET_TRIES: usize = 200;
-const API_VERSION: &str = "2024-11-01";
+/// The enrollment group that first start makes.
+const ENROLLMENT_GROUP: &str = "fleet";
+const API_VERSION: &str = "2025-02-01-preview";
+/// What the provisioning service may do at the hub: register devices, and write their initial twins.
+const DPS_ROLES: [&str; 2] = ["IoT Hub Registry Contributor", "IoT Hub Twin Contributor"];
 
 /// Makes what nobody can be asked to make, in one commit.
 pub(crate) async fn found(options: &Up, store: &Engine, now: Timestamp) -> Result<Saved, String> {
@@ -43,6 +48,7 @@ pub(crate) async fn found(options: &Up, store: &Engine, now: Timestamp) -> Resul
         admin_secret: Secret::new(hex(&random::<32>())),
         resource_group: "hubward-rg".into(),
         hub: format!("hub-{}", hex(&random::<3>())),
+        dps: format!("dps-{}", hex(&random::<3>())),
         device: "device-1".into(),
         is_complete: false,
     };
@@ -76,10 +82,11 @@ pub(crate) async fn found(options: &Up, store: &Engine, now: Timestamp) -> Resul
     Ok(saved)
 }
 
-/// Makes the resource group, the hub and its device. Each step may have been taken before.
+/// Makes the resource group, the hub, its device and the provisioning service. Each step may have been
+/// taken before.
 pub(crate) async fn complete(options: &Up, saved: &mut Saved, env: &Env) -> Result<(), String> {
     if options.empty {
-        (saved.resource_group, saved.hub, saved.device) = Default::default();
+        (saved.resource_group, saved.hub, saved.dps, saved.device) = Default::default();
     } else {
         let group = format!(
             "/subscriptions/{}/resourceGroups/{}",
@@ -87,9 +94,15 @@ pub(crate) async fn complete(options: &Up, saved: &mut Saved, env: &Env) -> Resu
         );
         let hub = format!("{group}/providers/Microsoft.Devices/IotHubs/{}", saved.hub);
         let body = json!({ "location": "westus" });
-        put(Op::PutResourceGroup, &group, body, saved, env).await?;
+        let params = BTreeMap::from([
+            ("subscription", saved.subscription.to_string()),
+            ("group", saved.resource_group.clone()),
+            ("hub", saved.hub.clone()),
+            ("dps", saved.dps.clone()),
+        ]);
+        put(Op::PutResourceGroup, &group, body, &params, saved, env).await?;
         let body = json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 }, "properties": {} });
-        put(Op::PutHub, &hub, body, saved, env).await?;
+        put(Op::PutHub, &hub, body, &params, saved, env).await?;
         let scope = Scope::parse(&hub).map_err(|it| it.to_string())?;
         let facts = env.facts.load();
         let uid = &facts.hub(&scope).ok_or("the hub that was just made is not there")?.uid;
@@ -97,6 +110,9 @@ pub(crate) async fn complete(options: &Up, saved: &mut Saved, env: &Env) -> Resu
         let (change, _) =
             devices::registry::first(&saved.device, env).map_err(|it| it.to_string())?;
         env.store.commit(&shard, vec![change]).await.map_err(|it| it.to_string())?;
+        if !saved.dps.is_empty() {
+            make_dps(&group, &scope, &params, saved, env).await?;
+        }
     }
     saved.is_complete = true;
     let change = saved.change(Expect::Present)?;
@@ -104,28 +120,79 @@ pub(crate) async fn complete(options: &Up, saved: &mut Saved, env: &Env) -> Resu
     Ok(())
 }
 
-/// One call of the administrator.
-async fn put(op: Op, path: &str, body: Value, saved: &Saved, env: &Env) -> Result<(), String> {
-    let names = ["subscription", "group", "hub"];
-    let values = path
-        .split('/')
-        .filter(|it| !it.is_empty())
-        .skip(1)
-        .step_by(2)
-        .filter(|it| !it.contains("Microsoft."));
-    // `/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Devices/IotHubs/{h}`
-    let mut params: BTreeMap<&'static str, String> =
-        names.into_iter().zip(values.map(str::to_owned)).collect();
-    if op == Op::PutHub {
-        params.insert("hub", saved.hub.clone());
+/// The provisioning service with an identity of its own, by which alone it reaches the hub.
+async fn make_dps(
+    group: &str,
+    hub: &Scope,
+    params: &BTreeMap<&'static str, String>,
+    saved: &Saved,
+    env: &Env,
+) -> Result<(), String> {
+    let dps = format!("{group}/providers/Microsoft.Devices/provisioningServices/{}", saved.dps);
+    let body = json!({
+        "location": "westus",
+        "sku": { "name": "S1", "capacity": 1 },
+        "identity": { "type": "SystemAssigned" },
+        "properties": { "iotHubs": [{
+            "hostName": hub.name(),
+            "location": "westus",
+            "authenticationType": "SystemAssigned",
+        }] },
+    });
+    put(Op::PutDps, &dps, body, params, saved, env).await?;
+    make_enrollment_group(&dps, env).await?;
+    let scope = Scope::parse(&dps).map_err(|it| it.to_string())?;
+    let identity = env.facts.load().dps(&scope).and_then(|it| it.identity);
+    let identity = identity.ok_or("the provisioning service that was just made has no identity")?;
+    for name in DPS_ROLES {
+        let facts = env.facts.load();
+        let role = facts.roles.values().find(|it| it.is_builtin && it.name == name);
+        let role = role.ok_or_else(|| format!("there is no role `{name}`"))?.id;
+        let held = facts.role_assignments.get(&identity);
+        if held.is_some_and(|all| all.iter().any(|it| it.role == role && it.scope.same_place(hub)))
+        {
+            continue;
+        }
+        let id = new_id();
+        let path = format!("{hub}/providers/Microsoft.Authorization/roleAssignments/{id}");
+        let body = json!({ "properties": {
+            "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"),
+            "principalId": identity,
+        } });
+        let params = BTreeMap::from([("name", id.to_string())]);
+        put(Op::PutRoleAssignment, &path, body, &params, saved, env).await?;
     }
+    Ok(())
+}
+
+/// The enrollment group that devices of a new server can register by.
+async fn make_enrollment_group(dps: &str, env: &Env) -> Result<(), String> {
+    let scope = Scope::parse(dps).map_err(|it| it.to_string())?;
+    let facts = env.facts.load();
+    let uid =
+        &facts.dps(&scope).ok_or("the provisioning service that was just made is not there")?.uid;
+    let shard = ShardId::dps(uid).map_err(|it| it.to_string())?;
+    let (change, _) = provisioning::enrollments::first_group(ENROLLMENT_GROUP, &Value::Null, env)
+        .map_err(|it| it.to_string())?;
+    env.store.commit(&shard, vec![change]).await.map(drop).map_err(|it| it.to_string())
+}
+
+/// One call of the administrator.
+async fn put(
+    op: Op,
+    path: &str,
+    body: Value,
+    params: &BTreeMap<&'static str, String>,
+    saved: &Saved,
+    env: &Env,
+) -> Result<(), String> {
     let body = bytes::Bytes::from(body.to_string());
     let call = Call {
         operation: operation(op),
         surface: Surface::Arm,
         host: String::new(),
         path: path.to_owned(),
-        params,
+        params: params.clone(),
         query: vec![("api-version".into(), API_VERSION.into())],
         headers: Headers { content_type: Some("application/json".into()), ..Headers::default() },
         credential: Credential::Bearer(Secret::new(token(saved, env)?)),
@@ -133,6 +200,7 @@ async fn put(op: Op, path: &str, body: Value, saved: &Saved, env: &Env) -> Resul
             protocol: "first start".into(),
             request: format!("PUT {path}"),
             address: String::new(),
+            on_behalf_of: None,
         },
         body: Box::new(move |_| Box::pin(async move { Ok(body) })),
     };

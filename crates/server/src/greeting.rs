@@ -16,28 +16,38 @@ const SYSTEM_BUNDLES: &[&str] = &[
 /// The policy whose connection string is printed.
 const PRINTED_POLICY: &str = "iothubowner";
 
-/// The connection strings of the hub and the device that first start made, where they still exist.
+/// Where what first start made is reached, and by which strings, as far as it still exists.
 #[derive(Default)]
 pub(crate) struct Strings {
     host: String,
     hub: String,
     device: String,
+    dps_host: String,
+    id_scope: String,
 }
 
 impl Strings {
     pub(crate) async fn read(saved: &Saved, env: &Env) -> Self {
-        let path = format!(
-            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/IotHubs/{}",
-            saved.subscription, saved.resource_group, saved.hub
+        let devices = format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices",
+            saved.subscription, saved.resource_group
         );
+        let scope = |below: String| Scope::parse(&format!("{devices}/{below}")).ok();
         let facts = env.facts.load();
-        let Some(hub) = Scope::parse(&path).ok().and_then(|it| facts.hub(&it).cloned()) else {
-            return Self::default();
+        let with_port = |host: &str| match env.settings.hub_port {
+            443 => host.to_owned(),
+            port => format!("{host}:{port}"),
         };
-        let host = match env.settings.hub_port {
-            443 => hub.host.clone(),
-            port => format!("{}:{port}", hub.host),
+        let dps = scope(format!("provisioningServices/{}", saved.dps))
+            .and_then(|it| facts.dps(&it).cloned());
+        let strings = Self {
+            dps_host: dps.as_ref().map_or_else(String::new, |it| with_port(&it.host)),
+            id_scope: dps.map_or_else(String::new, |it| it.id_scope.clone()),
+            ..Self::default()
         };
+        let hub = scope(format!("IotHubs/{}", saved.hub)).and_then(|it| facts.hub(&it).cloned());
+        let Some(hub) = hub else { return strings };
+        let host = with_port(&hub.host);
         let key = ops::devices::keys::primary(&hub, PRINTED_POLICY);
         let device = ops::devices::registry::primary_key(env, &hub, &saved.device).await;
         Self {
@@ -48,6 +58,7 @@ impl Strings {
                 format!("HostName={host};DeviceId={};SharedAccessKey={it}", saved.device)
             }),
             host,
+            ..strings
         }
     }
 }
@@ -69,8 +80,8 @@ pub(crate) fn write(
         ("HUBWARD_AUTHORITY", origin.clone()),
         ("HUBWARD_GRAPH", origin.clone()),
         ("HUBWARD_IMDS", String::new()),
-        ("HUBWARD_DPS_HOST", String::new()),
-        ("HUBWARD_DPS_ID_SCOPE", String::new()),
+        ("HUBWARD_DPS_HOST", strings.dps_host.clone()),
+        ("HUBWARD_DPS_ID_SCOPE", strings.id_scope.clone()),
         ("HUBWARD_CA_FILE", shown(&ca)),
         ("HUBWARD_CA_BUNDLE", shown(&bundle)),
         ("HUBWARD_TENANT_ID", saved.tenant.to_string()),
@@ -95,6 +106,12 @@ pub(crate) fn write(
     line(format!("  management  {origin}   (ARM, sign-in, Microsoft Graph, decisions)"));
     if !strings.host.is_empty() {
         line(format!("  hub         https://{}   ({})", strings.host, saved.hub));
+    }
+    if !strings.dps_host.is_empty() {
+        line(format!(
+            "  dps         https://{}   ({}, id scope {})",
+            strings.dps_host, saved.dps, strings.id_scope
+        ));
     }
     line(String::new());
     line("Sign in with the Azure CLI:".into());

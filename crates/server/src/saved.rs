@@ -25,6 +25,9 @@ pub(crate) struct Saved {
     /// What `up` makes beside the tenant; empty after `--empty`.
     pub(crate) resource_group: String,
     pub(crate) hub: String,
+    /// Empty also where first start was that of a version without provisioning services.
+    #[serde(default)]
+    pub(crate) dps: String,
     pub(crate) device: String,
     /// True once the resources above were made. Until then the next start goes on where this one ended.
     pub(crate) is_complete: bool,
@@ -60,5 +63,24 @@ impl Saved {
             expect,
             write: Write::Put(body.into()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_of_a_version_without_provisioning_services_are_read() {
+        let id = "11111111-1111-4111-8111-111111111111";
+        let document = json!({
+            "tenant": id, "subscription": id, "loopback_net": "127.71.3",
+            "ca_certificate": "c", "ca_key": "k", "signing_key": "s",
+            "admin_app_id": id, "admin_object_id": id, "admin_secret": "a",
+            "resource_group": "rg", "hub": "hub-1", "device": "device-1", "is_complete": true,
+        });
+        let saved: Saved = serde_json::from_value(document).unwrap();
+        assert_eq!((saved.hub.as_str(), saved.dps.as_str()), ("hub-1", ""));
     }
 }

@@ -10,11 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use front::tls::Certificates;
 use ops::entra::tokens::Signer;
-use ops::env::{Clock, OpenHost, Settings};
+use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
 use ops::metrics::Metrics;
-use ops::{Env, decisions, insights, resources};
+use ops::{Env, decisions, insights, provisioning, resources};
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -94,9 +94,7 @@ impl Server {
         let mut listeners =
             Listeners::new(plan, Arc::clone(&env), Arc::new(certificates), stopping.clone());
         listeners.open_own().await?;
-        let addresses: Vec<String> =
-            env.facts.load().hubs.values().map(|it| it.host.clone()).collect();
-        for address in addresses {
+        for address in addresses(&env) {
             listeners.open_hub(&address).await?;
         }
         listeners.open_localhost().await;
@@ -121,6 +119,13 @@ impl Server {
         self.writer.stop().await;
         self.env.store.close().await.map_err(|it| format!("cannot close the store: {it}"))
     }
+}
+
+/// The addresses of every hub and provisioning service.
+fn addresses(env: &Env) -> Vec<String> {
+    let facts = env.facts.load();
+    let hubs = facts.hubs.values().map(|it| it.host.clone());
+    hubs.chain(facts.provisioning.values().map(|it| it.host.clone())).collect()
 }
 
 /// Where to listen; falls back to the management port where hubs' own cannot be bound.
@@ -185,6 +190,7 @@ async fn environment(
         diagnostics,
         metrics,
         kept: decisions::Kept::default(),
+        identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),
     };
     insights::settings::load(&env).await.map_err(|it| it.to_string())?;
@@ -194,10 +200,14 @@ async fn environment(
 /// Finishes what a crash left half done, and removes what nothing refers to.
 async fn tidy_up(env: &Env) -> Result<(), String> {
     resources::long_running::finish_open_intents(env).await.map_err(|it| it.to_string())?;
+    provisioning::register::finish_open_registrations(env).await.map_err(|it| it.to_string())?;
     let facts = env.facts.load();
     let mut known = vec![ShardId::control(), ShardId::decisions()];
     for hub in facts.hubs.values() {
         known.push(ShardId::hub(&hub.uid).map_err(|it| it.to_string())?);
+    }
+    for dps in facts.provisioning.values() {
+        known.push(ShardId::dps(&dps.uid).map_err(|it| it.to_string())?);
     }
     for shard in env.store.shards().await.map_err(|it| it.to_string())? {
         if !known.contains(&shard) {

@@ -1,4 +1,4 @@
-//! What the hub keeps: documents, in shards.
+//! What the hub keeps: documents, in shards, and records, in a [`log`].
 //!
 //! A document is a body under a key in a [`Table`]; a shard ([`ShardId`]) is a set of tables that
 //! commit together. [`Engine::commit`] is all or nothing within one shard and returns only once the
@@ -7,11 +7,12 @@
 //!
 //! This crate decides what "kept" means: what a reader sees, when a write counts, what a crash may
 //! lose (nothing acknowledged). It never looks into a body. Start at [`Engine`]; the files on disk
-//! are in `sqlite.rs`; which tables there are is in `tables.rs`.
+//! are in `sqlite.rs`; which tables there are is in `tables.rs`. Telemetry lies in a [`Log`].
 
 mod document;
 mod error;
 pub mod intents;
+pub mod log;
 mod memory;
 mod shard;
 mod sqlite;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 pub use document::{Change, Committed, Document, Expect, Scan, Write};
 pub use error::{CommitError, StoreError};
+pub use log::{Log, LogError, LogOptions};
 pub use memory::Memory;
 pub use shard::{NotAShardId, ShardId};
 pub use sqlite::Sqlite;

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// One independently atomic part: the control plane, the kept decisions, or one hub.
+/// One independently atomic part: the control plane, the kept decisions, one hub or one provisioning
+/// service.
 ///
-/// Displays as the stem of its file: `control`, `decisions`, `hub-<uid>`.
+/// Displays as the stem of its file: `control`, `decisions`, `hub-<uid>`, `dps-<uid>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(Part);
 
@@ -14,6 +15,7 @@ enum Part {
     Control,
     Decisions,
     Hub(Arc<str>),
+    Dps(Arc<str>),
 }
 
 impl ShardId {
@@ -34,11 +36,15 @@ impl ShardId {
     /// # Errors
     /// [`NotAShardId`] where `uid` is of another form.
     pub fn hub(uid: &str) -> Result<Self, NotAShardId> {
-        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        match uid.len() {
-            1..=64 if uid.bytes().all(allowed) => Ok(Self(Part::Hub(uid.into()))),
-            _ => Err(NotAShardId(uid.into())),
-        }
+        Ok(Self(Part::Hub(checked(uid)?)))
+    }
+
+    /// One provisioning service's enrollments and registrations. `uid` is as for [`ShardId::hub`].
+    ///
+    /// # Errors
+    /// [`NotAShardId`] where `uid` is of another form.
+    pub fn dps(uid: &str) -> Result<Self, NotAShardId> {
+        Ok(Self(Part::Dps(checked(uid)?)))
     }
 
     /// Reads what `Display` writes.
@@ -46,12 +52,21 @@ impl ShardId {
     /// # Errors
     /// [`NotAShardId`] where no shard displays as `stem`.
     pub fn parse(stem: &str) -> Result<Self, NotAShardId> {
-        match (stem, stem.strip_prefix("hub-")) {
-            ("control", _) => Ok(Self::control()),
-            ("decisions", _) => Ok(Self::decisions()),
-            (_, Some(uid)) => Self::hub(uid),
-            _ => Err(NotAShardId(stem.into())),
+        match stem.split_once('-') {
+            None if stem == "control" => Ok(Self::control()),
+            None if stem == "decisions" => Ok(Self::decisions()),
+            Some(("hub", uid)) => Self::hub(uid),
+            Some(("dps", uid)) => Self::dps(uid),
+            None | Some(_) => Err(NotAShardId(stem.into())),
         }
+    }
+}
+
+fn checked(uid: &str) -> Result<Arc<str>, NotAShardId> {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    match uid.len() {
+        1..=64 if uid.bytes().all(allowed) => Ok(uid.into()),
+        _ => Err(NotAShardId(uid.into())),
     }
 }
 
@@ -61,6 +76,7 @@ impl fmt::Display for ShardId {
             Part::Control => write!(f, "control"),
             Part::Decisions => write!(f, "decisions"),
             Part::Hub(uid) => write!(f, "hub-{uid}"),
+            Part::Dps(uid) => write!(f, "dps-{uid}"),
         }
     }
 }

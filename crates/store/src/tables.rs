@@ -34,38 +34,47 @@ pub const RESOURCES: Table = Table("resources");
 /// Hub: device identity and twin in one document, under the device id.
 pub const DEVICES: Table = Table("devices");
 
-/// Decisions: traces of calls that are kept, under time and tracking id, so that the oldest is
-/// first.
+/// DPS: individual enrollments, under the registration id.
+pub const ENROLLMENTS: Table = Table("enrollments");
+
+/// DPS: enrollment groups, under the group's id.
+pub const ENROLLMENT_GROUPS: Table = Table("enrollment_groups");
+
+/// DPS: what became of each registration, under the registration id.
+pub const REGISTRATIONS: Table = Table("registrations");
+
+/// Decisions and control: traces of calls that are kept, under their tracking id.
 pub const DECISIONS: Table = Table("decisions");
 
 /// Control: former states of resources, under the resource id in lower case and the revision.
 pub const REVISIONS: Table = Table("revisions");
 
-/// Control: the activity log, under time and tracking id, so that the oldest is first.
+/// Decisions and control: which traces are kept, under their time and under principal and time, so that
+/// the oldest is first.
 pub const ACTIVITY: Table = Table("activity");
 
 /// Control: long-running operations, under the operation id.
 pub const OPERATIONS: Table = Table("operations");
 
-/// Control: role definitions, under their name.
+/// Control: custom role definitions, under their GUID.
 pub const ROLE_DEFINITIONS: Table = Table("role_definitions");
 
-/// Control: role assignments, under their name.
+/// Control: role assignments, under their id in lower case.
 pub const ROLE_ASSIGNMENTS: Table = Table("role_assignments");
 
-/// Control: policy definitions, under their scope and name.
+/// Control: policy definitions, under their id in lower case.
 pub const POLICY_DEFINITIONS: Table = Table("policy_definitions");
 
-/// Control: policy assignments, under their scope and name.
+/// Control: policy assignments, under their id in lower case.
 pub const POLICY_ASSIGNMENTS: Table = Table("policy_assignments");
 
-/// Control: policy exemptions, under their scope and name.
+/// Control: policy exemptions, under their id in lower case.
 pub const POLICY_EXEMPTIONS: Table = Table("policy_exemptions");
 
-/// Control: diagnostic settings, under the id of their resource in lower case and their name.
+/// Control: diagnostic settings, under their id in lower case.
 pub const DIAGNOSTIC_SETTINGS: Table = Table("diagnostic_settings");
 
-/// Control: applications registered for sign-in, under the application's object id.
+/// Control: applications registered for sign-in, under object id and application id.
 pub const APPLICATIONS: Table = Table("applications");
 
 /// Control: service principals, under their object id.

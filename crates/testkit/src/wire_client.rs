@@ -1,8 +1,10 @@
 //! An HTTPS client for tests: sends what it is told and shows what came back.
 
-use rustls_pki_types::CertificateDer;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +59,8 @@ impl Answer {
 #[derive(Clone)]
 pub struct Wire {
     agent: Agent,
+    /// The same trust, for requests that are written by hand.
+    tls: Arc<ClientConfig>,
 }
 
 impl Wire {
@@ -80,7 +84,17 @@ impl Wire {
             .output_buffer_size(4 << 20)
             .timeout_global(Some(Duration::from_secs(60)))
             .build();
-        Self { agent: config.into() }
+        let mut roots = RootCertStore::empty();
+        for it in CertificateDer::pem_file_iter(ca_file).expect("the server has written its CA") {
+            roots.add(it.expect("the CA is PEM")).expect("the CA is a certificate");
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let by_hand = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider knows TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { agent: config.into(), tls: Arc::new(by_hand) }
     }
 
     /// Sends one request. `body` is sent as it is.
@@ -115,6 +129,28 @@ impl Wire {
             false => serde_json::from_str(&text).unwrap_or(Value::String(text)),
         };
         Ok(Answer { status: answer.status().as_u16(), headers, body })
+    }
+
+    /// A connection on which the test writes a request by hand, and the head to write first.
+    pub fn trickle(
+        &self,
+        method: &str,
+        url: &str,
+        authorization: &str,
+        body_bytes: usize,
+    ) -> (StreamOwned<ClientConnection, TcpStream>, String) {
+        let address = url.trim_start_matches("https://");
+        let (host, path) = address.split_once('/').expect("the URL has a path");
+        let name = host.split(':').next().unwrap_or(host).to_owned();
+        let name = ServerName::try_from(name).expect("the host is a name or an address");
+        let client =
+            ClientConnection::new(Arc::clone(&self.tls), name).expect("the configuration is whole");
+        let socket = TcpStream::connect(host).expect("the server listens");
+        let head = format!(
+            "{method} /{path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {authorization}\r\n\
+             Content-Type: application/json\r\nContent-Length: {body_bytes}\r\n\r\n"
+        );
+        (StreamOwned::new(client, socket), head)
     }
 
     /// Sends JSON with an `Authorization` header.

@@ -192,6 +192,61 @@ impl World {
         self.wire.json(method, &url, authorization, body)
     }
 
+    /// A new provisioning service in the group, as its resource id.
+    pub fn dps(&self, name: &str) -> String {
+        let id =
+            format!("{}/providers/Microsoft.Devices/provisioningServices/{name}", self.group());
+        let body = json!({
+            "location": "westus", "sku": { "name": "S1", "capacity": 1 }, "properties": {} });
+        self.arm("PUT", &id, &body).expect(201);
+        id
+    }
+
+    /// `https://{address}:{port}` of a provisioning service.
+    pub fn dps_origin(&self, dps: &str) -> String {
+        let shown = self.arm("GET", dps, &Value::Null).expect(200);
+        format!("https://{}", text(&shown.body, "/properties/serviceOperationsHostName"))
+    }
+
+    /// A call to a provisioning service's service API with an Entra token.
+    pub fn dps_as(
+        &self,
+        who: &Identity,
+        method: &str,
+        dps: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
+        let token = self.token(who, "https://azure-devices-provisioning.net");
+        self.dps_with(&[("Authorization", &format!("Bearer {token}"))], method, dps, path, body)
+    }
+
+    /// The same with any headers.
+    pub fn dps_with(
+        &self,
+        headers: &[(&str, &str)],
+        method: &str,
+        dps: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
+        let url = format!("{}{path}?api-version=2021-10-01", self.dps_origin(dps));
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let mut headers = headers.to_vec();
+        if !body.is_null() {
+            headers.push(("Content-Type", "application/json"));
+        }
+        self.wire.send(method, &url, &headers, text.as_bytes())
+    }
+
+    /// A shared access signature of a provisioning service's policy for a resource, valid for an hour.
+    pub fn dps_sas(&self, dps: &str, policy: &str, resource: &str) -> String {
+        let shown = self.arm("POST", &format!("{dps}/keys/{policy}/listkeys"), &Value::Null);
+        let shown = shown.expect(200).body;
+        let key = STANDARD.decode(text(&shown, "/primaryKey")).expect("a key is base64");
+        wire::sas::sign(resource, &key, self.now().plus_seconds(3_600), Some(policy))
+    }
+
     /// Registers a device, or tries to.
     pub fn puts_device(&self, who: &Identity, hub: &str, device: &str) -> Answer {
         self.hub_as(who, "PUT", hub, &format!("/devices/{device}"), &json!({ "deviceId": device }))

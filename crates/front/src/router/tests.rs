@@ -5,7 +5,7 @@ use model::Op;
 use proptest::prelude::*;
 
 const MANAGEMENT: &[Surface] = &[Surface::Arm, Surface::Entra, Surface::Graph];
-const HUBS: &[Surface] = &[Surface::Hub];
+const HUBS: &[Surface] = &[Surface::Hub, Surface::Dps];
 const HUB: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/h";
 
 fn route(surfaces: &[Surface], method: &str, path: &str) -> Result<Found, Missed> {
@@ -23,7 +23,7 @@ fn every_route_of_the_table_is_reached_and_yields_its_own_operation() {
     let mut reached = 0;
     for operation in OPERATIONS {
         for it in operation.routes {
-            let surfaces = if it.surface == Surface::Hub { HUBS } else { MANAGEMENT };
+            let surfaces = if HUBS.contains(&it.surface) { HUBS } else { MANAGEMENT };
             for scope in ["", "/subscriptions/s", "/subscriptions/s/resourceGroups/g", HUB] {
                 let path: Vec<String> = it
                     .path

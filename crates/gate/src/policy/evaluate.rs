@@ -1,10 +1,12 @@
 //! Does a condition hold? Linear in the rule; nothing here backtracks or fails.
 
-use super::{Field, FieldTest, Operator, Test};
+use super::{Field, FieldTest, Operator, Place, Test};
+use model::ObjectId;
 use model::json::member;
 use model::resource_types::normal_location;
 use model::trace::{Caller, Condition, Object};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// What a rule looks at: one object, and the call that would write it.
 #[derive(Clone, Copy)]
@@ -49,8 +51,9 @@ fn settle(
 }
 
 fn compare(test: &FieldTest, subject: &Subject<'_>, record: &mut Option<Vec<Condition>>) -> bool {
-    let actual = look_up(&test.field, subject);
-    let result = apply(test.operator, actual.as_ref(), &test.expected);
+    let mut room = Room { id: [0; 36], text: String::new() };
+    let actual = look_up(&test.field, subject, &mut room);
+    let result = apply(test.operator, &actual, &test.expected);
     if let Some(all) = record {
         all.push(Condition {
             path: test.path.clone(),
@@ -58,46 +61,107 @@ fn compare(test: &FieldTest, subject: &Subject<'_>, record: &mut Option<Vec<Cond
             expression: test.text.clone(),
             operator: test.operator.as_str().into(),
             expected: test.expected.clone(),
-            actual,
+            actual: actual.shown(),
             result,
         });
     }
     result
 }
 
-fn look_up(field: &Field, subject: &Subject<'_>) -> Option<Value> {
-    let object = subject.object;
-    let text = |it: &str| (!it.is_empty()).then(|| json!(it));
-    match field {
-        Field::Type => text(&object.kind),
-        Field::Name => text(&object.name),
-        Field::FullName => text(&full_name(object)),
-        Field::Id => text(&object.id),
-        Field::Kind => member(&object.body, "kind").cloned(),
-        Field::Location => {
-            member(&object.body, "location")?.as_str().map(|it| json!(normal_location(it)))
-        }
-        Field::IdentityType => model::json::at(&object.body, &["identity", "type"]).cloned(),
-        Field::Tags => member(&object.body, "tags").cloned(),
-        Field::Tag(name) => member(member(&object.body, "tags")?, name).cloned(),
-        Field::PrincipalId => subject.caller.object_id.map(|it| json!(it.to_string())),
-        Field::PrincipalType => text(subject.caller.kind.as_str()),
-        Field::AppId => subject.caller.app_id.map(|it| json!(it.to_string())),
-        Field::AuthType => text(subject.caller.auth.as_str()),
-        Field::Action => text(subject.action),
-        Field::Endpoint => text(subject.endpoint),
-        Field::Protocol => text(subject.protocol),
-        Field::Property { kind, path } => {
-            if !kind.eq_ignore_ascii_case(&object.kind) {
-                return None;
-            }
-            let steps: Vec<&str> = path.iter().map(String::as_str).collect();
-            let below =
-                member(&object.body, "properties").and_then(|it| model::json::at(it, &steps));
-            below.or_else(|| model::json::at(&object.body, &steps)).cloned()
+/// What a field holds, without a copy of it.
+#[derive(Clone, Copy, Debug)]
+enum Seen<'a> {
+    Missing,
+    Text(&'a str),
+    Value(&'a Value),
+}
+
+impl<'a> Seen<'a> {
+    fn text(it: &'a str) -> Self {
+        if it.is_empty() { Self::Missing } else { Self::Text(it) }
+    }
+
+    fn value(it: Option<&'a Value>) -> Self {
+        match it {
+            None | Some(Value::Null) => Self::Missing,
+            Some(Value::String(it)) => Self::Text(it),
+            Some(it) => Self::Value(it),
         }
     }
-    .filter(|it| !it.is_null())
+
+    fn shown(self) -> Option<Value> {
+        match self {
+            Self::Missing => None,
+            Self::Text(it) => Some(json!(it)),
+            Self::Value(it) => Some(it.clone()),
+        }
+    }
+
+    /// The text by which it compares; lists and objects have none.
+    fn scalar(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Missing => None,
+            Self::Text(it) => Some(Cow::Borrowed(it)),
+            Self::Value(it) => scalar(it),
+        }
+    }
+}
+
+/// Where a text is put together that no one holds: ids on the stack, names on the heap.
+struct Room {
+    id: [u8; 36],
+    text: String,
+}
+
+impl Room {
+    fn id(&mut self, id: Option<ObjectId>) -> Seen<'_> {
+        match id {
+            Some(id) => Seen::Text(id.0.hyphenated().encode_lower(&mut self.id)),
+            None => Seen::Missing,
+        }
+    }
+
+    fn text(&mut self, text: String) -> Seen<'_> {
+        self.text = text;
+        Seen::text(&self.text)
+    }
+}
+
+fn look_up<'a>(field: &Field, subject: &Subject<'a>, room: &'a mut Room) -> Seen<'a> {
+    let object = subject.object;
+    let body = &object.body;
+    match field {
+        Field::Type => Seen::text(&object.kind),
+        Field::Name => Seen::text(&object.name),
+        Field::FullName => room.text(full_name(object)),
+        Field::Id => Seen::text(&object.id),
+        Field::Kind => Seen::value(member(body, "kind")),
+        Field::Location => match member(body, "location").and_then(Value::as_str) {
+            Some(it) => room.text(normal_location(it)),
+            None => Seen::Missing,
+        },
+        Field::IdentityType => Seen::value(model::json::at(body, &["identity", "type"])),
+        Field::Tags => Seen::value(member(body, "tags")),
+        Field::Tag(name) => Seen::value(member(body, "tags").and_then(|it| member(it, name))),
+        Field::PrincipalId => room.id(subject.caller.object_id),
+        Field::PrincipalType => Seen::text(subject.caller.kind.as_str()),
+        Field::AppId => room.id(subject.caller.app_id),
+        Field::AuthType => Seen::text(subject.caller.auth.as_str()),
+        Field::Action => Seen::text(subject.action),
+        Field::Endpoint => Seen::text(subject.endpoint),
+        Field::Protocol => Seen::text(subject.protocol),
+        Field::Property { kind, place, path } => {
+            if !kind.eq_ignore_ascii_case(&object.kind) {
+                return Seen::Missing;
+            }
+            let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+            let below = match place {
+                Place::Top => Some(body),
+                Place::Properties => member(body, "properties"),
+            };
+            Seen::value(below.and_then(|it| model::json::at(it, &steps)))
+        }
+    }
 }
 
 /// The name with those of the parents in front: `hub1/device1`.
@@ -110,77 +174,82 @@ fn full_name(object: &Object) -> String {
     }
 }
 
-fn apply(operator: Operator, actual: Option<&Value>, expected: &Value) -> bool {
+fn apply(operator: Operator, actual: &Seen<'_>, expected: &Value) -> bool {
+    let not = |it: Operator| !apply(it, actual, expected);
     match operator {
-        Operator::Equals => equals(actual, expected),
-        Operator::NotEquals => !equals(actual, expected),
+        Operator::Equals => equals(*actual, expected),
+        Operator::NotEquals => not(Operator::Equals),
         Operator::In => {
-            expected.as_array().is_some_and(|all| all.iter().any(|it| equals(actual, it)))
+            expected.as_array().is_some_and(|all| all.iter().any(|it| equals(*actual, it)))
         }
-        Operator::NotIn => !apply(Operator::In, actual, expected),
-        Operator::Like => texts(actual, expected, like),
-        Operator::NotLike => !texts(actual, expected, like),
-        Operator::Match => texts(actual, expected, |text, pattern| matches(text, pattern, false)),
-        Operator::NotMatch => !apply(Operator::Match, actual, expected),
+        Operator::NotIn => not(Operator::In),
+        Operator::Like => texts(*actual, expected, like),
+        Operator::NotLike => not(Operator::Like),
+        Operator::Match => texts(*actual, expected, |text, pattern| matches(text, pattern, false)),
+        Operator::NotMatch => not(Operator::Match),
         Operator::MatchInsensitively => {
-            texts(actual, expected, |text, pattern| matches(text, pattern, true))
+            texts(*actual, expected, |text, pattern| matches(text, pattern, true))
         }
-        Operator::NotMatchInsensitively => !apply(Operator::MatchInsensitively, actual, expected),
-        Operator::Contains => contains(actual, expected),
-        Operator::NotContains => !contains(actual, expected),
+        Operator::NotMatchInsensitively => not(Operator::MatchInsensitively),
+        Operator::Contains => contains(*actual, expected),
+        Operator::NotContains => not(Operator::Contains),
         Operator::ContainsKey => {
             let key = expected.as_str().unwrap_or("");
-            actual
-                .and_then(Value::as_object)
-                .is_some_and(|it| it.keys().any(|mine| same_text(mine, key)))
+            let Seen::Value(Value::Object(members)) = actual else { return false };
+            members.keys().any(|mine| same_text(mine, key))
         }
-        Operator::NotContainsKey => !apply(Operator::ContainsKey, actual, expected),
-        Operator::Exists => actual.is_some() == expected.as_bool().unwrap_or(true),
+        Operator::NotContainsKey => not(Operator::ContainsKey),
+        Operator::Exists => !matches!(actual, Seen::Missing) == expected.as_bool().unwrap_or(true),
     }
 }
 
 /// Texts compare without regard to case; a text and a number or a boolean compare by their text. What is
 /// missing equals nothing but null and the empty text.
-fn equals(actual: Option<&Value>, expected: &Value) -> bool {
-    let Some(actual) = actual else {
+fn equals(actual: Seen<'_>, expected: &Value) -> bool {
+    if matches!(actual, Seen::Missing) {
         return expected.is_null() || expected.as_str() == Some("");
-    };
-    match (scalar(actual), scalar(expected)) {
+    }
+    match (actual.scalar(), scalar(expected)) {
         (Some(mine), Some(its)) => same_text(&mine, &its),
-        (None, None) => actual == expected,
+        (None, None) => matches!(actual, Seen::Value(it) if it == expected),
         (Some(_), None) | (None, Some(_)) => false,
     }
 }
 
-fn scalar(value: &Value) -> Option<String> {
+fn scalar(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::String(it) => Some(it.clone()),
-        Value::Bool(it) => Some(it.to_string()),
-        Value::Number(it) => Some(it.to_string()),
+        Value::String(it) => Some(Cow::Borrowed(it)),
+        Value::Bool(it) => Some(Cow::Owned(it.to_string())),
+        Value::Number(it) => Some(Cow::Owned(it.to_string())),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
+/// Equal without regard to case. ASCII, which nearly everything is, needs no copies.
 fn same_text(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.eq_ignore_ascii_case(b) || a.to_lowercase() == b.to_lowercase()
+    a.eq_ignore_ascii_case(b)
+        || (!(a.is_ascii() && b.is_ascii()) && a.to_lowercase() == b.to_lowercase())
 }
 
-fn texts(actual: Option<&Value>, expected: &Value, fits: impl Fn(&str, &str) -> bool) -> bool {
-    match (actual.and_then(scalar), expected.as_str()) {
+fn texts(actual: Seen<'_>, expected: &Value, fits: impl Fn(&str, &str) -> bool) -> bool {
+    match (actual.scalar(), expected.as_str()) {
         (Some(text), Some(pattern)) => fits(&text, pattern),
-        _ => false,
+        (_, _) => false,
     }
 }
 
 /// At most one `*`, which stands for any run of characters.
 fn like(text: &str, pattern: &str) -> bool {
-    let (text, pattern) = (text.to_lowercase(), pattern.to_lowercase());
-    match pattern.split_once('*') {
-        None => text == pattern,
-        Some((head, tail)) => {
-            text.len() >= head.len() + tail.len() && text.starts_with(head) && text.ends_with(tail)
-        }
+    let Some((head, tail)) = pattern.split_once('*') else { return same_text(text, pattern) };
+    if text.is_ascii() && pattern.is_ascii() {
+        let middle = text.len().checked_sub(tail.len()).filter(|it| *it >= head.len());
+        let ends = middle.and_then(|it| Some((text.get(..head.len())?, text.get(it..)?)));
+        return ends.is_some_and(|(first, last)| {
+            first.eq_ignore_ascii_case(head) && last.eq_ignore_ascii_case(tail)
+        });
     }
+    let (text, head, tail) = (text.to_lowercase(), head.to_lowercase(), tail.to_lowercase());
+    text.len() >= head.len() + tail.len() && text.starts_with(&head) && text.ends_with(&tail)
 }
 
 /// `#` a digit, `?` a letter, `.` any character, everything else itself; the whole text.
@@ -197,14 +266,13 @@ fn matches(text: &str, pattern: &str, ignores_case: bool) -> bool {
     fits && mine.next().is_none()
 }
 
-fn contains(actual: Option<&Value>, expected: &Value) -> bool {
-    match actual {
-        Some(Value::Array(items)) => items.iter().any(|it| equals(Some(it), expected)),
-        Some(it) => match (scalar(it), scalar(expected)) {
-            (Some(text), Some(part)) => text.to_lowercase().contains(&part.to_lowercase()),
-            _ => false,
-        },
-        None => false,
+fn contains(actual: Seen<'_>, expected: &Value) -> bool {
+    if let Seen::Value(Value::Array(items)) = actual {
+        return items.iter().any(|it| equals(Seen::value(Some(it)), expected));
+    }
+    match (actual.scalar(), scalar(expected)) {
+        (Some(text), Some(part)) => text.to_lowercase().contains(&part.to_lowercase()),
+        (_, _) => false,
     }
 }
 
@@ -213,11 +281,8 @@ mod tests {
     use super::*;
 
     fn check(operator: Operator, actual: Option<Value>, expected: Value, result: bool) {
-        assert_eq!(
-            apply(operator, actual.as_ref(), &expected),
-            result,
-            "{operator:?} {actual:?} {expected}"
-        );
+        let seen = Seen::value(actual.as_ref());
+        assert_eq!(apply(operator, &seen, &expected), result, "{operator:?} {actual:?} {expected}");
     }
 
     #[test]

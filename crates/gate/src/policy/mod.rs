@@ -97,8 +97,18 @@ pub enum Field {
     /// `{type}/{path}`: a property of resources of that type.
     Property {
         kind: String,
+        place: Place,
         path: Vec<String>,
     },
+}
+
+/// Where in a resource's body an alias leads. There is one place for each: a second one to look in would
+/// let a caller choose which of two values is judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// `sku`, `identity` and the like; and everything of what is no ARM resource.
+    Top,
+    Properties,
 }
 
 /// How a field is compared.
@@ -167,6 +177,8 @@ pub struct PolicyAssignment {
     /// Below the scope: not evaluated there.
     pub not_scopes: Vec<Scope>,
     pub definition_id: String,
+    /// The same in lower case, by which the definition is found.
+    pub definition_key: String,
     /// False for `DoNotEnforce`: evaluated and told, never applied.
     pub is_enforced: bool,
     /// Why, in the author's words.

@@ -1,7 +1,7 @@
 //! Reads a definition's rules, once, when it is written. What cannot be evaluated exactly is refused here
 //! with its place, and never ignored: a condition that is skipped would change who may do what.
 
-use super::{Effect, Field, FieldTest, Operator, Rule, Test};
+use super::{Effect, Field, FieldTest, Operator, Place, Rule, Test};
 use model::json::member;
 use serde_json::Value;
 use std::fmt;
@@ -331,7 +331,31 @@ fn property(at: &str, text: &str) -> Result<Field, NotAPolicy> {
     if path.iter().any(|it| SECRET_WORDS.contains(&it.to_ascii_lowercase().as_str())) {
         return refuse(at, "this property is secret: it has no alias, and policies never see it");
     }
-    Ok(Field::Property { kind: kind.join("/"), path })
+    let kind = kind.join("/");
+    let place = place_of(&kind, path.first().map_or("", String::as_str));
+    Ok(Field::Property { kind, place, path })
+}
+
+/// Members that stand beside `properties` in every ARM resource that has them.
+const TOP_MEMBERS: &[&str] = &[
+    "sku",
+    "identity",
+    "kind",
+    "location",
+    "tags",
+    "plan",
+    "zones",
+    "managedBy",
+    "extendedLocation",
+];
+
+fn place_of(kind: &str, first: &str) -> Place {
+    let is_data =
+        model::OPERATIONS.iter().filter_map(|it| it.object).any(|it| it.eq_ignore_ascii_case(kind));
+    match is_data || TOP_MEMBERS.iter().any(|it| it.eq_ignore_ascii_case(first)) {
+        true => Place::Top,
+        false => Place::Properties,
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use super::{Effect, Exemption, PolicyAssignment, PolicyDefinition, Rule, Subject
 use crate::decide::{Ask, Findings, Ruling};
 use crate::facts::{Facts, Lookups};
 use model::error::{Denial, DenialKind};
-use model::trace::{Caller, Condition, Finding, FindingKind, FindingResult, Object, RulePlace};
-use model::{Gate, Scope, Timestamp};
+use model::trace::{Condition, Finding, FindingKind, FindingResult, Object, RulePlace};
+use model::{ActionName, Gate, Scope};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -27,60 +27,64 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Ru
         return (Ruling { denial: None, reason }, false);
     }
     Lookups::count(&facts.lookups.policy);
+    match findings.are_wanted() {
+        true => rule_in_full(ask, facts, findings),
+        false => rule_quickly(ask, facts),
+    }
+}
+
+/// The verdict alone. Any deny denies, so the order of the assignments does not matter.
+fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> (Ruling, bool) {
+    let mut is_noted = false;
+    for object in ask.objects {
+        for assignment in
+            facts.policy_assignments.values().filter(|it| it.scope.contains(ask.scope))
+        {
+            let definition = facts.policy_definitions.get(&assignment.definition_key);
+            let word = word_of(assignment, definition.map(|it| &**it), object, ask, facts, false);
+            is_noted |= matches!(word.result, FindingResult::Audit | FindingResult::WouldDeny);
+            if matches!(word.result, FindingResult::Deny | FindingResult::Error) {
+                let denial = Some(bare_denial(assignment, object));
+                return (Ruling { denial, reason: String::new() }, is_noted);
+            }
+        }
+    }
+    (Ruling { denial: None, reason: String::new() }, is_noted)
+}
+
+/// The verdict with everything that was looked at: broad assignments before narrow, then by name.
+fn rule_in_full(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Ruling, bool) {
     let assignments = applicable(ask, facts);
     if assignments.is_empty() {
-        let reason = told(findings, || "no policy is assigned here".into());
-        return (Ruling { denial: None, reason }, false);
+        return (Ruling { denial: None, reason: "no policy is assigned here".into() }, false);
     }
     let mut denied: Vec<(Arc<PolicyAssignment>, Finding)> = Vec::new();
     let mut refused: Option<&Object> = None;
     let mut is_noted = false;
     for object in ask.objects {
         for assignment in &assignments {
-            let definition =
-                facts.policy_definitions.get(&assignment.definition_id.to_ascii_lowercase());
-            let word = word_of(
-                assignment,
-                definition.map(|it| &**it),
-                object,
-                ask,
-                facts,
-                findings.are_wanted(),
-            );
+            let definition = facts.policy_definitions.get(&assignment.definition_key);
+            let word = word_of(assignment, definition.map(|it| &**it), object, ask, facts, true);
             is_noted |= matches!(word.result, FindingResult::Audit | FindingResult::WouldDeny);
             let denies = matches!(word.result, FindingResult::Deny | FindingResult::Error);
-            if denies && !findings.are_wanted() {
-                return (
-                    Ruling { denial: Some(bare_denial(assignment, object)), reason: String::new() },
-                    is_noted,
-                );
+            let found = finding(assignment, definition.map(|it| &**it), word);
+            if denies && refused.is_none_or(|it| it.id == object.id) {
+                refused = Some(object);
+                denied.push((Arc::clone(assignment), found.clone()));
             }
-            if findings.are_wanted() {
-                let found = finding(assignment, definition.map(|it| &**it), word);
-                if denies && refused.is_none_or(|it| it.id == object.id) {
-                    refused = Some(object);
-                    denied.push((Arc::clone(assignment), found.clone()));
-                }
-                findings.add(|| found);
-            }
+            findings.add(|| found);
         }
     }
     match refused {
         None => {
-            let reason =
-                told(findings, || format!("{} assigned, none denies", plural(assignments.len())));
+            let reason = format!("{} assigned, none denies", plural(assignments.len()));
             (Ruling { denial: None, reason }, is_noted)
         }
         Some(object) => {
             let denial = full_denial(&denied, object, facts);
             let names: Vec<&str> = denied.iter().map(|(it, _)| it.name.as_str()).collect();
-            (
-                Ruling {
-                    reason: format!("denied by policy `{}`", names.join("`, `")),
-                    denial: Some(denial),
-                },
-                is_noted,
-            )
+            let reason = format!("denied by policy `{}`", names.join("`, `"));
+            (Ruling { denial: Some(denial), reason }, is_noted)
         }
     }
 }
@@ -125,14 +129,19 @@ fn word_of(
         exemption: None,
         conditions: Vec::new(),
     };
-    let place = Scope::parse(&object.id).unwrap_or_else(|_| ask.scope.clone());
-    if let Some(excluded) = assignment.not_scopes.iter().find(|it| it.contains(&place)) {
-        return quiet(FindingResult::Excluded, &format!("`notScopes` leaves out `{excluded}`"));
-    }
-    if let Some(exemption) = exemption_for(assignment, &place, ask.caller, facts, ask.head.time) {
-        let mut word = quiet(FindingResult::Exempt, &exempt_reason(exemption));
-        word.exemption = Some(exemption.id.clone());
-        return word;
+    // Nearly every assignment leaves nothing out and nobody is exempt from it: no place to read then.
+    if !assignment.not_scopes.is_empty() || !facts.policy_exemptions.is_empty() {
+        let place = Scope::parse(&object.id).unwrap_or_else(|_| ask.scope.clone());
+        if let Some(excluded) =
+            assignment.not_scopes.iter().find(|it| covers(it, &place, ask.scope))
+        {
+            return quiet(FindingResult::Excluded, &format!("`notScopes` leaves out `{excluded}`"));
+        }
+        if let Some(exemption) = exemption_for(assignment, &place, ask, facts) {
+            let mut word = quiet(FindingResult::Exempt, &exempt_reason(exemption));
+            word.exemption = Some(exemption.id.clone());
+            return word;
+        }
     }
     let Some(definition) = definition else {
         // INVARIANT: an error inside a decision denies.
@@ -185,7 +194,9 @@ fn outcome(
         };
         let word = Word {
             result,
-            reason: if result == FindingResult::WouldDeny {
+            reason: if !records {
+                String::new()
+            } else if result == FindingResult::WouldDeny {
                 format!("rule {} would deny, but the assignment is not enforced", rule.index)
             } else {
                 format!("rule {} matches: {}", rule.index, rule.effect.as_str())
@@ -205,7 +216,14 @@ fn outcome(
 }
 
 fn try_rule(rule: &Rule, object: &Object, ask: &Ask<'_>, records: bool) -> (bool, Vec<Condition>) {
-    let action = ask.operation.actions.iter().find(|it| it.is_write()).map_or("", |it| it.as_str());
+    // Of several writes the one of this object's type.
+    let writes = || ask.operation.actions.iter().filter(|it| it.is_write());
+    let is_own = |it: &&ActionName| {
+        it.as_str()
+            .rsplit_once('/')
+            .is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(&object.kind))
+    };
+    let action = writes().find(is_own).or_else(|| writes().next()).map_or("", |it| it.as_str());
     let request = &ask.head.channel.request;
     let subject = Subject {
         object,
@@ -224,22 +242,29 @@ fn try_rule(rule: &Rule, object: &Object, ask: &Ask<'_>, records: bool) -> (bool
 fn exemption_for<'a>(
     assignment: &PolicyAssignment,
     place: &Scope,
-    caller: &Caller,
+    ask: &Ask<'_>,
     facts: &'a Facts,
-    now: Timestamp,
 ) -> Option<&'a Exemption> {
+    let caller = ask.caller.object_id;
     facts
         .policy_exemptions
         .values()
         .map(|it| &**it)
         .filter(|it| it.assignment_id.eq_ignore_ascii_case(&assignment.id))
-        .filter(|it| it.scope.contains(place))
-        .filter(|it| it.expires.is_none_or(|end| now < end))
+        .filter(|it| covers(&it.scope, place, ask.scope))
+        .filter(|it| it.expires.is_none_or(|end| ask.head.time < end))
         .filter(|it| {
-            it.principal_ids.is_empty()
-                || caller.object_id.is_some_and(|id| it.principal_ids.contains(&id))
+            it.principal_ids.is_empty() || caller.is_some_and(|id| it.principal_ids.contains(&id))
         })
         .min_by_key(|it| it.principal_ids.is_empty())
+}
+
+/// True where `outer` contains `place`. Down to the judged scope case does not matter, as everywhere in
+/// ARM; below it stand devices, whose ids differ by case.
+fn covers(outer: &Scope, place: &Scope, judged: &Scope) -> bool {
+    let depth = judged.segments().count();
+    outer.contains(place)
+        && outer.segments().skip(depth).zip(place.segments().skip(depth)).all(|(a, b)| a == b)
 }
 
 fn finding(
@@ -298,8 +323,7 @@ fn full_denial(
     let mut violations = Vec::new();
     let mut reasons = Vec::new();
     for (assignment, found) in denied {
-        let definition =
-            facts.policy_definitions.get(&assignment.definition_id.to_ascii_lowercase());
+        let definition = facts.policy_definitions.get(&assignment.definition_key);
         let name = definition.map_or("", |it| it.name.as_str());
         identifiers.push(json!({
             "policyAssignment": { "name": assignment.name, "id": assignment.id },

@@ -28,7 +28,8 @@ fn shows(facts: &Facts, token: SasToken, path: &str) -> Result<gate::Authenticat
     let door = Door {
         operation: operation(Op::GetDevice),
         scope: &scope,
-        hub: Some(hub),
+        access: Some(&hub.access),
+        own: &[],
         resource: &resource,
         head: &head,
     };
@@ -87,7 +88,7 @@ fn a_regenerated_key_opens_nothing_from_that_moment_on() {
     let old = token(HUB_HOST, &[101; 32], LATER, Some("iothubowner"));
     assert!(shows(&facts, old.clone(), "/devices/d1").is_ok());
     let mut hub = (**facts.hub(&scope(HUB)).unwrap()).clone();
-    hub.sas_policies[0].secondary = Secret::new(vec![55; 32]);
+    hub.access.policies[0].secondary = Secret::new(vec![55; 32]);
     facts.put_hub(hub);
     assert_eq!(fault(&facts, old).0, AuthFault::Invalid);
 }
@@ -122,7 +123,7 @@ fn an_expired_signature_says_so_and_a_forged_one_does_not() {
 fn switched_off_local_authentication_refuses_a_right_key() {
     let mut facts = facts();
     let mut hub = (**facts.hub(&scope(HUB)).unwrap()).clone();
-    hub.is_local_auth_disabled = true;
+    hub.access.is_disabled = true;
     facts.put_hub(hub);
     assert_eq!(
         fault(&facts, token(HUB_HOST, &OWNER_KEY, LATER, Some("iothubowner"))).0,

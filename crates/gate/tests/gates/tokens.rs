@@ -10,8 +10,14 @@ use serde_json::{Value, json};
 fn shows(facts: &Facts, op: Op, token: &str, now: Timestamp) -> Result<String, Box<Refusal>> {
     let (scope, mut head) = (Scope::root(), head("GET /subscriptions"));
     head.time = now;
-    let door =
-        Door { operation: operation(op), scope: &scope, hub: None, resource: "", head: &head };
+    let door = Door {
+        operation: operation(op),
+        scope: &scope,
+        access: None,
+        own: &[],
+        resource: "",
+        head: &head,
+    };
     let credential = Credential::Bearer(Secret::new(token.to_owned()));
     authenticate(&credential, &door, facts).map(|it| it.caller().name.clone())
 }
@@ -68,7 +74,8 @@ fn each_fault_of_a_token_has_its_own_reason() {
     let door = Door {
         operation: operation(Op::ListSubscriptions),
         scope: &scope,
-        hub: None,
+        access: None,
+        own: &[],
         resource: "",
         head: &head,
     };

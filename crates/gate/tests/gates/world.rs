@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, VerifyingKey};
+use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess, VerifyingKey};
 use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
 use gate::{Ask, Facts, Judgement, judge, judge_timed};
 use model::operations::{Right, operation};
@@ -66,12 +66,14 @@ pub fn facts() -> Facts {
             uid: scope(hub).name().to_owned(),
             host: host.into(),
             location: "westus".into(),
-            is_local_auth_disabled: false,
-            sas_policies: vec![
-                sas_policy("iothubowner", &Right::ALL, 1),
-                sas_policy("registryRead", &[Right::RegistryRead], 2),
-                sas_policy("device", &[Right::DeviceConnect], 3),
-            ],
+            access: SharedAccess {
+                is_disabled: false,
+                policies: vec![
+                    sas_policy("iothubowner", Right::HUB, 1),
+                    sas_policy("registryRead", &[Right::RegistryRead], 2),
+                    sas_policy("device", &[Right::DeviceConnect], 3),
+                ],
+            },
         });
     }
     facts
@@ -114,6 +116,7 @@ pub fn policy(facts: &mut Facts, name: &str, rules: &Value, at: &str) {
         display_name: String::new(),
         scope: scope(at),
         not_scopes: Vec::new(),
+        definition_key: definition_id.to_ascii_lowercase(),
         definition_id,
         is_enforced: true,
         message: None,
@@ -158,6 +161,7 @@ pub fn head(request: &str) -> TraceHead {
             protocol: "https".into(),
             request: request.into(),
             address: "127.0.0.1".into(),
+            on_behalf_of: None,
         },
     }
 }
@@ -171,6 +175,7 @@ pub fn caller(who: &str) -> Caller {
         auth: AuthType::Entra,
         signed_in: "in a test".into(),
         token_issued: Some(NOW),
+        via: None,
         rights: Vec::new(),
     }
 }

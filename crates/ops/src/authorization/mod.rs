@@ -35,7 +35,11 @@ pub(crate) fn stamp(
 /// device is no scope.
 pub(crate) fn check_scope(scope: &Scope, facts: &Facts) -> Result<(), Error> {
     let key = scope.key();
-    if scope.is_root() || facts.containers.contains_key(&key) || facts.hubs.contains_key(&key) {
+    if scope.is_root()
+        || facts.containers.contains_key(&key)
+        || facts.hubs.contains_key(&key)
+        || facts.provisioning.contains_key(&key)
+    {
         return Ok(());
     }
     if let Some(hub) = facts.hubs.values().find(|it| it.scope.contains(scope)) {

@@ -285,6 +285,7 @@ pub(crate) fn change_assignment(
         display_name: word("displayName"),
         scope: Scope::parse(&word("scope")).map_err(|it| it.to_string())?,
         not_scopes: not_scopes(properties).map_err(|it| it.to_string())?,
+        definition_key: word("policyDefinitionId").to_ascii_lowercase(),
         definition_id: word("policyDefinitionId"),
         is_enforced: !word("enforcementMode").eq_ignore_ascii_case("DoNotEnforce"),
         message: messages
@@ -406,10 +407,8 @@ pub(super) async fn save(
     let key = permit.scope().key();
     let expect =
         former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
-    let changes = vec![
-        put(table, &key, expect, &document)?,
-        revisions::change(permit, env, &key, &document).await?,
-    ];
+    let mut changes = vec![put(table, &key, expect, &document)?];
+    changes.extend(revisions::changes(permit, env, &key, &document).await?);
     commit(permit, env, changes).await?;
     // Azure answers 201 to every write of a definition or assignment, and the CLI takes nothing else.
     let is_new = former.is_none() || table != tables::POLICY_EXEMPTIONS;
@@ -435,10 +434,8 @@ pub(super) async fn remove(permit: &Permit, env: &Env, table: Table) -> Result<R
     let Some((document, revision)) = former(env, table, permit.scope()).await? else {
         return Ok(Reply::empty(204));
     };
-    let changes = vec![
-        delete(table, &key, Expect::Revision(revision)),
-        revisions::change(permit, env, &key, &Value::Null).await?,
-    ];
+    let mut changes = vec![delete(table, &key, Expect::Revision(revision))];
+    changes.extend(revisions::changes(permit, env, &key, &Value::Null).await?);
     commit(permit, env, changes).await?;
     Ok(Reply::ok(document))
 }

@@ -1,6 +1,6 @@
 //! The history of policies and roles: every write leaves who, when and what changed.
 
-use crate::control::{all, put};
+use crate::control::{all, delete, put};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::Permit;
@@ -11,6 +11,14 @@ use store::{Change, Expect, tables};
 
 /// Most differences that one revision lists; a longer list is cut and says so.
 const DIFFERENCES_MAX: usize = 200;
+
+/// Most revisions of one document that are kept; the oldest go first.
+const REVISIONS_MAX: usize = 200;
+
+/// Under what the revisions of a document are kept. No name holds a `/`.
+fn prefix(key: &str) -> String {
+    format!("{key}/revisions/")
+}
 
 /// One state of a document.
 #[derive(Serialize, Deserialize)]
@@ -41,14 +49,14 @@ struct Difference {
     after: Option<Value>,
 }
 
-/// The document that notes a write, for the commit of the write itself.
-pub(crate) async fn change(
+/// What notes a write, for the commit of the write itself.
+pub(crate) async fn changes(
     permit: &Permit,
     env: &Env,
     key: &str,
     after: &Value,
-) -> Result<Change, Error> {
-    let known: Vec<(String, Revision)> = all(env, tables::REVISIONS, &format!("{key}|")).await?;
+) -> Result<Vec<Change>, Error> {
+    let known: Vec<(String, Revision)> = all(env, tables::REVISIONS, &prefix(key)).await?;
     let last = known.last().map(|(_, it)| it);
     let revision = Revision {
         revision: last.map_or(0, |it| it.revision) + 1,
@@ -61,13 +69,22 @@ pub(crate) async fn change(
         difference: differences(last.map_or(&Value::Null, |it| &it.resource), after),
         resource: after.clone(),
     };
-    put(tables::REVISIONS, format!("{key}|{:08}", revision.revision), Expect::Absent, &revision)
+    let name = format!("{}{:08}", prefix(key), revision.revision);
+    let mut changes = vec![put(tables::REVISIONS, name, Expect::Absent, &revision)?];
+    let too_many = (known.len() + 1).saturating_sub(REVISIONS_MAX);
+    changes.extend(
+        known
+            .into_iter()
+            .take(too_many)
+            .map(|(old, _)| delete(tables::REVISIONS, old, Expect::Anything)),
+    );
+    Ok(changes)
 }
 
 /// `GET {id}/revisions`, oldest first.
 pub(crate) async fn list(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
     let key = permit.scope().key();
-    let found: Vec<(String, Value)> = all(env, tables::REVISIONS, &format!("{key}|")).await?;
+    let found: Vec<(String, Value)> = all(env, tables::REVISIONS, &prefix(&key)).await?;
     if found.is_empty() {
         return Err(Error::NotFound {
             code: "ResourceNotFound",

@@ -122,10 +122,8 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     });
     let is_new = former.is_none();
     let expect = former.map_or(Expect::Absent, |(_, revision)| Expect::Revision(revision));
-    let changes = vec![
-        keep(tables::ROLE_ASSIGNMENTS, &key, expect, &document)?,
-        revisions::change(permit, env, &key, &document).await?,
-    ];
+    let mut changes = vec![keep(tables::ROLE_ASSIGNMENTS, &key, expect, &document)?];
+    changes.extend(revisions::changes(permit, env, &key, &document).await?);
     commit(permit, env, changes).await?;
     Ok(if is_new { Reply::created(document) } else { Reply::ok(document) })
 }
@@ -181,25 +179,34 @@ pub(crate) async fn delete(permit: &Permit, _input: &Input, env: &Env) -> Result
     else {
         return Ok(Reply::empty(204));
     };
-    let facts = env.facts.load();
-    let is_owner = |it: &RoleAssignment| {
-        it.role.to_string() == model::roles::OWNER && it.scope.resource_group().is_none()
-    };
-    let mut owners = facts.role_assignments.values().flatten().filter(|it| is_owner(it));
-    if let (Some(last), None) = (owners.next(), owners.next())
-        && last.id.eq_ignore_ascii_case(permit.scope().as_str())
-    {
-        return Err(Error::Conflict {
-            code: "LastOwner",
-            message: "Cannot delete the last RBAC admin assignment: nobody could undo it. Assign Owner to somebody else first.".into(),
-        });
-    }
-    let changes = vec![
-        gone(tables::ROLE_ASSIGNMENTS, &key, Expect::Revision(revision)),
-        revisions::change(permit, env, &key, &Value::Null).await?,
-    ];
+    let mut changes = vec![gone(tables::ROLE_ASSIGNMENTS, &key, Expect::Revision(revision))];
+    changes.extend(revisions::changes(permit, env, &key, &Value::Null).await?);
     commit(permit, env, changes).await?;
     Ok(Reply::ok(document))
+}
+
+/// Checks that a change leaves somebody Owner of the tenant who can sign in, whatever it is that would take
+/// the last one away: the assignment, the principal or its being switched on.
+///
+/// # Errors
+/// `LastOwner`.
+pub(crate) fn check_an_owner_stays(before: &Facts, after: &Facts) -> Result<(), Error> {
+    let has_owner = |facts: &Facts| {
+        facts.role_assignments.values().flatten().any(|it| {
+            it.scope.is_root()
+                && it.role.to_string() == model::roles::OWNER
+                && facts.principals.get(&it.principal).is_some_and(|it| it.is_enabled)
+        })
+    };
+    match has_owner(after) || !has_owner(before) {
+        true => Ok(()),
+        false => Err(Error::Conflict {
+            code: "LastOwner",
+            message: "Cannot delete the last RBAC admin assignment: nobody could undo it. Make somebody else \
+                      Owner at `/` first."
+                .into(),
+        }),
+    }
 }
 
 /// Brings an assignment's document into the facts.

@@ -86,10 +86,8 @@ pub(crate) async fn put_definition(
     let document = shown(&id_at(&scope_before(permit.scope()), id), id, properties);
     let expect =
         former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
-    let changes = vec![
-        put(tables::ROLE_DEFINITIONS, &key, expect, &document)?,
-        revisions::change(permit, env, &permit.scope().key(), &document).await?,
-    ];
+    let mut changes = vec![put(tables::ROLE_DEFINITIONS, &key, expect, &document)?];
+    changes.extend(revisions::changes(permit, env, &permit.scope().key(), &document).await?);
     commit(permit, env, changes).await?;
     Ok(Reply::created(document))
 }
@@ -148,10 +146,8 @@ pub(crate) async fn delete_definition(
                 .into(),
         });
     }
-    let changes = vec![
-        delete(tables::ROLE_DEFINITIONS, &key, Expect::Revision(revision)),
-        revisions::change(permit, env, &permit.scope().key(), &Value::Null).await?,
-    ];
+    let mut changes = vec![delete(tables::ROLE_DEFINITIONS, &key, Expect::Revision(revision))];
+    changes.extend(revisions::changes(permit, env, &permit.scope().key(), &Value::Null).await?);
     commit(permit, env, changes).await?;
     Ok(Reply::ok(document))
 }

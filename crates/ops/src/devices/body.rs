@@ -167,6 +167,7 @@ fn read_properties(
         "disableModuleSAS": given.bool("disableModuleSAS")?.unwrap_or(false),
         "restrictOutboundNetworkAccess": given.bool("restrictOutboundNetworkAccess")?.unwrap_or(false),
     });
+    check_network(given)?;
     let access = given.word("publicNetworkAccess", &["Enabled", "Disabled"])?;
     let optional = [
         ("publicNetworkAccess", access.map(Value::from)),
@@ -389,6 +390,25 @@ fn read_delivery(given: Option<&Fields<'_>>) -> Result<Value, Error> {
 const CONNECTION_STRING: &str = "connectionString";
 /// What stands in an answer in place of a key.
 const MASK: &str = "****";
+
+/// Refuses what would close the hub to somebody, as long as nobody looks at it when they come: a rule that
+/// is stored and not kept is worse than none.
+fn check_network(given: &Fields<'_>) -> Result<(), Error> {
+    let later = "network rules are not enforced yet, so they are refused and not ignored";
+    if !given.array("ipFilterRules", IP_RULES_MAX)?.unwrap_or(&[]).is_empty() {
+        return Err(given.refuse("ipFilterRules", later));
+    }
+    if given.word("publicNetworkAccess", &["Enabled", "Disabled"])? == Some("Disabled") {
+        return Err(given.refuse("publicNetworkAccess", later));
+    }
+    let rules = object(given, "networkRuleSets")?;
+    let has_rules =
+        rules.as_ref().and_then(|it| model::json::at(it, &["ipRules"])).and_then(Value::as_array);
+    match has_rules.is_some_and(|it| !it.is_empty()) {
+        true => Err(given.refuse("networkRuleSets", later)),
+        false => Ok(()),
+    }
+}
 
 /// The hub as an answer shows it: the keys in its connection strings masked.
 pub(super) fn show(hub: &Value) -> Value {

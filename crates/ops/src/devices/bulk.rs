@@ -15,8 +15,8 @@ const BULK_MAX: usize = 100;
 /// How often a bulk call is tried anew when devices changed under it.
 const BULK_TRIES: usize = 5;
 
-/// The entries that create or change a device, with its id: what policy judges.
-pub(super) fn written(body: &Value) -> Result<Vec<(DeviceId, &Value)>, Error> {
+/// The entries that create or change a device, each with its id and its place in the call.
+pub(super) fn written(body: &Value) -> Result<Vec<(DeviceId, &Value, String)>, Error> {
     let mut found = Vec::new();
     for (index, entry) in entries(body)?.iter().enumerate() {
         let id = DeviceId::parse(named(entry)).map_err(|it| Error::DeviceInvalid {
@@ -24,7 +24,7 @@ pub(super) fn written(body: &Value) -> Result<Vec<(DeviceId, &Value)>, Error> {
             message: it.to_string(),
         })?;
         if Mode::of(entry, index)?.writes() {
-            found.push((id, entry));
+            found.push((id, entry, format!("[{index}].")));
         }
     }
     Ok(found)

@@ -6,17 +6,19 @@
 
 use super::addresses;
 use super::body::{self, Place};
-use super::keys::{self, PolicyDocument};
+use super::keys;
 use crate::call::may_see;
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::resources::fields::Fields;
 use crate::resources::{Cascade, check_etag, group_of, long_running, no_resource, subscription_of};
+use crate::shared_access::{self, PolicyDocument};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gate::facts::Hub;
+use gate::facts::{Hub, SharedAccess};
 use gate::{Facts, Permit};
+use model::operations::Right;
 use model::{Error, Op, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -63,8 +65,10 @@ pub(crate) fn change_facts(
             .unwrap_or(false);
     facts.put_hub(Hub {
         location: text(&["location"]).unwrap_or("").to_owned(),
-        is_local_auth_disabled,
-        sas_policies: keys::facts_of(&document.policies)?,
+        access: SharedAccess {
+            is_disabled: is_local_auth_disabled,
+            policies: shared_access::facts_of(&document.policies)?,
+        },
         uid: document.uid,
         host: document.address,
         scope: named.filter(|it| it.same_place(&scope)).unwrap_or(scope),
@@ -97,6 +101,19 @@ async fn stored(env: &Env, scope: &Scope) -> Result<Option<(HubDocument, u64)>, 
 /// The hub at `scope` as an answer shows it, where it exists: what a patch is laid over.
 pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, Error> {
     Ok(stored(env, scope).await?.map(|(hub, _)| body::show(&hub.resource)))
+}
+
+/// The hub as a `PUT` of the body would store it, for policy to judge: what a body leaves out has a value
+/// all the same. `None` where the body breaks a rule: nothing is stored then, and the write says why.
+pub(crate) async fn as_stored(
+    env: &Env,
+    scope: &Scope,
+    body: &Value,
+) -> Result<Option<Value>, Error> {
+    let former = stored(env, scope).await?;
+    let address = former.as_ref().map_or("", |(it, _)| it.address.as_str());
+    let place = Place { scope, address, host_name: address, etag: "" };
+    Ok(body::read(body, former.as_ref().map(|(it, _)| &it.resource), &place).ok())
 }
 
 /// The scope of the hub that the path names, whether the hub exists or not.
@@ -140,9 +157,8 @@ async fn create(
     }
     let now = env.now();
     let version = u64::try_from(now.millis()).unwrap_or(0);
-    let address =
-        addresses::lowest_free(&env.settings.loopback_net, |it| facts.hosts.contains_key(it))?;
-    let new_key = || keys::new_key(env);
+    let address = addresses::lowest_free(facts, &env.settings.loopback_net, "IotHubQuotaExceeded")?;
+    let new_key = || shared_access::new_key(env);
     let place = Place {
         scope: &scope,
         address: &address,
@@ -151,13 +167,13 @@ async fn create(
     };
     let resource = body::read(&input.body, None, &place)?;
     let given = match Fields::of(&input.body)?.object("properties")? {
-        Some(properties) => keys::read(&properties, &[], &new_key)?,
+        Some(properties) => shared_access::read(&properties, Right::HUB, &[], &new_key)?,
         None => None,
     };
     let hub = HubDocument {
         resource,
         uid: new_uid(now, env),
-        policies: given.unwrap_or_else(|| keys::defaults(&new_key)),
+        policies: given.unwrap_or_else(|| shared_access::made(&keys::DEFAULTS, &new_key)),
         version,
         address,
     };
@@ -189,7 +205,10 @@ async fn update(
     };
     let resource = body::read(&input.body, Some(&former.resource), &place)?;
     let given = match Fields::of(&input.body)?.object("properties")? {
-        Some(properties) => keys::read(&properties, &former.policies, &|| keys::new_key(env))?,
+        Some(properties) => {
+            let new_key = || shared_access::new_key(env);
+            shared_access::read(&properties, Right::HUB, &former.policies, &new_key)?
+        }
         None => None,
     };
     let hub = HubDocument {
@@ -232,7 +251,8 @@ fn is_taken(facts: &Facts, name: &str) -> bool {
     facts.hubs.values().any(|it| it.scope.name().eq_ignore_ascii_case(name))
 }
 
-fn host_name(address: &str, port: u16) -> String {
+/// The host name that clients see: with the port where it is not the usual one.
+pub(crate) fn host_name(address: &str, port: u16) -> String {
     match port {
         443 => address.to_owned(),
         other => format!("{address}:{other}"),
@@ -240,12 +260,12 @@ fn host_name(address: &str, port: u16) -> String {
 }
 
 /// The time first, in a fixed width, so that uids sort by age.
-fn new_uid(now: Timestamp, env: &Env) -> String {
+pub(crate) fn new_uid(now: Timestamp, env: &Env) -> String {
     format!("{:012x}-{}", now.millis().max(0), env.new_uuid().simple())
 }
 
-/// Versions begin with the time of creation: a hub that is made again has none of its forerunner's etags.
-fn etag(version: u64) -> String {
+/// Versions begin with the time of creation: a resource that is made again has none of its forerunner's etags.
+pub(crate) fn etag(version: u64) -> String {
     STANDARD.encode(version.to_be_bytes())
 }
 
@@ -350,7 +370,9 @@ mod tests {
             uid: "0-u".into(),
             address: "127.71.3.2".into(),
             version: 1,
-            policies: keys::defaults(&|| "AAAAAAAAAAAAAAAAAAAAAA==".to_owned()),
+            policies: shared_access::made(&keys::DEFAULTS, &|| {
+                "AAAAAAAAAAAAAAAAAAAAAA==".to_owned()
+            }),
         };
         serde_json::to_vec(&hub).unwrap()
     }
@@ -362,14 +384,14 @@ mod tests {
         change_facts(&mut facts, key, Some(&document("Plant", true))).unwrap();
         let hub = facts.hub_at("127.71.3.2").unwrap();
         assert_eq!(hub.scope.name(), "Plant");
-        assert!(hub.is_local_auth_disabled);
-        assert_eq!(hub.sas_policies.len(), 5);
+        assert!(hub.access.is_disabled);
+        assert_eq!(hub.access.policies.len(), 5);
         let reason = |name: &str| availability(name, &facts)["reason"].clone();
         assert_eq!(reason("PLANT"), "AlreadyExists");
         assert_eq!(reason("plant2"), Value::Null);
         assert_eq!(reason("-"), "Invalid");
         change_facts(&mut facts, key, Some(&document("Plant", false))).unwrap();
-        assert!(!facts.hub_at("127.71.3.2").unwrap().is_local_auth_disabled);
+        assert!(!facts.hub_at("127.71.3.2").unwrap().access.is_disabled);
         change_facts(&mut facts, key, None).unwrap();
         assert!(facts.hub_at("127.71.3.2").is_none());
         assert!(change_facts(&mut facts, key, Some(b"{}")).is_err());

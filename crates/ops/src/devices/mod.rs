@@ -1,6 +1,6 @@
 //! Microsoft.Devices: hubs, their keys, and the devices registered in them.
 
-mod addresses;
+pub(crate) mod addresses;
 mod body;
 pub(crate) mod bulk;
 pub(crate) mod hubs;

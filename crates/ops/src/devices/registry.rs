@@ -39,6 +39,12 @@ pub(crate) struct Device {
     /// `type`, `symmetricKey` and `x509Thumbprint`, as the service API writes them.
     pub(crate) authentication: Value,
     pub(crate) capabilities: Value,
+    /// The provisioning service and the enrollment that it came by; `null` for one made by hand.
+    #[serde(default)]
+    pub(crate) provisioned_by: Option<String>,
+    /// Tags and desired properties that it started with.
+    #[serde(default)]
+    pub(crate) initial_twin: Option<Value>,
 }
 
 impl Device {
@@ -63,35 +69,66 @@ impl Device {
     }
 }
 
+impl Device {
+    /// The device as policy sees it.
+    fn judged(&self) -> Value {
+        json!({
+            "deviceId": self.device_id,
+            "status": self.status,
+            "statusReason": self.status_reason,
+            "authentication": {
+                "type": self.authentication.get("type"),
+                "x509Thumbprint": self.authentication.get("x509Thumbprint"),
+            },
+            "capabilities": self.capabilities,
+        })
+    }
+}
+
 /// The base64 text of a revision. Clients send it back as it is, with or without quotes.
 pub(super) fn etag(revision: u64) -> String {
     STANDARD.encode(revision.to_string())
 }
 
-/// What policy judges in a call: each device that it would create or change.
-pub(crate) fn objects(op: Op, input: &Input, hub: &Hub) -> Result<Vec<Object>, Error> {
-    let object = |id: &DeviceId, body: &Value| {
-        let mut seen = body.clone();
-        if let Some(authentication) = seen.get_mut("authentication").and_then(Value::as_object_mut)
-        {
-            authentication.shift_remove("symmetricKey");
-        }
-        Object {
+/// What policy judges in a call: each device that it would create or change, as it would be stored, but
+/// without its keys. A body that cannot be stored is refused here, before anything is decided by it.
+pub(crate) async fn objects(
+    op: Op,
+    input: &Input,
+    hub: &Hub,
+    env: &Env,
+) -> Result<Vec<Object>, Error> {
+    let is_provisioned = op == Op::ProvisionDevice || op == Op::ProvisionDeviceWithTwin;
+    let entries = if op == Op::PutDevice || is_provisioned {
+        vec![(device_id(input.param("device"))?, &input.body, String::new())]
+    } else if op == Op::BulkDevices {
+        bulk::written(&input.body)?
+    } else {
+        return Ok(Vec::new());
+    };
+    let shard = ShardId::hub(&hub.uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let mut found = Vec::new();
+    for (id, body, place) in entries {
+        let former = read(env, &shard, &id).await?;
+        let device = built(&id, body, former.as_ref().map(|(it, _)| it), env, &place)?;
+        found.push(Object {
             kind: "Microsoft.Devices/IotHubs/devices".into(),
             name: id.as_str().to_owned(),
             id: format!("{}/devices/{id}", hub.scope),
-            body: seen,
+            body: device.judged(),
+        });
+        if let Some(twin) =
+            member(body, "initialTwin").filter(|_| op == Op::ProvisionDeviceWithTwin)
+        {
+            found.push(Object {
+                kind: "Microsoft.Devices/IotHubs/twins".into(),
+                name: id.as_str().to_owned(),
+                id: format!("{}/devices/{id}", hub.scope),
+                body: twin.clone(),
+            });
         }
-    };
-    if op == Op::PutDevice {
-        let id = device_id(input.param("device"))?;
-        return Ok(vec![object(&id, &input.body)]);
     }
-    if op != Op::BulkDevices {
-        return Ok(Vec::new());
-    }
-    let written = bulk::written(&input.body)?;
-    Ok(written.iter().map(|(id, entry)| object(id, entry)).collect())
+    Ok(found)
 }
 
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
@@ -105,7 +142,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             Expect::Revision(*revision)
         }
         (Some(_), Some(_)) => return Err(Error::DeviceStale(id)),
-        (None, Some("*") | None) => Expect::Absent,
+        (None, None) => Expect::Absent,
         (None, Some(_)) => return Err(Error::DeviceNotFound(id)),
     };
     if let Some(named) = text(&input.body, &["deviceId"])
@@ -125,6 +162,31 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         CommitError::Conflict { .. } => Error::DeviceStale(id.clone()),
         CommitError::ShardGone | CommitError::Store(_) => failed(&it),
     })?;
+    Ok(tagged(device.shown(committed.revision), committed.revision))
+}
+
+/// Writes a device that registered through a provisioning service: new, or known from the same enrollment.
+///
+/// # Errors
+/// [`Error::DeviceAlreadyExists`] where the device came by another enrollment, or by hand: nobody takes a
+/// device over by choosing its name.
+pub(crate) async fn provision(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let id = device_id(input.param("device"))?;
+    let shard = shard_of(permit, env)?;
+    let former = read(env, &shard, &id).await?;
+    let by = text(&input.body, &["provisionedBy"]).map(str::to_owned);
+    let expect = match &former {
+        None => Expect::Absent,
+        Some((device, revision)) if device.provisioned_by == by => Expect::Revision(*revision),
+        Some(_) => return Err(Error::DeviceAlreadyExists(id)),
+    };
+    let mut device = built(&id, &input.body, former.as_ref().map(|(it, _)| it), env, "")?;
+    device.provisioned_by = by;
+    if let Some(twin) = member(&input.body, "initialTwin") {
+        device.initial_twin = Some(twin.clone());
+    }
+    let change = keep(tables::DEVICES, id.as_str(), expect, &device)?;
+    let committed = env.store.commit(&shard, vec![change]).await.map_err(|it| failed(&it))?;
     Ok(tagged(device.shown(committed.revision), committed.revision))
 }
 
@@ -236,6 +298,8 @@ pub(super) fn built(
         status_reason,
         authentication,
         capabilities,
+        provisioned_by: former.and_then(|it| it.provisioned_by.clone()),
+        initial_twin: former.and_then(|it| it.initial_twin.clone()),
     })
 }
 

@@ -294,12 +294,15 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
     Ok(Reply::empty(204))
 }
 
-/// The application behind a service principal. Missing only where both were deleted since the principal
+/// The application behind a service principal, or what stands in for it. Missing only where both were deleted since the principal
 /// was read.
 pub(super) async fn of_principal(
     env: &Env,
     principal: &ServicePrincipal,
 ) -> Result<Option<Application>, Error> {
+    if let Some(stand_in) = principal.stand_in() {
+        return Ok(Some(stand_in));
+    }
     let key = key(principal.application_id, principal.app_id);
     Ok(control::get(env, tables::APPLICATIONS, &key).await?.map(|(it, _)| it))
 }

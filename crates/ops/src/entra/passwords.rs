@@ -223,7 +223,7 @@ async fn held(env: &Env, id: &str) -> Result<(Application, Holder), Error> {
     if let Some(application) = applications::find(env, id).await? {
         return Ok((application, Holder::Application));
     }
-    let (_, application) = principals::required(env, id).await?;
+    let (_, application) = principals::changeable(env, id).await?;
     Ok((application, Holder::ServicePrincipal))
 }
 

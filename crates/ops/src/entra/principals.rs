@@ -1,7 +1,9 @@
 //! Service principals: what roles are given to, and the directory's look-ups by id.
 //!
-//! A service principal belongs to one application and goes with it. The gates learn from it who exists
-//! and who is switched off ([`change_facts`]); users and groups are none yet, so their lists are empty.
+//! A service principal belongs to one application and goes with it, or is the identity of a resource and
+//! goes with that: then it has no application, no secret, and is not changed here. The gates learn from
+//! it who exists and who is switched off ([`change_facts`]); users and groups are none yet, so their
+//! lists are empty.
 
 use super::applications::{self, Application};
 use super::filters::{self, Forms, Listing};
@@ -12,11 +14,11 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::Permit;
 use gate::facts::Principal;
-use model::{Error, ObjectId, PrincipalKind, Timestamp};
+use model::{Error, ObjectId, PrincipalKind, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use store::{Expect, tables};
+use store::{Change, Expect, tables};
 
 /// Most ids in one look-up. Source: Microsoft Graph, "directoryObject: getByIds".
 const IDS_MAX: usize = 1_000;
@@ -69,8 +71,11 @@ const GROUP_FORMS: Forms = Forms {
 pub(super) struct ServicePrincipal {
     pub(super) object_id: ObjectId,
     pub(super) app_id: ObjectId,
-    /// The object id of its application.
+    /// The object id of its application; its own where it is a resource's identity.
     pub(super) application_id: ObjectId,
+    /// The id of the resource whose identity it is. One of an application has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resource_id: Option<String>,
     /// The tenant in which the application is registered.
     tenant_id: ObjectId,
     pub(super) display_name: String,
@@ -92,6 +97,7 @@ impl ServicePrincipal {
             object_id,
             app_id: application.app_id,
             application_id: application.object_id,
+            resource_id: None,
             tenant_id,
             display_name: application.display_name.clone(),
             created_date_time: now,
@@ -102,6 +108,22 @@ impl ServicePrincipal {
 
     pub(super) fn key(&self) -> String {
         self.object_id.to_string()
+    }
+
+    /// What is shown in place of an application for a resource's identity, which has none: the same
+    /// name, and no secrets.
+    pub(super) fn stand_in(&self) -> Option<Application> {
+        self.resource_id.as_ref()?;
+        let (id, app_id) = (self.application_id, self.app_id);
+        Some(Application::new(id, app_id, &self.display_name, self.created_date_time))
+    }
+
+    /// Graph's word for what is behind it.
+    fn kind(&self) -> &'static str {
+        match self.resource_id {
+            Some(_) => "ManagedIdentity",
+            None => "Application",
+        }
     }
 
     /// The names it can be found by. `az` shows the first.
@@ -132,9 +154,12 @@ impl ServicePrincipal {
             json!(application.passwords_of(Holder::ServicePrincipal)),
         );
         all.insert("servicePrincipalNames".into(), json!(self.names(application)));
-        all.insert("servicePrincipalType".into(), json!("Application"));
+        all.insert("servicePrincipalType".into(), json!(self.kind()));
         all.insert("signInAudience".into(), json!("AzureADMyOrg"));
         all.extend(properties::shown_with(defaults(), &self.properties));
+        if let Some(resource) = &self.resource_id {
+            all.insert("alternativeNames".into(), json!(["isExplicit=False", resource]));
+        }
         all
     }
 
@@ -189,8 +214,10 @@ pub(crate) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<R
     let all: Vec<(String, ServicePrincipal)> =
         control::all(env, tables::SERVICE_PRINCIPALS, "").await?;
     // One whose application is not there was created or deleted between the two reads.
-    let shown =
-        all.iter().filter_map(|(_, it)| Some(it.shown(applications.get(&it.application_id)?)));
+    let shown = all.iter().filter_map(|(_, it)| match it.stand_in() {
+        Some(stand_in) => Some(it.shown(&stand_in)),
+        None => Some(it.shown(applications.get(&it.application_id)?)),
+    });
     Ok(listing.answer(&env.settings.origin, &FORMS, shown.collect()))
 }
 
@@ -240,7 +267,7 @@ pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<
 /// Changes a service principal. `accountEnabled: false` binds from the next call on, also for tokens that
 /// are out.
 pub(crate) async fn patch(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let (mut principal, application) = required(env, input.param("id")).await?;
+    let (mut principal, application) = changeable(env, input.param("id")).await?;
     principal.change(&input.body, &application)?;
     let change =
         control::put(tables::SERVICE_PRINCIPALS, principal.key(), Expect::Present, &principal)?;
@@ -251,7 +278,7 @@ pub(crate) async fn patch(permit: &Permit, input: &Input, env: &Env) -> Result<R
 /// Deletes a service principal with the secrets that were put on it. Its application stays, and so do its
 /// role assignments, orphaned.
 pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let (principal, mut application) = required(env, input.param("id")).await?;
+    let (principal, mut application) = changeable(env, input.param("id")).await?;
     let mut changes =
         vec![control::delete(tables::SERVICE_PRINCIPALS, principal.key(), Expect::Present)];
     let before = application.passwords.len();
@@ -284,7 +311,7 @@ pub(crate) async fn get_by_ids(_permit: &Permit, input: &Input, env: &Env) -> Re
                 "appId": principal.app_id,
                 "displayName": principal.display_name,
                 "servicePrincipalNames": principal.names(&application),
-                "servicePrincipalType": "Application",
+                "servicePrincipalType": principal.kind(),
             }));
         }
     }
@@ -376,6 +403,55 @@ pub(super) async fn required(
     Ok((principal, application))
 }
 
+/// The same for a write.
+///
+/// # Errors
+/// Also where it is the identity of a resource, which alone changes it.
+pub(super) async fn changeable(
+    env: &Env,
+    id: &str,
+) -> Result<(ServicePrincipal, Application), Error> {
+    let (principal, application) = required(env, id).await?;
+    match &principal.resource_id {
+        None => Ok((principal, application)),
+        Some(resource) => Err(Error::Invalid {
+            code: "Request_BadRequest",
+            at: None,
+            message: format!(
+                "`{}` is the identity of `{resource}`; it is made and removed there, by `identity.type`",
+                principal.display_name
+            ),
+        }),
+    }
+}
+
+/// Makes the identity of a resource, named after it.
+pub(crate) fn change_managed_identity(
+    object_id: ObjectId,
+    app_id: ObjectId,
+    resource: &Scope,
+    tenant_id: ObjectId,
+    now: Timestamp,
+) -> Result<Change, Error> {
+    let principal = ServicePrincipal {
+        object_id,
+        app_id,
+        application_id: object_id,
+        resource_id: Some(resource.as_str().to_owned()),
+        tenant_id,
+        display_name: resource.name().to_owned(),
+        created_date_time: now,
+        account_enabled: true,
+        properties: Object::new(),
+    };
+    control::put(tables::SERVICE_PRINCIPALS, principal.key(), Expect::Absent, &principal)
+}
+
+/// Removes the identity of a resource. Roles that it holds stay, orphaned.
+pub(crate) fn change_no_identity(object_id: ObjectId) -> Change {
+    control::delete(tables::SERVICE_PRINCIPALS, object_id.to_string(), Expect::Anything)
+}
+
 /// Brings a service principal's document into the facts, or takes it out, and ties it to its application.
 pub(crate) fn change_facts(
     facts: &mut gate::Facts,
@@ -392,7 +468,10 @@ pub(crate) fn change_facts(
     let principal: ServicePrincipal = serde_json::from_slice(body).map_err(|it| it.to_string())?;
     facts.put_principal(Principal {
         id: principal.object_id,
-        kind: PrincipalKind::ServicePrincipal,
+        kind: match principal.resource_id {
+            Some(_) => PrincipalKind::ManagedIdentity,
+            None => PrincipalKind::ServicePrincipal,
+        },
         app_id: Some(principal.app_id),
         display_name: principal.display_name,
         is_enabled: principal.account_enabled,

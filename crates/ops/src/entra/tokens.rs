@@ -23,6 +23,10 @@ use std::fmt;
 
 /// How long an access token lives, in seconds.
 pub const TOKEN_LIFETIME_S: i64 = 3_600;
+/// How long before its end a kept token is made anew, in seconds.
+const RENEWAL_S: i64 = 300;
+/// From how many kept tokens on the ended ones are cleared away.
+const IDENTITY_TOKENS_MAX: usize = 1_000;
 
 /// Bits of the signing key: what every client verifies, and the least that `ring` takes.
 const KEY_BITS: usize = 2_048;
@@ -270,6 +274,44 @@ pub(crate) async fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<R
     Ok(Reply::ok(answer(&wanted, token, now))
         .with_header("Cache-Control", "no-store")
         .with_header("Pragma", "no-cache"))
+}
+
+/// A token for a managed identity of this server, for a call that the server makes as it. Kept until
+/// shortly before its end: signing costs more than all the rest of such a call.
+///
+/// # Errors
+/// [`NotSigned`].
+pub(crate) fn of_identity(
+    env: &Env,
+    identity: ObjectId,
+    audience: &str,
+) -> Result<String, NotSigned> {
+    let now = env.now();
+    let mut kept = env.identity_tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let key = (identity, audience.to_owned());
+    if let Some((end, token)) = kept.get(&key)
+        && now < *end
+    {
+        return Ok(token.clone());
+    }
+    let facts = env.facts.load();
+    let app_id = facts.principals.get(&identity).and_then(|it| it.app_id).unwrap_or(identity);
+    let wanted = Wanted { audience: audience.to_owned(), version: Version::V2 };
+    let unique = URL_SAFE_NO_PAD.encode(env.random::<16>());
+    let subject = Subject { object_id: identity, app_id };
+    let token = env.signer.sign(&claims(
+        &wanted,
+        subject,
+        &env.settings.origin,
+        env.settings.tenant,
+        now,
+        &unique,
+    ))?;
+    if kept.len() >= IDENTITY_TOKENS_MAX {
+        kept.retain(|_, (end, _)| now < *end);
+    }
+    kept.insert(key, (now.plus_seconds(TOKEN_LIFETIME_S - RENEWAL_S), token.clone()));
+    Ok(token)
 }
 
 /// Whom a token is about.

@@ -197,8 +197,7 @@ pub(super) mod tests {
             uid: "u".into(),
             host: "127.71.3.2".into(),
             location: "westus".into(),
-            is_local_auth_disabled: false,
-            sas_policies: Vec::new(),
+            access: gate::facts::SharedAccess { is_disabled: false, policies: Vec::new() },
         }
     }
 
@@ -252,6 +251,7 @@ pub(super) mod tests {
                     protocol: "https".into(),
                     request: "PUT /devices/pump-7".into(),
                     address: "10.1.2.3".into(),
+                    on_behalf_of: None,
                 },
             },
             facts: 41,

@@ -87,6 +87,15 @@ fn expand(entry: &Value) -> Vec<&'static str> {
     }
 }
 
+/// Brings the writer up to date with what was committed. The write is acknowledged whatever comes of it.
+async fn load_again(permit: &Permit, env: &Env) {
+    if let Err(error) = load(env).await {
+        let tracking = permit.trace().map_or_else(|| env.new_tracking_id(), |it| it.id);
+        env.metrics
+            .log_fault(tracking, &format!("diagnostic settings were not loaded again: {error}"));
+    }
+}
+
 /// Lets the writer see the settings as they are stored. For the start, and after each change.
 ///
 /// # Errors
@@ -164,7 +173,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let key = id.key();
     let change = control::put(tables::DIAGNOSTIC_SETTINGS, key, Expect::Anything, &setting)?;
     control::commit(permit, env, vec![change]).await?;
-    load(env).await?;
+    load_again(permit, env).await;
     Ok(Reply::ok(setting.show()))
 }
 
@@ -321,7 +330,7 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
     }
     let change = control::delete(tables::DIAGNOSTIC_SETTINGS, key, Expect::Present);
     control::commit(permit, env, vec![change]).await?;
-    load(env).await?;
+    load_again(permit, env).await;
     Ok(Reply::empty(200))
 }
 

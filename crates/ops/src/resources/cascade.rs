@@ -2,14 +2,16 @@
 //!
 //! Everything at or below it: resources, role assignments, policy assignments, exemptions and diagnostic
 //! settings, so that none of them takes effect on a later resource of the same name. Azure leaves role
-//! assignments behind, orphaned. Definitions lie at the subscription and stay.
+//! assignments behind, orphaned. A resource's own identity goes with it; the roles that it held elsewhere
+//! stay, orphaned. Definitions lie at the subscription and stay.
 
 use crate::control;
+use crate::entra::principals;
 use crate::env::Env;
-use model::{Error, Scope};
+use model::{Error, ObjectId, Scope};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use store::{Change, Expect, Table, tables};
+use store::{Change, Expect, ShardId, Table, tables};
 
 /// Most documents that one deletion takes: they go in one commit, with room for its records.
 pub(crate) const CASCADE_DOCUMENTS_MAX: usize = 900;
@@ -26,15 +28,37 @@ const EXTENSIONS: [Table; 4] = [
 #[derive(Debug)]
 pub(crate) struct Cascade {
     pub(crate) changes: Vec<Change>,
-    /// Hubs whose devices lie in shards of their own, which go after the commit.
-    pub(crate) hub_uids: Vec<String>,
+    /// What lies apart from the control plane, a hub's devices or a provisioning service's enrollments.
+    /// It goes after the commit.
+    pub(crate) shards: Vec<ShardId>,
 }
 
-/// What a cascade needs to know of a resource: the uid is a hub's.
+/// What a cascade needs to know of a resource.
 #[derive(Deserialize)]
 struct Resource {
+    /// Names its shard, where it has one.
     #[serde(default)]
     uid: Option<String>,
+    #[serde(default)]
+    identity: Option<Identity>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity {
+    principal_id: ObjectId,
+}
+
+impl Resource {
+    /// The shard of the resource under `key`.
+    fn shard(&self, key: &str) -> Result<Option<ShardId>, Error> {
+        let Some(uid) = &self.uid else { return Ok(None) };
+        let shard = match key.contains("/providers/microsoft.devices/provisioningservices/") {
+            true => ShardId::dps(uid),
+            false => ShardId::hub(uid),
+        };
+        shard.map(Some).map_err(|it| Error::Internal { message: format!("`{key}`: {it}") })
+    }
 }
 
 impl Cascade {
@@ -51,7 +75,7 @@ impl Cascade {
                 found.into_iter().map(|(key, _)| control::delete(table, key, Expect::Present)),
             );
         }
-        let mut hub_uids = Vec::new();
+        let mut shards = Vec::new();
         let mut resources = control::all::<Resource>(env, tables::RESOURCES, &below).await?;
         if let Some((own, _)) =
             control::get::<Resource>(env, tables::RESOURCES, &scope.key()).await?
@@ -59,10 +83,13 @@ impl Cascade {
             resources.push((scope.key(), own));
         }
         for (key, resource) in resources {
+            shards.extend(resource.shard(&key)?);
+            changes.extend(
+                resource.identity.map(|it| principals::change_no_identity(it.principal_id)),
+            );
             changes.push(control::delete(tables::RESOURCES, key, Expect::Present));
-            hub_uids.extend(resource.uid);
         }
-        let documents = changes.len().saturating_add(hub_uids.len());
+        let documents = changes.len().saturating_add(shards.len());
         if documents > CASCADE_DOCUMENTS_MAX {
             return Err(Error::Conflict {
                 code: "ScopeTooLarge",
@@ -72,6 +99,6 @@ impl Cascade {
                 ),
             });
         }
-        Ok(Self { changes, hub_uids })
+        Ok(Self { changes, shards })
     }
 }

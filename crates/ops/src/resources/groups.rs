@@ -186,6 +186,14 @@ fn is_seen(permit: &Permit, op: Op, key: &str, facts: &Facts, env: &Env) -> bool
     Scope::parse(key).is_ok_and(|it| may_see(permit, op, &it, facts, env))
 }
 
+/// The operation that shows a resource of the key's type.
+fn reading(key: &str) -> Op {
+    match key.contains("/providers/microsoft.devices/provisioningservices/") {
+        true => Op::GetDps,
+        false => Op::GetHub,
+    }
+}
+
 /// True for the key of a resource and false for the key of a group.
 fn is_in_a_group(key: &str) -> bool {
     key.split('/').filter(|it| !it.is_empty()).count() > 4
@@ -217,7 +225,7 @@ pub(crate) async fn list_resources(
     let found = control::all::<Value>(env, tables::RESOURCES, &below).await?;
     let resources = found
         .into_iter()
-        .filter(|(key, _)| is_in_a_group(key) && is_seen(permit, Op::GetHub, key, &facts, env))
+        .filter(|(key, _)| is_in_a_group(key) && is_seen(permit, reading(key), key, &facts, env))
         .filter_map(|(_, document)| document.get("resource").map(generic));
     Ok(Reply::list(select(resources, &wanted, top(input)?)?))
 }

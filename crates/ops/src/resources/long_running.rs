@@ -1,8 +1,8 @@
 //! Operations that outlive their call: documents that survive a restart, and end.
 //!
-//! Deleting a hub changes two shards. The control plane forgets the hub in one commit, which also writes
-//! an intent; then the hub's own shard is dropped and the intent cleared. A crash in between leaves the
-//! intent open, and [`finish_open_intents`] finishes it at the next start.
+//! Deleting a hub or a provisioning service changes two shards. The control plane forgets it in one
+//! commit, which also writes an intent; then its own shard is dropped and the intent cleared. A crash in
+//! between leaves the intent open, and [`finish_open_intents`] finishes it at the next start.
 
 use super::{Cascade, no_resource, subscription_of};
 use crate::control;
@@ -28,6 +28,8 @@ const RETRY_AFTER_S: &str = "1";
 /// The api-version in the addresses that clients follow; they send it back as it stands.
 const API_VERSION: &str = "2021-04-01";
 /// The kind of intent that this module finishes.
+const DROP_SHARD: &str = "drop_shard";
+/// The same as it was written when only hubs had shards: it names the hub's uid.
 const DROP_HUB: &str = "drop_hub";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -59,11 +61,17 @@ struct OperationDocument {
     resource_id: String,
 }
 
-/// What finishing a hub's deletion needs to know.
+/// What finishing a deletion needs to know.
 #[derive(Debug, Serialize, Deserialize)]
-struct DropHub {
-    uid: String,
+struct DropShard {
+    /// As the shard displays; of a [`DROP_HUB`], the hub's uid.
+    #[serde(alias = "uid")]
+    shard: String,
     operation: Uuid,
+}
+
+fn is_ours(intent: &Intent) -> bool {
+    intent.kind == DROP_SHARD || intent.kind == DROP_HUB
 }
 
 /// Deletes what the cascade names. Answers 200 where all of it is gone, and 202 with the address of the
@@ -83,7 +91,7 @@ pub(crate) async fn delete(
     let now = env.now();
     let id = env.new_uuid();
     let tracking = permit.trace().map_or_else(|| env.new_tracking_id(), |it| it.id);
-    let is_done = cascade.hub_uids.is_empty();
+    let is_done = cascade.shards.is_empty();
     let operation = OperationDocument {
         id,
         subscription: scope.subscription_id().unwrap_or("").to_ascii_lowercase(),
@@ -92,7 +100,7 @@ pub(crate) async fn delete(
         end_time: is_done.then_some(now),
         resource_id: scope.as_str().to_owned(),
     };
-    let begun = begin(cascade.hub_uids, id, tracking)?;
+    let begun = begin(&cascade.shards, id, tracking)?;
     let mut changes = cascade.changes;
     changes.extend(begun.iter().map(intents::change_begin));
     changes.extend(ended_long_ago(env, now).await?);
@@ -117,18 +125,13 @@ pub(crate) async fn delete(
     Ok(if has_ended { Reply::empty(200) } else { accepted(env, &operation) })
 }
 
-fn begin(
-    hub_uids: Vec<String>,
-    operation: Uuid,
-    tracking: TrackingId,
-) -> Result<Vec<Intent>, Error> {
-    let intents = hub_uids.into_iter().map(|uid| {
-        let name = format!("{DROP_HUB} {uid}");
-        let body = serde_json::to_vec(&DropHub { uid, operation })
+fn begin(shards: &[ShardId], operation: Uuid, tracking: TrackingId) -> Result<Vec<Intent>, Error> {
+    let intents = shards.iter().map(|shard| {
+        let body = serde_json::to_vec(&DropShard { shard: shard.to_string(), operation })
             .map_err(|it| Error::Internal { message: it.to_string() })?;
         Ok(Intent {
-            name,
-            kind: DROP_HUB.to_owned(),
+            name: format!("{DROP_SHARD} {shard}"),
+            kind: DROP_SHARD.to_owned(),
             tracking_id: tracking.to_string(),
             body: body.into(),
         })
@@ -145,21 +148,25 @@ pub async fn finish_open_intents(env: &Env) -> Result<usize, Error> {
     let open =
         intents::open(&env.store, &ShardId::control()).await.map_err(|it| control::unread(&it))?;
     let mut finished = 0;
-    for intent in open.iter().filter(|it| it.kind == DROP_HUB) {
+    for intent in open.iter().filter(|it| is_ours(it)) {
         finish(env, intent).await?;
         finished += 1;
     }
     Ok(finished)
 }
 
-/// Drops the hub's shard, clears the intent, and ends the operation with its last intent.
+/// Drops the shard, clears the intent, and ends the operation with its last intent.
 async fn finish(env: &Env, intent: &Intent) -> Result<(), Error> {
     let unreadable = |it: String| Error::Internal {
         message: format!("the intent `{}` cannot be read: {it}", intent.name),
     };
-    let DropHub { uid, operation } =
+    let DropShard { shard, operation } =
         serde_json::from_slice(&intent.body).map_err(|it| unreadable(it.to_string()))?;
-    let shard = ShardId::hub(&uid).map_err(|it| unreadable(it.to_string()))?;
+    let shard = match intent.kind == DROP_HUB {
+        true => ShardId::hub(&shard),
+        false => ShardId::parse(&shard),
+    };
+    let shard = shard.map_err(|it| unreadable(it.to_string()))?;
     env.store.drop_shard(&shard).await.map_err(|it| control::unread(&it))?;
 
     let mut changes = vec![intents::change_clear(&intent.name)];
@@ -180,8 +187,9 @@ async fn has_other_intents(env: &Env, own: &Intent, operation: Uuid) -> Result<b
         intents::open(&env.store, &ShardId::control()).await.map_err(|it| control::unread(&it))?;
     Ok(open.iter().any(|it| {
         it.name != own.name
-            && it.kind == DROP_HUB
-            && serde_json::from_slice::<DropHub>(&it.body).is_ok_and(|it| it.operation == operation)
+            && is_ours(it)
+            && serde_json::from_slice::<DropShard>(&it.body)
+                .is_ok_and(|it| it.operation == operation)
     }))
 }
 

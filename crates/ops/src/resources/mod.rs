@@ -231,6 +231,8 @@ mod tests {
                 query: Vec::new(),
                 body: Value::Null,
                 scope: Scope::root(),
+                path: String::new(),
+                channel: model::trace::Channel::default(),
                 headers: Headers {
                     if_match: if_match.map(str::to_owned),
                     if_none_match: if_none_match.map(str::to_owned),

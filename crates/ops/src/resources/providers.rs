@@ -270,14 +270,24 @@ mod tests {
             .iter()
             .filter_map(|it| it["name"].as_str())
             .collect();
-        assert_eq!(own, ["Microsoft.Devices/checkNameAvailability/action"]);
+        assert_eq!(
+            own,
+            [
+                "Microsoft.Devices/checkNameAvailability/action",
+                "Microsoft.Devices/checkProvisioningServiceNameAvailability/action"
+            ]
+        );
         let types: Vec<&str> = shown["resourceTypes"]
             .as_array()
             .unwrap()
             .iter()
             .filter_map(|it| it["name"].as_str())
             .collect();
-        assert_eq!(types, ["IotHubs", "IotHubs/devices", "IotHubs/iotHubKeys", "operations"]);
+        for name in ["IotHubs", "IotHubs/devices", "IotHubs/iotHubKeys", "operations"] {
+            assert!(types.contains(&name), "{name}: {types:?}");
+        }
+        assert!(types.contains(&"provisioningServices/enrollmentGroups"), "{types:?}");
+        assert!(types.is_sorted(), "{types:?}");
     }
 
     #[test]

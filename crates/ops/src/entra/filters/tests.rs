@@ -18,6 +18,8 @@ fn input(query: &[(&str, &str)]) -> Input {
         query: query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         body: Value::Null,
         scope: Scope::root(),
+        path: String::new(),
+        channel: model::trace::Channel::default(),
         headers: crate::input::Headers::default(),
     }
 }

@@ -154,3 +154,33 @@ fn the_first_administrator_can_sign_in_by_the_given_secret() {
     assert!(application.secrets[0].expires > now);
     assert_eq!(facts.principals.get(&id(SP)).unwrap().display_name, "admin");
 }
+
+#[test]
+fn a_resources_identity_is_a_managed_identity_and_has_no_application() {
+    let resource =
+        "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/provisioningServices/plant";
+    let scope = Scope::parse(resource).unwrap();
+    let now = Timestamp::from_seconds(1_000);
+    let change = change_managed_identity(id(SP), id(APP), &scope, id(TENANT), now).unwrap();
+    let Write::Put(body) = &change.write else { panic!("{change:?}") };
+    let mut facts = Facts::new(id(TENANT), "https://localhost:8443");
+    change_facts(&mut facts, &change.key, Some(body)).unwrap();
+    let fact = facts.principals.get(&id(SP)).unwrap();
+    assert_eq!(
+        (fact.kind, fact.app_id, fact.display_name.as_str()),
+        (PrincipalKind::ManagedIdentity, Some(id(APP)), "plant")
+    );
+    assert!(facts.applications.is_empty());
+
+    let principal: ServicePrincipal = serde_json::from_slice(body).unwrap();
+    let shown = principal.shown(&principal.stand_in().unwrap());
+    assert_eq!(shown["servicePrincipalType"], "ManagedIdentity");
+    assert_eq!(shown["servicePrincipalNames"], json!([APP]));
+    assert_eq!(shown["alternativeNames"], json!(["isExplicit=False", resource]));
+    assert_eq!(shown["passwordCredentials"], json!([]));
+    assert!(pump().1.stand_in().is_none());
+
+    let gone = change_no_identity(id(SP));
+    change_facts(&mut facts, &gone.key, None).unwrap();
+    assert!(facts.principals.is_empty());
+}

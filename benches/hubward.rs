@@ -1,0 +1,246 @@
+//! Three numbers: what a decision costs, how many devices are written in a second, how soon a server is
+//! ready. `cargo bench` prints them; `docs/benchmarks.md` keeps them with the machine they came from.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench stops at the first thing that is not as told"
+)]
+
+use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess};
+use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
+use gate::{Ask, Authenticated, Door, Facts, admit, authenticate};
+use model::operations::{Right, operation};
+use model::trace::{Channel, Object, TraceHead};
+use model::{
+    Credential, ObjectId, Op, PrincipalKind, SasToken, Scope, Secret, Timestamp, TrackingId,
+};
+use serde_json::json;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use testkit::{Process, Wire};
+
+const HUB: &str = "/subscriptions/s1/resourceGroups/rg1/providers/Microsoft.Devices/IotHubs/hub1";
+const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+const CLIENTS: usize = 16;
+const WRITING: Duration = Duration::from_secs(5);
+
+fn main() {
+    decisions();
+    let home = tempfile::tempdir().unwrap();
+    start_to_ready(home.path());
+    device_writes(home.path());
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or_default()
+}
+
+/// `admit` on a tenant as it stands today: 30 principals, 120 role assignments, 8 policies of two rules on
+/// the hub, one device to write.
+fn decisions() {
+    let facts = facts(8);
+    for (what, who) in [("allowed, by role", 0), ("refused, by policy", 1), ("refused, by role", 2)]
+    {
+        let (scope, head) = (Scope::parse(HUB).unwrap(), head());
+        let objects = [Object {
+            kind: "Microsoft.Devices/IotHubs/devices".into(),
+            name: "d1".into(),
+            id: format!("{HUB}/devices/d1"),
+            body: json!({ "deviceId": "d1", "status": "enabled" }),
+        }];
+        let proven = proven(&facts, &scope, &head);
+        let mut caller = proven.caller().clone();
+        caller.kind = PrincipalKind::ServicePrincipal;
+        caller.object_id = Some(principal(who));
+        let ask = Ask {
+            operation: operation(Op::PutDevice),
+            scope: &scope,
+            objects: &objects,
+            linked: &[],
+            caller: &caller,
+            head: &head,
+        };
+        let rounds = (0..15).map(|_| {
+            let began = now();
+            for _ in 0..20_000 {
+                drop(black_box(admit(&proven, black_box(&ask), &facts, &|| 0)));
+            }
+            began.elapsed().as_secs_f64() / 20_000.0 * 1e9
+        });
+        println!("admit, {what}: {:.0} ns", median(rounds.collect()));
+    }
+}
+
+fn principal(number: u128) -> ObjectId {
+    ObjectId(uuid::Uuid::from_u128(0xaaaa_0000_0000_4000_8000_0000_0000_0000 + number))
+}
+
+fn head() -> TraceHead {
+    TraceHead {
+        id: TrackingId(uuid::Uuid::nil()),
+        time: NOW,
+        correlation_id: String::new(),
+        channel: Channel {
+            protocol: "https".into(),
+            request: "PUT /devices/d1".into(),
+            address: "127.0.0.1".into(),
+            on_behalf_of: None,
+        },
+    }
+}
+
+/// Somebody who proved itself: admission asks for the proof, not for how it was given.
+fn proven(facts: &Facts, scope: &Scope, head: &TraceHead) -> Authenticated {
+    let expiry = NOW.plus_seconds(60);
+    let text = wire::sas::sign("127.70.1.2", &[1; 32], expiry, Some("iothubowner"));
+    let token: SasToken = wire::sas::parse(&text).unwrap();
+    let hub = facts.hub(scope).unwrap();
+    let door = Door {
+        operation: operation(Op::PutDevice),
+        scope,
+        access: Some(&hub.access),
+        own: &[],
+        resource: "127.70.1.2/devices/d1",
+        head,
+    };
+    authenticate(&Credential::Sas(token), &door, facts).unwrap()
+}
+
+fn facts(policies: usize) -> Facts {
+    let mut facts = Facts::new(principal(999), "https://127.70.1.1:8443");
+    facts.put_hub(Hub {
+        scope: Scope::parse(HUB).unwrap(),
+        uid: "hub1".into(),
+        host: "127.70.1.2".into(),
+        location: "westus".into(),
+        access: SharedAccess {
+            is_disabled: false,
+            policies: vec![SasPolicy {
+                name: "iothubowner".into(),
+                rights: Right::HUB.to_vec(),
+                primary: Secret::new(vec![1; 32]),
+                secondary: Secret::new(vec![2; 32]),
+            }],
+        },
+    });
+    for number in 0..30_u128 {
+        facts.put_principal(Principal {
+            id: principal(number),
+            kind: PrincipalKind::ServicePrincipal,
+            app_id: None,
+            display_name: format!("principal {number}"),
+            is_enabled: true,
+        });
+        for at in 0..4 {
+            let scope = match (number, at) {
+                (0 | 1, 3) => HUB.to_owned(),
+                _ => format!("/subscriptions/s1/resourceGroups/rg{}", 10 + at),
+            };
+            facts.put_role_assignment(RoleAssignment {
+                id: format!(
+                    "{scope}/providers/Microsoft.Authorization/roleAssignments/{number}-{at}"
+                ),
+                name: format!("{number}-{at}"),
+                principal: principal(number),
+                role: ObjectId::parse(DATA_CONTRIBUTOR).unwrap(),
+                scope: Scope::parse(&scope).unwrap(),
+                created: NOW,
+            });
+        }
+    }
+    for number in 0..policies {
+        let whom = principal(if number == 0 { 1 } else { 500 }).to_string();
+        let rules = json!({ "policyRule": [
+            { "if": { "field": "name", "like": "never-*" }, "then": { "effect": "allow" } },
+            { "if": { "allOf": [
+                { "field": "type", "equals": "Microsoft.Devices/IotHubs/devices" },
+                { "field": "identity.principalId", "equals": whom } ] }, "then": { "effect": "deny" } } ] });
+        let id = format!(
+            "/subscriptions/s1/providers/Microsoft.Authorization/policyDefinitions/p{number}"
+        );
+        facts.put_policy_definition(PolicyDefinition {
+            id: id.clone(),
+            name: format!("p{number}"),
+            display_name: String::new(),
+            version: "1.0.0".into(),
+            rules: parse_rules(&rules).unwrap(),
+        });
+        facts.put_policy_assignment(PolicyAssignment {
+            id: format!("{HUB}/providers/Microsoft.Authorization/policyAssignments/p{number}"),
+            name: format!("p{number}"),
+            display_name: String::new(),
+            scope: Scope::parse(HUB).unwrap(),
+            not_scopes: Vec::new(),
+            definition_key: id.to_ascii_lowercase(),
+            definition_id: id,
+            is_enforced: true,
+            message: None,
+        });
+    }
+    facts
+}
+
+fn server(home: &Path) -> Process {
+    let ports = ["--https-port", "21443", "--management-port", "21843", "--metrics-port", "21946"];
+    Process::start(Path::new(env!("CARGO_BIN_EXE_hubward")), &home.join("data"), &ports)
+}
+
+/// From `exec` to the line `ready`, on data that is there already.
+fn start_to_ready(home: &Path) {
+    server(home).kill();
+    let rounds = (0..11).map(|_| {
+        let began = now();
+        let process = server(home);
+        let took = began.elapsed().as_secs_f64() * 1e3;
+        process.kill();
+        took
+    });
+    println!("start to ready, after kill -9: {:.0} ms", median(rounds.collect()));
+}
+
+/// New devices over HTTPS with a shared access signature, each synced before its answer.
+fn device_writes(home: &Path) {
+    let process = server(home);
+    let connection = process.connection();
+    let host = connection.get("HUBWARD_HUB_HOST").unwrap().to_owned();
+    let string = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap().to_owned();
+    let key = string.split("SharedAccessKey=").nth(1).unwrap();
+    let key = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, key).unwrap();
+    let token =
+        wire::sas::sign(&host, &key, Timestamp::from_seconds(4_000_000_000), Some("iothubowner"));
+    let (written, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let began = now();
+    std::thread::scope(|threads| {
+        for client in 0..CLIENTS {
+            let (written, stop, token, host) = (&written, &stop, &token, &host);
+            let wire: Wire = process.wire();
+            threads.spawn(move || {
+                for number in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let url = format!(
+                        "https://{host}/devices/bench-{client}-{number}?api-version=2021-04-12"
+                    );
+                    wire.json("PUT", &url, token, &json!({})).expect(200);
+                    written.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        std::thread::sleep(WRITING);
+        stop.store(true, Ordering::Relaxed);
+    });
+    let rate = written.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
+    println!("PUT /devices, {CLIENTS} clients on the same machine, synced: {rate:.0} per second");
+    process.kill();
+}

@@ -1,0 +1,196 @@
+//! Shared access signatures: of a service's policies, and of a device's own keys.
+
+use super::{Door, Proof, finding, no};
+use crate::facts::SasPolicy;
+use model::error::AuthFault;
+use model::principal::AuthType;
+use model::trace::{Caller, FindingKind, FindingResult};
+use model::{PrincipalKind, SasToken, Timestamp};
+use ring::hmac;
+
+pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proof {
+    let shown = token.key_name.as_deref().unwrap_or("");
+    let deny = |fault, message: &str| {
+        Err(no(
+            fault,
+            message.to_owned(),
+            finding(FindingKind::Sas, shown, FindingResult::Deny, message),
+        ))
+    };
+    let Some(access) = door.access else {
+        return deny(
+            AuthFault::Invalid,
+            "a shared access signature opens a hub's own address only",
+        );
+    };
+    if access.is_disabled {
+        return deny(
+            AuthFault::LocalAuthDisabled,
+            "keys are switched off on this hub (`disableLocalAuth`); sign in with Entra instead",
+        );
+    }
+    let policy = access.policies.iter().find(|it| it.name.eq_ignore_ascii_case(shown));
+    if !signed_by(token, policy) {
+        // One answer for a wrong key, a wrong policy name and a device's own key: none of them is proven.
+        return deny(
+            AuthFault::Invalid,
+            "the signature fits no shared access policy of this hub; a device's own key does not open the service API",
+        );
+    }
+    let Some(policy) = policy else {
+        return deny(AuthFault::Invalid, "the signature fits no shared access policy of this hub");
+    };
+    if !covers(&token.resource, door.resource) {
+        return deny(
+            AuthFault::Invalid,
+            "the signature is for another resource (`sr`) than the one addressed",
+        );
+    }
+    if now > token.expiry {
+        let late_s = now.seconds().saturating_sub(token.expiry.seconds());
+        return deny(
+            AuthFault::Expired,
+            &format!("the shared access signature expired {late_s} s ago"),
+        );
+    }
+    let caller = Caller {
+        kind: PrincipalKind::SasKey,
+        object_id: None,
+        app_id: None,
+        name: policy.name.clone(),
+        auth: AuthType::Sas,
+        signed_in: format!(
+            "a key of the shared access policy `{}`, valid until {}",
+            policy.name, token.expiry
+        ),
+        token_issued: None,
+        via: None,
+        rights: policy.rights.clone(),
+    };
+    Ok((
+        caller,
+        finding(
+            FindingKind::Sas,
+            &policy.name,
+            FindingResult::Allow,
+            "signature, resource and expiry are right",
+        ),
+    ))
+}
+
+/// A device's own key, or the one that its enrollment group derives for it.
+pub(super) fn own_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proof {
+    let shown = door.own.first().map_or("", |it| it.name.as_str());
+    let deny = |fault, message: &str| {
+        Err(no(
+            fault,
+            message.to_owned(),
+            finding(FindingKind::Sas, shown, FindingResult::Deny, message),
+        ))
+    };
+    let signer = door
+        .own
+        .iter()
+        .find(|it| signed_by_one_of(token, [it.primary.reveal(), it.secondary.reveal()]));
+    let Some(own) = signer else {
+        // One answer, and one signature's work, for a wrong key and for a device that nobody knows.
+        if door.own.is_empty() {
+            signed_by_one_of(token, [&[0; 32], &[0; 32]]);
+        }
+        return deny(AuthFault::Invalid, "the signature fits no device or enrollment of this name");
+    };
+    if !covers(&token.resource, door.resource) {
+        return deny(
+            AuthFault::Invalid,
+            "the signature is for another resource (`sr`) than the one addressed",
+        );
+    }
+    if now > token.expiry {
+        let late_s = now.seconds().saturating_sub(token.expiry.seconds());
+        return deny(
+            AuthFault::Expired,
+            &format!("the shared access signature expired {late_s} s ago"),
+        );
+    }
+    if !own.is_enabled {
+        return deny(AuthFault::Invalid, "the device or its enrollment is disabled");
+    }
+    let caller = Caller {
+        kind: PrincipalKind::Device,
+        object_id: None,
+        app_id: None,
+        name: own.name.clone(),
+        auth: AuthType::Sas,
+        signed_in: format!("its own key, signature valid until {}", token.expiry),
+        token_issued: None,
+        via: own.via.clone(),
+        rights: Vec::new(),
+    };
+    Ok((
+        caller,
+        finding(
+            FindingKind::Sas,
+            &own.name,
+            FindingResult::Allow,
+            "signature, resource and expiry are right",
+        ),
+    ))
+}
+
+fn signed_by_one_of(token: &SasToken, keys: [&[u8]; 2]) -> bool {
+    let text = format!("{}\n{}", token.resource_text, token.expiry_text);
+    let fits = keys.map(|key| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        hmac::verify(&key, text.as_bytes(), token.signature.reveal()).is_ok()
+    });
+    fits[0] | fits[1]
+}
+
+/// True where either key of the policy made the signature. Takes as long for a policy that does not exist.
+fn signed_by(token: &SasToken, policy: Option<&SasPolicy>) -> bool {
+    let unknown = [0_u8; 32];
+    let keys: [&[u8]; 2] = match policy {
+        Some(it) => [it.primary.reveal(), it.secondary.reveal()],
+        None => [&unknown, &unknown],
+    };
+    signed_by_one_of(token, keys) & policy.is_some()
+}
+
+/// True where `given` is `resource` or a path above it, segment by segment: `h/devices/d1` does not
+/// cover `h/devices/d10`. The host compares without regard to case or port, the rest exactly.
+fn covers(given: &str, resource: &str) -> bool {
+    let given =
+        given.trim_start_matches("https://").trim_start_matches("sb://").trim_end_matches('/');
+    let mut below = resource.split('/');
+    given.split('/').enumerate().all(|(at, mine)| match (at, below.next()) {
+        (0, Some(its)) => host(mine).eq_ignore_ascii_case(host(its)),
+        (_, Some(its)) => mine == its,
+        (_, None) => false,
+    })
+}
+
+fn host(text: &str) -> &str {
+    text.rsplit_once(':').map_or(text, |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn a_signature_covers_whole_segments_only() {
+        let check = |given: &str, expected: bool| {
+            assert_eq!(covers(given, "127.70.1.2/devices/device10"), expected, "{given}")
+        };
+        check("127.70.1.2", true);
+        check("127.70.1.2:8443", true);
+        check("127.70.1.2/", true);
+        check("127.70.1.2/devices", true);
+        check("127.70.1.2/devices/device10", true);
+        check("127.70.1.2/devices/device1", false);
+        check("127.70.1.2/devices/DEVICE10", false);
+        check("127.70.1.20", false);
+        check("127.70.1.2/devices/device10/x", false);
+        check("", false);
+    }
+}

@@ -1,0 +1,84 @@
+//! Who answers at an address, and whether a caller is who it says there: asked before the body is read, and
+//! again, with the facts of that moment, before anything is written.
+
+use crate::env::Env;
+use crate::input::Input;
+use crate::provisioning::attestation;
+use gate::facts::{Dps, Instance, OwnKeys};
+use gate::{Authenticated, Door, Facts, Refusal};
+use model::operations::Surface;
+use model::trace::{Channel, TraceHead};
+use model::{Credential, Error, Operation, Plane, Scope};
+
+/// Who answers at the address that the client named, where that is a service of the surface's kind.
+pub(crate) fn instance<'a>(
+    facts: &'a Facts,
+    surface: Surface,
+    host: &str,
+    channel: &Channel,
+) -> Result<Instance<'a>, Error> {
+    match (facts.instance_at(host), surface) {
+        (Some(it @ Instance::Hub(_)), Surface::Hub)
+        | (Some(it @ Instance::Dps(_)), Surface::Dps) => Ok(it),
+        (Some(_), _) => {
+            let (method, path) = channel.request.split_once(' ').unwrap_or(("", &channel.request));
+            Err(Error::UnknownPath { method: method.to_owned(), path: path.to_owned() })
+        }
+        (None, _) => Err(Error::UnknownHost { host: host.to_owned() }),
+    }
+}
+
+/// The keys by which the device that the path names may prove itself.
+pub(crate) async fn own_keys(env: &Env, dps: &Dps, input: &Input) -> Result<Vec<OwnKeys>, Error> {
+    let known = attestation::candidates(env, &dps.uid, input.param("registration")).await?;
+    Ok(known.into_iter().map(|it| it.keys).collect())
+}
+
+/// True for the addresses of hubs and provisioning services.
+pub(crate) const fn is_own_address(surface: Surface) -> bool {
+    matches!(surface, Surface::Hub | Surface::Dps)
+}
+
+/// What a caller showed, and where: enough to prove it, as often as facts may have changed.
+pub(crate) struct Proving<'a> {
+    pub(crate) operation: &'static Operation,
+    pub(crate) host: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) credential: &'a Credential,
+    pub(crate) own: &'a [OwnKeys],
+}
+
+impl Proving<'_> {
+    pub(crate) fn prove(
+        &self,
+        env: &Env,
+        facts: &Facts,
+        scope: &Scope,
+        head: &TraceHead,
+    ) -> Result<Authenticated, Box<Refusal>> {
+        let before = (env.clock.monotonic_ns)();
+        let (access, address) = match facts.instance_at(self.host) {
+            Some(Instance::Hub(hub)) => (Some(&hub.access), hub.host.as_str()),
+            Some(Instance::Dps(dps)) => (Some(&dps.access), dps.host.as_str()),
+            None => (None, ""),
+        };
+        let resource = match self.operation.plane {
+            // What a device signs for begins with the id scope: it knows its service by no other name.
+            Plane::Device => self.path.trim_matches('/').to_owned(),
+            Plane::Service | Plane::Control | Plane::Directory | Plane::Open | Plane::Token => {
+                format!("{address}{}", self.path.trim_end_matches('/'))
+            }
+        };
+        let door = Door {
+            operation: self.operation,
+            scope,
+            access: access.filter(|_| is_own_address(self.operation.surface())),
+            own: self.own,
+            resource: &resource,
+            head,
+        };
+        let mut who = gate::authenticate(self.credential, &door, facts)?;
+        who.took((env.clock.monotonic_ns)().saturating_sub(before));
+        Ok(who)
+    }
+}

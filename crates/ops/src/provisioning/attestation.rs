@@ -1,0 +1,94 @@
+//! By which keys a device may register: those of its own enrollment, or those that groups derive for it.
+//!
+//! This module finds keys and judges nothing: which of them made a signature, and whether the enrollment
+//! behind it is enabled, is for the gates to say.
+
+use super::enrollment::{Attestation, Kind, ProvisioningStatus, Source};
+use super::enrollment_body::is_id;
+use super::enrollments::{self, GROUPS_MAX};
+use crate::control::unread;
+use crate::env::Env;
+use gate::facts::OwnKeys;
+use model::{Error, Secret};
+use ring::hmac;
+use store::{Scan, ShardId};
+
+/// Keys by which a device may prove itself, and the enrollment that they come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// Named by the registration id: in the casing of an individual enrollment, in lower case for a group.
+    pub(crate) keys: OwnKeys,
+    pub(crate) source: Source,
+}
+
+/// Everything that `registration_id` may register by: its individual enrollment and nothing else where it
+/// has one, disabled or not; otherwise every group, in the order of their ids, each with the keys that it
+/// derives. Nothing for what is no registration id.
+///
+/// # Errors
+/// [`Error::Unavailable`] where the store cannot be read.
+pub(crate) async fn candidates(
+    env: &Env,
+    dps_uid: &str,
+    registration_id: &str,
+) -> Result<Vec<Known>, Error> {
+    if !is_id(registration_id) {
+        return Ok(Vec::new());
+    }
+    let shard = ShardId::dps(dps_uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    // INVARIANT: an individual enrollment hides every group, so that disabling it shuts the device out.
+    let own = enrollments::read(env, &shard, Kind::Individual, registration_id).await?;
+    if let Some((source, _)) = own {
+        return Ok(vec![known(source, registration_id)?]);
+    }
+    let scan = Scan { prefix: String::new(), after: None, limit: GROUPS_MAX };
+    let groups =
+        env.store.scan(&shard, Kind::Group.table(), scan).await.map_err(|it| unread(&it))?;
+    let all = groups.iter().map(|(key, document)| {
+        known(Source::parse(Kind::Group, key, &document.body)?, registration_id)
+    });
+    all.collect()
+}
+
+fn known(source: Source, registration_id: &str) -> Result<Known, Error> {
+    let Attestation::SymmetricKey(keys) = source.attestation();
+    let [primary, secondary] = keys.decoded().ok_or_else(|| Error::Internal {
+        message: format!("a key of the enrollment `{}` is not base64", source.id()),
+    })?;
+    let is_enabled = source.terms().provisioning_status == ProvisioningStatus::Enabled;
+    let keys = match &source {
+        Source::Individual(it) => OwnKeys {
+            name: it.registration_id.clone(),
+            via: Some(it.registration_id.clone()),
+            primary,
+            secondary,
+            is_enabled,
+        },
+        Source::Group(group) => {
+            let derived =
+                |it: &Secret<Vec<u8>>| Secret::new(derive(it.reveal(), registration_id).to_vec());
+            OwnKeys {
+                name: registration_id.to_ascii_lowercase(),
+                via: Some(group.enrollment_group_id.clone()),
+                primary: derived(&primary),
+                secondary: derived(&secondary),
+                is_enabled,
+            }
+        }
+    };
+    Ok(Known { keys, source })
+}
+
+/// The key of a device in a group: HMAC-SHA-256 of its registration id in lower case under the group's key,
+/// which is given decoded. Source: Azure documentation, "Symmetric key attestation", group enrollments.
+pub(crate) fn derive(group_key: &[u8], registration_id: &str) -> [u8; 32] {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, group_key);
+    let tag = hmac::sign(&key, registration_id.to_ascii_lowercase().as_bytes());
+    let mut derived = [0; 32];
+    derived.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+    derived
+}
+
+#[cfg(test)]
+#[path = "attestation_tests.rs"]
+pub(in crate::provisioning) mod tests;

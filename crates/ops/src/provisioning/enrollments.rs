@@ -1,0 +1,373 @@
+//! The service API for enrollments: create, show, update, delete, query, and the keys behind them.
+//!
+//! Individual enrollments and groups differ in their tables and in little else; [`Kind`] tells them apart.
+//! Each lies in its provisioning service's shard under its id in lower case; its etag derives from the
+//! revision.
+
+use super::enrollment::{Kind, Source};
+use super::enrollment_body::{Draft, checked_id, is_id};
+use super::registrations;
+use crate::control::{delete as drop_it, failed, put as keep, unread};
+use crate::env::Env;
+use crate::input::{Headers, Input, Reply};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gate::Permit;
+use gate::facts::Dps;
+use model::trace::Object;
+use model::{Error, Op, Operation};
+use serde_json::{Value, json};
+use store::{Change, CommitError, Expect, Scan, ShardId, tables};
+use tokio::sync::Mutex;
+
+/// Most enrollment groups with symmetric keys of a provisioning service.
+/// Source: Azure subscription limits, "Device Provisioning Service".
+pub(crate) const GROUPS_MAX: usize = 100;
+/// Most enrollments of one page, and as many as come where no number is asked for.
+const PAGE_MAX: usize = 500;
+/// Longest query that is looked at, in bytes.
+const QUERY_BYTES_MAX: usize = 1_024;
+/// Longest continuation: an id in base64.
+const CONTINUATION_BYTES_MAX: usize = super::enrollment_body::ID_BYTES_MAX.div_ceil(3) * 4;
+/// How often a write is tried anew when the enrollment changed under it.
+const WRITE_TRIES: usize = 5;
+/// Length of the keys that we make.
+const OWN_KEY_BYTES: usize = 32;
+
+/// Held from counting the groups to adding one, so that two calls do not both take the last place.
+static ADDING_A_GROUP: Mutex<()> = Mutex::const_new(());
+
+/// What policy judges in a call: the enrollment that it would write, without its keys.
+///
+/// # Errors
+/// [`Error::Invalid`] where the body is none that [`put`] takes.
+pub(crate) fn objects(row: &Operation, input: &Input, dps: &Dps) -> Result<Vec<Object>, Error> {
+    let (Op::PutEnrollment | Op::PutEnrollmentGroup, Some(object)) = (row.op, row.object) else {
+        return Ok(Vec::new());
+    };
+    let kind = kind_of(row.op);
+    let draft = Draft::read(kind, input.param("enrollment"), &input.body)?;
+    Ok(vec![Object {
+        kind: object.to_owned(),
+        name: draft.id().to_owned(),
+        id: format!("{}/{}/{}", dps.scope, kind.collection(), draft.id()),
+        body: draft.judged(),
+    }])
+}
+
+const fn kind_of(op: Op) -> Kind {
+    match matches!(
+        op,
+        Op::PutEnrollmentGroup
+            | Op::GetEnrollmentGroup
+            | Op::DeleteEnrollmentGroup
+            | Op::QueryEnrollmentGroups
+            | Op::GetEnrollmentGroupKeys
+    ) {
+        true => Kind::Group,
+        false => Kind::Individual,
+    }
+}
+
+/// Creates or updates an enrollment. `If-Match` asks for an update, `If-None-Match: *` for a new one,
+/// neither for whichever it is. Keys that the body leaves out stay, or are made.
+///
+/// # Errors
+/// [`Error::Invalid`]; [`Error::EnrollmentNotFound`] and [`Error::EnrollmentStale`] with `If-Match`;
+/// [`Error::EnrollmentConflict`] with `If-None-Match`; [`Error::Conflict`] above [`GROUPS_MAX`].
+pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let kind = kind_of(permit.operation().op);
+    let draft = Draft::read(kind, input.param("enrollment"), &input.body)?;
+    let wanted = Wanted::of(&input.headers)?;
+    let shard = shard_of(permit, env)?;
+    let _adding = match kind {
+        Kind::Individual => None,
+        Kind::Group => Some(ADDING_A_GROUP.lock().await),
+    };
+    for _ in 0..WRITE_TRIES {
+        let former = read(env, &shard, kind, draft.id()).await?;
+        let expect = wanted.expect(kind, draft.id(), former.as_ref().map(|(_, it)| *it))?;
+        if former.is_none() && kind == Kind::Group {
+            check_room(env, &shard).await?;
+        }
+        let new_key = || STANDARD.encode(env.random::<OWN_KEY_BYTES>());
+        let former = former.as_ref().map(|(it, _)| it);
+        let source = draft.clone().complete(former, &new_key, env.now())?;
+        match env.store.commit(&shard, vec![change(&source, expect)?]).await {
+            Ok(committed) => return answer(env, &shard, &source, committed.revision).await,
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
+                return Err(failed(&error));
+            }
+        }
+    }
+    let message = format!("the {} kept changing under the call; repeat it", kind.noun());
+    Err(Error::Unavailable { message })
+}
+
+/// # Errors
+/// [`Error::EnrollmentNotFound`].
+pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let shard = shard_of(permit, env)?;
+    let (source, revision) = named(permit, input, env, &shard).await?;
+    answer(env, &shard, &source, revision).await
+}
+
+/// Deletes an enrollment; `If-Match` may say which version. The registrations that came of it stay.
+///
+/// # Errors
+/// [`Error::EnrollmentNotFound`]; [`Error::EnrollmentStale`].
+pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let kind = kind_of(permit.operation().op);
+    let shard = shard_of(permit, env)?;
+    let (source, revision) = named(permit, input, env, &shard).await?;
+    let expect = match input.headers.if_match.as_deref() {
+        None | Some("*") => Expect::Anything,
+        Some(tag) if tag == etag(revision) => Expect::Revision(revision),
+        Some(_) => return Err(stale(kind, source.id())),
+    };
+    let change = drop_it(kind.table(), source.id().to_ascii_lowercase(), expect);
+    env.store.commit(&shard, vec![change]).await.map_err(|it| match it {
+        CommitError::Conflict { .. } => stale(kind, source.id()),
+        CommitError::ShardGone | CommitError::Store(_) => failed(&it),
+    })?;
+    Ok(Reply::empty(204))
+}
+
+/// `POST .../attestationmechanism`: how devices prove themselves, with the keys.
+///
+/// # Errors
+/// [`Error::EnrollmentNotFound`].
+pub(crate) async fn keys(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let shard = shard_of(permit, env)?;
+    let (source, _) = named(permit, input, env, &shard).await?;
+    Ok(Reply::ok(source.attestation().revealed()))
+}
+
+/// `POST .../query`: every enrollment of a kind by its id, a page at a time.
+///
+/// # Errors
+/// [`Error::Invalid`] at `query`, `x-ms-max-item-count` or `x-ms-continuation`.
+pub(crate) async fn query(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let kind = kind_of(permit.operation().op);
+    check_query(kind, &input.body)?;
+    let limit = match input.headers.max_item_count {
+        Some(0) => {
+            return Err(Error::invalid("x-ms-max-item-count", "a number from 1 on is expected"));
+        }
+        Some(count) => count.min(PAGE_MAX),
+        None => PAGE_MAX,
+    };
+    let after = input.headers.continuation.as_deref().map(continued).transpose()?;
+    let shard = shard_of(permit, env)?;
+    // One more than is shown tells whether there is a next page.
+    let scan = Scan { prefix: String::new(), after, limit: limit + 1 };
+    let mut page = env.store.scan(&shard, kind.table(), scan).await.map_err(|it| unread(&it))?;
+    let has_more = page.len() > limit;
+    page.truncate(limit);
+    let ids: Vec<&str> = page.iter().map(|(key, _)| key.as_str()).collect();
+    let states = match kind {
+        Kind::Individual => registrations::read_many(env, &shard, &ids).await?,
+        Kind::Group => Vec::new(),
+    };
+    let mut shown = Vec::new();
+    for (index, (key, document)) in page.iter().enumerate() {
+        let source = Source::parse(kind, key, &document.body)?;
+        let state = states.get(index).and_then(Option::as_ref);
+        shown.push(with_state(source.shown(&etag(document.revision)), state));
+    }
+    let reply = Reply::ok(Value::Array(shown)).with_header("x-ms-item-type", kind.item_type());
+    Ok(match page.last() {
+        Some((key, _)) if has_more => reply.with_header("x-ms-continuation", STANDARD.encode(key)),
+        Some(_) | None => reply,
+    })
+}
+
+/// The only query there is: everything of the kind that the path names.
+fn check_query(kind: Kind, body: &Value) -> Result<(), Error> {
+    let text = model::json::text(body, &["query"])
+        .ok_or_else(|| Error::invalid("query", "this text is required"))?;
+    let because = format!("the only query here is `select * from {}`", kind.collection());
+    let refusal = || Error::invalid("query", because);
+    if text.len() > QUERY_BYTES_MAX {
+        return Err(refusal());
+    }
+    let words = ["select", "*", "from", kind.collection()];
+    match text
+        .split_ascii_whitespace()
+        .map(str::to_ascii_lowercase)
+        .eq(words.iter().map(|it| it.to_ascii_lowercase()))
+    {
+        true => Ok(()),
+        false => Err(refusal()),
+    }
+}
+
+/// The id after which a query goes on.
+fn continued(text: &str) -> Result<String, Error> {
+    let wrong = || Error::invalid("x-ms-continuation", "send it back as the last answer had it");
+    if text.len() > CONTINUATION_BYTES_MAX {
+        return Err(wrong());
+    }
+    let bytes = STANDARD.decode(text).map_err(|_| wrong())?;
+    String::from_utf8(bytes).ok().filter(|it| is_id(it)).ok_or_else(wrong)
+}
+
+/// Which state of an enrollment a write asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Wanted {
+    Either,
+    New,
+    Existing,
+    Version(String),
+}
+
+impl Wanted {
+    fn of(headers: &Headers) -> Result<Self, Error> {
+        match (headers.if_match.as_deref(), headers.if_none_match.as_deref()) {
+            (None, None) => Ok(Self::Either),
+            (Some("*"), None) => Ok(Self::Existing),
+            (Some(tag), None) => Ok(Self::Version(tag.to_owned())),
+            (None, Some("*")) => Ok(Self::New),
+            (None, Some(_)) => Err(Error::invalid("If-None-Match", "only `*` has a meaning here")),
+            (Some(_), Some(_)) => {
+                Err(Error::invalid("If-None-Match", "send either this or `If-Match`"))
+            }
+        }
+    }
+
+    /// What must still hold at the commit, where the enrollment was last found at `revision`.
+    fn expect(&self, kind: Kind, id: &str, revision: Option<u64>) -> Result<Expect, Error> {
+        match (self, revision) {
+            (Self::Either | Self::New, None) => Ok(Expect::Absent),
+            (Self::Either | Self::Existing, Some(revision)) => Ok(Expect::Revision(revision)),
+            (Self::Version(tag), Some(revision)) if *tag == etag(revision) => {
+                Ok(Expect::Revision(revision))
+            }
+            (Self::Version(_), Some(_)) => Err(stale(kind, id)),
+            (Self::Existing | Self::Version(_), None) => Err(unknown(kind, id)),
+            (Self::New, Some(_)) => Err(Error::EnrollmentConflict {
+                message: format!("there is an {} `{id}` already", kind.noun()),
+            }),
+        }
+    }
+}
+
+fn stale(kind: Kind, id: &str) -> Error {
+    let message = format!(
+        "the {} `{id}` has changed since the etag in `If-Match` was read; read it again",
+        kind.noun()
+    );
+    Error::EnrollmentStale { message }
+}
+
+fn unknown(kind: Kind, id: &str) -> Error {
+    let message = format!("there is no {} `{id}` in this provisioning service", kind.noun());
+    Error::EnrollmentNotFound { message }
+}
+
+async fn check_room(env: &Env, shard: &ShardId) -> Result<(), Error> {
+    let groups =
+        env.store.count(shard, tables::ENROLLMENT_GROUPS).await.map_err(|it| unread(&it))?;
+    match usize::try_from(groups).is_ok_and(|it| it < GROUPS_MAX) {
+        true => Ok(()),
+        false => Err(Error::Conflict {
+            code: "EnrollmentGroupQuotaExceeded",
+            message: format!(
+                "a provisioning service has at most {GROUPS_MAX} enrollment groups with symmetric keys; delete one first"
+            ),
+        }),
+    }
+}
+
+/// The enrollment that the path names.
+async fn named(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+    shard: &ShardId,
+) -> Result<(Source, u64), Error> {
+    let kind = kind_of(permit.operation().op);
+    let id = checked_id("path", input.param("enrollment"))?;
+    read(env, shard, kind, id).await?.ok_or_else(|| unknown(kind, id))
+}
+
+/// An enrollment with its revision. `id` is in any casing.
+pub(super) async fn read(
+    env: &Env,
+    shard: &ShardId,
+    kind: Kind,
+    id: &str,
+) -> Result<Option<(Source, u64)>, Error> {
+    let key = id.to_ascii_lowercase();
+    let found = env.store.get(shard, kind.table(), &key).await.map_err(|it| unread(&it))?;
+    found.map(|it| Ok((Source::parse(kind, &key, &it.body)?, it.revision))).transpose()
+}
+
+/// The write of an enrollment.
+pub(super) fn change(source: &Source, expect: Expect) -> Result<Change, Error> {
+    let key = source.id().to_ascii_lowercase();
+    match source {
+        Source::Individual(it) => keep(tables::ENROLLMENTS, key, expect, it),
+        Source::Group(it) => keep(tables::ENROLLMENT_GROUPS, key, expect, it),
+    }
+}
+
+/// An enrollment as the answer of a call, an individual one with what became of its device.
+async fn answer(
+    env: &Env,
+    shard: &ShardId,
+    source: &Source,
+    revision: u64,
+) -> Result<Reply, Error> {
+    let state = match source {
+        Source::Individual(it) => {
+            let found = registrations::read(env, shard, &it.registration_id).await?;
+            found.map(|(registration, revision)| registration.shown(&etag(revision)))
+        }
+        Source::Group(_) => None,
+    };
+    let tag = etag(revision);
+    let reply = Reply::ok(with_state(source.shown(&tag), state.as_ref()));
+    Ok(reply.with_header("ETag", format!("\"{tag}\"")))
+}
+
+fn with_state(mut shown: Value, state: Option<&Value>) -> Value {
+    if let Some(state) = state {
+        model::json::set(&mut shown, "registrationState", state.clone());
+    }
+    shown
+}
+
+/// The base64 text of a revision. Clients send it back as it is, with or without quotes.
+pub(super) fn etag(revision: u64) -> String {
+    STANDARD.encode(revision.to_string())
+}
+
+/// Where the enrollments and registrations of the provisioning service are, at whose address the call came.
+pub(super) fn shard_of(permit: &Permit, env: &Env) -> Result<ShardId, Error> {
+    let facts = env.facts.load();
+    let dps = facts
+        .dps(permit.scope())
+        .ok_or_else(|| Error::UnknownHost { host: permit.scope().name().to_owned() })?;
+    ShardId::dps(&dps.uid).map_err(|it| Error::Internal { message: it.to_string() })
+}
+
+/// A new enrollment group as the first start makes one, with its primary key in base64.
+///
+/// # Errors
+/// [`Error::Invalid`] where `id` is no group's id.
+pub fn first_group(id: &str, initial_twin: &Value, env: &Env) -> Result<(Change, String), Error> {
+    let primary = STANDARD.encode(env.random::<OWN_KEY_BYTES>());
+    let body = json!({
+        "attestation": { "type": "symmetricKey", "symmetricKey": { "primaryKey": primary } },
+        "initialTwin": initial_twin,
+    });
+    let new_key = || STANDARD.encode(env.random::<OWN_KEY_BYTES>());
+    let source = Draft::read(Kind::Group, id, &body)?.complete(None, &new_key, env.now())?;
+    Ok((change(&source, Expect::Anything)?, primary))
+}
+
+#[cfg(test)]
+#[path = "enrollments_tests.rs"]
+mod tests;

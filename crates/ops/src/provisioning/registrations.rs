@@ -1,0 +1,176 @@
+//! What became of each registration: kept, shown and forgotten here.
+//!
+//! A registration lies in its provisioning service's shard under its id in lower case. Forgetting one
+//! leaves the device in its hub.
+
+use super::enrollment_body::checked_id;
+use super::enrollments::{etag, shard_of};
+use crate::control::{delete as drop_it, failed, put as keep, unread};
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use gate::Permit;
+use model::Error;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use store::{Change, CommitError, Document, Expect, ShardId, tables};
+
+/// How far a registration has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum RegistrationStatus {
+    Unassigned,
+    Assigning,
+    Assigned,
+    Failed,
+    Disabled,
+}
+
+impl RegistrationStatus {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unassigned => "unassigned",
+            Self::Assigning => "assigning",
+            Self::Assigned => "assigned",
+            Self::Failed => "failed",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// A registration as it is kept.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Registration {
+    pub(crate) registration_id: String,
+    /// The id that the device has, or gets, in its hub.
+    pub(crate) device_id: Option<String>,
+    /// The host name of its hub.
+    pub(crate) assigned_hub: Option<String>,
+    pub(crate) status: RegistrationStatus,
+    /// How the device came to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or
+    /// `reprovisionedToInitialAssignment`.
+    pub(crate) substatus: Option<String>,
+    /// The number and the sentence of a refusal, as the device is told them.
+    pub(crate) error_code: Option<u32>,
+    pub(crate) error_message: Option<String>,
+    pub(crate) created_date_time_utc: String,
+    pub(crate) last_updated_date_time_utc: String,
+    /// What custom allocation gives back to the device.
+    pub(crate) payload: Option<Value>,
+    /// The id under which the device asks how far its registration has come.
+    pub(crate) operation_id: String,
+    /// The group that let the device in; `None` for an individual enrollment.
+    pub(crate) enrollment_group_id: Option<String>,
+    /// Names the decision behind the outcome.
+    pub(crate) tracking_id: Option<String>,
+    /// The resource id of its hub.
+    pub(crate) hub_scope: Option<String>,
+}
+
+impl Registration {
+    /// As the service API and the device see it. What is not there is left out.
+    pub(crate) fn shown(&self, etag: &str) -> Value {
+        let mut shown = Map::new();
+        let optional = [
+            ("registrationId", Some(json!(self.registration_id))),
+            ("createdDateTimeUtc", Some(json!(self.created_date_time_utc))),
+            ("assignedHub", self.assigned_hub.as_ref().map(|it| json!(it))),
+            ("deviceId", self.device_id.as_ref().map(|it| json!(it))),
+            ("status", Some(json!(self.status.as_str()))),
+            ("substatus", self.substatus.as_ref().map(|it| json!(it))),
+            ("errorCode", self.error_code.map(|it| json!(it))),
+            ("errorMessage", self.error_message.as_ref().map(|it| json!(it))),
+            ("lastUpdatedDateTimeUtc", Some(json!(self.last_updated_date_time_utc))),
+            ("etag", Some(json!(etag))),
+            ("payload", self.payload.clone()),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                shown.insert(name.to_owned(), value);
+            }
+        }
+        Value::Object(shown)
+    }
+
+    /// The write of a registration.
+    pub(crate) fn change(&self, expect: Expect) -> Result<Change, Error> {
+        keep(tables::REGISTRATIONS, self.registration_id.to_ascii_lowercase(), expect, self)
+    }
+}
+
+/// A registration with its revision. `id` is in any casing.
+pub(crate) async fn read(
+    env: &Env,
+    shard: &ShardId,
+    id: &str,
+) -> Result<Option<(Registration, u64)>, Error> {
+    let key = id.to_ascii_lowercase();
+    let found =
+        env.store.get(shard, tables::REGISTRATIONS, &key).await.map_err(|it| unread(&it))?;
+    found.map(|it| Ok((parse(&key, &it)?, it.revision))).transpose()
+}
+
+/// Many registrations as they are shown, in the order of `keys`, which are ids in lower case.
+pub(super) async fn read_many(
+    env: &Env,
+    shard: &ShardId,
+    keys: &[&str],
+) -> Result<Vec<Option<Value>>, Error> {
+    let found =
+        env.store.get_many(shard, tables::REGISTRATIONS, keys).await.map_err(|it| unread(&it))?;
+    let all = keys.iter().zip(found).map(|(key, document)| match document {
+        Some(document) => Ok(Some(parse(key, &document)?.shown(&etag(document.revision)))),
+        None => Ok(None),
+    });
+    all.collect()
+}
+
+fn parse(key: &str, document: &Document) -> Result<Registration, Error> {
+    serde_json::from_slice(&document.body).map_err(|it| Error::Internal {
+        message: format!("the registration `{key}` cannot be read: {it}"),
+    })
+}
+
+/// `GET /registrations/{registration}`.
+///
+/// # Errors
+/// [`Error::EnrollmentNotFound`] where no such device has registered.
+pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let shard = shard_of(permit, env)?;
+    let (registration, revision) = named(input, env, &shard).await?;
+    let tag = etag(revision);
+    Ok(Reply::ok(registration.shown(&tag)).with_header("ETag", format!("\"{tag}\"")))
+}
+
+/// `DELETE /registrations/{registration}`: forgets it; `If-Match` may say which version.
+///
+/// # Errors
+/// [`Error::EnrollmentNotFound`]; [`Error::EnrollmentStale`].
+pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let shard = shard_of(permit, env)?;
+    let (registration, revision) = named(input, env, &shard).await?;
+    let id = &registration.registration_id;
+    let stale = || Error::EnrollmentStale {
+        message: format!(
+            "the registration `{id}` has changed since the etag in `If-Match` was read; read it again"
+        ),
+    };
+    let expect = match input.headers.if_match.as_deref() {
+        None | Some("*") => Expect::Anything,
+        Some(tag) if tag == etag(revision) => Expect::Revision(revision),
+        Some(_) => return Err(stale()),
+    };
+    let change = drop_it(tables::REGISTRATIONS, id.to_ascii_lowercase(), expect);
+    env.store.commit(&shard, vec![change]).await.map_err(|it| match it {
+        CommitError::Conflict { .. } => stale(),
+        CommitError::ShardGone | CommitError::Store(_) => failed(&it),
+    })?;
+    Ok(Reply::empty(204))
+}
+
+async fn named(input: &Input, env: &Env, shard: &ShardId) -> Result<(Registration, u64), Error> {
+    let id = checked_id("path", input.param("registration"))?;
+    read(env, shard, id).await?.ok_or_else(|| Error::EnrollmentNotFound {
+        message: format!("no device has registered as `{id}` in this provisioning service"),
+    })
+}

@@ -1,0 +1,396 @@
+//! Provisioning services (DPS): made, changed, shown and deleted, with their identity and their keys.
+//!
+//! What a body may say is in `services_body.rs`, its linked hubs in `links.rs`. Enrollments and
+//! registrations lie in a shard of their own, named by the service's uid; deleting the service drops it,
+//! see `resources/long_running.rs`. Its system-assigned identity is a service principal of the
+//! directory, made and removed in the same commit as the switch; roles that it held stay, orphaned.
+
+use super::links;
+use super::services_body::{self as body, Place};
+use crate::call::may_see;
+use crate::control;
+use crate::devices::addresses;
+use crate::devices::hubs::{etag, host_name, new_uid};
+use crate::entra::principals;
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use crate::resources::fields::Fields;
+use crate::resources::{Cascade, check_etag, group_of, long_running, no_resource, subscription_of};
+use crate::shared_access::{self, PolicyDocument};
+use gate::facts::{Dps, SharedAccess};
+use gate::{Facts, Permit};
+use model::operations::Right;
+use model::{Error, ObjectId, Op, Scope};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::{Change, Expect, tables};
+
+/// Shortest and longest name. Source: Azure resource naming rules, Microsoft.Devices.
+const NAME_CHARACTERS: std::ops::RangeInclusive<usize> = 3..=64;
+/// What every new provisioning service has.
+/// Source: Azure documentation, "Control access to Azure IoT Hub Device Provisioning Service".
+const DEFAULTS: [(&str, &[Right]); 1] = [("provisioningserviceowner", Right::DPS)];
+/// How often an id scope is drawn before the server gives up. Two are the same once in four billion.
+const DRAWS_MAX: usize = 16;
+
+/// A system-assigned identity: the service principal behind it, and the name it signs in by.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Identity {
+    pub(crate) principal_id: ObjectId,
+    pub(crate) client_id: ObjectId,
+}
+
+/// A provisioning service as it is kept. It holds keys: no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DpsDocument {
+    /// As ARM shows it, but with the connection strings of its links whole and without its host names.
+    pub(crate) resource: Value,
+    /// Names its shard. Sorts by age, and is never used again.
+    pub(crate) uid: String,
+    /// The loopback address that its names lead to.
+    pub(crate) address: String,
+    /// What devices name it by: `0ne` and 8 hexadecimal digits.
+    pub(crate) id_scope: String,
+    /// Grows with every write; the etag is made of it.
+    pub(crate) version: u64,
+    pub(crate) policies: Vec<PolicyDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<Identity>,
+}
+
+impl DpsDocument {
+    fn show(&self, env: &Env, api_version: &str) -> Value {
+        let port = env.settings.hub_port;
+        body::show(&self.resource, &host_name(&self.address, port), port, api_version)
+    }
+}
+
+/// Brings a provisioning service's document into the facts.
+///
+/// # Errors
+/// Says what cannot be read, and repeats no key.
+pub(crate) fn change_facts(
+    facts: &mut Facts,
+    key: &str,
+    body: Option<&[u8]>,
+) -> Result<(), String> {
+    let scope = Scope::parse(key).map_err(|it| it.to_string())?;
+    let Some(body) = body else {
+        facts.remove_dps(&scope);
+        return Ok(());
+    };
+    let document: DpsDocument = serde_json::from_slice(body).map_err(|it| it.to_string())?;
+    let text = |path: &[&str]| model::json::text(&document.resource, path);
+    let property = |name: &str| model::json::at(&document.resource, &["properties", name]);
+    let named = text(&["id"]).and_then(|it| Scope::parse(it).ok());
+    let links = property("iotHubs").and_then(Value::as_array);
+    facts.put_dps(Dps {
+        location: text(&["location"]).unwrap_or("").to_owned(),
+        access: SharedAccess {
+            is_disabled: property("disableLocalAuth").and_then(Value::as_bool).unwrap_or(false),
+            policies: shared_access::facts_of(&document.policies)?,
+        },
+        links: links.into_iter().flatten().map(links::facts_of).collect::<Result<_, _>>()?,
+        uid: document.uid,
+        host: document.address,
+        id_scope: document.id_scope,
+        identity: document.identity.map(|it| it.principal_id),
+        scope: named.filter(|it| it.same_place(&scope)).unwrap_or(scope),
+    });
+    Ok(())
+}
+
+/// The provisioning service that the path names.
+///
+/// # Errors
+/// `SubscriptionNotFound`, `ResourceGroupNotFound` or `ResourceNotFound`.
+async fn named(input: &Input, env: &Env) -> Result<DpsDocument, Error> {
+    let scope = scope_of(input, &env.facts.load())?;
+    stored(env, &scope).await?.map(|(it, _)| it).ok_or_else(|| no_resource(&scope))
+}
+
+/// The document at `scope`, where there is one, with its revision.
+async fn stored(env: &Env, scope: &Scope) -> Result<Option<(DpsDocument, u64)>, Error> {
+    control::get(env, tables::RESOURCES, &scope.key()).await
+}
+
+/// The provisioning service at `scope` as an answer shows it, where it exists: what a patch is laid over.
+pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, Error> {
+    Ok(stored(env, scope).await?.map(|(dps, _)| dps.show(env, "")))
+}
+
+/// The scope of the provisioning service that the path names, whether it exists or not.
+fn scope_of(input: &Input, facts: &Facts) -> Result<Scope, Error> {
+    let group = group_of(input, facts)?;
+    let below = format!("providers/Microsoft.Devices/provisioningServices/{}", input.param("dps"));
+    Ok(group.join(&below))
+}
+
+fn api_version(input: &Input) -> &str {
+    input.query("api-version").unwrap_or("")
+}
+
+/// `PUT` and `PATCH` of a provisioning service. The body of a `PATCH` is merged already.
+///
+/// # Errors
+/// The place in the body that breaks a rule; `NameNotAvailable`; `DpsQuotaExceeded` where no address is
+/// free; [`Error::Stale`]; [`Error::Unavailable`] where the server cannot listen at its address. Nothing
+/// was changed then.
+pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let facts = env.facts.load();
+    let scope = scope_of(input, &facts)?;
+    check_rules(scope.name()).map_err(|it| Error::invalid("name", it))?;
+    let stored = stored(env, &scope).await?;
+    let etag = stored.as_ref().and_then(|(it, _)| model::json::text(&it.resource, &["etag"]));
+    check_etag(input, etag)?;
+    match stored {
+        Some((dps, revision)) => update(permit, input, env, &facts, dps, revision).await,
+        None if permit.operation().op == Op::PatchDps => Err(no_resource(&scope)),
+        None => create(permit, input, env, &facts, scope).await,
+    }
+}
+
+async fn create(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+    facts: &Facts,
+    scope: Scope,
+) -> Result<Reply, Error> {
+    if is_taken(facts, scope.name()) {
+        return Err(Error::Conflict {
+            code: "NameNotAvailable",
+            message: format!("{}; choose another name", exists_already(scope.name())),
+        });
+    }
+    let now = env.now();
+    let blank = DpsDocument {
+        resource: Value::Null,
+        uid: new_uid(now, env),
+        address: addresses::lowest_free(facts, &env.settings.loopback_net, "DpsQuotaExceeded")?,
+        id_scope: new_id_scope(facts, env)?,
+        version: u64::try_from(now.millis()).unwrap_or(0),
+        policies: shared_access::made(&DEFAULTS, &|| shared_access::new_key(env)),
+        identity: None,
+    };
+    let (dps, mut changes) = composed(input, env, facts, &scope, blank)?;
+    changes.push(control::put(tables::RESOURCES, scope.key(), Expect::Absent, &dps)?);
+    // Before the commit: what cannot be reached must not be there.
+    env.open_host(&dps.address).await.map_err(|it| Error::Unavailable {
+        message: format!(
+            "the server cannot listen at `{}`, so no provisioning service was made: {it}",
+            dps.address
+        ),
+    })?;
+    control::commit(permit, env, changes).await?;
+    Ok(Reply::created(dps.show(env, api_version(input))))
+}
+
+async fn update(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+    facts: &Facts,
+    former: DpsDocument,
+    revision: u64,
+) -> Result<Reply, Error> {
+    let id = model::json::text(&former.resource, &["id"]).unwrap_or("");
+    // The casing that it was made with stays.
+    let scope = Scope::parse(id).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let next = DpsDocument { version: former.version.saturating_add(1), ..former };
+    let (dps, mut changes) = composed(input, env, facts, &scope, next)?;
+    let expect = Expect::Revision(revision);
+    changes.push(control::put(tables::RESOURCES, scope.key(), expect, &dps)?);
+    control::commit(permit, env, changes).await?;
+    Ok(Reply::ok(dps.show(env, api_version(input))))
+}
+
+/// `dps` as the body wants it, and what else changes with it: its identity in the directory.
+fn composed(
+    input: &Input,
+    env: &Env,
+    facts: &Facts,
+    scope: &Scope,
+    mut dps: DpsDocument,
+) -> Result<(DpsDocument, Vec<Change>), Error> {
+    let mut changes = Vec::new();
+    dps.identity = match (body::wants_identity(&input.body, dps.identity.is_some())?, dps.identity)
+    {
+        (true, Some(it)) => Some(it),
+        (true, None) => {
+            let new = || ObjectId(env.new_uuid());
+            let identity = Identity { principal_id: new(), client_id: new() };
+            changes.push(principals::change_managed_identity(
+                identity.principal_id,
+                identity.client_id,
+                scope,
+                env.settings.tenant,
+                env.now(),
+            )?);
+            Some(identity)
+        }
+        (false, Some(it)) => {
+            changes.push(principals::change_no_identity(it.principal_id));
+            None
+        }
+        (false, None) => None,
+    };
+    let place = Place {
+        scope,
+        id_scope: &dps.id_scope,
+        etag: &etag(dps.version),
+        tenant: env.settings.tenant,
+        identity: dps.identity,
+        facts,
+    };
+    let stored = Some(&dps.resource).filter(|it| it.is_object());
+    let resource = body::read(&input.body, stored, &place)?;
+    if let Some(properties) = Fields::of(&input.body)?.object("properties")? {
+        let new_key = || shared_access::new_key(env);
+        let stored = stored.map_or(&[][..], |_| dps.policies.as_slice());
+        if let Some(given) = shared_access::read(&properties, Right::DPS, stored, &new_key)? {
+            dps.policies = given;
+        }
+    }
+    dps.resource = resource;
+    Ok((dps, changes))
+}
+
+/// Devices carry it for life, so it never names two services at a time.
+fn new_id_scope(facts: &Facts, env: &Env) -> Result<String, Error> {
+    let draw = || format!("0ne{:08X}", u32::from_be_bytes(env.random::<4>()));
+    let is_free =
+        |it: &String| !facts.provisioning.values().any(|dps| dps.id_scope.eq_ignore_ascii_case(it));
+    std::iter::repeat_with(draw).take(DRAWS_MAX).find(is_free).ok_or_else(|| Error::Internal {
+        message: format!("none of {DRAWS_MAX} random id scopes is free; repeat the call"),
+    })
+}
+
+/// Letters, digits and hyphens, 3 to 64 of them, no hyphen at either end, and not digits alone.
+///
+/// # Errors
+/// The rule, as a sentence.
+fn check_rules(name: &str) -> Result<(), String> {
+    let allowed = |it: u8| it.is_ascii_alphanumeric() || it == b'-';
+    match NAME_CHARACTERS.contains(&name.len())
+        && name.bytes().all(allowed)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.bytes().all(|it| it.is_ascii_digit())
+    {
+        true => Ok(()),
+        false => Err(format!(
+            "a provisioning service's name has {} to {} letters, digits and hyphens, no hyphen at \
+             either end, and is not a number",
+            NAME_CHARACTERS.start(),
+            NAME_CHARACTERS.end()
+        )),
+    }
+}
+
+/// Names are unique over all subscriptions, as they are parts of host names.
+fn is_taken(facts: &Facts, name: &str) -> bool {
+    facts.provisioning.values().any(|it| it.scope.name().eq_ignore_ascii_case(name))
+}
+
+fn exists_already(name: &str) -> String {
+    format!("a provisioning service named `{name}` exists already")
+}
+
+/// # Errors
+/// `ResourceNotFound`.
+pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let dps = named(input, env).await?;
+    Ok(Reply::ok(dps.show(env, api_version(input))))
+}
+
+/// Lists the provisioning services of a group, or of a subscription where the path names no group.
+///
+/// # Errors
+/// `SubscriptionNotFound` or `ResourceGroupNotFound`.
+pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let facts = env.facts.load();
+    let above = match input.param("group").is_empty() {
+        true => subscription_of(input, &facts)?,
+        false => group_of(input, &facts)?,
+    };
+    let mut all = Vec::new();
+    let is_shown = |it: &Scope| above.contains(it) && may_see(permit, Op::GetDps, it, &facts, env);
+    for dps in facts.provisioning.values().filter(|it| is_shown(&it.scope)) {
+        // One that is deleted while the list is made is not in it.
+        if let Some((dps, _)) = stored(env, &dps.scope).await? {
+            all.push(dps.show(env, api_version(input)));
+        }
+    }
+    Ok(Reply::list(all))
+}
+
+/// Deletes a provisioning service with its enrollments, its identity and everything that lies at it, see
+/// `resources/cascade.rs`. Devices that it registered stay. One that is not there is deleted already.
+///
+/// # Errors
+/// `ScopeTooLarge`, see [`Cascade::of`]; [`Error::Stale`] where `If-Match` names another version.
+pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let scope = scope_of(input, &env.facts.load())?;
+    let Some((dps, _)) = stored(env, &scope).await? else { return Ok(Reply::empty(204)) };
+    check_etag(input, model::json::text(&dps.resource, &["etag"]))?;
+    let cascade = Cascade::of(&scope, env).await?;
+    long_running::delete(permit, env, &scope, cascade).await
+}
+
+/// `POST .../listkeys`: every shared access policy with its keys.
+///
+/// # Errors
+/// `ResourceNotFound`.
+pub(crate) async fn list_keys(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let DpsDocument { policies, .. } = named(input, env).await?;
+    Ok(Reply::list(policies.iter().map(shared_access::show).collect()))
+}
+
+/// `POST .../keys/{key}/listkeys`: one shared access policy with its keys.
+///
+/// # Errors
+/// `ResourceNotFound` for the provisioning service; `ProvisioningServiceKeyNotFound` for the policy.
+pub(crate) async fn get_key(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let DpsDocument { policies, .. } = named(input, env).await?;
+    let name = input.param("key");
+    match shared_access::named(&policies, name) {
+        Some(policy) => Ok(Reply::ok(shared_access::show(policy))),
+        None => Err(Error::NotFound {
+            code: "ProvisioningServiceKeyNotFound",
+            message: format!(
+                "the provisioning service has no shared access policy `{}`",
+                name.chars().take(80).collect::<String>().escape_debug()
+            ),
+        }),
+    }
+}
+
+/// `POST .../checkProvisioningServiceNameAvailability`.
+///
+/// # Errors
+/// Where the body has no `name`.
+pub(crate) async fn check_name(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let name = input.required_text(&["name"])?;
+    Ok(Reply::ok(availability(name, &env.facts.load())))
+}
+
+fn availability(name: &str, facts: &Facts) -> Value {
+    match (check_rules(name), is_taken(facts, name)) {
+        (Err(rule), _) => {
+            json!({ "nameAvailable": false, "reason": "Invalid", "message": rule })
+        }
+        (Ok(()), true) => json!({
+            "nameAvailable": false,
+            "reason": "AlreadyExists",
+            "message": exists_already(name),
+        }),
+        (Ok(()), false) => json!({ "nameAvailable": true, "reason": null, "message": null }),
+    }
+}
+
+#[cfg(test)]
+#[path = "services_tests.rs"]
+mod tests;

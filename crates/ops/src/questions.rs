@@ -1,0 +1,188 @@
+//! What people ask of decisions: one that was kept, or one that nobody has made; and what each asker may
+//! see of the answer.
+
+use crate::advice;
+use crate::call::may_see;
+use crate::decisions::find;
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use gate::{Ask, Facts, Permit};
+use model::operations::Operation;
+use model::trace::{Caller, FindingKind, Gate, Object, Trace, TraceHead};
+use model::{ActionName, Error, OPERATIONS, ObjectId, Op, Scope, TrackingId};
+use serde_json::json;
+
+/// `GET /decisions/{id}`.
+pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let id = TrackingId::parse(input.param("id"))
+        .ok_or_else(|| Error::invalid("path", "a tracking id is a GUID"))?;
+    let trace = find(env, id).await?;
+    let facts = env.facts.load();
+    answer(permit, env, &facts, trace)
+}
+
+/// `POST /decisions/ask`: judges a call that nobody makes.
+pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let facts = env.facts.load();
+    let caller = caller_named(input.required_text(&["principal"])?, &facts)?;
+    let action = input.required_text(&["action"])?;
+    let row = row_named(action)?;
+    let scope = permit.scope().clone();
+    let name = input.text(&["objectName"]).unwrap_or("any-device");
+    let objects = match row.object {
+        _ if !row.is_judged_by_policy() => Vec::new(),
+        Some(kind) => {
+            let last = kind.rsplit('/').next().unwrap_or("");
+            let id = scope.join(&format!("{last}/{name}"));
+            vec![Object {
+                kind: kind.to_owned(),
+                name: name.to_owned(),
+                id: id.as_str().to_owned(),
+                body: json!({}),
+            }]
+        }
+        None => vec![crate::objects::object(&scope, &json!({}))],
+    };
+    let head = TraceHead {
+        id: env.new_tracking_id(),
+        time: env.now(),
+        correlation_id: String::new(),
+        channel: model::trace::Channel {
+            protocol: "question".into(),
+            request: format!("ASK {action}"),
+            address: String::new(),
+            on_behalf_of: None,
+        },
+    };
+    let ask = Ask {
+        operation: row,
+        scope: &scope,
+        objects: &objects,
+        linked: &[],
+        caller: &caller,
+        head: &head,
+    };
+    let judged = gate::judge(&ask, &facts);
+    answer(permit, env, &facts, judged.trace)
+}
+
+fn answer(permit: &Permit, env: &Env, facts: &Facts, trace: Trace) -> Result<Reply, Error> {
+    let sees_policy = may_read_policies(permit.caller(), &trace, env, facts);
+    let is_redacted = !sees_policy;
+    let fixes = if sees_policy { advice::fixes(&trace, facts, env) } else { Vec::new() };
+    let is_own =
+        trace.call.caller.as_ref().and_then(|it| it.object_id) == permit.caller().object_id;
+    let mut shown = if is_redacted { trace.redacted() } else { trace };
+    if !is_own {
+        hide_roles(&mut shown, permit, facts, env);
+    }
+    let decision = serde_json::to_value(&shown)
+        .map_err(|it| Error::Internal { message: format!("the trace cannot be written: {it}") })?;
+    Ok(Reply::ok(json!({ "decision": decision, "redacted": is_redacted, "fixes": fixes })))
+}
+
+/// Takes out role assignments that the asker could not read where they lie.
+fn hide_roles(trace: &mut Trace, permit: &Permit, facts: &Facts, env: &Env) {
+    for step in &mut trace.steps {
+        step.findings.retain(|it| {
+            let place = Scope::parse(&it.id);
+            it.kind != FindingKind::RoleAssignment
+                || place
+                    .is_ok_and(|place| may_see(permit, Op::GetRoleAssignment, &place, facts, env))
+        });
+    }
+}
+
+/// True where the caller may read the policies that the trace shows the conditions of.
+pub(crate) fn may_read_policies(caller: &Caller, trace: &Trace, env: &Env, facts: &Facts) -> bool {
+    let row = model::operations::operation(Op::GetPolicyAssignment);
+    let head = TraceHead {
+        id: trace.id,
+        time: env.now(),
+        correlation_id: String::new(),
+        channel: trace.call.channel.clone(),
+    };
+    let scopes: Vec<Scope> = trace
+        .step(Gate::Policy)
+        .into_iter()
+        .flat_map(|it| &it.findings)
+        .filter_map(|it| Scope::parse(&it.id).ok())
+        .chain([trace.scope()])
+        .collect();
+    scopes.iter().all(|scope| {
+        let ask = Ask { operation: row, scope, objects: &[], linked: &[], caller, head: &head };
+        gate::judge(&ask, facts).denial.is_none()
+    })
+}
+
+/// Finds whom a question is about: by object id, application id or display name.
+fn caller_named(text: &str, facts: &Facts) -> Result<Caller, Error> {
+    let by_id = ObjectId::parse(text).and_then(|id| {
+        facts
+            .principals
+            .get(&id)
+            .or_else(|| facts.principals.values().find(|it| it.app_id == Some(id)))
+    });
+    let mut named: Vec<_> =
+        facts.principals.values().filter(|it| it.display_name.eq_ignore_ascii_case(text)).collect();
+    named.sort_by_key(|it| it.id);
+    let principal = match (by_id, named.as_slice()) {
+        (Some(it), _) => it,
+        (None, [it]) => *it,
+        (None, []) => {
+            return Err(Error::NotFound {
+                code: "PrincipalNotFound",
+                message: format!(
+                    "no principal is called `{}`; give its object id, its application id or its display name",
+                    text.escape_debug()
+                ),
+            });
+        }
+        (None, several) => {
+            let ids: Vec<String> = several.iter().map(|it| it.id.to_string()).collect();
+            return Err(Error::invalid(
+                "principal",
+                format!(
+                    "several principals have this name; give one of the ids {}",
+                    ids.join(", ")
+                ),
+            ));
+        }
+    };
+    Ok(Caller {
+        kind: principal.kind,
+        object_id: Some(principal.id),
+        app_id: principal.app_id,
+        name: principal.display_name.clone(),
+        auth: model::principal::AuthType::Entra,
+        signed_in: "not at all: the question takes its identity as given".into(),
+        token_issued: None,
+        via: None,
+        rights: Vec::new(),
+    })
+}
+
+/// The row that an action belongs to: the one that needs fewest other actions.
+fn row_named(action: &str) -> Result<&'static Operation, Error> {
+    let known = |it: &ActionName| it.as_str().eq_ignore_ascii_case(action);
+    OPERATIONS.iter().filter(|it| it.actions.iter().any(known)).min_by_key(|it| it.actions.len()).ok_or_else(|| {
+        // The same thing with another verb, or whatever else is called like it.
+        let beside = |it: &str| match (it.rsplit_once('/'), action.rsplit_once('/')) {
+            (Some((mine, _)), Some((its, _))) => mine.eq_ignore_ascii_case(its),
+            _ => false,
+        };
+        let near: std::collections::BTreeSet<&str> =
+            OPERATIONS.iter().flat_map(|it| it.actions).map(|it| it.as_str()).filter(|it| beside(it)).collect();
+        let near: Vec<&str> = near.into_iter().collect();
+        let hint = match near.is_empty() {
+            true => "`az provider operation show --namespace Microsoft.Devices` lists those that exist".to_owned(),
+            false => format!("did you mean {}?", near.join(", ")),
+        };
+        Error::invalid("action", format!("`{}` is not an action that anything here needs; {hint}", action.escape_debug()))
+    })
+}
+
+/// The operation that a trace is about.
+pub(crate) fn row_of(trace: &Trace) -> Option<&'static Operation> {
+    OPERATIONS.iter().find(|it| it.name() == trace.call.operation)
+}

@@ -1,0 +1,405 @@
+//! A fleet that stops onboarding, with the unmodified clients: devices register over HTTPS on the
+//! provisioning service's own address, a person changes policies and roles with `az`. The server is killed
+//! and started again between any two steps.
+
+use super::az::{Az, binary, hubward, text};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use model::Timestamp;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use testkit::{Answer, Process};
+
+const POLICY: &str = "custom-security-policy-v2";
+const DEVICES: &str = "Microsoft.Devices/IotHubs/devices";
+const TWIN_ROLE: &str = "IoT Hub Twin Contributor";
+/// 2100-01-01: a signature that outlives every test.
+const LATER: Timestamp = Timestamp::from_seconds(4_102_444_800);
+
+/// What the device's client printed.
+type Outcome = Value;
+
+#[expect(clippy::disallowed_methods, reason = "the harness names the modules that it installed")]
+fn node_modules() -> PathBuf {
+    let named = std::env::var("HUBWARD_NODE_MODULES")
+        .expect("`./check` installs the Node client and sets HUBWARD_NODE_MODULES to its folder");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(named);
+    assert!(path.exists(), "`{}` is not there: run `./check`", path.display());
+    path
+}
+
+struct Outsider {
+    app: String,
+    secret: String,
+}
+
+struct Stage {
+    server: Option<Process>,
+    data: PathBuf,
+    az: Az,
+    hub: String,
+    hub_host: String,
+    /// Who the provisioning service is at the hub.
+    identity: String,
+    dps_host: String,
+    dps_key: Vec<u8>,
+}
+
+impl Stage {
+    fn new(home: &Path) -> Self {
+        let data = home.join("data");
+        let server = Process::start(binary(), &data, &[]);
+        let az = Az::administrator(&server);
+        let connection = server.connection();
+        let get = |key: &str| connection.get(key).unwrap().to_owned();
+        let listed = az.run(&["iot", "dps", "list"]).json();
+        let dps = text(&listed, "/0/name");
+        let shown = az.run(&["resource", "show", "--ids", text(&listed, "/0/id")]).json();
+        let policy = ["--dps-name", dps, "--policy-name", "provisioningserviceowner"];
+        let policy = az.run(&[&["iot", "dps", "policy", "show"], &policy[..]].concat()).json();
+        Self {
+            hub: format!(
+                "{}/providers/Microsoft.Devices/IotHubs/{}",
+                group(&server),
+                get("HUBWARD_HUB")
+            ),
+            hub_host: get("HUBWARD_HUB_HOST"),
+            identity: text(&shown, "/identity/principalId").to_owned(),
+            dps_host: get("HUBWARD_DPS_HOST"),
+            dps_key: STANDARD.decode(text(&policy, "/primaryKey")).unwrap(),
+            server: Some(server),
+            data,
+            az,
+        }
+    }
+
+    fn server(&self) -> &Process {
+        self.server.as_ref().unwrap()
+    }
+
+    /// Kill -9 and start again: nothing that was acknowledged depends on the process.
+    fn crash(&mut self) {
+        self.server.take().unwrap().kill();
+        self.server = Some(Process::start(binary(), &self.data, &[]));
+    }
+
+    /// Makes an enrollment group with the service's key and answers the group's own.
+    fn enroll_group(&self, name: &str, initial_twin: &Value) -> String {
+        let sas =
+            wire::sas::sign(&self.dps_host, &self.dps_key, LATER, Some("provisioningserviceowner"));
+        let url = format!("https://{}/enrollmentGroups/{name}", self.dps_host);
+        let mut body = json!({
+            "enrollmentGroupId": name, "attestation": { "type": "symmetricKey" } });
+        if !initial_twin.is_null() {
+            body["initialTwin"] = initial_twin.clone();
+        }
+        let wire = self.server().wire();
+        wire.json("PUT", &format!("{url}?api-version=2021-10-01"), &sas, &body).expect(200);
+        let keys = format!("{url}/attestationmechanism?api-version=2021-10-01");
+        let keys = wire.json("POST", &keys, &sas, &Value::Null).expect(200).body;
+        text(&keys, "/symmetricKey/primaryKey").to_owned()
+    }
+
+    /// Registers devices of a group, all at once, as devices do.
+    fn register(&self, group_key: &str, devices: &[&str]) -> Vec<Outcome> {
+        let connection = self.server().connection();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat/node/register.js");
+        let output = Command::new("node")
+            .arg(script)
+            .arg(&self.dps_host)
+            .arg(connection.get("HUBWARD_DPS_ID_SCOPE").unwrap())
+            .args(devices)
+            .env("GROUP_KEY", group_key)
+            .env("NODE_PATH", node_modules())
+            .env("NODE_EXTRA_CA_CERTS", connection.ca_file())
+            .output()
+            .expect("`./check` installs Node");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let outcomes: Vec<Outcome> = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|it| serde_json::from_str(it).unwrap())
+            .collect();
+        assert_eq!(outcomes.len(), devices.len());
+        outcomes
+    }
+
+    #[track_caller]
+    fn is_provisioned(&self, group_key: &str, device: &str) {
+        let outcomes = self.register(group_key, &[device]);
+        let expected =
+            json!({ "status": "assigned", "assignedHub": self.hub_host, "deviceId": device });
+        assert_eq!(outcomes, [expected]);
+        self.with_hub_key(&format!("/devices/{device}")).expect(200);
+    }
+
+    #[track_caller]
+    fn is_refused_by_the_policy(&self, group_key: &str, device: &str) -> String {
+        let refused = self.register(group_key, &[device]);
+        has_the_three_facts(&refused[0]);
+        self.with_hub_key(&format!("/devices/{device}")).expect(404);
+        text(&refused[0], "/error/message").to_owned()
+    }
+
+    /// A read with the hub owner's key, over which no policy has a say.
+    fn with_hub_key(&self, path: &str) -> Answer {
+        let connection = self.server().connection();
+        let owner = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap();
+        let part = |name: &str| owner.split(';').find_map(|it| it.strip_prefix(name)).unwrap();
+        let key = STANDARD.decode(part("SharedAccessKey=")).unwrap();
+        let sas = wire::sas::sign(&self.hub_host, &key, LATER, Some(part("SharedAccessKeyName=")));
+        let url = format!("https://{}{path}?api-version=2021-04-12", self.hub_host);
+        self.server().wire().json("GET", &url, &sas, &Value::Null)
+    }
+
+    fn writes_device(&self, who: &Outsider, device: &str) -> Answer {
+        let connection = self.server().connection();
+        let url =
+            format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://iothubs.azure.net/.default",
+            who.app, who.secret
+        );
+        let wire = self.server().wire();
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
+        let authorization = format!("Bearer {}", text(&token, "/access_token"));
+        let url = format!("https://{}/devices/{device}?api-version=2021-04-12", self.hub_host);
+        wire.json("PUT", &url, &authorization, &json!({}))
+    }
+
+    /// Somebody else who may do the same write, by every role that there is for it.
+    fn outsider(&self) -> Outsider {
+        let made = self.az.run(&["ad", "sp", "create-for-rbac", "--name", "outsider"]).json();
+        let app = text(&made, "/appId").to_owned();
+        for role in ["Owner", "IoT Hub Data Contributor", "IoT Hub Registry Contributor", TWIN_ROLE]
+        {
+            let role = ["--assignee", &app, "--role", role, "--scope", &group(self.server())];
+            self.az.run(&[&["role", "assignment", "create"], &role[..]].concat()).json();
+        }
+        Outsider { secret: text(&made, "/password").to_owned(), app }
+    }
+
+    fn explain(&self, message: &str, more: &[&str]) -> String {
+        let data = self.data.display().to_string();
+        let said = hubward(&[&["explain", message, "--data", &data], more].concat());
+        assert_eq!(said.status, 0, "{}", said.err);
+        said.out
+    }
+
+    fn explained(&self, message: &str) -> Value {
+        serde_json::from_str(&self.explain(message, &["-o", "json"])).unwrap()
+    }
+
+    fn write_rules(&self, verb: &str, rules: &Value) {
+        let rules = rules.to_string();
+        let definition = ["--name", POLICY, "--mode", "All", "--rules", &rules];
+        self.az.run(&[&["policy", "definition", verb], &definition[..]].concat()).json();
+    }
+
+    fn delete_exemption(&self, name: &str) {
+        let exemption = ["--name", name, "--scope", &self.hub];
+        self.az.run(&[&["policy", "exemption", "delete"], &exemption[..]].concat()).json();
+    }
+}
+
+fn group(server: &Process) -> String {
+    let connection = server.connection();
+    format!(
+        "/subscriptions/{}/resourceGroups/{}",
+        connection.subscription_id().unwrap(),
+        connection.get("HUBWARD_RESOURCE_GROUP").unwrap()
+    )
+}
+
+fn deny() -> Value {
+    json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "deny" } })
+}
+
+fn verdicts(explained: &Value) -> Vec<&str> {
+    let steps = explained["decision"]["steps"].as_array().unwrap();
+    steps.iter().map(|it| text(it, "/verdict")).collect()
+}
+
+#[track_caller]
+fn has_the_three_facts(outcome: &Outcome) {
+    let message = text(outcome, "/error/message");
+    for fact in [
+        "HTTP 403: Forbidden",
+        "Error: Device registration denied",
+        "Policy: custom-security-policy-v2",
+    ] {
+        assert!(message.lines().any(|it| it == fact), "{fact}: {message}");
+    }
+    assert_eq!(outcome["error"]["name"], "ProvisioningRegistrationFailedError");
+    assert_eq!(outcome["error"]["code"], 403_000);
+}
+
+fn tracking(message: &str) -> &str {
+    message.lines().find(|it| it.starts_with("Tracking ID:")).unwrap()
+}
+
+/// S0-02, S0-03, S0-06, S0-12, S0-28, S0-32 over HTTPS: what stops, what goes on, and each fix alone.
+#[test]
+fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
+    let home = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(home.path());
+    let key = stage.enroll_group("fleet", &Value::Null);
+    let outsider = stage.outsider();
+    stage.crash();
+    stage.is_provisioned(&key, "before");
+    stage.writes_device(&outsider, "by-hand").expect(200);
+    stage.crash();
+
+    stage.write_rules("create", &deny());
+    stage.crash();
+    let assignment = ["--name", POLICY, "--policy", POLICY, "--scope", &stage.hub];
+    let assigned =
+        stage.az.run(&[&["policy", "assignment", "create"], &assignment[..]].concat()).json();
+    let assignment = text(&assigned, "/id").to_owned();
+    stage.crash();
+
+    // Every new registration fails, and each says why.
+    let refused = stage.register(&key, &["new-1", "new-2", "new-3", "new-4", "new-5"]);
+    for outcome in &refused {
+        has_the_three_facts(outcome);
+    }
+    stage.crash();
+    for outcome in &refused {
+        let said = stage.explain(tracking(text(outcome, "/error/message")), &[]);
+        for word in [POLICY, "policyRule.if", DEVICES, &stage.identity, "not evaluated"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+    }
+    let explained = stage.explained(tracking(text(&refused[0], "/error/message")));
+    assert_eq!(verdicts(&explained), ["allow", "deny", "notEvaluated", "notEvaluated"]);
+    let call = &explained["decision"]["call"];
+    assert_eq!(text(call, "/caller/objectId"), stage.identity, "{call}");
+    let device = &call["channel"]["onBehalfOf"];
+    assert!(text(device, "/name").starts_with("new-"), "{call}");
+    assert!(device.to_string().contains("fleet"), "{call}");
+
+    // What was there before is there still.
+    let listed = stage.with_hub_key("/devices").expect(200).body;
+    let mut ids: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|it| text(it, "/deviceId")).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["before", "by-hand", "device-1"]);
+
+    // (a) An exemption of the hub: everybody is let through, and the trace says so.
+    let exemption = [
+        "--name",
+        "whole-hub",
+        "--policy-assignment",
+        &assignment,
+        "--exemption-category",
+        "Waiver",
+        "--scope",
+        &stage.hub,
+    ];
+    stage.az.run(&[&["policy", "exemption", "create"], &exemption[..]].concat()).json();
+    stage.crash();
+    stage.is_provisioned(&key, "new-1");
+    let others = stage.writes_device(&outsider, "anybody").expect(200);
+    let said = stage.explain(&others.tracking(), &[]);
+    assert!(said.contains("`whole-hub` exempts every caller"), "{said}");
+    stage.delete_exemption("whole-hub");
+    stage.crash();
+    stage.is_refused_by_the_policy(&key, "new-2");
+
+    // (b) The same for the provisioning service alone, as the answer to `explain` proposes it.
+    let url = format!(
+        "{}/providers/Microsoft.Authorization/policyExemptions/onboarding?api-version=2026-01-01-preview",
+        stage.hub
+    );
+    let body = json!({ "properties": {
+        "policyAssignmentId": assignment, "exemptionCategory": "Waiver",
+        "principalIds": [stage.identity] } })
+    .to_string();
+    stage.az.run(&["rest", "--method", "put", "--url", &url, "--body", &body]).json();
+    stage.crash();
+    stage.is_provisioned(&key, "new-2");
+    let others = stage.writes_device(&outsider, "anybody-else").expect(403);
+    assert!(others.text().contains(POLICY), "{others:?}");
+    stage.delete_exemption("onboarding");
+    stage.crash();
+    let message = stage.is_refused_by_the_policy(&key, "new-3");
+
+    // (c) An `allow` in front of the deny.
+    let allow = json!({ "if": { "allOf": [
+        { "field": "type", "equals": DEVICES },
+        { "field": "identity.principalId", "equals": stage.identity } ] },
+        "then": { "effect": "allow" } });
+    let explained = stage.explained(tracking(&message));
+    let proposed: String =
+        explained["fixes"].as_array().unwrap().iter().map(|it| text(it, "/command")).collect();
+    for command in ["az policy definition update", "az rest", "az policy exemption create"] {
+        assert!(proposed.contains(command), "{command}: {proposed}");
+    }
+    assert!(proposed.contains(&allow.to_string()), "{proposed}");
+    stage.write_rules("update", &json!([allow, deny()]));
+    stage.crash();
+    stage.is_provisioned(&key, "new-3");
+    let others = stage.writes_device(&outsider, "anybody-else").expect(403);
+    assert!(others.text().contains(POLICY), "{others:?}");
+    stage.crash();
+
+    // Who was refused, and who was provisioned, may come back.
+    for device in ["new-4", "new-5", "before"] {
+        stage.is_provisioned(&key, device);
+    }
+}
+
+/// S0-09, S0-19: the second role is needed for the twin alone, and holds from the next request on.
+#[test]
+fn an_initial_twin_needs_a_second_role() {
+    let home = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(home.path());
+    let twin = json!({ "tags": { "line": 7 }, "properties": { "desired": { "rate": 5 } } });
+    let (plain, with_twin) =
+        (stage.enroll_group("plain", &Value::Null), stage.enroll_group("with-twin", &twin));
+    let held = stage.az.run(&["role", "assignment", "list", "--scope", &stage.hub]).json();
+    let is_twin = |it: &&Value| {
+        it["principalId"] == stage.identity.as_str() && it["roleDefinitionName"] == TWIN_ROLE
+    };
+    let second: Vec<&Value> = held.as_array().unwrap().iter().filter(is_twin).collect();
+    assert_eq!(second.len(), 1, "{held}");
+    stage.az.run(&["role", "assignment", "delete", "--ids", text(second[0], "/id")]).json();
+    stage.crash();
+
+    stage.is_provisioned(&plain, "plain-1");
+    let refused = stage.register(&with_twin, &["twin-1"]);
+    let message = text(&refused[0], "/error/message");
+    for fact in [
+        "HTTP 401: Unauthorized",
+        "Error: Device registration denied",
+        "Microsoft.Devices/IotHubs/twins/write",
+    ] {
+        assert!(message.contains(fact), "{fact}: {message}");
+    }
+    assert_eq!(refused[0]["error"]["code"], 401_003);
+    stage.with_hub_key("/devices/twin-1").expect(404);
+    stage.crash();
+
+    let explained = stage.explained(tracking(message));
+    assert_eq!(verdicts(&explained), ["allow", "allow", "deny", "notEvaluated"]);
+    let said = stage.explain(tracking(message), &[]);
+    for word in ["az role assignment create", TWIN_ROLE, stage.identity.as_str()] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let role = [
+        "--assignee-object-id",
+        &stage.identity,
+        "--assignee-principal-type",
+        "ServicePrincipal",
+        "--role",
+        TWIN_ROLE,
+        "--scope",
+        &stage.hub,
+    ];
+    stage.az.run(&[&["role", "assignment", "create"], &role[..]].concat()).json();
+    stage.is_provisioned(&with_twin, "twin-1");
+    stage.crash();
+    stage.is_provisioned(&with_twin, "twin-2");
+}
