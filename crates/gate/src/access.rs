@@ -23,23 +23,29 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
         return rights(ask, findings);
     }
     let Some(principal) = ask.caller.object_id else {
-        return refuse(ask, "the caller is nobody in the directory".into());
+        return refuse(ask, ask.operation.actions, "the caller is nobody in the directory".into());
     };
     if ask.operation.actions.is_empty() {
         return allow(findings, "every signed-in caller may do this");
     }
     let held = facts.assignments_of(principal);
-    for action in ask.operation.actions {
-        if !is_granted(*action, list, ask.scope, held, facts, findings) {
-            let why = match held.is_empty() {
-                true => format!(
-                    "no role is assigned to `{}`, so nothing grants `{action}`",
-                    ask.caller.name
-                ),
-                false => format!("no role at this scope grants `{action}`"),
-            };
-            return refuse(ask, why);
-        }
+    let missing: Vec<ActionName> = ask
+        .operation
+        .actions
+        .iter()
+        .filter(|it| !is_granted(**it, list, ask.scope, held, facts, findings))
+        .copied()
+        .collect();
+    if !missing.is_empty() {
+        let why = match held.is_empty() {
+            true => format!(
+                "no role is assigned to `{}`, so nothing grants {}",
+                ask.caller.name,
+                names(&missing)
+            ),
+            false => format!("no role at this scope grants {}", names(&missing)),
+        };
+        return refuse(ask, &missing, why);
     }
     for link in ask.linked {
         if !is_granted(link.action, list, &link.scope, held, facts, findings) {
@@ -171,26 +177,24 @@ fn rights(ask: &Ask<'_>, findings: &mut Findings) -> Ruling {
     match fitting {
         Some(right) => Ruling { denial: None, reason: format!("{} covers it", right.as_str()) },
         None => {
-            refuse(ask, format!("the shared access policy `{}` lacks {wanted}", ask.caller.name))
+            let why = format!("the shared access policy `{}` lacks {wanted}", ask.caller.name);
+            refuse(ask, ask.operation.actions, why)
         }
     }
 }
 
-fn refuse(ask: &Ask<'_>, why: String) -> Ruling {
-    let actions = ask.operation.actions;
-    let first = actions.first().map_or("", |it| it.as_str());
+/// The refusal in the words of its plane, naming what is `missing`.
+fn refuse(ask: &Ask<'_>, missing: &[ActionName], why: String) -> Ruling {
+    let first = missing.first().map_or("", |it| it.as_str());
     let id = ask.caller.object_id.as_ref().map_or_else(String::new, ObjectId::to_string);
     let app = ask.caller.app_id.as_ref().map_or_else(|| id.clone(), ObjectId::to_string);
     let message = match ask.operation.plane {
-        Plane::Service | Plane::Device => {
-            let request = &ask.head.channel.request;
-            let (method, path) = request.split_once(' ').unwrap_or((request, ""));
-            format!(
-                "Principal {} is not authorized for {method} on {path} due to no assigned permissions; needed: {}",
-                ask.caller.name,
-                actions.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ")
-            )
-        }
+        Plane::Service | Plane::Device => format!(
+            "Principal {} is not authorized for {} due to no assigned permissions; needed: {}",
+            ask.caller.name,
+            request(ask),
+            missing.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ")
+        ),
         Plane::Directory => "Insufficient privileges to complete the operation.".into(),
         Plane::Control | Plane::Open | Plane::Token => format!(
             "The client '{app}' with object id '{id}' does not have authorization to perform action '{first}' over \
@@ -206,6 +210,15 @@ fn refuse(ask: &Ask<'_>, why: String) -> Ruling {
         target: ask.scope.as_str().to_owned(),
     };
     Ruling { denial: Some(denial), reason: why }
+}
+
+/// What the caller asked of the hub: its own request, or the write that a registration led it to.
+fn request(ask: &Ask<'_>) -> String {
+    let channel = &ask.head.channel;
+    match (&channel.on_behalf_of, ask.objects.first()) {
+        (Some(_), Some(device)) => format!("PUT on /devices/{}", device.name),
+        (_, _) => channel.request.replacen(' ', " on ", 1),
+    }
 }
 
 fn refuse_linked(ask: &Ask<'_>, link: &Link) -> Ruling {

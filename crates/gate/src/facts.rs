@@ -247,7 +247,7 @@ pub struct Facts {
     /// By principal.
     pub role_assignments: Arc<HashMap<ObjectId, Vec<Arc<RoleAssignment>>>>,
     /// By lower-case id.
-    pub policy_definitions: Arc<BTreeMap<String, Arc<PolicyDefinition>>>,
+    pub policy_definitions: Arc<HashMap<String, Arc<PolicyDefinition>>>,
     /// By lower-case id.
     pub policy_assignments: Arc<BTreeMap<String, Arc<PolicyAssignment>>>,
     /// By lower-case id.

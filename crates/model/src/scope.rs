@@ -74,9 +74,14 @@ impl Scope {
     }
 
     /// True where `other` is this scope or lies below it.
+    ///
+    /// Both are in the form that [`Scope::parse`] gives: no empty segment, no trailing `/`. So one is a
+    /// segment-wise prefix of the other where its text is a prefix that ends at a segment's end.
     pub fn contains(&self, other: &Scope) -> bool {
-        let mut below = other.segments();
-        self.segments().all(|mine| below.next().is_some_and(|its| mine.eq_ignore_ascii_case(its)))
+        let (mine, its) = (self.0.as_bytes(), other.0.as_bytes());
+        let Some((head, tail)) = its.split_at_checked(mine.len()) else { return false };
+        head.eq_ignore_ascii_case(mine) && (tail.is_empty() || tail.starts_with(b"/"))
+            || self.is_root()
     }
 
     /// True where both name one place, whatever the casing.

@@ -9,7 +9,7 @@ use gate::facts::{List, RoleAssignment};
 use gate::policy::{Effect, Exemption, Field, FieldTest, Operator, Rule, Test};
 use gate::{Ask, Facts};
 use model::trace::{Caller, Finding, FindingResult, Gate, Object, Trace, TraceHead};
-use model::{Plane, Scope, Verdict};
+use model::{ActionName, Plane, Scope, Verdict};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -225,8 +225,18 @@ fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
         Plane::Service | Plane::Device => List::DataActions,
         Plane::Control | Plane::Directory | Plane::Open | Plane::Token => List::Actions,
     };
+    let held = facts.role_assignments.get(&principal).map_or(&[][..], Vec::as_slice);
+    let is_held = |action: &ActionName| {
+        held.iter().filter(|it| it.scope.contains(&scope)).any(|it| {
+            facts
+                .roles
+                .get(&it.role)
+                .is_some_and(|role| role.grants(action.as_str(), list).is_some())
+        })
+    };
+    let missing: Vec<ActionName> = row.actions.iter().filter(|it| !is_held(it)).copied().collect();
     let mut found = Vec::new();
-    for role in facts.roles_that_grant(row.actions, list).into_iter().take(2) {
+    for role in facts.roles_that_grant(&missing, list).into_iter().take(2) {
         if !role.assignable_scopes.iter().any(|it| it.contains(&scope)) {
             continue;
         }

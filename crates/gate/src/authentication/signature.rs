@@ -40,18 +40,8 @@ pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> P
     let Some(policy) = policy else {
         return deny(AuthFault::Invalid, "the signature fits no shared access policy of this hub");
     };
-    if !covers(&token.resource, door.resource) {
-        return deny(
-            AuthFault::Invalid,
-            "the signature is for another resource (`sr`) than the one addressed",
-        );
-    }
-    if now > token.expiry {
-        let late_s = now.seconds().saturating_sub(token.expiry.seconds());
-        return deny(
-            AuthFault::Expired,
-            &format!("the shared access signature expired {late_s} s ago"),
-        );
+    if let Err((fault, message)) = fits_here(token, door, now) {
+        return deny(fault, &message);
     }
     let caller = Caller {
         kind: PrincipalKind::SasKey,
@@ -99,18 +89,8 @@ pub(super) fn own_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proo
         }
         return deny(AuthFault::Invalid, "the signature fits no device or enrollment of this name");
     };
-    if !covers(&token.resource, door.resource) {
-        return deny(
-            AuthFault::Invalid,
-            "the signature is for another resource (`sr`) than the one addressed",
-        );
-    }
-    if now > token.expiry {
-        let late_s = now.seconds().saturating_sub(token.expiry.seconds());
-        return deny(
-            AuthFault::Expired,
-            &format!("the shared access signature expired {late_s} s ago"),
-        );
+    if let Err((fault, message)) = fits_here(token, door, now) {
+        return deny(fault, &message);
     }
     if !own.is_enabled {
         return deny(AuthFault::Invalid, "the device or its enrollment is disabled");
@@ -154,6 +134,22 @@ fn signed_by(token: &SasToken, policy: Option<&SasPolicy>) -> bool {
         None => [&unknown, &unknown],
     };
     signed_by_one_of(token, keys) & policy.is_some()
+}
+
+/// Checks what a proven signature is for, and until when.
+fn fits_here(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Result<(), (AuthFault, String)> {
+    if !covers(&token.resource, door.resource) {
+        let sentence = "the signature is for another resource (`sr`) than the one addressed";
+        return Err((AuthFault::Invalid, sentence.to_owned()));
+    }
+    if now > token.expiry {
+        let late_s = now.seconds().saturating_sub(token.expiry.seconds());
+        return Err((
+            AuthFault::Expired,
+            format!("the shared access signature expired {late_s} s ago"),
+        ));
+    }
+    Ok(())
 }
 
 /// True where `given` is `resource` or a path above it, segment by segment: `h/devices/d1` does not
