@@ -262,6 +262,20 @@ fn somebody_who_can_sign_in_stays_owner() {
         world.graph("DELETE", &format!("/servicePrincipals/{admin}"), &Value::Null).status,
         409
     );
+
+    // Nobody signs in as the identity of a provisioning service.
+    let all = format!("{}/providers/Microsoft.Devices/provisioningServices", world.group());
+    let all = world.arm("GET", &all, &Value::Null).expect(200).body;
+    let machine = json!({ "properties": {
+        "principalId": all["value"][0]["identity"]["principalId"],
+        "principalType": "ServicePrincipal",
+        "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{OWNER}") } });
+    let path = format!("/providers/Microsoft.Authorization/roleAssignments/{}", world.guid());
+    world.arm("PUT", &path, &machine).expect(201);
+    assert_eq!(
+        world.arm("DELETE", own["id"].as_str().unwrap(), &Value::Null).expect(409).code(),
+        "LastOwner"
+    );
 }
 
 #[test]

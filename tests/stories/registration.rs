@@ -168,7 +168,7 @@ fn only_its_own_key_registers_a_device() {
     fleet.puts("pump-3", &fleet.signature("pump-3", &fleet.derived("pump-3"))).expect(401);
 }
 
-/// S0-40: two principals, each proven and judged for itself: the device here, the service's identity at the hub.
+/// S0-06, S0-13, S0-40: two principals, each proven and judged for itself: the device here, the service's identity at the hub.
 #[test]
 fn a_policy_stops_every_registration_and_says_so_on_both_sides() {
     let mut fleet = Fleet::new();
@@ -270,4 +270,69 @@ fn nobody_takes_a_device_over_by_choosing_its_name() {
     fleet.call(&sas, "DELETE", "/enrollmentGroups/pumps", &Value::Null).expect(204);
     fleet.enroll("others", json!({}));
     assert_eq!(fleet.registers("pump-1")["errorCode"], 409_001);
+}
+
+#[test]
+fn registering_again_undoes_nothing_that_was_done_to_the_device() {
+    let fleet = Fleet::new();
+    let hub = fleet.world.hub();
+    assert_eq!(fleet.registers("pump-1")["status"], "assigned");
+    let sas = fleet.world.sas(
+        &hub,
+        "iothubowner",
+        fleet.world.hub_origin(&hub).trim_start_matches("https://"),
+    );
+    let call = |method: &str, path: &str, body: &Value| {
+        fleet.world.hub_with(&sas, method, &hub, path, body).expect(200).body
+    };
+    let off = json!([{ "id": "pump-1", "importMode": "update", "status": "disabled",
+        "authentication": { "type": "sas", "symmetricKey": {
+            "primaryKey": STANDARD.encode([1; 32]), "secondaryKey": STANDARD.encode([2; 32]) } } }]);
+    call("POST", "/devices", &off);
+    assert_eq!(fleet.registers("pump-1")["status"], "assigned");
+    let device = call("GET", "/devices/pump-1", &Value::Null);
+    assert_eq!(device["status"], "disabled");
+    // The keys are those that it has just proven, so that changed ones reach it.
+    let key = &device["authentication"]["symmetricKey"]["primaryKey"];
+    assert_eq!(key, &json!(STANDARD.encode(fleet.derived("pump-1"))));
+}
+
+#[test]
+fn an_individual_enrollment_is_no_namesake_of_a_group() {
+    let fleet = Fleet::new();
+    assert_eq!(fleet.registers("pump-1")["status"], "assigned");
+    // Who enrolls `pumps` by name, for the device `pump-1`, is not the group `pumps`.
+    let body = json!({ "registrationId": "pumps", "deviceId": "pump-1", "attestation": {
+        "type": "symmetricKey", "symmetricKey": { "primaryKey": STANDARD.encode([9; 32]),
+        "secondaryKey": STANDARD.encode([8; 32]) } } });
+    fleet.call(&fleet.key(), "PUT", "/enrollments/pumps", &body).expect(200);
+    let sas = fleet.signature("pumps", &[9; 32]);
+    let begun = fleet.puts("pumps", &sas).expect(202);
+    let operation = begun.body["operationId"].as_str().unwrap();
+    let path = format!("/{}/registrations/pumps/operations/{operation}", fleet.id_scope);
+    let done = fleet.call(&sas, "GET", &path, &Value::Null).expect(200).body;
+    assert_eq!(done["registrationState"]["errorCode"], 409_001, "{done}");
+}
+
+#[test]
+fn policy_judges_a_provisioning_service_as_it_would_be_stored() {
+    let fleet = Fleet::new();
+    let deny = |field: &str, value: Value| {
+        json!({ "if": { "allOf": [
+            { "field": "type", "equals": "Microsoft.Devices/provisioningServices" },
+            { "field": field, "equals": value } ] }, "then": { "effect": "deny" } })
+    };
+    let alias = "Microsoft.Devices/provisioningServices/disableLocalAuth";
+    fleet.world.define_policy("no-keys-only", &deny(alias, json!(false))).expect(201);
+    fleet.world.assign_policy("no-keys-only", &fleet.world.group()).expect(201);
+    let path =
+        format!("{}/providers/Microsoft.Devices/provisioningServices/second", fleet.world.group());
+    let put = |properties: Value| {
+        let body = json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 },
+            "properties": properties });
+        fleet.world.arm("PUT", &path, &body)
+    };
+    // Left out, local authentication is on all the same.
+    put(json!({})).expect(403);
+    put(json!({ "disableLocalAuth": true })).expect(201);
 }

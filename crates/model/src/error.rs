@@ -207,6 +207,14 @@ impl Error {
         }
     }
 
+    /// What the operator is told. A caller only learns of [`Error::Internal`] that the server failed.
+    pub fn cause(self) -> String {
+        if let Self::Internal { message } = self {
+            return message;
+        }
+        self.to_string()
+    }
+
     /// The wire form of each error. No catch-all arm: a new variant needs its own.
     pub fn wire(&self) -> Wire {
         let (http_status, hub_code, hub_name, code) = match self {

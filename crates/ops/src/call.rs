@@ -151,12 +151,7 @@ async fn take(
     }
 
     let mut head = TraceHead { id: tracking, time: now, correlation_id: correlation, channel };
-    let own = match instance {
-        Some(Instance::Dps(dps)) if operation.plane == Plane::Device => {
-            own_keys(env, dps, &input).await.map_err(failed)?
-        }
-        Some(_) | None => Vec::new(),
-    };
+    let own = own_keys(env, operation, instance, &input).await.map_err(failed)?;
     let path = input.path.clone();
     let proving =
         Proving { operation, host: &host, path: &path, credential: &credential, own: &own };
@@ -185,6 +180,9 @@ async fn take(
     // A body may have taken minutes to come: who called must still be who it was.
     if operation.effect != Effect::Reads {
         head.time = env.now();
+        let instance = facts.instance_at(&host).filter(|_| is_own_address(surface));
+        let own = own_keys(env, operation, instance, &input).await.map_err(failed)?;
+        let proving = Proving { own: &own, ..proving };
         who = match proving.prove(env, &facts, &input.scope, &head) {
             Ok(who) => who,
             Err(refusal) => return Err(keep(env, *refusal).await),

@@ -316,8 +316,8 @@ fn stream_of(trace: &Trace, principal: &str) -> String {
     let call = &trace.call;
     let code = &trace.outcome.code;
     format!(
-        "{principal}|{}|{}|{target}|{decided}|{code}|{}",
-        call.operation, call.scope, trace.facts
+        "{principal}|{}|{}|{}|{target}|{decided}|{code}|{}",
+        call.operation, call.scope, call.channel.request, trace.facts
     )
 }
 

@@ -24,6 +24,9 @@ mod questions;
 pub mod resources;
 mod shared_access;
 
+#[cfg(test)]
+mod test_env;
+
 pub use call::{Answer, Call};
 pub use env::Env;
 pub use input::{Input, Reply};

@@ -61,9 +61,13 @@ pub(crate) async fn prepare(
         if !input.body.is_object() {
             return Err(Error::invalid("body", "a JSON object is required"));
         }
-        let stored = match row.op == Op::PutHub || row.op == Op::PatchHub {
-            true => devices::hubs::as_stored(env, &prepared.scope, &input.body).await?,
-            false => None,
+        let scope = &prepared.scope;
+        let stored = if row.op == Op::PutHub || row.op == Op::PatchHub {
+            devices::hubs::as_stored(env, scope, &input.body).await?
+        } else if row.op == Op::PutDps || row.op == Op::PatchDps {
+            provisioning::services::as_stored(env, scope, &input.body).await?
+        } else {
+            None
         };
         prepared.objects = vec![object(&prepared.scope, stored.as_ref().unwrap_or(&input.body))];
     }

@@ -4,7 +4,7 @@
 use crate::env::Env;
 use crate::input::Input;
 use crate::provisioning::attestation;
-use gate::facts::{Dps, Instance, OwnKeys};
+use gate::facts::{Instance, OwnKeys};
 use gate::{Authenticated, Door, Facts, Refusal};
 use model::operations::Surface;
 use model::trace::{Channel, TraceHead};
@@ -28,8 +28,16 @@ pub(crate) fn instance<'a>(
     }
 }
 
-/// The keys by which the device that the path names may prove itself.
-pub(crate) async fn own_keys(env: &Env, dps: &Dps, input: &Input) -> Result<Vec<OwnKeys>, Error> {
+/// The keys by which the device that the path names may prove itself; none for what no device calls.
+pub(crate) async fn own_keys(
+    env: &Env,
+    operation: &Operation,
+    instance: Option<Instance<'_>>,
+    input: &Input,
+) -> Result<Vec<OwnKeys>, Error> {
+    let Some(Instance::Dps(dps)) = instance.filter(|_| operation.plane == Plane::Device) else {
+        return Ok(Vec::new());
+    };
     let known = attestation::candidates(env, &dps.uid, input.param("registration")).await?;
     Ok(known.into_iter().map(|it| it.keys).collect())
 }

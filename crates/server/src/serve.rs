@@ -199,8 +199,8 @@ async fn environment(
 
 /// Finishes what a crash left half done, and removes what nothing refers to.
 async fn tidy_up(env: &Env) -> Result<(), String> {
-    resources::long_running::finish_open_intents(env).await.map_err(|it| it.to_string())?;
-    provisioning::register::finish_open_registrations(env).await.map_err(|it| it.to_string())?;
+    resources::long_running::finish_open_intents(env).await.map_err(|it| it.cause())?;
+    provisioning::register::finish_open_registrations(env).await.map_err(|it| it.cause())?;
     let facts = env.facts.load();
     let mut known = vec![ShardId::control(), ShardId::decisions()];
     for hub in facts.hubs.values() {

@@ -4,9 +4,9 @@ use super::{check_scope, revisions, scope_before, stamp};
 use crate::control::{all, commit, delete as gone, get as read, put as keep};
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use gate::facts::RoleAssignment;
+use gate::facts::{Principal, RoleAssignment};
 use gate::{Facts, Permit};
-use model::{Error, ObjectId, Scope, Timestamp};
+use model::{Error, ObjectId, PrincipalKind, Scope, Timestamp};
 use serde_json::{Value, json};
 use store::{Expect, tables};
 
@@ -185,6 +185,16 @@ pub(crate) async fn delete(permit: &Permit, _input: &Input, env: &Env) -> Result
     Ok(Reply::ok(document))
 }
 
+/// True for somebody who is switched on and has something to sign in with. Nobody signs in as a managed
+/// identity.
+fn can_sign_in(principal: &Principal, facts: &Facts) -> bool {
+    let has_secret =
+        |app: ObjectId| facts.applications.get(&app).is_some_and(|it| !it.secrets.is_empty());
+    principal.is_enabled
+        && principal.kind != PrincipalKind::ManagedIdentity
+        && principal.app_id.is_none_or(has_secret)
+}
+
 /// Checks that a change leaves somebody Owner of the tenant who can sign in, whatever it is that would take
 /// the last one away: the assignment, the principal or its being switched on.
 ///
@@ -195,7 +205,7 @@ pub(crate) fn check_an_owner_stays(before: &Facts, after: &Facts) -> Result<(), 
         facts.role_assignments.values().flatten().any(|it| {
             it.scope.is_root()
                 && it.role.to_string() == model::roles::OWNER
-                && facts.principals.get(&it.principal).is_some_and(|it| it.is_enabled)
+                && facts.principals.get(&it.principal).is_some_and(|it| can_sign_in(it, facts))
         })
     };
     match has_owner(after) || !has_owner(before) {

@@ -26,8 +26,8 @@ const REASON_CHARS_MAX: usize = 128;
 /// The time of what never happened, as clients expect it.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-/// A device as it is kept.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A device as it is kept. It holds keys: no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Device {
     pub(crate) device_id: String,
@@ -110,7 +110,11 @@ pub(crate) async fn objects(
     let mut found = Vec::new();
     for (id, body, place) in entries {
         let former = read(env, &shard, &id).await?;
-        let device = built(&id, body, former.as_ref().map(|(it, _)| it), env, &place)?;
+        let former = former.as_ref().map(|(it, _)| it);
+        let device = match is_provisioned {
+            true => provisioned(&id, body, former, env)?,
+            false => built(&id, body, former, env, &place)?,
+        };
         found.push(Object {
             kind: "Microsoft.Devices/IotHubs/devices".into(),
             name: id.as_str().to_owned(),
@@ -165,6 +169,33 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     Ok(tagged(device.shown(committed.revision), committed.revision))
 }
 
+/// A device as a registration leaves it. One that is there stays as the hub's people made it since, so that
+/// a disabled device does not enable itself by registering again. Only the keys are those that it has just
+/// proven: an enrollment whose keys were changed reaches its devices this way.
+fn provisioned(
+    id: &DeviceId,
+    body: &Value,
+    former: Option<&Device>,
+    env: &Env,
+) -> Result<Device, Error> {
+    let new = built(id, body, None, env, "")?;
+    let mut device = match former {
+        Some(former) => Device { authentication: new.authentication, ..former.clone() },
+        None => new,
+    };
+    device.provisioned_by = text(body, &["provisionedBy"]).map(str::to_owned);
+    if let Some(twin) = member(body, "initialTwin") {
+        device.initial_twin = Some(twin.clone());
+    }
+    Ok(device)
+}
+
+/// True where the hub has a device of this id.
+pub(crate) async fn exists(env: &Env, hub: &Hub, id: &str) -> Result<bool, Error> {
+    let shard = ShardId::hub(&hub.uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    Ok(read(env, &shard, &device_id(id)?).await?.is_some())
+}
+
 /// Writes a device that registered through a provisioning service: new, or known from the same enrollment.
 ///
 /// # Errors
@@ -180,11 +211,7 @@ pub(crate) async fn provision(permit: &Permit, input: &Input, env: &Env) -> Resu
         Some((device, revision)) if device.provisioned_by == by => Expect::Revision(*revision),
         Some(_) => return Err(Error::DeviceAlreadyExists(id)),
     };
-    let mut device = built(&id, &input.body, former.as_ref().map(|(it, _)| it), env, "")?;
-    device.provisioned_by = by;
-    if let Some(twin) = member(&input.body, "initialTwin") {
-        device.initial_twin = Some(twin.clone());
-    }
+    let device = provisioned(&id, &input.body, former.as_ref().map(|(it, _)| it), env)?;
     let change = keep(tables::DEVICES, id.as_str(), expect, &device)?;
     let committed = env.store.commit(&shard, vec![change]).await.map_err(|it| failed(&it))?;
     Ok(tagged(device.shown(committed.revision), committed.revision))

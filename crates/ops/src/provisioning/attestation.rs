@@ -44,10 +44,19 @@ pub(crate) async fn candidates(
     let scan = Scan { prefix: String::new(), after: None, limit: GROUPS_MAX };
     let groups =
         env.store.scan(&shard, Kind::Group.table(), scan).await.map_err(|it| unread(&it))?;
-    let all = groups.iter().map(|(key, document)| {
-        known(Source::parse(Kind::Group, key, &document.body)?, registration_id)
-    });
-    all.collect()
+    let mut all = Vec::new();
+    for (key, document) in &groups {
+        let read = Source::parse(Kind::Group, key, &document.body);
+        match read.and_then(|it| known(it, registration_id)) {
+            Ok(it) => all.push(it),
+            // It opens nothing, and must not shut the others out.
+            Err(Error::Internal { message }) => {
+                env.metrics.log_fault(env.new_tracking_id(), &message)
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
 }
 
 fn known(source: Source, registration_id: &str) -> Result<Known, Error> {

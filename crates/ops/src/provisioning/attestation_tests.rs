@@ -2,53 +2,16 @@
 
 use super::super::enrollment_body::Draft;
 use super::*;
-use crate::entra::tokens::Signer;
-use crate::env::{Clock, Settings};
-use crate::facts::FactsCell;
-use crate::insights::diagnostics::Diagnostics;
-use crate::metrics::Metrics;
+use crate::test_env::env;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gate::Facts;
-use model::{ObjectId, Timestamp};
 use serde_json::json;
-use std::sync::Arc;
-use store::{Engine, Expect};
+use store::Expect;
 
 /// 16 bytes each.
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
 const OTHER: &str = "BBBBBBBBBBBBBBBBBBBBBA==";
 const UID: &str = "d1";
-
-pub(in crate::provisioning) fn env() -> Env {
-    let id = ObjectId(uuid::Uuid::nil());
-    let origin = "https://localhost".to_owned();
-    let settings = Settings {
-        tenant: id,
-        subscription: id,
-        origin: origin.clone(),
-        loopback_net: "127.71.3".into(),
-        hub_port: 443,
-        data_dir: "/nowhere".into(),
-    };
-    let metrics = Metrics::default();
-    let (diagnostics, _writer) = Diagnostics::start("/nowhere".into(), metrics.clone());
-    Env {
-        settings,
-        store: Engine::memory(),
-        facts: FactsCell::new(Facts::new(id, origin)),
-        clock: Clock {
-            now: Arc::new(|| Timestamp::from_seconds(1_000_000)),
-            monotonic_ns: Arc::new(|| 0),
-        },
-        signer: Signer::from_pkcs8(&Signer::generate().unwrap()).unwrap(),
-        diagnostics,
-        metrics,
-        kept: crate::decisions::Kept::default(),
-        identity_tokens: crate::env::IdentityTokens::default(),
-        hosts: None,
-    }
-}
 
 async fn enroll(env: &Env, kind: Kind, id: &str, key: &str, status: &str) {
     let body = json!({

@@ -70,7 +70,7 @@ fn a_continuation_is_taken_only_as_it_was_given() {
 
 #[tokio::test]
 async fn a_first_group_lets_devices_in_by_the_key_that_is_printed() {
-    let env = crate::provisioning::attestation::tests::env();
+    let env = crate::test_env::env();
     let twin = json!({ "tags": { "site": "1" } });
     let (change, primary) = first_group("pumps", &twin, &env).unwrap();
     assert_eq!((change.table, change.key.as_str()), (tables::ENROLLMENT_GROUPS, "pumps"));

@@ -1,5 +1,6 @@
 //! The Device Provisioning Service: the resource, its enrollments, and the registrations that come of them.
 
+mod allocation;
 pub(crate) mod attestation;
 pub(crate) mod enrollment;
 mod enrollment_body;

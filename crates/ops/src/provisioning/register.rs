@@ -5,32 +5,35 @@
 //! `assigning` together with an intent, the hub is called, and the outcome is kept with the intent cleared.
 //! A start finishes what a stop interrupted; writing the same device twice is writing it once.
 
+use super::allocation::{allocate, bare, credential, host_of};
 use super::attestation::{self, Known};
-use super::enrollment::{AllocationPolicy, Source, Terms};
+use super::enrollment::Source;
 use super::registrations::{self, Registration, RegistrationStatus};
 use crate::call::{self, Answer, Call};
 use crate::control::{failed, unread};
+use crate::devices::registry;
 use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gate::facts::{Dps, DpsLink, Hub, LinkAuthentication};
+use gate::facts::{Dps, Hub};
 use gate::{Facts, Permit};
 use model::operations::{Surface, operation};
 use model::trace::{Caller, Channel};
-use model::{Credential, Error, Op, SasToken, Secret};
-use ring::hmac;
+use model::{Credential, Error, Op, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use store::intents::{self, Intent};
-use store::{Expect, ShardId};
+use store::{CommitError, Expect, ShardId};
 
 const REGISTER: &str = "register";
 /// How long a device waits before it asks again, in seconds.
 const RETRY_AFTER_S: &str = "1";
 const API_VERSION: &str = "2021-04-12";
+/// How often a step is tried anew when another registration of the same device came between.
+const TRIES: usize = 16;
 
 /// What carrying a registration out needs to know.
 #[derive(Serialize, Deserialize)]
@@ -53,11 +56,54 @@ pub(crate) async fn register(permit: &Permit, input: &Input, env: &Env) -> Resul
     let known = known(permit, input, &dps, env).await?;
     let shard = shard(&dps)?;
     let id = input.param("registration").to_ascii_lowercase();
-    let former = registrations::read(env, &shard, &id).await?;
+    check_body(&input.body, &id)?;
+    for _ in 0..TRIES {
+        if let Some(operation) = begin(permit, input, env, &dps, &shard, &known, &id).await? {
+            let path = input.path.strip_suffix("/register").unwrap_or(&input.path);
+            let location = format!("{path}/operations/{operation}");
+            return Ok(Reply {
+                status: 202,
+                body: Some(json!({ "operationId": operation, "status": "assigning" })),
+                headers: vec![("retry-after", RETRY_AFTER_S.to_owned()), ("Location", location)],
+            });
+        }
+    }
+    Err(Error::Unavailable {
+        message: "the registration kept changing under this one; register again".into(),
+    })
+}
+
+/// What the body may say of the device that the path names.
+fn check_body(body: &Value, id: &str) -> Result<(), Error> {
+    if !(body.is_null() || body.is_object()) {
+        return Err(Error::invalid("body", "a JSON object is required"));
+    }
+    match body.get("registrationId") {
+        None | Some(Value::Null) => Ok(()),
+        Some(it) if it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(id)) => Ok(()),
+        Some(_) => Err(Error::invalid(
+            "registrationId",
+            format!("the path names `{id}`, the body another device"),
+        )),
+    }
+}
+
+/// Keeps the registration as begun and carries it out. `None` where another one of the same device came
+/// first.
+async fn begin(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+    dps: &Dps,
+    shard: &ShardId,
+    known: &Known,
+    id: &str,
+) -> Result<Option<String>, Error> {
+    let former = registrations::read(env, shard, id).await?;
     let now = env.now().rfc3339();
     let registration = Registration {
-        registration_id: id.clone(),
-        device_id: Some(device_id(&known.source, &id)),
+        registration_id: id.to_owned(),
+        device_id: Some(device_id(&known.source, id)),
         assigned_hub: former.as_ref().and_then(|(it, _)| it.assigned_hub.clone()),
         status: RegistrationStatus::Assigning,
         substatus: None,
@@ -74,7 +120,7 @@ pub(crate) async fn register(permit: &Permit, input: &Input, env: &Env) -> Resul
         hub_scope: former.as_ref().and_then(|(it, _)| it.hub_scope.clone()),
     };
     let begun = Begun {
-        registration_id: id.clone(),
+        registration_id: id.to_owned(),
         channel: input.channel.clone(),
         caller: permit.caller().clone(),
     };
@@ -89,17 +135,15 @@ pub(crate) async fn register(permit: &Permit, input: &Input, env: &Env) -> Resul
     let expect =
         former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
     let changes = vec![registration.change(expect)?, intents::change_begin(&intent)];
-    env.store.commit(&shard, changes).await.map_err(|it| failed(&it))?;
-    carry_out(env, &dps, &shard, &intent).await?;
-    let path = input.path.trim_end_matches("/register");
-    Ok(Reply {
-        status: 202,
-        body: Some(json!({ "operationId": registration.operation_id, "status": "assigning" })),
-        headers: vec![
-            ("retry-after", RETRY_AFTER_S.to_owned()),
-            ("Location", format!("{path}/operations/{}", registration.operation_id)),
-        ],
-    })
+    match env.store.commit(shard, changes).await {
+        Ok(_) => {}
+        Err(CommitError::Conflict { .. }) => return Ok(None),
+        Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
+            return Err(failed(&error));
+        }
+    }
+    carry_out(env, dps, shard, &intent).await?;
+    Ok(Some(registration.operation_id))
 }
 
 /// `GET /{idScope}/registrations/{registration}/operations/{operation}`.
@@ -143,15 +187,21 @@ pub(crate) async fn look_up(permit: &Permit, input: &Input, env: &Env) -> Result
 /// Finishes every registration that a stop interrupted. For the start, before the first call.
 ///
 /// # Errors
-/// The first that cannot be finished; the others stay open as well.
+/// Where the intents themselves cannot be read.
 pub async fn finish_open_registrations(env: &Env) -> Result<usize, Error> {
     let facts = env.facts.load();
     let mut finished = 0;
     for dps in facts.provisioning.values() {
         let shard = shard(dps)?;
         for intent in intents::open(&env.store, &shard).await.map_err(|it| unread(&it))? {
-            carry_out(env, dps, &shard, &intent).await?;
-            finished += 1;
+            match carry_out(env, dps, &shard, &intent).await {
+                Ok(()) => finished += 1,
+                // One that cannot be finished stays open and holds nobody else up.
+                Err(error) => {
+                    let sentence = format!("`{}` stays open: {}", intent.name, error.cause());
+                    env.metrics.log_fault(env.new_tracking_id(), &sentence);
+                }
+            }
         }
     }
     Ok(finished)
@@ -162,27 +212,35 @@ async fn carry_out(env: &Env, dps: &Dps, shard: &ShardId, intent: &Intent) -> Re
     let begun: Begun = serde_json::from_slice(&intent.body).map_err(|it| Error::Internal {
         message: format!("the intent `{}` cannot be read: {it}", intent.name),
     })?;
-    let found = registrations::read(env, shard, &begun.registration_id).await?;
-    let mut changes = vec![intents::change_clear(&intent.name)];
-    // Forgotten or begun anew in between: then this one has nothing left to do.
-    if let Some((mut registration, revision)) =
-        found.filter(|(it, _)| it.operation_id == intent.tracking_id)
-    {
-        let candidates = attestation::candidates(env, &dps.uid, &begun.registration_id).await?;
-        let vouched = |it: &Known| Some(it.source.id()) == begun.caller.via.as_deref();
-        match candidates.into_iter().find(vouched) {
-            Some(known) => assign(env, dps, &known, &begun, &mut registration).await,
-            None => fail(
-                &mut registration,
-                401_002,
-                "the enrollment was deleted while the device registered".into(),
-            ),
+    for _ in 0..TRIES {
+        let found = registrations::read(env, shard, &begun.registration_id).await?;
+        let mut changes = vec![intents::change_clear(&intent.name)];
+        // Forgotten or begun anew in between: then this one has nothing left to do.
+        if let Some((mut registration, revision)) =
+            found.filter(|(it, _)| it.operation_id == intent.tracking_id)
+        {
+            let candidates = attestation::candidates(env, &dps.uid, &begun.registration_id).await?;
+            let vouched = |it: &Known| it.keys.is_enabled && it.keys.via == begun.caller.via;
+            match candidates.into_iter().find(vouched) {
+                Some(known) => assign(env, dps, &known, &begun, &mut registration).await?,
+                None => {
+                    let sentence =
+                        "the enrollment was deleted or disabled while the device registered";
+                    fail(&mut registration, 401_002, sentence.into());
+                }
+            }
+            registration.last_updated_date_time_utc = env.now().rfc3339();
+            changes.push(registration.change(Expect::Revision(revision))?);
         }
-        registration.last_updated_date_time_utc = env.now().rfc3339();
-        changes.push(registration.change(Expect::Revision(revision))?);
+        match env.store.commit(shard, changes).await {
+            Ok(_) => return Ok(()),
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
+                return Err(failed(&error));
+            }
+        }
     }
-    env.store.commit(shard, changes).await.map_err(|it| failed(&it))?;
-    Ok(())
+    Err(Error::Unavailable { message: "the registration kept changing; register again".into() })
 }
 
 async fn assign(
@@ -191,18 +249,37 @@ async fn assign(
     known: &Known,
     begun: &Begun,
     registration: &mut Registration,
-) {
+) -> Result<(), Error> {
     let facts = env.facts.load();
     let Some((link, hub)) = allocate(dps, known.source.terms(), registration, &facts) else {
         let sentence =
             "no hub is linked to the provisioning service, or none that the enrollment names";
-        return fail(registration, 400_000, sentence.into());
+        fail(registration, 400_000, sentence.into());
+        return Ok(());
     };
+    let device = device_id(&known.source, &begun.registration_id);
+    // Two enabled copies of a device would be worse than one in the wrong place.
+    let old = registration.assigned_hub.as_deref().and_then(|it| facts.hub_at(bare(it)));
+    if let Some(old) = old.filter(|it| it.uid != hub.uid)
+        && registry::exists(env, old, &device).await?
+    {
+        let sentence = format!(
+            "the device is in the hub `{}`, and moving it to `{}` is not offered yet; delete it there first",
+            old.scope.name(),
+            hub.scope.name()
+        );
+        fail(registration, 409_000, sentence);
+        return Ok(());
+    }
     let credential = match credential(env, dps, link, hub) {
         Ok(it) => it,
-        Err(sentence) => return fail(registration, 401_002, sentence),
+        Err(sentence) => {
+            fail(registration, 401_002, sentence);
+            return Ok(());
+        }
     };
-    let is_first = registration.assigned_hub.is_none();
+    // A twin is written once: registering again must not undo what was changed since.
+    let is_first = !registry::exists(env, hub, &device).await?;
     let answer = provision(env, dps, known, begun, hub, credential, is_first).await;
     registration.tracking_id = Some(answer.tracking.to_string());
     if answer.status == 200 {
@@ -214,6 +291,7 @@ async fn assign(
         let (code, sentence) = refusal(&answer);
         fail(registration, code, sentence);
     }
+    Ok(())
 }
 
 fn fail(registration: &mut Registration, code: u32, sentence: String) {
@@ -233,97 +311,15 @@ fn refusal(answer: &Answer) -> (u32, String) {
         401 => {
             (401_003, format!("HTTP 401: Unauthorized\nError: Device registration denied\n{text}"))
         }
-        409 => (409_001, text.to_owned()),
+        409 => (
+            409_001,
+            "the hub has a device of this id that came by another enrollment or by hand; delete it there, or \
+             give this one another id"
+                .to_owned(),
+        ),
         other => (u32::from(other) * 1_000, text.to_owned()),
     };
     (code, format!("{lines}\nTracking ID: {}", answer.tracking))
-}
-
-/// The hub for a device: the one it has, the one its enrollment names, or its share of all that are linked.
-fn allocate<'a>(
-    dps: &'a Dps,
-    terms: &Terms,
-    registration: &Registration,
-    facts: &'a Facts,
-) -> Option<(&'a DpsLink, &'a Hub)> {
-    let named = |host: &str, hub: &Hub| bare(host).eq_ignore_ascii_case(&hub.host);
-    let mut linked: Vec<(&DpsLink, &Hub)> = dps
-        .links
-        .iter()
-        .filter_map(|it| Some((it, &**facts.hub_at(&it.hub)?)))
-        .filter(|(_, hub)| {
-            terms.iot_hubs.is_empty() || terms.iot_hubs.iter().any(|it| named(it, hub))
-        })
-        .collect();
-    let wanted = match (&registration.assigned_hub, &terms.iot_hub_host_name) {
-        (Some(host), _) if !terms.reprovision_policy.update_hub_assignment => Some(host),
-        (_, Some(host)) => Some(host),
-        (Some(host), None) => Some(host),
-        (None, None) => None,
-    };
-    if let Some(host) = wanted {
-        let found = linked.iter().position(|(_, hub)| named(host, hub));
-        if found.is_some() || terms.iot_hub_host_name.is_some() {
-            return found.map(|at| linked.swap_remove(at));
-        }
-    }
-    if terms.allocation_policy == Some(AllocationPolicy::Static) {
-        return linked.into_iter().next();
-    }
-    linked.retain(|(link, _)| link.applies_allocation_policy || !terms.iot_hubs.is_empty());
-    let total: u64 = linked.iter().map(|(link, _)| u64::from(link.weight)).sum();
-    let mut place = share(&registration.registration_id).checked_rem(total)?;
-    linked.into_iter().find(|(link, _)| {
-        let is_here = place < u64::from(link.weight);
-        place = place.saturating_sub(u64::from(link.weight));
-        is_here
-    })
-}
-
-/// An even spread that is the same on every day: the first eight bytes of SHA-256.
-fn share(registration_id: &str) -> u64 {
-    let digest = ring::digest::digest(&ring::digest::SHA256, registration_id.as_bytes());
-    digest.as_ref().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
-}
-
-fn bare(host: &str) -> &str {
-    host.split_once(':').map_or(host, |(name, _)| name)
-}
-
-fn host_of(hub: &Hub, env: &Env) -> String {
-    match env.settings.hub_port {
-        443 => hub.host.clone(),
-        port => format!("{}:{port}", hub.host),
-    }
-}
-
-/// How the service shows itself to the hub: as its own identity, or with a key of the hub.
-fn credential(env: &Env, dps: &Dps, link: &DpsLink, hub: &Hub) -> Result<Credential, String> {
-    match &link.authentication {
-        LinkAuthentication::SystemAssigned => {
-            let identity = dps
-                .identity
-                .ok_or("the provisioning service has no system-assigned identity any more")?;
-            let token =
-                crate::entra::tokens::of_identity(env, identity, "https://iothubs.azure.net")
-                    .map_err(|_| "the server could not sign a token")?;
-            Ok(Credential::Bearer(Secret::new(token)))
-        }
-        LinkAuthentication::KeyBased { policy, key } => {
-            let expiry = env.now().plus_seconds(3_600);
-            let expiry_text = expiry.seconds().to_string();
-            let key = hmac::Key::new(hmac::HMAC_SHA256, key.reveal());
-            let signature = hmac::sign(&key, format!("{}\n{expiry_text}", hub.host).as_bytes());
-            Ok(Credential::Sas(SasToken {
-                resource_text: hub.host.clone(),
-                resource: hub.host.clone(),
-                signature: Secret::new(signature.as_ref().to_vec()),
-                expiry_text,
-                expiry,
-                key_name: Some(policy.clone()),
-            }))
-        }
-    }
 }
 
 /// The call at the hub. Boxed: a call leads here, and this to a call.
@@ -344,9 +340,8 @@ fn provision<'a>(
         "authentication": { "type": "sas", "symmetricKey": {
             "primaryKey": key(&known.keys.primary), "secondaryKey": key(&known.keys.secondary) } },
         "capabilities": { "iotEdge": terms.iot_edge },
-        "provisionedBy": format!("{}/{}", dps.uid, known.source.id()),
+        "provisionedBy": provisioned_by(dps, &known.source),
     });
-    // A twin is written once: registering again must not undo what was changed since.
     let op = match terms.initial_twin.as_ref().filter(|_| is_first) {
         Some(twin) => {
             let initial = json!({ "tags": twin.tags, "properties": { "desired": twin.desired } });
@@ -375,6 +370,15 @@ fn provision<'a>(
         body: Box::new(move |_| Box::pin(async move { Ok(text) })),
     };
     Box::pin(call::run(env, call))
+}
+
+/// What a device came by: the service, and which enrollment of which kind. Ids know no case.
+fn provisioned_by(dps: &Dps, source: &Source) -> String {
+    let kind = match source {
+        Source::Individual(_) => "enrollments",
+        Source::Group(_) => "enrollmentGroups",
+    };
+    format!("{}/{kind}/{}", dps.uid, source.id().to_ascii_lowercase())
 }
 
 /// The enrollment by which the caller proved itself.

@@ -121,6 +121,32 @@ pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, E
     Ok(stored(env, scope).await?.map(|(dps, _)| dps.show(env, "")))
 }
 
+/// The provisioning service as a `PUT` of the body would store it, for policy to judge, see
+/// [`crate::devices::hubs::as_stored`]. `None` where the body breaks a rule.
+pub(crate) async fn as_stored(
+    env: &Env,
+    scope: &Scope,
+    body: &Value,
+) -> Result<Option<Value>, Error> {
+    let former = stored(env, scope).await?;
+    let had = former.as_ref().and_then(|(it, _)| it.identity);
+    // The write alone makes an identity; policy only sees that there is one.
+    let blank = Identity {
+        principal_id: ObjectId(uuid::Uuid::nil()),
+        client_id: ObjectId(uuid::Uuid::nil()),
+    };
+    let Ok(wants_identity) = body::wants_identity(body, had.is_some()) else { return Ok(None) };
+    let place = Place {
+        scope,
+        id_scope: former.as_ref().map_or("", |(it, _)| it.id_scope.as_str()),
+        etag: "",
+        tenant: env.settings.tenant,
+        identity: wants_identity.then(|| had.unwrap_or(blank)),
+        facts: &env.facts.load(),
+    };
+    Ok(body::read(body, former.as_ref().map(|(it, _)| &it.resource), &place).ok())
+}
+
 /// The scope of the provisioning service that the path names, whether it exists or not.
 fn scope_of(input: &Input, facts: &Facts) -> Result<Scope, Error> {
     let group = group_of(input, facts)?;

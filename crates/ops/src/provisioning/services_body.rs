@@ -134,6 +134,10 @@ fn read_properties(
     }
     let before = former("iotHubs").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let access = given.word("publicNetworkAccess", &["Enabled", "Disabled"])?;
+    if access == Some("Disabled") {
+        let because = "network rules are not enforced yet, so they are refused and not ignored";
+        return Err(given.refuse("publicNetworkAccess", because));
+    }
     let policy = given.word("allocationPolicy", &["Hashed", "GeoLatency", "Static"])?;
     let is_disabled = given.bool("disableLocalAuth")?;
     let was_disabled = || former("disableLocalAuth").and_then(Value::as_bool).unwrap_or(false);

@@ -68,7 +68,7 @@ fn what_clients_look_for_is_there_whatever_the_body_says() {
 #[test]
 fn what_older_clients_do_not_know_stays() {
     let mut body = least();
-    body["properties"] = json!({ "disableLocalAuth": true, "publicNetworkAccess": "disabled",
+    body["properties"] = json!({ "disableLocalAuth": true, "publicNetworkAccess": "enabled",
         "portalOperationsHostName": "portal.example", "allocationPolicy": "static" });
     let dps = check(&body, None, None).unwrap();
     assert_eq!(dps["properties"]["allocationPolicy"], "Static");
@@ -81,6 +81,9 @@ fn what_older_clients_do_not_know_stays() {
     let no_sku = json!({ "location": "westus" });
     assert_eq!(check(&no_sku, Some(&dps), None).unwrap()["sku"], dps["sku"]);
     assert_eq!(place(&no_sku, None), "sku");
+    let mut closed = least();
+    closed["properties"] = json!({ "publicNetworkAccess": "disabled" });
+    assert_eq!(place(&closed, None), "properties.publicNetworkAccess");
 }
 
 #[test]

@@ -1,48 +1,12 @@
 //! Deletions over a store in memory, stopped half-way and taken up again.
 
 use super::*;
-use crate::entra::tokens::Signer;
-use crate::env::{Clock, Settings};
-use crate::facts::FactsCell;
-use crate::insights::diagnostics::Diagnostics;
-use crate::metrics::Metrics;
-use gate::Facts;
+use crate::test_env::env;
 use model::ObjectId;
 use serde_json::Value;
-use std::sync::Arc;
-use store::{Engine, Table, Write};
+use store::{Table, Write};
 
 const GROUP: &str = "/subscriptions/s/resourceGroups/rg1";
-
-fn env() -> Env {
-    let id = ObjectId(Uuid::nil());
-    let origin = "https://localhost".to_owned();
-    let settings = Settings {
-        tenant: id,
-        subscription: id,
-        origin: origin.clone(),
-        loopback_net: "127.71.3".into(),
-        hub_port: 443,
-        data_dir: "/nowhere".into(),
-    };
-    let metrics = Metrics::default();
-    let (diagnostics, _writer) = Diagnostics::start("/nowhere".into(), metrics.clone());
-    Env {
-        settings,
-        store: Engine::memory(),
-        facts: FactsCell::new(Facts::new(id, origin)),
-        clock: Clock {
-            now: Arc::new(|| Timestamp::from_seconds(1_000_000)),
-            monotonic_ns: Arc::new(|| 0),
-        },
-        signer: Signer::from_pkcs8(&Signer::generate().unwrap()).unwrap(),
-        diagnostics,
-        metrics,
-        kept: crate::decisions::Kept::default(),
-        identity_tokens: crate::env::IdentityTokens::default(),
-        hosts: None,
-    }
-}
 
 async fn keep(env: &Env, shard: &ShardId, table: Table, key: &str, document: &Value) {
     let change = control::put(table, key, Expect::Anything, document).unwrap();

@@ -1,0 +1,41 @@
+//! A server's insides for unit tests: a store in memory, a clock that stands still, nobody listening.
+
+use crate::entra::tokens::Signer;
+use crate::env::{Clock, Env, IdentityTokens, Settings};
+use crate::facts::FactsCell;
+use crate::insights::diagnostics::Diagnostics;
+use crate::metrics::Metrics;
+use gate::Facts;
+use model::{ObjectId, Timestamp};
+use std::sync::Arc;
+use store::Engine;
+
+pub(crate) fn env() -> Env {
+    let id = ObjectId(uuid::Uuid::nil());
+    let origin = "https://localhost".to_owned();
+    let settings = Settings {
+        tenant: id,
+        subscription: id,
+        origin: origin.clone(),
+        loopback_net: "127.71.3".into(),
+        hub_port: 443,
+        data_dir: "/nowhere".into(),
+    };
+    let metrics = Metrics::default();
+    let (diagnostics, _writer) = Diagnostics::start("/nowhere".into(), metrics.clone());
+    Env {
+        settings,
+        store: Engine::memory(),
+        facts: FactsCell::new(Facts::new(id, origin)),
+        clock: Clock {
+            now: Arc::new(|| Timestamp::from_seconds(1_000_000)),
+            monotonic_ns: Arc::new(|| 0),
+        },
+        signer: Signer::from_pkcs8(&Signer::generate().unwrap()).unwrap(),
+        diagnostics,
+        metrics,
+        kept: crate::decisions::Kept::default(),
+        identity_tokens: IdentityTokens::default(),
+        hosts: None,
+    }
+}
