@@ -104,7 +104,7 @@ fn role_lookups(server: &Process) -> u64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// S0-05, S0-08, S0-11, S0-15, S0-24, S0-25, S0-38: with the CLI, and a crash between any two steps.
+/// S0-05, S0-11, S0-15, S0-16, S0-17, S0-24, S0-25, S0-38: with the CLI, and a crash between any two steps.
 #[test]
 fn a_broad_deny_refuses_a_device_and_one_command_says_why() {
     let home = tempfile::tempdir().unwrap();

@@ -129,6 +129,7 @@ fn a_provisioning_service_answers_the_cli() {
     az.run(&[&["iot", "dps", "delete"], &gone[..]].concat()).json();
 }
 
+/// S0-07: a system-assigned identity holds the one role that it was given, and the CLI lists it.
 #[test]
 fn an_identity_can_hold_roles_and_goes_with_its_provisioning_service() {
     let home = tempfile::tempdir().unwrap();

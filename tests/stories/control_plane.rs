@@ -11,6 +11,7 @@ fn hub_body() -> Value {
     json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 } })
 }
 
+/// S2-58: Reader opens the resource and not its keys.
 #[test]
 fn a_reader_reads_the_hub_and_not_its_keys() {
     let world = World::new();
@@ -60,6 +61,7 @@ fn who_may_not_assign_roles_cannot_raise_itself() {
     assert!(refused.text().contains("linked scope"), "{refused:?}");
 }
 
+/// S2-21: a device is no scope for a role, and the refusal says so.
 #[test]
 fn role_assignments_are_unique_immutable_and_bound_to_what_exists() {
     let world = World::new();

@@ -54,7 +54,7 @@ fn is_refused_by_policy(answer: &Answer) {
     }
 }
 
-/// S0-05, S0-13, S0-15, S0-17, S0-22, S0-23, S0-24, S0-25, S0-37, S0-38: the whole story, step by step.
+/// S0-05, S0-15, S0-16, S0-22, S0-24, S0-25, S0-37, S0-38, X-15: the whole story, step by step.
 #[test]
 fn a_policy_refuses_a_device_and_the_explanation_names_the_rule() {
     let mut world = World::new();
@@ -182,6 +182,7 @@ fn a_changed_policy_holds_from_the_next_request_on() {
     is_refused_by_policy(&world.puts_device(&who, &hub, "late"));
 }
 
+/// S0-01: every version of a definition has its author, its time and its difference.
 #[test]
 fn every_change_of_a_policy_leaves_who_when_and_what() {
     let world = World::new();
