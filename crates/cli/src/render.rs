@@ -141,7 +141,7 @@ fn facts(trace: &Trace, question: Question, page: &mut Page) {
             field("signed in", &caller.signed_in);
             if let Some(device) = &call.channel.on_behalf_of {
                 let via = device.via.as_ref().map(|it| format!(", by the enrollment `{it}`"));
-                field("on behalf of", &format!("{}{}", named(device), via.unwrap_or_default()));
+                field("for", &format!("{}{}", named(device), via.unwrap_or_default()));
             }
         }
         None => field("caller", "nobody was proven"),
