@@ -49,7 +49,7 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         correlation_id: String::new(),
         channel: model::trace::Channel {
             protocol: "question".into(),
-            request: format!("ASK {action}"),
+            request: action.to_owned(),
             address: String::new(),
             on_behalf_of: None,
         },

@@ -6,13 +6,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
 
+#[path = "support/killed_child.rs"]
+mod killed_child;
+#[path = "support/random.rs"]
+mod random;
+
+use killed_child::{ACKNOWLEDGED, kill_at_random};
+use random::Random;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write as _};
-use std::os::unix::process::ExitStatusExt;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use store::tables::{DEVICES, SETTINGS};
@@ -20,7 +23,6 @@ use store::{Change, Document, Engine, Expect, Scan, ShardId, Table, Write};
 
 const KILLS: u64 = 100;
 const WRITERS: u64 = 12;
-const SIGKILL: i32 = 9;
 
 /// Where the child finds its data directory; unset in an ordinary test run.
 const DIRECTORY: &str = "STORE_KILL_DIRECTORY";
@@ -31,9 +33,14 @@ fn a_killed_process_has_lost_nothing_acknowledged() {
     println!("seed `{seed}`");
     let mut random = Random(seed);
     let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
     let mut record = Record::default();
     for kill in 0..KILLS {
-        let lines = kill_at_random(directory.path(), &mut random);
+        let lines = kill_at_random(
+            "the_child_writes_until_it_is_killed",
+            &[(DIRECTORY, path)],
+            &mut random,
+        );
         for line in &lines {
             record.note(line);
         }
@@ -50,47 +57,6 @@ fn a_killed_process_has_lost_nothing_acknowledged() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(record.check_everything(&Engine::sqlite(directory.path()).unwrap()));
     println!("{} commits acknowledged over {KILLS} kills", record.acknowledged.len());
-}
-
-/// Runs a child, kills it while it writes, and answers the whole lines that it wrote.
-fn kill_at_random(directory: &Path, random: &mut Random) -> Vec<String> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["the_child_writes_until_it_is_killed", "--exact", "--nocapture", "--test-threads=1"])
-        .env(DIRECTORY, directory)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = child.stdout.take().unwrap();
-    let (first, is_first) = mpsc::channel();
-    let reading = thread::spawn(move || whole_lines(output, &first));
-    let writes = is_first.recv_timeout(Duration::from_secs(30));
-    thread::sleep(Duration::from_micros(random.below(100_000)));
-    kill(&mut child);
-    writes.expect("the child acknowledges a write before it is killed");
-    reading.join().unwrap()
-}
-
-fn kill(child: &mut Child) {
-    let ended = child.try_wait().unwrap();
-    child.kill().unwrap();
-    let status = child.wait().unwrap();
-    assert_eq!(ended, None, "the child was still writing");
-    assert_eq!(status.signal(), Some(SIGKILL));
-}
-
-/// Every line that was written whole, and word as soon as the first write is acknowledged.
-fn whole_lines(output: ChildStdout, first: &mpsc::Sender<()>) -> Vec<String> {
-    let mut output = BufReader::new(output);
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    while output.read_line(&mut line).unwrap() > 0 {
-        if line.ends_with('\n') && line.starts_with(ACKNOWLEDGED) {
-            let _ = first.send(());
-            lines.push(line.clone());
-        }
-        line.clear();
-    }
-    lines
 }
 
 /// The child. Each writer counts up in commits of four documents, and goes on where the files say
@@ -269,18 +235,4 @@ fn odd_key(writer: u64) -> String {
 
 fn kept(writer: u64, count: u64) -> String {
     format!("kept {writer}/{count:08}")
-}
-
-const ACKNOWLEDGED: &str = "acknowledged ";
-
-/// SplitMix64: enough to choose moments by.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
 }

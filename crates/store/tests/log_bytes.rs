@@ -8,6 +8,10 @@
 )]
 #![expect(clippy::cast_possible_truncation, reason = "the numbers of these tests are small")]
 
+#[path = "support/random.rs"]
+mod random;
+
+use random::Random;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -442,16 +446,4 @@ fn segments(directory: &Path) -> Vec<PathBuf> {
         entries.filter(|it| it.extension().is_some_and(|it| it == "seg")).collect();
     segments.sort();
     segments
-}
-
-/// SplitMix64: enough to choose bytes by.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound.max(1)
-    }
 }

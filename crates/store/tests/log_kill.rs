@@ -8,13 +8,16 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
 #![expect(clippy::cast_possible_truncation, reason = "the numbers of these tests are small")]
 
+#[path = "support/killed_child.rs"]
+mod killed_child;
+#[path = "support/random.rs"]
+mod random;
+
+use killed_child::{ACKNOWLEDGED, kill_at_random};
+use random::Random;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write as _};
-use std::os::unix::process::ExitStatusExt;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use store::Log;
@@ -23,7 +26,6 @@ use store::log::{Bounds, LogOptions, Record, Start, verify};
 const KILLS: u64 = 100;
 const APPENDERS: u64 = 16;
 const PARTITIONS: u16 = 4;
-const SIGKILL: i32 = 9;
 
 /// How many children's records are kept. A record's time is the number of its child.
 const KEPT: i64 = 5;
@@ -46,9 +48,14 @@ fn a_killed_process_has_lost_nothing_acknowledged() {
     println!("seed `{seed}`");
     let mut random = Random(seed);
     let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
     let mut told = Told::default();
     for kill in 0..KILLS {
-        let lines = kill_at_random(directory.path(), kill, &mut random);
+        let lines = kill_at_random(
+            "the_child_appends_until_it_is_killed",
+            &[(DIRECTORY, path), (NUMBER, &kill.to_string())],
+            &mut random,
+        );
         for line in &lines {
             told.note(line);
         }
@@ -65,53 +72,6 @@ fn a_killed_process_has_lost_nothing_acknowledged() {
         }
     }
     println!("{} appends acknowledged over {KILLS} kills", told.acknowledged_ever);
-}
-
-/// Runs a child, kills it while it appends, and answers the whole lines that it wrote.
-fn kill_at_random(directory: &Path, number: u64, random: &mut Random) -> Vec<String> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "the_child_appends_until_it_is_killed",
-            "--exact",
-            "--nocapture",
-            "--test-threads=1",
-        ])
-        .env(DIRECTORY, directory)
-        .env(NUMBER, number.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = child.stdout.take().unwrap();
-    let (first, is_first) = mpsc::channel();
-    let reading = thread::spawn(move || whole_lines(output, &first));
-    let appends = is_first.recv_timeout(Duration::from_secs(30));
-    thread::sleep(Duration::from_micros(random.below(100_000)));
-    kill(&mut child);
-    appends.expect("the child acknowledges an append before it is killed");
-    reading.join().unwrap()
-}
-
-fn kill(child: &mut Child) {
-    let ended = child.try_wait().unwrap();
-    child.kill().unwrap();
-    let status = child.wait().unwrap();
-    assert_eq!(ended, None, "the child was still appending");
-    assert_eq!(status.signal(), Some(SIGKILL));
-}
-
-/// Every line that was written whole, and word as soon as the first append is acknowledged.
-fn whole_lines(output: ChildStdout, first: &mpsc::Sender<()>) -> Vec<String> {
-    let mut output = BufReader::new(output);
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    while output.read_line(&mut line).unwrap() > 0 {
-        if line.ends_with('\n') && line.starts_with(ACKNOWLEDGED) {
-            let _ = first.send(());
-            lines.push(line.clone());
-        }
-        line.clear();
-    }
-    lines
 }
 
 /// The child. Each appender counts up from 0, in a partition of its own choice.
@@ -248,18 +208,4 @@ fn numbers(record: &Record) -> (u64, u64, u64) {
 
 fn partition(appender: u64) -> u16 {
     (appender % u64::from(PARTITIONS)) as u16
-}
-
-const ACKNOWLEDGED: &str = "acknowledged ";
-
-/// SplitMix64: enough to choose moments by.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
 }
