@@ -143,6 +143,18 @@ pub fn hubward(arguments: &[&str]) -> Said {
     }
 }
 
+/// `Bearer` and a token for hubs, by an application's secret, without the CLI.
+pub fn hub_token(server: &Process, app_id: &str, secret: &str) -> String {
+    let connection = server.connection();
+    let url = format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
+    let form = format!(
+        "grant_type=client_credentials&client_id={app_id}&client_secret={secret}&scope=https://iothubs.azure.net/.default"
+    );
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    let token = server.wire().send("POST", &url, &headers, form.as_bytes()).expect(200).body;
+    format!("Bearer {}", text(&token, "/access_token"))
+}
+
 pub fn text<'a>(value: &'a Value, path: &str) -> &'a str {
     value
         .pointer(path)

@@ -1,7 +1,7 @@
 //! The story of the product with the unmodified CLI: a broad deny, a refused device, the named rule, the
 //! fix. The server is killed and started again between any two steps.
 
-use super::az::{Az, binary, hubward, text};
+use super::az::{Az, binary, hub_token, hubward, text};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use testkit::{Answer, Process};
@@ -32,20 +32,10 @@ impl Stage {
     }
 
     fn hub_call(&self, who: &Person, method: &str, host: &str, path: &str) -> Answer {
-        let connection = self.server().connection();
-        let url =
-            format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
-        let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://iothubs.azure.net/.default",
-            who.app, who.secret
-        );
-        let wire = self.server().wire();
-        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-        let authorization = format!("Bearer {}", text(&token, "/access_token"));
+        let authorization = hub_token(self.server(), &who.app, &who.secret);
         let url = format!("https://{host}{path}?api-version=2021-04-12");
         let body = if method == "PUT" { json!({}) } else { Value::Null };
-        wire.json(method, &url, &authorization, &body)
+        self.server().wire().json(method, &url, &authorization, &body)
     }
 }
 

@@ -2,7 +2,7 @@
 //! provisioning service's own address, a person changes policies and roles with `az`. The server is killed
 //! and started again between any two steps.
 
-use super::az::{Az, binary, hubward, text};
+use super::az::{Az, binary, hub_token, hubward, text};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::Timestamp;
@@ -154,19 +154,9 @@ impl Stage {
     }
 
     fn writes_device(&self, who: &Outsider, device: &str) -> Answer {
-        let connection = self.server().connection();
-        let url =
-            format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
-        let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://iothubs.azure.net/.default",
-            who.app, who.secret
-        );
-        let wire = self.server().wire();
-        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-        let authorization = format!("Bearer {}", text(&token, "/access_token"));
+        let authorization = hub_token(self.server(), &who.app, &who.secret);
         let url = format!("https://{}/devices/{device}?api-version=2021-04-12", self.hub_host);
-        wire.json("PUT", &url, &authorization, &json!({}))
+        self.server().wire().json("PUT", &url, &authorization, &json!({}))
     }
 
     /// Somebody else who may do the same write, by every role that there is for it.
