@@ -57,14 +57,31 @@ pub(crate) fn new_key(env: &Env) -> String {
     STANDARD.encode(env.random::<OWN_KEY_BYTES>())
 }
 
-/// The policies that a body asks for; `None` where it says nothing about them.
+/// The policies that the body of a resource asks for, see [`read`].
 ///
-/// `known` are the rights that such a service has. A policy without keys keeps those it has, or gets new ones. Where one of two keys is left out, that
-/// one is made anew: so `az iot hub policy renew-key` asks for it.
+/// # Errors
+/// As [`read`].
+pub(crate) fn given(
+    body: &Value,
+    known: &[Right],
+    stored: &[PolicyDocument],
+    env: &Env,
+) -> Result<Option<Vec<PolicyDocument>>, Error> {
+    match Fields::of(body)?.object("properties")? {
+        Some(properties) => read(&properties, known, stored, &|| new_key(env)),
+        None => Ok(None),
+    }
+}
+
+/// The policies that properties ask for; `None` where they say nothing about them.
+///
+/// `known` are the rights that such a service has. A policy without keys keeps those it has, or gets new
+/// ones. Where one of two keys is left out, that one is made anew: so `az iot hub policy renew-key` asks
+/// for it.
 ///
 /// # Errors
 /// Says which policy breaks which rule, and never repeats a key.
-pub(crate) fn read(
+fn read(
     properties: &Fields<'_>,
     known: &[Right],
     stored: &[PolicyDocument],
@@ -157,6 +174,12 @@ pub(crate) fn facts_of(policies: &[PolicyDocument]) -> Result<Vec<SasPolicy>, St
 /// The policy of a name, in any casing.
 pub(crate) fn named<'a>(policies: &'a [PolicyDocument], name: &str) -> Option<&'a PolicyDocument> {
     policies.iter().find(|it| it.key_name.eq_ignore_ascii_case(name))
+}
+
+/// The sentence where `owner`, a hub or a provisioning service, has no policy of this name.
+pub(crate) fn no_policy(owner: &str, name: &str) -> String {
+    let name = name.chars().take(80).collect::<String>();
+    format!("the {owner} has no shared access policy `{}`", name.escape_debug())
 }
 
 /// A policy with its keys, as an answer shows it.

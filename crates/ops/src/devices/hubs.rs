@@ -7,12 +7,14 @@
 use super::addresses;
 use super::body::{self, Place};
 use super::keys;
+use super::names::{HUBS, host_name};
 use crate::call::may_see;
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use crate::resources::fields::Fields;
-use crate::resources::{Cascade, check_etag, group_of, long_running, no_resource, subscription_of};
+use crate::resources::{
+    Cascade, check_etag, container_of, group_of, long_running, no_resource, scope_as_made,
+};
 use crate::shared_access::{self, PolicyDocument};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,11 +23,8 @@ use gate::{Facts, Permit};
 use model::operations::Right;
 use model::{Error, Op, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{Expect, tables};
-
-/// Shortest and longest name of a hub. Source: Azure resource naming rules, Microsoft.Devices.
-const HUB_NAME_CHARACTERS: std::ops::RangeInclusive<usize> = 3..=50;
 
 /// A hub as it is kept. It holds keys: no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -51,14 +50,13 @@ pub(crate) fn change_facts(
     key: &str,
     body: Option<&[u8]>,
 ) -> Result<(), String> {
-    let scope = Scope::parse(key).map_err(|it| it.to_string())?;
     let Some(body) = body else {
+        let scope = Scope::parse(key).map_err(|it| it.to_string())?;
         facts.remove_hub(&scope);
         return Ok(());
     };
     let document: HubDocument = serde_json::from_slice(body).map_err(|it| it.to_string())?;
     let text = |path: &[&str]| model::json::text(&document.resource, path);
-    let named = text(&["id"]).and_then(|it| Scope::parse(it).ok());
     let is_local_auth_disabled =
         model::json::at(&document.resource, &["properties", "disableLocalAuth"])
             .and_then(Value::as_bool)
@@ -71,7 +69,7 @@ pub(crate) fn change_facts(
         },
         uid: document.uid,
         host: document.address,
-        scope: named.filter(|it| it.same_place(&scope)).unwrap_or(scope),
+        scope: scope_as_made(key, &document.resource)?,
     });
     Ok(())
 }
@@ -131,7 +129,7 @@ fn scope_of(input: &Input, facts: &Facts) -> Result<Scope, Error> {
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let facts = env.facts.load();
     let scope = scope_of(input, &facts)?;
-    check_rules(scope.name()).map_err(|it| Error::invalid("name", it))?;
+    HUBS.check_rules(scope.name()).map_err(|it| Error::invalid("name", it))?;
     let stored = stored(env, &scope).await?;
     let etag = stored.as_ref().and_then(|(it, _)| model::json::text(&it.resource, &["etag"]));
     check_etag(input, etag)?;
@@ -149,34 +147,16 @@ async fn create(
     facts: &Facts,
     scope: Scope,
 ) -> Result<Reply, Error> {
-    if is_taken(facts, scope.name()) {
-        return Err(Error::Conflict {
-            code: "NameNotAvailable",
-            message: format!("a hub named `{}` exists already; choose another name", scope.name()),
-        });
-    }
+    HUBS.check_free(facts, scope.name())?;
     let now = env.now();
-    let version = u64::try_from(now.millis()).unwrap_or(0);
-    let address = addresses::lowest_free(facts, &env.settings.loopback_net, "IotHubQuotaExceeded")?;
-    let new_key = || shared_access::new_key(env);
-    let place = Place {
-        scope: &scope,
-        address: &address,
-        host_name: &host_name(&address, env.settings.hub_port),
-        etag: &etag(version),
-    };
-    let resource = body::read(&input.body, None, &place)?;
-    let given = match Fields::of(&input.body)?.object("properties")? {
-        Some(properties) => shared_access::read(&properties, Right::HUB, &[], &new_key)?,
-        None => None,
-    };
-    let hub = HubDocument {
-        resource,
+    let blank = HubDocument {
+        resource: Value::Null,
         uid: new_uid(now, env),
-        policies: given.unwrap_or_else(|| shared_access::made(&keys::DEFAULTS, &new_key)),
-        version,
-        address,
+        address: addresses::lowest_free(facts, &env.settings.loopback_net, "IotHubQuotaExceeded")?,
+        version: first_version(now),
+        policies: shared_access::made(&keys::DEFAULTS, &|| shared_access::new_key(env)),
     };
+    let hub = composed(input, env, &scope, blank)?;
     let change = control::put(tables::RESOURCES, scope.key(), Expect::Absent, &hub)?;
     // Before the commit: a hub that cannot be reached must not be there.
     env.open_host(&hub.address).await.map_err(|it| Error::Unavailable {
@@ -193,70 +173,38 @@ async fn update(
     former: HubDocument,
     revision: u64,
 ) -> Result<Reply, Error> {
-    let version = former.version.saturating_add(1);
     let id = model::json::text(&former.resource, &["id"]).unwrap_or("");
     // The casing that the hub was made with stays.
     let scope = Scope::parse(id).map_err(|it| Error::Internal { message: it.to_string() })?;
-    let place = Place {
-        scope: &scope,
-        address: &former.address,
-        host_name: &host_name(&former.address, env.settings.hub_port),
-        etag: &etag(version),
-    };
-    let resource = body::read(&input.body, Some(&former.resource), &place)?;
-    let given = match Fields::of(&input.body)?.object("properties")? {
-        Some(properties) => {
-            let new_key = || shared_access::new_key(env);
-            shared_access::read(&properties, Right::HUB, &former.policies, &new_key)?
-        }
-        None => None,
-    };
-    let hub = HubDocument {
-        resource,
-        version,
-        policies: given.unwrap_or(former.policies),
-        uid: former.uid,
-        address: former.address,
-    };
+    let next = HubDocument { version: former.version.saturating_add(1), ..former };
+    let hub = composed(input, env, &scope, next)?;
     let expect = Expect::Revision(revision);
     let change = control::put(tables::RESOURCES, scope.key(), expect, &hub)?;
     control::commit(permit, env, vec![change]).await?;
     Ok(Reply::ok(body::show(&hub.resource)))
 }
 
-/// Letters, digits and hyphens, 3 to 50 of them, no hyphen at either end, and not digits alone.
-///
-/// # Errors
-/// The rule, as a sentence.
-fn check_rules(name: &str) -> Result<(), String> {
-    let allowed = |it: u8| it.is_ascii_alphanumeric() || it == b'-';
-    match HUB_NAME_CHARACTERS.contains(&name.len())
-        && name.bytes().all(allowed)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-        && !name.bytes().all(|it| it.is_ascii_digit())
-    {
-        true => Ok(()),
-        false => Err(format!(
-            "a hub's name has {} to {} letters, digits and hyphens, no hyphen at either end, and is \
-             not a number",
-            HUB_NAME_CHARACTERS.start(),
-            HUB_NAME_CHARACTERS.end()
-        )),
+/// `hub` as the body wants it.
+fn composed(
+    input: &Input,
+    env: &Env,
+    scope: &Scope,
+    mut hub: HubDocument,
+) -> Result<HubDocument, Error> {
+    let place = Place {
+        scope,
+        address: &hub.address,
+        host_name: &host_name(&hub.address, env.settings.hub_port),
+        etag: &etag(hub.version),
+    };
+    let stored = Some(&hub.resource).filter(|it| it.is_object());
+    let resource = body::read(&input.body, stored, &place)?;
+    let stored = stored.map_or(&[][..], |_| hub.policies.as_slice());
+    if let Some(given) = shared_access::given(&input.body, Right::HUB, stored, env)? {
+        hub.policies = given;
     }
-}
-
-/// Names are unique over all subscriptions, as they are parts of host names.
-fn is_taken(facts: &Facts, name: &str) -> bool {
-    facts.hubs.values().any(|it| it.scope.name().eq_ignore_ascii_case(name))
-}
-
-/// The host name that clients see: with the port where it is not the usual one.
-pub(crate) fn host_name(address: &str, port: u16) -> String {
-    match port {
-        443 => address.to_owned(),
-        other => format!("{address}:{other}"),
-    }
+    hub.resource = resource;
+    Ok(hub)
 }
 
 /// The time first, in a fixed width, so that uids sort by age.
@@ -265,6 +213,10 @@ pub(crate) fn new_uid(now: Timestamp, env: &Env) -> String {
 }
 
 /// Versions begin with the time of creation: a resource that is made again has none of its forerunner's etags.
+pub(crate) fn first_version(now: Timestamp) -> u64 {
+    u64::try_from(now.millis()).unwrap_or(0)
+}
+
 pub(crate) fn etag(version: u64) -> String {
     STANDARD.encode(version.to_be_bytes())
 }
@@ -282,10 +234,7 @@ pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Re
 /// `SubscriptionNotFound` or `ResourceGroupNotFound`.
 pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let facts = env.facts.load();
-    let above = match input.param("group").is_empty() {
-        true => subscription_of(input, &facts)?,
-        false => group_of(input, &facts)?,
-    };
+    let above = container_of(input, &facts)?;
     let mut hubs = Vec::new();
     let is_shown = |it: &Scope| above.contains(it) && may_see(permit, Op::GetHub, it, &facts, env);
     for hub in facts.hubs.values().filter(|it| is_shown(&it.scope)) {
@@ -316,43 +265,14 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
 /// Where the body has no `name`.
 pub(crate) async fn check_name(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let name = input.required_text(&["name"])?;
-    Ok(Reply::ok(availability(name, &env.facts.load())))
-}
-
-fn availability(name: &str, facts: &Facts) -> Value {
-    match (check_rules(name), is_taken(facts, name)) {
-        (Err(rule), _) => {
-            json!({ "nameAvailable": false, "reason": "Invalid", "message": rule })
-        }
-        (Ok(()), true) => json!({
-            "nameAvailable": false,
-            "reason": "AlreadyExists",
-            "message": format!("a hub named `{name}` exists already"),
-        }),
-        (Ok(()), false) => json!({ "nameAvailable": true, "reason": null, "message": null }),
-    }
+    Ok(Reply::ok(HUBS.availability(&env.facts.load(), name)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use model::ObjectId;
-
-    #[test]
-    fn hub_names_are_checked() {
-        for good in ["abc", "a-b", "Plant7", "7a7", &"a".repeat(50)] {
-            assert!(check_rules(good).is_ok(), "{good}");
-        }
-        for bad in ["", "ab", "-ab", "ab-", "a b", "a_b", "a.b", "äöü", "123", &"a".repeat(51)] {
-            assert!(check_rules(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_port_is_named_where_it_is_not_the_usual_one() {
-        assert_eq!(host_name("127.71.3.2", 443), "127.71.3.2");
-        assert_eq!(host_name("127.71.3.2", 8443), "127.71.3.2:8443");
-    }
+    use serde_json::json;
 
     #[test]
     fn etags_differ_from_write_to_write() {
@@ -386,7 +306,7 @@ mod tests {
         assert_eq!(hub.scope.name(), "Plant");
         assert!(hub.access.is_disabled);
         assert_eq!(hub.access.policies.len(), 5);
-        let reason = |name: &str| availability(name, &facts)["reason"].clone();
+        let reason = |name: &str| HUBS.availability(&facts, name)["reason"].clone();
         assert_eq!(reason("PLANT"), "AlreadyExists");
         assert_eq!(reason("plant2"), Value::Null);
         assert_eq!(reason("-"), "Invalid");

@@ -46,16 +46,11 @@ pub(crate) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<R
 pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let (HubDocument { policies, .. }, _) = hubs::named(input, env).await?;
     let name = input.param("key");
-    match shared_access::named(&policies, name) {
-        Some(policy) => Ok(Reply::ok(shared_access::show(policy))),
-        None => Err(Error::NotFound {
-            code: "IotHubKeyNotFound",
-            message: format!(
-                "the hub has no shared access policy `{}`",
-                name.chars().take(80).collect::<String>().escape_debug()
-            ),
-        }),
-    }
+    let found = shared_access::named(&policies, name).ok_or_else(|| Error::NotFound {
+        code: "IotHubKeyNotFound",
+        message: shared_access::no_policy("hub", name),
+    })?;
+    Ok(Reply::ok(shared_access::show(found)))
 }
 
 #[cfg(test)]

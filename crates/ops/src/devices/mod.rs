@@ -5,4 +5,5 @@ mod body;
 pub(crate) mod bulk;
 pub(crate) mod hubs;
 pub mod keys;
+pub(crate) mod names;
 pub mod registry;

@@ -100,12 +100,12 @@ fn confirmed<'a>(address: &'a str, origin: &str) -> Option<&'a str> {
 }
 
 /// `localhost:8443` of `https://localhost:8443`.
-fn host_with_port(origin: &str) -> &str {
+pub(crate) fn host_with_port(origin: &str) -> &str {
     origin.strip_prefix("https://").unwrap_or(origin)
 }
 
 /// The host of `host:port`, where an IPv6 address stands in brackets.
-fn host(authority: &str) -> &str {
+pub(crate) fn host(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|it| it.is_ascii_digit()) => name,
         _ => authority,

@@ -2,6 +2,7 @@
 
 use super::enrollment::{AllocationPolicy, Terms};
 use super::registrations::Registration;
+use crate::devices::names::without_port;
 use crate::env::Env;
 use gate::Facts;
 use gate::facts::{Dps, DpsLink, Hub, LinkAuthentication};
@@ -15,7 +16,7 @@ pub(super) fn allocate<'a>(
     registration: &Registration,
     facts: &'a Facts,
 ) -> Option<(&'a DpsLink, &'a Hub)> {
-    let named = |host: &str, hub: &Hub| bare(host).eq_ignore_ascii_case(&hub.host);
+    let named = |host: &str, hub: &Hub| without_port(host).eq_ignore_ascii_case(&hub.host);
     let mut linked: Vec<(&DpsLink, &Hub)> = dps
         .links
         .iter()
@@ -55,17 +56,6 @@ pub(super) fn allocate<'a>(
 fn share(registration_id: &str) -> u64 {
     let digest = ring::digest::digest(&ring::digest::SHA256, registration_id.as_bytes());
     digest.as_ref().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
-}
-
-pub(super) fn bare(host: &str) -> &str {
-    host.split_once(':').map_or(host, |(name, _)| name)
-}
-
-pub(super) fn host_of(hub: &Hub, env: &Env) -> String {
-    match env.settings.hub_port {
-        443 => hub.host.clone(),
-        port => format!("{}:{port}", hub.host),
-    }
 }
 
 /// How the service shows itself to the hub: as its own identity, or with a key of the hub.

@@ -6,7 +6,7 @@
 //! key or the identity is enough for the hub is not decided here: the hub's gates say so, with every
 //! registration. Source: the published contract of Microsoft.Devices, api-version 2025-02-01-preview.
 
-use crate::devices::hubs::host_name;
+use crate::devices::names::{host_name, without_port};
 use crate::resources::fields::Fields;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -130,7 +130,7 @@ fn read_host<'a>(
 
 /// A hub by its host name, with or without a port, or by its own name.
 fn resolve<'a>(text: &str, facts: &'a Facts) -> (String, Option<&'a Arc<Hub>>) {
-    let host = text.split_once(':').map_or(text, |(host, _)| host).to_ascii_lowercase();
+    let host = without_port(text).to_ascii_lowercase();
     let hub = facts.hubs.values().find(|it| {
         it.host.eq_ignore_ascii_case(&host) || it.scope.name().eq_ignore_ascii_case(&host)
     });

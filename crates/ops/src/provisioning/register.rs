@@ -5,12 +5,13 @@
 //! `assigning` together with an intent, the hub is called, and the outcome is kept with the intent cleared.
 //! A start finishes what a stop interrupted; writing the same device twice is writing it once.
 
-use super::allocation::{allocate, bare, credential, host_of};
+use super::allocation::{allocate, credential};
 use super::attestation::{self, Known};
 use super::enrollment::Source;
 use super::registrations::{self, Registration, RegistrationStatus};
 use crate::call::{self, Answer, Call};
 use crate::control::{failed, unread};
+use crate::devices::names::{host_name, without_port};
 use crate::devices::registry;
 use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
@@ -259,7 +260,7 @@ async fn assign(
     };
     let device = device_id(&known.source, &begun.registration_id);
     // Two enabled copies of a device would be worse than one in the wrong place.
-    let old = registration.assigned_hub.as_deref().and_then(|it| facts.hub_at(bare(it)));
+    let old = registration.assigned_hub.as_deref().and_then(|it| facts.hub_at(without_port(it)));
     if let Some(old) = old.filter(|it| it.uid != hub.uid)
         && registry::exists(env, old, &device).await?
     {
@@ -284,7 +285,7 @@ async fn assign(
     registration.tracking_id = Some(answer.tracking.to_string());
     if answer.status == 200 {
         registration.status = RegistrationStatus::Assigned;
-        registration.assigned_hub = Some(host_of(hub, env));
+        registration.assigned_hub = Some(host_name(&hub.host, env.settings.hub_port));
         registration.hub_scope = Some(hub.scope.as_str().to_owned());
         registration.substatus = Some("initialAssignment".to_owned());
     } else {

@@ -10,23 +10,23 @@ use super::services_body::{self as body, Place};
 use crate::call::may_see;
 use crate::control;
 use crate::devices::addresses;
-use crate::devices::hubs::{etag, host_name, new_uid};
+use crate::devices::hubs::{etag, first_version, new_uid};
+use crate::devices::names::{PROVISIONING_SERVICES, host_name};
 use crate::entra::principals;
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use crate::resources::fields::Fields;
-use crate::resources::{Cascade, check_etag, group_of, long_running, no_resource, subscription_of};
+use crate::resources::{
+    Cascade, check_etag, container_of, group_of, long_running, no_resource, scope_as_made,
+};
 use crate::shared_access::{self, PolicyDocument};
 use gate::facts::{Dps, SharedAccess};
 use gate::{Facts, Permit};
 use model::operations::Right;
 use model::{Error, ObjectId, Op, Scope};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{Change, Expect, tables};
 
-/// Shortest and longest name. Source: Azure resource naming rules, Microsoft.Devices.
-const NAME_CHARACTERS: std::ops::RangeInclusive<usize> = 3..=64;
 /// What every new provisioning service has.
 /// Source: Azure documentation, "Control access to Azure IoT Hub Device Provisioning Service".
 const DEFAULTS: [(&str, &[Right]); 1] = [("provisioningserviceowner", Right::DPS)];
@@ -76,15 +76,14 @@ pub(crate) fn change_facts(
     key: &str,
     body: Option<&[u8]>,
 ) -> Result<(), String> {
-    let scope = Scope::parse(key).map_err(|it| it.to_string())?;
     let Some(body) = body else {
+        let scope = Scope::parse(key).map_err(|it| it.to_string())?;
         facts.remove_dps(&scope);
         return Ok(());
     };
     let document: DpsDocument = serde_json::from_slice(body).map_err(|it| it.to_string())?;
     let text = |path: &[&str]| model::json::text(&document.resource, path);
     let property = |name: &str| model::json::at(&document.resource, &["properties", name]);
-    let named = text(&["id"]).and_then(|it| Scope::parse(it).ok());
     let links = property("iotHubs").and_then(Value::as_array);
     facts.put_dps(Dps {
         location: text(&["location"]).unwrap_or("").to_owned(),
@@ -97,7 +96,7 @@ pub(crate) fn change_facts(
         host: document.address,
         id_scope: document.id_scope,
         identity: document.identity.map(|it| it.principal_id),
-        scope: named.filter(|it| it.same_place(&scope)).unwrap_or(scope),
+        scope: scope_as_made(key, &document.resource)?,
     });
     Ok(())
 }
@@ -167,7 +166,7 @@ fn api_version(input: &Input) -> &str {
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let facts = env.facts.load();
     let scope = scope_of(input, &facts)?;
-    check_rules(scope.name()).map_err(|it| Error::invalid("name", it))?;
+    PROVISIONING_SERVICES.check_rules(scope.name()).map_err(|it| Error::invalid("name", it))?;
     let stored = stored(env, &scope).await?;
     let etag = stored.as_ref().and_then(|(it, _)| model::json::text(&it.resource, &["etag"]));
     check_etag(input, etag)?;
@@ -185,19 +184,14 @@ async fn create(
     facts: &Facts,
     scope: Scope,
 ) -> Result<Reply, Error> {
-    if is_taken(facts, scope.name()) {
-        return Err(Error::Conflict {
-            code: "NameNotAvailable",
-            message: format!("{}; choose another name", exists_already(scope.name())),
-        });
-    }
+    PROVISIONING_SERVICES.check_free(facts, scope.name())?;
     let now = env.now();
     let blank = DpsDocument {
         resource: Value::Null,
         uid: new_uid(now, env),
         address: addresses::lowest_free(facts, &env.settings.loopback_net, "DpsQuotaExceeded")?,
         id_scope: new_id_scope(facts, env)?,
-        version: u64::try_from(now.millis()).unwrap_or(0),
+        version: first_version(now),
         policies: shared_access::made(&DEFAULTS, &|| shared_access::new_key(env)),
         identity: None,
     };
@@ -273,12 +267,9 @@ fn composed(
     };
     let stored = Some(&dps.resource).filter(|it| it.is_object());
     let resource = body::read(&input.body, stored, &place)?;
-    if let Some(properties) = Fields::of(&input.body)?.object("properties")? {
-        let new_key = || shared_access::new_key(env);
-        let stored = stored.map_or(&[][..], |_| dps.policies.as_slice());
-        if let Some(given) = shared_access::read(&properties, Right::DPS, stored, &new_key)? {
-            dps.policies = given;
-        }
+    let stored = stored.map_or(&[][..], |_| dps.policies.as_slice());
+    if let Some(given) = shared_access::given(&input.body, Right::DPS, stored, env)? {
+        dps.policies = given;
     }
     dps.resource = resource;
     Ok((dps, changes))
@@ -294,37 +285,6 @@ fn new_id_scope(facts: &Facts, env: &Env) -> Result<String, Error> {
     })
 }
 
-/// Letters, digits and hyphens, 3 to 64 of them, no hyphen at either end, and not digits alone.
-///
-/// # Errors
-/// The rule, as a sentence.
-fn check_rules(name: &str) -> Result<(), String> {
-    let allowed = |it: u8| it.is_ascii_alphanumeric() || it == b'-';
-    match NAME_CHARACTERS.contains(&name.len())
-        && name.bytes().all(allowed)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-        && !name.bytes().all(|it| it.is_ascii_digit())
-    {
-        true => Ok(()),
-        false => Err(format!(
-            "a provisioning service's name has {} to {} letters, digits and hyphens, no hyphen at \
-             either end, and is not a number",
-            NAME_CHARACTERS.start(),
-            NAME_CHARACTERS.end()
-        )),
-    }
-}
-
-/// Names are unique over all subscriptions, as they are parts of host names.
-fn is_taken(facts: &Facts, name: &str) -> bool {
-    facts.provisioning.values().any(|it| it.scope.name().eq_ignore_ascii_case(name))
-}
-
-fn exists_already(name: &str) -> String {
-    format!("a provisioning service named `{name}` exists already")
-}
-
 /// # Errors
 /// `ResourceNotFound`.
 pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
@@ -338,10 +298,7 @@ pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Re
 /// `SubscriptionNotFound` or `ResourceGroupNotFound`.
 pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let facts = env.facts.load();
-    let above = match input.param("group").is_empty() {
-        true => subscription_of(input, &facts)?,
-        false => group_of(input, &facts)?,
-    };
+    let above = container_of(input, &facts)?;
     let mut all = Vec::new();
     let is_shown = |it: &Scope| above.contains(it) && may_see(permit, Op::GetDps, it, &facts, env);
     for dps in facts.provisioning.values().filter(|it| is_shown(&it.scope)) {
@@ -382,16 +339,11 @@ pub(crate) async fn list_keys(_permit: &Permit, input: &Input, env: &Env) -> Res
 pub(crate) async fn get_key(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let DpsDocument { policies, .. } = named(input, env).await?;
     let name = input.param("key");
-    match shared_access::named(&policies, name) {
-        Some(policy) => Ok(Reply::ok(shared_access::show(policy))),
-        None => Err(Error::NotFound {
-            code: "ProvisioningServiceKeyNotFound",
-            message: format!(
-                "the provisioning service has no shared access policy `{}`",
-                name.chars().take(80).collect::<String>().escape_debug()
-            ),
-        }),
-    }
+    let found = shared_access::named(&policies, name).ok_or_else(|| Error::NotFound {
+        code: "ProvisioningServiceKeyNotFound",
+        message: shared_access::no_policy("provisioning service", name),
+    })?;
+    Ok(Reply::ok(shared_access::show(found)))
 }
 
 /// `POST .../checkProvisioningServiceNameAvailability`.
@@ -400,21 +352,7 @@ pub(crate) async fn get_key(_permit: &Permit, input: &Input, env: &Env) -> Resul
 /// Where the body has no `name`.
 pub(crate) async fn check_name(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let name = input.required_text(&["name"])?;
-    Ok(Reply::ok(availability(name, &env.facts.load())))
-}
-
-fn availability(name: &str, facts: &Facts) -> Value {
-    match (check_rules(name), is_taken(facts, name)) {
-        (Err(rule), _) => {
-            json!({ "nameAvailable": false, "reason": "Invalid", "message": rule })
-        }
-        (Ok(()), true) => json!({
-            "nameAvailable": false,
-            "reason": "AlreadyExists",
-            "message": exists_already(name),
-        }),
-        (Ok(()), false) => json!({ "nameAvailable": true, "reason": null, "message": null }),
-    }
+    Ok(Reply::ok(PROVISIONING_SERVICES.availability(&env.facts.load(), name)))
 }
 
 #[cfg(test)]

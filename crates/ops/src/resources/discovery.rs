@@ -2,6 +2,7 @@
 //!
 //! Nothing in it points outside this server: a client that follows it talks to nobody else.
 
+use crate::entra::discovery::{host, host_with_port};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::Permit;
@@ -26,7 +27,7 @@ pub(crate) async fn endpoints(_permit: &Permit, input: &Input, env: &Env) -> Res
 
 fn cloud(origin: &str) -> Value {
     let slashed = format!("{origin}/");
-    let host = host_of(origin);
+    let host = host(host_with_port(origin));
     json!({
         "name": CLOUD,
         "portal": slashed,
@@ -62,15 +63,6 @@ fn cloud(origin: &str) -> Value {
     })
 }
 
-/// The host name of an origin, without scheme and port.
-fn host_of(origin: &str) -> &str {
-    let behind = origin.split_once("://").map_or(origin, |(_, it)| it);
-    match behind.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|it| it.is_ascii_digit()) => host,
-        Some(_) | None => behind,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_host_is_an_origin_without_scheme_and_port() {
-        let check = |origin: &str, expected: &str| assert_eq!(host_of(origin), expected);
+        let check =
+            |origin: &str, expected: &str| assert_eq!(host(host_with_port(origin)), expected);
         check("https://localhost:8443", "localhost");
         check("https://localhost", "localhost");
         check("https://[::1]:8443", "[::1]");

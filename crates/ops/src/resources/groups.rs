@@ -5,7 +5,8 @@
 
 use super::filter::{self, Comparison, Operator};
 use super::{
-    Cascade, check_etag, group_of, location, long_running, no_group, subscription_of, tags,
+    Cascade, check_etag, group_of, location, long_running, no_group, scope_as_made,
+    subscription_of, tags,
 };
 use crate::call::may_see;
 use crate::control;
@@ -39,14 +40,11 @@ pub(crate) fn change_facts(
     key: &str,
     body: Option<&[u8]>,
 ) -> Result<(), String> {
-    let scope = Scope::parse(key).map_err(|it| it.to_string())?;
     match body {
-        None => facts.remove_container(&scope),
+        None => facts.remove_container(&Scope::parse(key).map_err(|it| it.to_string())?),
         Some(body) => {
             let document: Value = serde_json::from_slice(body).map_err(|it| it.to_string())?;
-            // The document keeps the casing that the container was made with; the key does not.
-            let named = model::json::text(&document, &["id"]).and_then(|it| Scope::parse(it).ok());
-            facts.put_container(named.filter(|it| it.same_place(&scope)).unwrap_or(scope));
+            facts.put_container(scope_as_made(key, &document)?);
         }
     }
     Ok(())

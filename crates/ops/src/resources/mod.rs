@@ -51,6 +51,27 @@ pub(crate) fn group_of(input: &Input, facts: &Facts) -> Result<Scope, Error> {
     facts.containers.get(&scope.key()).cloned().ok_or_else(|| no_group(name))
 }
 
+/// What a list is about: the group that the path names, else the subscription.
+///
+/// # Errors
+/// `SubscriptionNotFound` or `ResourceGroupNotFound`.
+pub(crate) fn container_of(input: &Input, facts: &Facts) -> Result<Scope, Error> {
+    match input.param("group").is_empty() {
+        true => subscription_of(input, facts),
+        false => group_of(input, facts),
+    }
+}
+
+/// The scope of a document in the casing that it was made with. Its key has lost it.
+///
+/// # Errors
+/// Says what is wrong with the key.
+pub(crate) fn scope_as_made(key: &str, document: &Value) -> Result<Scope, String> {
+    let scope = Scope::parse(key).map_err(|it| it.to_string())?;
+    let named = model::json::text(document, &["id"]).and_then(|it| Scope::parse(it).ok());
+    Ok(named.filter(|it| it.same_place(&scope)).unwrap_or(scope))
+}
+
 pub(crate) fn no_group(name: &str) -> Error {
     Error::NotFound {
         code: "ResourceGroupNotFound",
