@@ -7,7 +7,7 @@ use crate::decide::{Ask, Findings, Link, Ruling};
 use crate::facts::{Facts, List, RoleAssignment};
 use model::error::{Denial, DenialKind};
 use model::operations::Right;
-use model::trace::{Finding, FindingKind, FindingResult, RolePlace};
+use model::trace::{Caller, Finding, FindingKind, FindingResult, RolePlace};
 use model::{ActionName, Gate, ObjectId, Plane, PrincipalKind, Scope};
 
 pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
@@ -16,8 +16,9 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
         Plane::Device if ask.caller.kind == PrincipalKind::Device => {
             return allow(findings, "a device may do this for itself");
         }
-        Plane::Control | Plane::Directory => List::Actions,
-        Plane::Service | Plane::Device => List::DataActions,
+        plane @ (Plane::Control | Plane::Directory | Plane::Service | Plane::Device) => {
+            List::of(plane)
+        }
     };
     if ask.caller.kind == PrincipalKind::SasKey {
         return rights(ask, findings);
@@ -52,16 +53,12 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
             return refuse_linked(ask, link);
         }
     }
-    let reason = match findings.are_wanted() {
-        true => format!("granted: {}", names(ask.operation.actions)),
-        false => String::new(),
-    };
+    let reason = findings.told(|| format!("granted: {}", names(ask.operation.actions)));
     Ruling { denial: None, reason }
 }
 
 fn allow(findings: &Findings, reason: &str) -> Ruling {
-    let reason = if findings.are_wanted() { reason.to_owned() } else { String::new() };
-    Ruling { denial: None, reason }
+    Ruling { denial: None, reason: findings.told(|| reason.to_owned()) }
 }
 
 fn names(actions: &[ActionName]) -> String {
@@ -84,8 +81,7 @@ fn is_granted(
             continue;
         }
         let role = facts.roles.get(&assignment.role);
-        let pattern =
-            role.and_then(|it| it.grants(action.as_str(), list)).map(|it| it.as_str().to_owned());
+        let pattern = role.and_then(|it| it.grants(action.as_str(), list));
         let grants = is_here && pattern.is_some();
         if grants && !findings.are_wanted() {
             return true;
@@ -113,7 +109,7 @@ fn is_granted(
                     role_id: assignment.role.to_string(),
                     role_name: name,
                     scope: assignment.scope.as_str().to_owned(),
-                    pattern,
+                    pattern: pattern.map(|it| it.as_str().to_owned()),
                     list: list.as_str().to_owned(),
                 }),
                 conditions: Vec::new(),
@@ -162,22 +158,24 @@ fn rights(ask: &Ask<'_>, findings: &mut Findings) -> Ruling {
     let held = &ask.caller.rights;
     let fitting =
         held.iter().find(|mine| ask.operation.sas.iter().any(|needed| mine.covers(*needed)));
-    let wanted: Vec<&str> = ask.operation.sas.iter().map(|it| it.as_str()).collect();
-    let wanted = wanted.join(" or ");
+    let wanted = || ask.operation.sas.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(" or ");
     findings.add(|| Finding {
         kind: FindingKind::SasRight,
         id: String::new(),
         name: ask.caller.name.clone(),
         result: if fitting.is_some() { FindingResult::Allow } else { FindingResult::Deny },
-        reason: format!("the policy holds {}; needed is {wanted}", Right::join(held)),
+        reason: format!("the policy holds {}; needed is {}", Right::join(held), wanted()),
         rule: None,
         role: None,
         conditions: Vec::new(),
     });
     match fitting {
-        Some(right) => Ruling { denial: None, reason: format!("{} covers it", right.as_str()) },
+        Some(right) => {
+            let reason = findings.told(|| format!("{} covers it", right.as_str()));
+            Ruling { denial: None, reason }
+        }
         None => {
-            let why = format!("the shared access policy `{}` lacks {wanted}", ask.caller.name);
+            let why = format!("the shared access policy `{}` lacks {}", ask.caller.name, wanted());
             refuse(ask, ask.operation.actions, why)
         }
     }
@@ -186,8 +184,7 @@ fn rights(ask: &Ask<'_>, findings: &mut Findings) -> Ruling {
 /// The refusal in the words of its plane, naming what is `missing`.
 fn refuse(ask: &Ask<'_>, missing: &[ActionName], why: String) -> Ruling {
     let first = missing.first().map_or("", |it| it.as_str());
-    let id = ask.caller.object_id.as_ref().map_or_else(String::new, ObjectId::to_string);
-    let app = ask.caller.app_id.as_ref().map_or_else(|| id.clone(), ObjectId::to_string);
+    let (id, app) = ids(ask.caller);
     let message = match ask.operation.plane {
         Plane::Service | Plane::Device => format!(
             "Principal {} is not authorized for {} due to no assigned permissions; needed: {}",
@@ -221,9 +218,15 @@ fn request(ask: &Ask<'_>) -> String {
     }
 }
 
+/// The caller's object id, and its application's, as Azure's sentences name them.
+fn ids(caller: &Caller) -> (String, String) {
+    let id = caller.object_id.as_ref().map_or_else(String::new, ObjectId::to_string);
+    let app = caller.app_id.as_ref().map_or_else(|| id.clone(), ObjectId::to_string);
+    (id, app)
+}
+
 fn refuse_linked(ask: &Ask<'_>, link: &Link) -> Ruling {
-    let id = ask.caller.object_id.as_ref().map_or_else(String::new, ObjectId::to_string);
-    let app = ask.caller.app_id.as_ref().map_or_else(|| id.clone(), ObjectId::to_string);
+    let (id, app) = ids(ask.caller);
     let first = ask.operation.actions.first().map_or("", |it| it.as_str());
     let message = format!(
         "The client '{app}' with object id '{id}' has permission to perform action '{first}' on scope '{}'; however, \

@@ -60,6 +60,11 @@ impl Findings {
         }
     }
 
+    /// A text for a trace, made only where there will be one.
+    pub(crate) fn told(&self, make: impl FnOnce() -> String) -> String {
+        if self.are_wanted() { make() } else { String::new() }
+    }
+
     pub(crate) const fn are_wanted(&self) -> bool {
         self.0.is_some()
     }
@@ -167,16 +172,9 @@ pub fn judge_timed(
     monotonic_ns: &dyn Fn() -> u64,
 ) -> Judgement {
     let mut steps = Vec::with_capacity(GATES.len());
+    steps.push(authentication);
     let mut denial = None;
-    for gate in GATES {
-        if gate == Gate::Authentication {
-            steps.push(authentication.clone());
-            continue;
-        }
-        if denial.is_some() {
-            steps.push(Step::not_evaluated(gate));
-            continue;
-        }
+    for gate in GATES.into_iter().skip(1) {
         let before = monotonic_ns();
         let mut findings = Findings(Some(Vec::new()));
         let ruling = rule(gate, ask, facts, &mut findings);
@@ -192,6 +190,9 @@ pub fn judge_timed(
             findings: findings.0.unwrap_or_default(),
         });
         denial = ruling.denial;
+        if denial.is_some() {
+            break;
+        }
     }
     let trace = trace_of(
         ask.head,
@@ -241,8 +242,8 @@ fn rule(gate: Gate, ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ru
 /// The last gate: the state of what is addressed. The hub must still be there when a write begins.
 fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     Lookups::count(&facts.lookups.resource);
-    let is_there = facts.hub(ask.scope).is_some() || facts.dps(ask.scope).is_some();
-    if ask.operation.plane == Plane::Service && !is_there {
+    let is_there = || facts.hub(ask.scope).is_some() || facts.dps(ask.scope).is_some();
+    if ask.operation.plane == Plane::Service && !is_there() {
         findings.add(|| Finding {
             kind: FindingKind::Resource,
             id: ask.scope.as_str().to_owned(),
@@ -262,10 +263,7 @@ fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
         };
         return Ruling { denial: Some(denial), reason: "it is gone".into() };
     }
-    let reason = match findings.are_wanted() {
-        true => "nothing in the resource's state stands against it".into(),
-        false => String::new(),
-    };
+    let reason = findings.told(|| "nothing in the resource's state stands against it".into());
     Ruling { denial: None, reason }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::policy::{Exemption, PolicyAssignment, PolicyDefinition};
 use model::operations::Right;
-use model::{ActionName, ActionPattern, ObjectId, PrincipalKind, Scope, Secret, Timestamp};
+use model::{ActionName, ActionPattern, ObjectId, Plane, PrincipalKind, Scope, Secret, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,6 +57,14 @@ pub enum List {
 }
 
 impl List {
+    /// The planes are apart: devices and services are data, all else is not.
+    pub const fn of(plane: Plane) -> Self {
+        match plane {
+            Plane::Service | Plane::Device => Self::DataActions,
+            Plane::Control | Plane::Directory | Plane::Open | Plane::Token => Self::Actions,
+        }
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Actions => "actions",
@@ -390,13 +398,18 @@ impl Facts {
         self.provisioning.get(&scope.key())
     }
 
-    /// Who answers at a host name.
+    /// Who answers at a host name. `localhost` is the first hub of the tenant by age of its uid.
     pub fn instance_at(&self, host: &str) -> Option<Instance<'_>> {
-        let dps =
-            self.hosts.get(&host.to_ascii_lowercase()).and_then(|it| self.provisioning.get(it));
-        match dps {
-            Some(dps) => Some(Instance::Dps(dps)),
-            None => self.hub_at(host).map(Instance::Hub),
+        let host = host.to_ascii_lowercase();
+        match self.hosts.get(&host) {
+            Some(key) => match self.provisioning.get(key) {
+                Some(dps) => Some(Instance::Dps(dps)),
+                None => self.hubs.get(key).map(Instance::Hub),
+            },
+            None if host == "localhost" || host == "127.0.0.1" || host == "::1" => {
+                self.hubs.values().min_by(|a, b| a.uid.cmp(&b.uid)).map(Instance::Hub)
+            }
+            None => None,
         }
     }
 
@@ -412,15 +425,11 @@ impl Facts {
         self.hubs.get(&scope.key())
     }
 
-    /// The hub that answers to a host name. `localhost` is the first hub of the tenant by age of its uid.
+    /// The hub that answers to a host name, see [`Facts::instance_at`].
     pub fn hub_at(&self, host: &str) -> Option<&Arc<Hub>> {
-        let host = host.to_ascii_lowercase();
-        match self.hosts.get(&host) {
-            Some(key) => self.hubs.get(key),
-            None if host == "localhost" || host == "127.0.0.1" || host == "::1" => {
-                self.hubs.values().min_by(|a, b| a.uid.cmp(&b.uid))
-            }
-            None => None,
+        match self.instance_at(host)? {
+            Instance::Hub(hub) => Some(hub),
+            Instance::Dps(_) => None,
         }
     }
 
@@ -464,16 +473,7 @@ fn breadth(role: &Role) -> (usize, std::cmp::Reverse<usize>) {
     let granted = model::OPERATIONS
         .iter()
         .flat_map(|row| row.actions.iter().map(move |it| (row.plane, it)))
-        .filter(|(plane, it)| {
-            let list = match plane {
-                model::Plane::Service | model::Plane::Device => List::DataActions,
-                model::Plane::Control
-                | model::Plane::Directory
-                | model::Plane::Open
-                | model::Plane::Token => List::Actions,
-            };
-            role.grants(it.as_str(), list).is_some()
-        })
+        .filter(|(plane, it)| role.grants(it.as_str(), List::of(*plane)).is_some())
         .count();
     let patterns = role.permissions.iter().flat_map(|it| it.actions.iter().chain(&it.data_actions));
     let shortest = patterns.map(|it| it.as_str().split('*').next().map_or(0, str::len)).min();

@@ -9,7 +9,7 @@ use gate::facts::{List, RoleAssignment};
 use gate::policy::{Effect, Exemption, Field, FieldTest, Operator, Rule, Test};
 use gate::{Ask, Facts};
 use model::trace::{Caller, Finding, FindingResult, Gate, Object, Trace, TraceHead};
-use model::{ActionName, Plane, Scope, Verdict};
+use model::{ActionName, Scope, Verdict};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -221,10 +221,7 @@ fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
             warning: None,
         }];
     };
-    let list = match row.plane {
-        Plane::Service | Plane::Device => List::DataActions,
-        Plane::Control | Plane::Directory | Plane::Open | Plane::Token => List::Actions,
-    };
+    let list = List::of(row.plane);
     let held = facts.role_assignments.get(&principal).map_or(&[][..], Vec::as_slice);
     let is_held = |action: &ActionName| {
         held.iter().filter(|it| it.scope.contains(&scope)).any(|it| {

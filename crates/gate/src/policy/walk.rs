@@ -23,7 +23,7 @@ struct Word {
 /// Also tells whether an audit or an unenforced deny wants the call on record.
 pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Ruling, bool) {
     if !ask.operation.is_judged_by_policy() || ask.objects.is_empty() {
-        let reason = told(findings, || "policies judge writes, and this is none".into());
+        let reason = findings.told(|| "policies judge writes, and this is none".into());
         return (Ruling { denial: None, reason }, false);
     }
     Lookups::count(&facts.lookups.policy);
@@ -87,10 +87,6 @@ fn rule_in_full(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Rulin
             (Ruling { denial: Some(denial), reason }, is_noted)
         }
     }
-}
-
-fn told(findings: &Findings, make: impl FnOnce() -> String) -> String {
-    if findings.are_wanted() { make() } else { String::new() }
 }
 
 fn plural(count: usize) -> String {

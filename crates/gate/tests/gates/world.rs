@@ -196,31 +196,29 @@ pub fn registers(facts: &Facts, who: &str, hub: &str, name: &str) -> Judgement {
 }
 
 pub fn does(facts: &Facts, who: &str, op: Op, at: &str, objects: &[Object]) -> Judgement {
-    let (scope, head, caller) = (scope(at), head("PUT /devices/d1"), caller(who));
-    judge(
-        &Ask {
-            operation: operation(op),
-            scope: &scope,
-            objects,
-            linked: &[],
-            caller: &caller,
-            head: &head,
-        },
-        facts,
-    )
+    asked(who, op, at, objects, |ask| judge(ask, facts))
 }
 
 /// The same as a call that was made: what it looks up is counted.
 pub fn decided(facts: &Facts, who: &str, op: Op, at: &str, objects: &[Object]) -> Judgement {
+    let proven = Step::not_evaluated(Gate::Authentication);
+    asked(who, op, at, objects, |ask| judge_timed(proven, ask, facts, &|| 0))
+}
+
+fn asked(
+    who: &str,
+    op: Op,
+    at: &str,
+    objects: &[Object],
+    then: impl FnOnce(&Ask<'_>) -> Judgement,
+) -> Judgement {
     let (scope, head, caller) = (scope(at), head("PUT /devices/d1"), caller(who));
-    let ask = Ask {
+    then(&Ask {
         operation: operation(op),
         scope: &scope,
         objects,
         linked: &[],
         caller: &caller,
         head: &head,
-    };
-    let proven = Step::not_evaluated(Gate::Authentication);
-    judge_timed(proven, &ask, facts, &|| 0)
+    })
 }
