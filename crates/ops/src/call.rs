@@ -228,9 +228,11 @@ async fn keep(env: &Env, refusal: Refusal) -> Failed {
     let own = trace.id;
     let facts = env.facts.load();
     env.diagnostics.record(&trace, &facts);
+    let is_by_policy = matches!(denial.kind, DenialKind::Policy { .. });
     let caller = trace.call.caller.as_ref();
-    let is_reader = caller.is_some_and(|it| questions::may_read_policies(it, &trace, env, &facts));
-    let denial = if is_reader { denial } else { denial.named_only() };
+    let is_reader =
+        || caller.is_some_and(|it| questions::may_read_policies(it, &trace, env, &facts));
+    let denial = if is_by_policy && !is_reader() { denial.named_only() } else { denial };
     // A refusal that could not be kept stays a refusal.
     let tracking = decisions::keep(env, trace).await.unwrap_or(own);
     Failed { error: Error::Denied(Box::new(denial)), tracking }

@@ -60,12 +60,12 @@ struct Entry {
 
 /// Keeps a decision and answers under which id it can be asked for.
 pub(crate) async fn keep(env: &Env, mut trace: Trace) -> Result<TrackingId, Error> {
-    shorten(&mut trace);
     let principal = principal_of(&trace);
     let stream = stream_of(&trace, &principal);
     if let Some(known) = env.kept.repeat(&stream, trace.time) {
         return Ok(known);
     }
+    shorten(&mut trace);
     let mut changes = changes_of(&trace, &principal)?;
     let size = weight(&changes);
     let sizes = env.kept.sizes.get_or_try_init(|| Sizes::read(env)).await?;

@@ -9,6 +9,7 @@ use super::enrollments::{self, GROUPS_MAX};
 use crate::control::unread;
 use crate::env::Env;
 use gate::facts::OwnKeys;
+use model::trace::Caller;
 use model::{Error, Secret};
 use ring::hmac;
 use store::{Scan, ShardId};
@@ -57,6 +58,29 @@ pub(crate) async fn candidates(
         }
     }
     Ok(all)
+}
+
+/// What the enrollment that vouched for a caller says now, where it still is what `registration_id` would
+/// register by.
+///
+/// # Errors
+/// [`Error::Unavailable`] where the store cannot be read.
+pub(crate) async fn vouched(
+    env: &Env,
+    dps_uid: &str,
+    registration_id: &str,
+    caller: &Caller,
+) -> Result<Option<Known>, Error> {
+    let Some(via) = caller.via.as_deref() else { return Ok(None) };
+    let shard = ShardId::dps(dps_uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    // An individual enrollment hides every group here, too.
+    let own = enrollments::read(env, &shard, Kind::Individual, registration_id).await?;
+    let found = match own {
+        Some(own) => Some(own),
+        None => enrollments::read(env, &shard, Kind::Group, via).await?,
+    };
+    let source = found.map(|(it, _)| it).filter(|it| it.id() == via);
+    source.map(|it| known(it, registration_id)).transpose()
 }
 
 fn known(source: Source, registration_id: &str) -> Result<Known, Error> {

@@ -220,9 +220,9 @@ async fn carry_out(env: &Env, dps: &Dps, shard: &ShardId, intent: &Intent) -> Re
         if let Some((mut registration, revision)) =
             found.filter(|(it, _)| it.operation_id == intent.tracking_id)
         {
-            let candidates = attestation::candidates(env, &dps.uid, &begun.registration_id).await?;
-            let vouched = |it: &Known| it.keys.is_enabled && it.keys.via == begun.caller.via;
-            match candidates.into_iter().find(vouched) {
+            let id = &begun.registration_id;
+            let known = attestation::vouched(env, &dps.uid, id, &begun.caller).await?;
+            match known.filter(|it| it.keys.is_enabled) {
                 Some(known) => assign(env, dps, &known, &begun, &mut registration).await?,
                 None => {
                     let sentence =
@@ -384,9 +384,9 @@ fn provisioned_by(dps: &Dps, source: &Source) -> String {
 
 /// The enrollment by which the caller proved itself.
 async fn known(permit: &Permit, input: &Input, dps: &Dps, env: &Env) -> Result<Known, Error> {
-    let candidates = attestation::candidates(env, &dps.uid, input.param("registration")).await?;
-    let vouched = |it: &Known| Some(it.source.id()) == permit.caller().via.as_deref();
-    candidates.into_iter().find(vouched).ok_or_else(|| Error::EnrollmentNotFound {
+    let id = input.param("registration");
+    let known = attestation::vouched(env, &dps.uid, id, permit.caller()).await?;
+    known.ok_or_else(|| Error::EnrollmentNotFound {
         message: "the enrollment was deleted while the device registered".into(),
     })
 }
