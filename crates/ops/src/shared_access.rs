@@ -22,7 +22,7 @@ const POLICIES_MAX: usize = 30;
 /// Longest name of a shared access policy.
 const KEY_NAME_CHARACTERS_MAX: usize = 64;
 /// Shortest and longest key, decoded.
-const KEY_BYTES: RangeInclusive<usize> = 16..=64;
+pub(crate) const KEY_BYTES: RangeInclusive<usize> = 16..=64;
 /// Length of the keys that we make.
 const OWN_KEY_BYTES: usize = 32;
 

@@ -63,7 +63,7 @@ pub(crate) fn check_scope(scope: &Scope, facts: &Facts) -> Result<(), Error> {
     Err(Error::NotFound { code, message: format!("there is nothing at the scope `{scope}`") })
 }
 
-/// The scope in front of `/providers/Microsoft.Authorization/...`.
+/// The scope in front of the last `/providers/...` of a path: what an assignment or a setting lies at.
 pub(crate) fn scope_before(path: &Scope) -> Scope {
     let all: Vec<&str> = path.segments().collect();
     let at = all.iter().rposition(|it| it.eq_ignore_ascii_case("providers")).unwrap_or(all.len());

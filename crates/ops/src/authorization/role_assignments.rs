@@ -1,7 +1,7 @@
 //! Role assignments: a role given to a principal at a scope.
 
-use super::{check_scope, revisions, scope_before, stamp};
-use crate::control::{all, commit, delete as gone, get as read, put as keep};
+use super::{check_scope, policies, revisions, roles, scope_before, stamp};
+use crate::control::{all, commit, get as read, put as keep};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::facts::{Principal, RoleAssignment};
@@ -99,8 +99,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         None => {}
     }
     let mut properties = json!({
-        "roleDefinitionId": scope.subscription_scope().unwrap_or_else(Scope::root)
-            .join(&format!("providers/Microsoft.Authorization/roleDefinitions/{}", role.id)),
+        "roleDefinitionId": roles::id_at(&scope, role.id),
         "principalId": principal,
         "principalType": known.map_or(given_type.unwrap_or("ServicePrincipal"), |it| it.kind.directory_type()),
         "scope": scope,
@@ -163,26 +162,15 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
 fn seen_from(here: &Scope, mut document: Value) -> Value {
     let role = model::json::text(&document, &["properties", "roleDefinitionId"]);
     let role = role.and_then(|it| it.rsplit('/').next()).unwrap_or("");
-    let subscription = here.subscription_scope().unwrap_or_else(Scope::root);
-    let id =
-        subscription.join(&format!("providers/Microsoft.Authorization/roleDefinitions/{role}"));
+    let id = roles::id_at(here, role);
     if let Some(properties) = document.get_mut("properties") {
-        model::json::set(properties, "roleDefinitionId", id.as_str());
+        model::json::set(properties, "roleDefinitionId", id);
     }
     document
 }
 
 pub(crate) async fn delete(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
-    let key = permit.scope().key();
-    let Some((document, revision)): Option<(Value, u64)> =
-        read(env, tables::ROLE_ASSIGNMENTS, &key).await?
-    else {
-        return Ok(Reply::empty(204));
-    };
-    let mut changes = vec![gone(tables::ROLE_ASSIGNMENTS, &key, Expect::Revision(revision))];
-    changes.extend(revisions::changes(permit, env, &key, &Value::Null).await?);
-    commit(permit, env, changes).await?;
-    Ok(Reply::ok(document))
+    policies::remove(permit, env, tables::ROLE_ASSIGNMENTS).await
 }
 
 /// True for somebody who is switched on and has something to sign in with. Nobody signs in as a managed

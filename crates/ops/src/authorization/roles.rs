@@ -1,5 +1,6 @@
 //! Role definitions: built in or made by the tenant.
 
+use super::policies::properties_of;
 use super::{revisions, scope_before, stamp};
 use crate::control::{all, commit, delete, get as read, put};
 use crate::env::Env;
@@ -221,12 +222,6 @@ fn not_found(id: ObjectId) -> Error {
     }
 }
 
-fn properties_of(body: &Value) -> Result<&Value, Error> {
-    member(body, "properties")
-        .filter(|it| it.is_object())
-        .ok_or_else(|| Error::invalid("properties", "an object is required"))
-}
-
 fn scopes_of(properties: &Value) -> Result<Vec<Scope>, Error> {
     let at = "properties.assignableScopes";
     let given = member(properties, "assignableScopes")
@@ -313,7 +308,8 @@ fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
     Ok(blocks)
 }
 
-fn id_at(scope: &Scope, id: ObjectId) -> String {
+/// A role's id as it is written in lists at `scope`: clients compare such ids as texts.
+pub(super) fn id_at(scope: &Scope, id: impl std::fmt::Display) -> String {
     let subscription = scope.subscription_scope().unwrap_or_else(Scope::root);
     subscription
         .join(&format!("providers/Microsoft.Authorization/roleDefinitions/{id}"))
@@ -326,11 +322,8 @@ fn shown(id: &str, name: ObjectId, properties: Value) -> Value {
 }
 
 fn builtin_document(role: &model::roles::BuiltinRole, scope: &Scope) -> Value {
-    let subscription = scope.subscription_scope().unwrap_or_else(Scope::root);
-    let id = subscription
-        .join(&format!("providers/Microsoft.Authorization/roleDefinitions/{}", role.id));
     json!({
-        "id": id,
+        "id": id_at(scope, role.id),
         "type": "Microsoft.Authorization/roleDefinitions",
         "name": role.id,
         "properties": {

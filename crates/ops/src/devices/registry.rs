@@ -6,6 +6,7 @@ use super::bulk;
 use crate::control::{failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use crate::shared_access::{self, KEY_BYTES};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::Permit;
@@ -19,8 +20,6 @@ use store::{Change, CommitError, Document, Expect, Scan, ShardId, Write, tables}
 
 /// Most devices of one page.
 const PAGE_MAX: usize = 1_000;
-/// A device's key in bytes, before base64.
-const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 /// Longest `statusReason`, in characters.
 const REASON_CHARS_MAX: usize = 128;
 /// The time of what never happened, as clients expect it.
@@ -371,7 +370,7 @@ fn authentication(
                 .and_then(|it| text(&it.authentication, &["symmetricKey", name]).map(str::to_owned))
             {
                 Some(kept) => Ok(json!(kept)),
-                None => Ok(json!(STANDARD.encode(env.random::<32>()))),
+                None => Ok(json!(shared_access::new_key(env))),
             },
         }
     };

@@ -6,12 +6,13 @@
 use crate::decisions;
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use crate::questions::row_of;
 use crate::resources::filter::{self, Comparison, Operator};
 use crate::resources::subscription_of;
 use gate::Permit;
 use model::json::set;
 use model::trace::{Caller, FindingResult, Step};
-use model::{Error, Gate, OPERATIONS, Scope, Timestamp, Trace, Verdict};
+use model::{Error, Gate, Scope, Timestamp, Trace, Verdict};
 use serde_json::{Map, Value, json};
 
 /// Most traces that one query looks at, the newest of its time.
@@ -176,8 +177,7 @@ fn word(value: &str) -> Value {
 fn event(trace: &Trace, env: &Env) -> Value {
     let scope = trace.scope();
     let caller = trace.call.caller.as_ref();
-    let says =
-        OPERATIONS.iter().find(|it| it.name() == trace.call.operation).map_or("", |it| it.says);
+    let says = row_of(trace).map_or("", |it| it.says);
     let is_by_policy = trace.outcome.gate == Some(Gate::Policy);
     let level = match trace.outcome.verdict {
         Verdict::Allow => "Informational",

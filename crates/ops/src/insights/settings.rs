@@ -5,6 +5,7 @@
 //! ignored, as their readers would wait for ever.
 
 use super::diagnostics::{HUB_CATEGORIES, Sink};
+use crate::authorization::scope_before;
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -116,10 +117,7 @@ pub async fn load(env: &Env) -> Result<(), Error> {
 /// # Errors
 /// `ResourceNotFound` where it does not exist; `ResourceTypeNotSupported` where it has no logs.
 fn resource_of(input: &Input, facts: &Facts) -> Result<Scope, Error> {
-    let segments: Vec<&str> = input.scope.segments().collect();
-    let end = segments.iter().rposition(|it| it.eq_ignore_ascii_case("providers")).unwrap_or(0);
-    let text = format!("/{}", segments.get(..end).unwrap_or(&[]).join("/"));
-    let scope = Scope::parse(&text).map_err(|it| Error::invalid("path", it.to_string()))?;
+    let scope = scope_before(&input.scope);
     if let Some(hub) = facts.hub(&scope) {
         return Ok(hub.scope.clone());
     }

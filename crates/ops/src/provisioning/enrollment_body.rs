@@ -8,16 +8,14 @@ use super::enrollment::{
     ProvisioningStatus, ReprovisionPolicy, Source, Terms, head,
 };
 use crate::resources::fields::Fields;
+use crate::shared_access::KEY_BYTES;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::{DeviceId, Error, Secret, Timestamp};
 use serde_json::{Map, Value, json};
-use std::ops::RangeInclusive;
 
 /// Longest id of an enrollment, a group or a registration, in bytes.
 pub(crate) const ID_BYTES_MAX: usize = 128;
-/// Shortest and longest key, decoded.
-const KEY_BYTES: RangeInclusive<usize> = 16..=64;
 /// Largest `tags` of an initial twin, as compact JSON. Source: IoT Hub developer guide, "Device twins".
 const TAGS_BYTES_MAX: usize = 8 << 10;
 /// Largest desired properties of an initial twin, likewise.

@@ -10,6 +10,7 @@ use super::registrations;
 use crate::control::{delete as drop_it, failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
+use crate::shared_access::new_key;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::Permit;
@@ -31,8 +32,6 @@ const QUERY_BYTES_MAX: usize = 1_024;
 const CONTINUATION_BYTES_MAX: usize = super::enrollment_body::ID_BYTES_MAX.div_ceil(3) * 4;
 /// How often a write is tried anew when the enrollment changed under it.
 const WRITE_TRIES: usize = 5;
-/// Length of the keys that we make.
-const OWN_KEY_BYTES: usize = 32;
 
 /// Held from counting the groups to adding one, so that two calls do not both take the last place.
 static ADDING_A_GROUP: Mutex<()> = Mutex::const_new(());
@@ -90,9 +89,8 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         if former.is_none() && kind == Kind::Group {
             check_room(env, &shard).await?;
         }
-        let new_key = || STANDARD.encode(env.random::<OWN_KEY_BYTES>());
         let former = former.as_ref().map(|(it, _)| it);
-        let source = draft.clone().complete(former, &new_key, env.now())?;
+        let source = draft.clone().complete(former, &|| new_key(env), env.now())?;
         match env.store.commit(&shard, vec![change(&source, expect)?]).await {
             Ok(committed) => return answer(env, &shard, &source, committed.revision).await,
             Err(CommitError::Conflict { .. }) => {}
@@ -358,13 +356,13 @@ pub(super) fn shard_of(permit: &Permit, env: &Env) -> Result<ShardId, Error> {
 /// # Errors
 /// [`Error::Invalid`] where `id` is no group's id.
 pub fn first_group(id: &str, initial_twin: &Value, env: &Env) -> Result<(Change, String), Error> {
-    let primary = STANDARD.encode(env.random::<OWN_KEY_BYTES>());
+    let primary = new_key(env);
     let body = json!({
         "attestation": { "type": "symmetricKey", "symmetricKey": { "primaryKey": primary } },
         "initialTwin": initial_twin,
     });
-    let new_key = || STANDARD.encode(env.random::<OWN_KEY_BYTES>());
-    let source = Draft::read(Kind::Group, id, &body)?.complete(None, &new_key, env.now())?;
+    let source =
+        Draft::read(Kind::Group, id, &body)?.complete(None, &|| new_key(env), env.now())?;
     Ok((change(&source, Expect::Anything)?, primary))
 }
 

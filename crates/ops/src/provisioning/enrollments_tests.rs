@@ -77,7 +77,7 @@ async fn a_first_group_lets_devices_in_by_the_key_that_is_printed() {
     let store::Write::Put(body) = &change.write else { panic!("{change:?}") };
     let source = Source::parse(Kind::Group, "pumps", body).unwrap();
     assert_eq!(source.attestation().revealed()["symmetricKey"]["primaryKey"], primary);
-    assert_eq!(STANDARD.decode(&primary).unwrap().len(), OWN_KEY_BYTES);
+    assert_eq!(STANDARD.decode(&primary).unwrap().len(), 32);
     assert!(source.terms().initial_twin.is_some());
     assert!(first_group("a b", &Value::Null, &env).is_err());
 }
