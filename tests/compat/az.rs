@@ -100,14 +100,14 @@ impl Az {
 
     /// Runs `az` with these arguments and `--output json`.
     pub fn run(&self, arguments: &[&str]) -> Said {
-        self.said(self.command(&program()).args(arguments).args(["--output", "json"]).output())
+        said(self.command(&program()).args(arguments).args(["--output", "json"]).output())
     }
 
     /// Runs a line as a person pastes it into a shell.
     pub fn paste(&self, line: &str) -> Said {
         let folder = program().parent().map(|it| it.display().to_string()).unwrap_or_default();
         let line = format!("export PATH='{folder}':\"$PATH\"\n{line}");
-        self.said(self.command(Path::new("bash")).args(["-c", &line]).output())
+        said(self.command(Path::new("bash")).args(["-c", &line]).output())
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -122,25 +122,20 @@ impl Az {
             .env("PYTHONWARNINGS", "ignore");
         command
     }
-
-    fn said(&self, output: std::io::Result<Output>) -> Said {
-        let output = output.expect("the program runs");
-        Said {
-            status: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
 }
 
-/// Runs our own binary.
-pub fn hubward(arguments: &[&str]) -> Said {
-    let output = Command::new(binary()).args(arguments).output().expect("the binary runs");
+fn said(output: std::io::Result<Output>) -> Said {
+    let output = output.expect("the program runs");
     Said {
         status: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Runs our own binary.
+pub fn hubward(arguments: &[&str]) -> Said {
+    said(Command::new(binary()).args(arguments).output())
 }
 
 /// `Bearer` and a token for hubs, by an application's secret, without the CLI.

@@ -92,7 +92,7 @@ fn network_of(peer: IpAddr) -> IpAddr {
 }
 
 /// Resolves once the server is to stop: also where whoever could say so is gone.
-pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|it| *it).await;
 }
 

@@ -19,6 +19,7 @@ mod router;
 mod tasks;
 pub mod tls;
 
+pub use connections::stopped;
 pub use https::{Side, serve};
 pub use plain::serve_plain;
 pub use tls::{Certificates, TlsError};

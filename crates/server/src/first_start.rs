@@ -4,6 +4,7 @@
 //! administrator owns the control plane and holds no data role.
 
 use crate::config::Up;
+use crate::listeners::can_bind;
 use crate::saved::Saved;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +19,7 @@ use ops::{Env, authorization, devices, entra, provisioning};
 use rand::RngCore as _;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr};
 use store::{Engine, Expect, ShardId};
 
 /// How many nets are tried before first start gives up.
@@ -231,7 +232,7 @@ fn draw_net(port: u16) -> Result<String, String> {
     for _ in 0..NET_TRIES {
         let [a, b] = random::<2>();
         let address = Ipv4Addr::new(127, 64 | (a & 63), b, 1);
-        if TcpListener::bind((IpAddr::V4(address), port)).is_ok() {
+        if can_bind(IpAddr::V4(address), port).is_ok() {
             return Ok(format!("127.{}.{b}", 64 | (a & 63)));
         }
     }

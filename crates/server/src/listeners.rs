@@ -1,6 +1,7 @@
 //! Who listens where: the management origin, one address per hub, and the metrics.
 
 use front::https::{Side, serve};
+use front::stopped;
 use front::tls::Certificates;
 use ops::Env;
 use ops::env::OpenHost;
@@ -33,7 +34,7 @@ pub(crate) struct Listeners {
     tasks: JoinSet<()>,
 }
 
-/// True where a port can be bound at an address; `Err` says why not.
+/// `Ok` where a port can be bound at an address; `Err` says why not.
 pub(crate) fn can_bind(address: IpAddr, port: u16) -> Result<(), std::io::Error> {
     std::net::TcpListener::bind((address, port)).map(drop)
 }
@@ -129,9 +130,4 @@ async fn bind(address: IpAddr, port: u16, flag: &str) -> Result<TcpListener, Str
         };
         format!("cannot listen at {address}:{port}: {next}")
     })
-}
-
-/// Ends when the server is told to stop, or when nobody is left who could tell.
-pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    drop(stop.wait_for(|it| *it).await);
 }

@@ -3,11 +3,12 @@
 use crate::config::Up;
 use crate::data_dir::DataDir;
 use crate::greeting::{self, Strings};
-use crate::listeners::{Listeners, Plan, can_bind, stopped};
+use crate::listeners::{Listeners, Plan, can_bind};
 use crate::saved::Saved;
 use crate::{clock, first_start};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use front::stopped;
 use front::tls::Certificates;
 use ops::entra::tokens::Signer;
 use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
@@ -132,7 +133,7 @@ fn addresses(env: &Env) -> Vec<String> {
 fn plan(options: &Up, saved: &Saved) -> Result<Plan, String> {
     let own: IpAddr = format!("{}.1", saved.loopback_net)
         .parse()
-        .map_err(|_| format!("the loopback net `{}` is not one", saved.loopback_net))?;
+        .map_err(|_| format!("the loopback net `{}` is no network; start on a new data directory with `--loopback-net 127.71.3`", saved.loopback_net))?;
     let mut hub_port = options.https_port;
     let probe = options.listen.unwrap_or(own);
     if let Err(error) = can_bind(probe, hub_port) {

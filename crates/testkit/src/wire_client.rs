@@ -155,8 +155,19 @@ impl Wire {
 
     /// Sends JSON with an `Authorization` header.
     pub fn json(&self, method: &str, url: &str, authorization: &str, body: &Value) -> Answer {
+        self.json_with(method, url, &[("Authorization", authorization)], body)
+    }
+
+    /// The same with any headers.
+    pub fn json_with(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
         let text = if body.is_null() { String::new() } else { body.to_string() };
-        let mut headers = vec![("Authorization", authorization)];
+        let mut headers = headers.to_vec();
         if !body.is_null() {
             headers.push(("Content-Type", "application/json"));
         }

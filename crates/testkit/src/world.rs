@@ -30,7 +30,6 @@ pub struct World {
     dir: TempDir,
     wire: Wire,
     connection: Connection,
-    hub: String,
 }
 
 /// Somebody who can call.
@@ -53,17 +52,7 @@ impl World {
         let connection =
             Connection::read(&data).expect("a server that runs has written connection.env");
         let wire = Wire::new(connection.ca_file());
-        let mut world = Self {
-            runtime,
-            server: Some(server),
-            now_ms,
-            dir,
-            wire,
-            connection,
-            hub: String::new(),
-        };
-        world.hub = world.setting("HUBWARD_HUB");
-        world
+        Self { runtime, server: Some(server), now_ms, dir, wire, connection }
     }
 
     /// The server's insides, for counters and for minting what no client could.
@@ -105,7 +94,7 @@ impl World {
 
     /// The id of the hub that first start made.
     pub fn hub(&self) -> String {
-        self.hub_named(&self.hub)
+        self.hub_named(&self.setting("HUBWARD_HUB"))
     }
 
     pub fn hub_named(&self, name: &str) -> String {
@@ -231,12 +220,7 @@ impl World {
         body: &Value,
     ) -> Answer {
         let url = format!("{}{path}?api-version=2021-10-01", self.dps_origin(dps));
-        let text = if body.is_null() { String::new() } else { body.to_string() };
-        let mut headers = headers.to_vec();
-        if !body.is_null() {
-            headers.push(("Content-Type", "application/json"));
-        }
-        self.wire.send(method, &url, &headers, text.as_bytes())
+        self.wire.json_with(method, &url, headers, body)
     }
 
     /// A shared access signature of a provisioning service's policy for a resource, valid for an hour.

@@ -16,7 +16,6 @@ use super::LogOptions;
 use super::error::LogError;
 use super::files::{Segment, Shared};
 use super::format::{Mark, RECORDS_FROM, record_bytes};
-use super::index::Index;
 use super::segment::{self, Head, Kind, Scanned};
 use super::writer::{Active, start_segment};
 use crate::locked;
@@ -64,12 +63,8 @@ pub(super) fn prepare(directory: &Path) -> Result<File, LogError> {
 
 /// Reads the closed segments' indexes and the newest segment, and changes nothing but indexes.
 pub(super) fn recover(directory: &Path, options: &LogOptions) -> Result<Recovered, LogError> {
-    let Some((kind, heads)) = segment::heads(directory)? else {
-        let marks = vec![Mark::default(); usize::from(options.partitions)];
-        let kind = Kind { salt: options.salt, partitions: options.partitions };
-        let (segments, damage, newest) = (Vec::new(), Vec::new(), Newest::New { base: 0 });
-        return Ok(Recovered { kind, segments, marks, damage, newest });
-    };
+    let fresh = || (Kind { salt: options.salt, partitions: options.partitions }, Vec::new());
+    let (kind, heads) = segment::heads(directory)?.unwrap_or_else(fresh);
     if kind.partitions != options.partitions {
         let (found, asked) = (kind.partitions, options.partitions);
         return Err(LogError::PartitionsChanged { path: directory.to_owned(), found, asked });
@@ -77,9 +72,8 @@ pub(super) fn recover(directory: &Path, options: &LogOptions) -> Result<Recovere
     let marks = vec![Mark::default(); usize::from(kind.partitions)];
     let newest = Newest::New { base: 0 };
     let mut recovered = Recovered { kind, segments: Vec::new(), marks, damage: Vec::new(), newest };
-    let last = heads.len() - 1;
     for (at, head) in heads.iter().enumerate() {
-        recovered.take(head, at == last)?;
+        recovered.take(head, at + 1 == heads.len())?;
     }
     Ok(recovered)
 }
@@ -187,13 +181,6 @@ fn prepare_to_go_on(
     segment::zero(file, position, clear_to)?;
     segment::zero(file, file_bytes, capacity)?;
     file.sync_all()
-}
-
-impl Default for Scanned {
-    fn default() -> Self {
-        let index = Index::default();
-        Self { index, bad: Vec::new(), bad_count: 0, torn: None, beyond: Vec::new() }
-    }
 }
 
 /// The file whose lock says that the log is open. It stays when the log is closed.

@@ -121,6 +121,7 @@ fn head(path: &Path, base: u64) -> Result<Head, LogError> {
 }
 
 /// What reading a whole segment found.
+#[derive(Default)]
 pub(super) struct Scanned {
     pub(super) index: Index,
     /// Damaged places, from the start of the file: the first few.
