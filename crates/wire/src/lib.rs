@@ -1,6 +1,7 @@
 //! Text and bytes of the protocols, to values and back.
 //!
 //! Nothing here knows a hub, a key's owner or the time: whether a token is genuine and still lives is the
-//! gates' to say. Start at [`sas`], the shared access signatures of hubs.
+//! gates' to say. Start at [`sas`], the shared access signatures of hubs, or [`mqtt`], the packets of devices.
 
+pub mod mqtt;
 pub mod sas;
