@@ -125,6 +125,7 @@ fn facts(policies: usize) -> Facts {
         location: "westus".into(),
         access: SharedAccess {
             is_disabled: false,
+            is_disabled_for_devices: false,
             policies: vec![SasPolicy {
                 name: "iothubowner".into(),
                 rights: Right::HUB.to_vec(),

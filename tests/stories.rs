@@ -12,6 +12,7 @@ mod stories {
     pub mod control_plane;
     pub mod devices;
     pub mod enrollments;
+    pub mod mqtt_devices;
     pub mod no_way_round;
     pub mod policy_refuses;
     pub mod registration;

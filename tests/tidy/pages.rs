@@ -4,6 +4,7 @@
 use crate::expect_none;
 use crate::files;
 use gate::policy::{CONDITIONS_MAX, DEPTH_MAX, Effect, Operator, RULES_MAX};
+use model::operations::Protocol;
 use model::{ActionName, OPERATIONS, Operation, Plane};
 use std::fmt::Write as _;
 
@@ -87,7 +88,10 @@ fn cell(row: &Operation, column: &str) -> String {
         "what it does" => row.says.to_owned(),
         "addresses" if row.routes.is_empty() => "chosen by the server".to_owned(),
         "addresses" => {
-            let routes = row.routes.iter().map(|it| format!("`{} {}`", it.method, it.path));
+            let routes = row.routes.iter().map(|it| match it.protocol {
+                Protocol::Https => format!("`{} {}`", it.method, it.path),
+                Protocol::Mqtt => format!("MQTT `{} {}`", it.method, it.path),
+            });
             routes.collect::<Vec<_>>().join("<br>")
         }
         "actions" => joined(row.actions.iter().map(|it: &ActionName| it.as_str())),

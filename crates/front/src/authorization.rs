@@ -40,12 +40,17 @@ pub(crate) fn credential(headers: &HeaderMap) -> Credential {
     match scheme.to_ascii_lowercase().as_str() {
         "bearer" if rest.contains(' ') => malformed("access token", "it holds a space"),
         "bearer" => Credential::Bearer(Secret::new(rest.to_owned())),
-        "sharedaccesssignature" => match wire::sas::parse(text.trim()) {
-            Ok(token) => Credential::Sas(token),
-            Err(because) => malformed("shared access signature", &because.to_string()),
-        },
+        "sharedaccesssignature" => signature(text.trim()),
         "basic" => basic(rest),
         other => malformed("`Authorization` header", &unknown(other)),
+    }
+}
+
+/// A shared access signature, from a header or from an MQTT password.
+pub(crate) fn signature(text: &str) -> Credential {
+    match wire::sas::parse(text) {
+        Ok(token) => Credential::Sas(token),
+        Err(because) => malformed("shared access signature", &because.to_string()),
     }
 }
 
@@ -88,7 +93,7 @@ fn unknown(scheme: &str) -> String {
     }
 }
 
-fn malformed(kind: &'static str, because: &str) -> Credential {
+pub(crate) fn malformed(kind: &'static str, because: &str) -> Credential {
     Credential::Malformed { kind, because: because.to_owned() }
 }
 

@@ -6,7 +6,8 @@
 use crate::answer::{Reply, response};
 use crate::body::Unread;
 use crate::connections::{CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, Slot, Slots, accept, stopped};
-use crate::exchange::{Protocol, converse};
+use crate::exchange::{self, converse};
+use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
 use crate::request::{self, Head};
 use crate::router::Missed;
 use crate::tasks::Tasks;
@@ -15,20 +16,14 @@ use hyper::body::Incoming;
 use hyper::header::EXPECT;
 use hyper::{Method, Request, Version};
 use model::Error;
-use model::operations::Surface;
+use model::operations::{Protocol, Surface};
 use ops::call::BodyReader;
 use ops::{Call, Env};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-
-/// Longest TLS handshake.
-pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Whom a listener answers for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,31 +80,19 @@ async fn connection(
     slot: Arc<Slot>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let handshake = shake_hands(&shared.env, &shared.certificates, Protocol::Https, stream);
     let shaken = tokio::select! {
         () = stopped(&mut stop) => return,
-        it = timeout(HANDSHAKE_DEADLINE, shake_hands(&shared, stream)) => it,
+        it = timeout(HANDSHAKE_DEADLINE, handshake) => it,
     };
     let Ok(Some(stream)) = shaken else { return };
     let protocol = match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => Protocol::Http2,
-        Some(_) | None => Protocol::Http1,
+        Some(b"h2") => exchange::Protocol::Http2,
+        Some(_) | None => exchange::Protocol::Http1,
     };
     let respond =
         move |request| respond(Arc::clone(&shared), peer.ip(), Arc::clone(&slot), request);
     converse(stream, protocol, stop, respond).await;
-}
-
-async fn shake_hands(shared: &Shared, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
-    let local = stream.local_addr().ok()?.ip();
-    // Answers are small and whole: waiting to fill a segment only delays them.
-    stream.set_nodelay(true).ok()?;
-    if let Err(error) = shared.certificates.prepare(local) {
-        let cause =
-            std::error::Error::source(&error).map(|it| format!(": {it}")).unwrap_or_default();
-        shared.log(&format!("{error}{cause}"));
-        return None;
-    }
-    TlsAcceptor::from(shared.certificates.config(local)).accept(stream).await.ok()
 }
 
 async fn respond(

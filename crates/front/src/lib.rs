@@ -1,7 +1,7 @@
 //! Listeners and sessions: bytes to calls, answers to bytes.
 //!
 //! Start at [`https::serve`], which answers for Azure Resource Manager, sign-in, Graph and every hub over
-//! HTTPS. [`plain::serve_plain`] answers probes and metrics, [`tls::Certificates`] says who we are. A front
+//! HTTPS, and at [`mqtt::serve`], which devices connect to. [`plain::serve_plain`] answers probes and metrics, [`tls::Certificates`] says who we are. A front
 //! decodes, calls [`ops::call::run`] and encodes: it holds no rule about who may do what, and it cannot
 //! import the gates.
 
@@ -10,8 +10,10 @@ mod authorization;
 mod body;
 mod connections;
 mod exchange;
+mod handshake;
 mod headers;
 pub mod https;
+pub mod mqtt;
 mod path;
 pub mod plain;
 mod request;

@@ -3,7 +3,7 @@
 //! Where several routes fit, the most specific wins: the one with most literal segments, then the longest,
 //! then the one without `{scope}`. Nothing else has an address: what is not in the table is not found.
 
-use model::operations::{Operation, Route, Surface};
+use model::operations::{Operation, Protocol, Route, Surface};
 use model::{Error, OPERATIONS};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,7 +100,9 @@ struct Path {
 static ROUTES: LazyLock<Vec<Path>> = LazyLock::new(|| {
     let mut paths: Vec<Path> = OPERATIONS
         .iter()
-        .flat_map(|operation| operation.routes.iter().map(|route| Path::compile(operation, route)))
+        .flat_map(|operation| operation.routes.iter().map(move |route| (operation, route)))
+        .filter(|(_, route)| route.protocol == Protocol::Https)
+        .map(|(operation, route)| Path::compile(operation, route))
         .collect();
     paths.sort_by_key(|it| (Reverse(it.literals()), Reverse(it.parts.len()), it.has_scope));
     paths

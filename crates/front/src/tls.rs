@@ -8,6 +8,7 @@
 //! X.509 certificates, and some clients ask their user for one as soon as a server wants it.
 
 use model::Timestamp;
+use model::operations::Protocol;
 use ops::env::Clock;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -111,7 +112,8 @@ pub struct Certificates {
     mint: Arc<Mint>,
     /// What every listener's configuration has in common.
     base: ServerConfig,
-    configs: Mutex<BTreeMap<IpAddr, Arc<ServerConfig>>>,
+    /// By address and protocol.
+    configs: Mutex<BTreeMap<(IpAddr, &'static str), Arc<ServerConfig>>>,
 }
 
 impl fmt::Debug for Certificates {
@@ -146,12 +148,11 @@ impl Certificates {
             leaves: Mutex::default(),
         });
         let resolver = ByName { mint: Arc::clone(&mint), local: LOCALHOST };
-        let mut base = ServerConfig::builder_with_provider(provider)
+        let base = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(|source| TlsError::Setup { source })?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(resolver));
-        base.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self { mint, base, configs: Mutex::default() })
     }
 
@@ -187,11 +188,12 @@ impl Certificates {
         Ok(())
     }
 
-    /// The TLS configuration for connections that come to `local`.
-    pub fn config(&self, local: IpAddr) -> Arc<ServerConfig> {
+    /// The TLS configuration for connections that come to `local` and speak a protocol there.
+    pub fn config(&self, local: IpAddr, protocol: Protocol) -> Arc<ServerConfig> {
         let local = local.to_canonical();
+        let key = (local, protocol.as_str());
         let mut configs = lock(&self.configs);
-        if let Some(config) = configs.get(&local) {
+        if let Some(config) = configs.get(&key) {
             return Arc::clone(config);
         }
         if configs.len() >= CONFIGS_MAX {
@@ -201,8 +203,12 @@ impl Certificates {
         let mut config = self.base.clone();
         config.cert_resolver = Arc::new(ByName { mint: Arc::clone(&self.mint), local });
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+        config.alpn_protocols = match protocol {
+            Protocol::Https => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Protocol::Mqtt => vec![b"mqtt".to_vec()],
+        };
         let config = Arc::new(config);
-        configs.insert(local, Arc::clone(&config));
+        configs.insert(key, Arc::clone(&config));
         config
     }
 

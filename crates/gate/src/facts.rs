@@ -145,6 +145,8 @@ pub struct SasPolicy {
 #[derive(Clone, Debug, Default)]
 pub struct SharedAccess {
     pub is_disabled: bool,
+    /// Devices' own keys are switched off (`disableDeviceSAS`).
+    pub is_disabled_for_devices: bool,
     pub policies: Vec<SasPolicy>,
 }
 

@@ -129,11 +129,32 @@ pub enum Surface {
     Dps,
 }
 
-/// One address of an operation. `{scope}` stands for any number of leading segments, every other
-/// `{name}` for one segment. Literals compare without regard to case.
+/// What a client speaks to reach an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    Https,
+    Mqtt,
+}
+
+impl Protocol {
+    /// The word in traces, and the one that policies compare `request.protocol` with.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Mqtt => "mqtt",
+        }
+    }
+}
+
+/// One address of an operation.
+///
+/// Over HTTPS a method and a path: `{scope}` stands for any number of leading segments, every other `{name}`
+/// for one segment, and literals compare without regard to case. Over MQTT a packet and the topic that it
+/// names: what stands behind the topic's last `/` are its properties, and everything compares exactly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Route {
     pub surface: Surface,
+    pub protocol: Protocol,
     pub method: &'static str,
     pub path: &'static str,
 }
@@ -145,6 +166,9 @@ pub enum Effect {
     Writes,
     /// Writes through calls of its own, each judged for itself.
     Calls,
+    /// Adds to a hub's log. No gate decides by what is there, so it waits for no change of facts and holds
+    /// none up: what was admitted before a change may be synced behind it.
+    Appends,
     /// Changes what gates decide by: no other write runs between its decision and its end.
     ChangesFacts,
 }
@@ -211,23 +235,27 @@ const fn act(name: &'static str) -> ActionName {
 }
 
 const fn arm(method: &'static str, path: &'static str) -> Route {
-    Route { surface: Surface::Arm, method, path }
+    Route { surface: Surface::Arm, protocol: Protocol::Https, method, path }
 }
 
 const fn entra(method: &'static str, path: &'static str) -> Route {
-    Route { surface: Surface::Entra, method, path }
+    Route { surface: Surface::Entra, protocol: Protocol::Https, method, path }
 }
 
 const fn graph(method: &'static str, path: &'static str) -> Route {
-    Route { surface: Surface::Graph, method, path }
+    Route { surface: Surface::Graph, protocol: Protocol::Https, method, path }
 }
 
 const fn hub(method: &'static str, path: &'static str) -> Route {
-    Route { surface: Surface::Hub, method, path }
+    Route { surface: Surface::Hub, protocol: Protocol::Https, method, path }
 }
 
 const fn dps(method: &'static str, path: &'static str) -> Route {
-    Route { surface: Surface::Dps, method, path }
+    Route { surface: Surface::Dps, protocol: Protocol::Https, method, path }
+}
+
+const fn mqtt(surface: Surface, method: &'static str, path: &'static str) -> Route {
+    Route { surface, protocol: Protocol::Mqtt, method, path }
 }
 
 /// A row of the control plane.
@@ -240,7 +268,7 @@ const fn control(
 ) -> Operation {
     let body = match effect {
         Effect::Reads => Body::None,
-        Effect::Writes | Effect::Calls | Effect::ChangesFacts => Body::Json,
+        Effect::Writes | Effect::Calls | Effect::Appends | Effect::ChangesFacts => Body::Json,
     };
     Operation {
         op,
@@ -269,6 +297,11 @@ const fn directory(
 /// A row that is served before anybody signs in.
 const fn open(op: Op, routes: &'static [Route], says: &'static str) -> Operation {
     Operation { plane: Plane::Open, ..control(op, &[], Effect::Reads, routes, says) }
+}
+
+/// A row that only devices reach, and only for themselves.
+const fn device(op: Op, effect: Effect, routes: &'static [Route], says: &'static str) -> Operation {
+    Operation { plane: Plane::Device, body: Body::None, ..control(op, &[], effect, routes, says) }
 }
 
 const DEVICES: Option<&str> = Some("Microsoft.Devices/IotHubs/devices");
@@ -389,6 +422,9 @@ pub enum Op {
     LookUpRegistration,
     ProvisionDevice,
     ProvisionDeviceWithTwin,
+    ConnectToRegister,
+    ConnectDevice,
+    SendTelemetry,
 }
 
 /// The table itself. A plain constant: no macro, no registration at start-up.
@@ -1325,7 +1361,10 @@ pub const OPERATIONS: &[Operation] = &[
         object: None,
         effect: Effect::Calls,
         body: Body::Json,
-        routes: &[dps("PUT", "/{idScope}/registrations/{registration}/register")],
+        routes: &[
+            dps("PUT", "/{idScope}/registrations/{registration}/register"),
+            mqtt(Surface::Dps, "PUBLISH", "$dps/registrations/PUT/iotdps-register/"),
+        ],
         says: "Registers a device: it proves itself, and the service writes it to a hub",
     },
     Operation {
@@ -1336,7 +1375,10 @@ pub const OPERATIONS: &[Operation] = &[
         object: None,
         effect: Effect::Reads,
         body: Body::None,
-        routes: &[dps("GET", "/{idScope}/registrations/{registration}/operations/{operation}")],
+        routes: &[
+            dps("GET", "/{idScope}/registrations/{registration}/operations/{operation}"),
+            mqtt(Surface::Dps, "PUBLISH", "$dps/registrations/GET/iotdps-get-operationstatus/"),
+        ],
         says: "Tells a device how far its registration has come",
     },
     Operation {
@@ -1350,6 +1392,24 @@ pub const OPERATIONS: &[Operation] = &[
         routes: &[dps("POST", "/{idScope}/registrations/{registration}")],
         says: "Tells a device where it is registered",
     },
+    device(
+        Op::ConnectToRegister,
+        Effect::Reads,
+        &[mqtt(Surface::Dps, "CONNECT", "{idScope}/registrations/{registration}")],
+        "Opens a session in which a device registers",
+    ),
+    device(
+        Op::ConnectDevice,
+        Effect::Reads,
+        &[mqtt(Surface::Hub, "CONNECT", "{host}/{device}")],
+        "Opens a device's session, and ends the one that it had",
+    ),
+    device(
+        Op::SendTelemetry,
+        Effect::Appends,
+        &[mqtt(Surface::Hub, "PUBLISH", "devices/{device}/messages/events/")],
+        "Keeps messages of a device in the hub's log",
+    ),
     // What a provisioning service does at a hub, as itself. It has no address: a registration leads to it.
     Operation {
         op: Op::ProvisionDevice,

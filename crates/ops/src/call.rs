@@ -12,16 +12,18 @@ pub use body::{
 use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
 use crate::proving::{Proving, instance, is_own_address, own_keys};
+use crate::session::{Session, Shown};
 use crate::{decisions, dispatch, objects, questions};
 use body::{read_form, read_json};
 use gate::facts::Instance;
-use gate::{Ask, Facts, Permit, Refusal};
+use gate::{Ask, Authenticated, Facts, Permit, Refusal};
 use model::error::{Denial, DenialKind, TokenFault};
-use model::operations::{Body, Effect, Surface, operation};
+use model::operations::{Body, Effect, Protocol, Surface, operation};
 use model::trace::{Channel, TraceHead};
 use model::{Credential, Error, Op, Operation, Plane, Scope, Secret, TrackingId};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 /// One attempt at an operation, as a front decoded it.
 pub struct Call {
@@ -50,28 +52,76 @@ pub struct Answer {
 
 /// Runs a call from credential to answer. Never fails: an error is an answer too.
 pub async fn run(env: &Env, call: Call) -> Answer {
-    let started = (env.clock.monotonic_ns)();
-    let tracking = env.new_tracking_id();
-    let surface = call.surface;
-    let operation = call.operation;
-    let correlation =
-        call.headers.client_request_id.clone().unwrap_or_else(|| tracking.to_string());
-    let wants_flat = call.headers.prefer.as_deref().is_some_and(|it| it.contains("error=flat"));
-    let outcome = take(env, call, tracking, correlation.clone()).await;
-    let mut answer = match outcome {
-        Ok(reply) => {
-            Answer { status: reply.status, body: reply.body, headers: reply.headers, tracking }
-        }
-        Err(Failed { error, tracking }) => refuse(env, surface, &error, tracking, wants_flat),
+    let begun = Begun::of(env, &call);
+    let outcome = match pass(env, call, &begun).await {
+        Ok(passed) => dispatch::act(&passed.permit, &passed.input, env)
+            .await
+            .map_err(|error| Failed { error, tracking: begun.tracking }),
+        Err(failed) => Err(failed),
     };
-    env.metrics.count_call(
-        operation,
-        answer.status,
-        (env.clock.monotonic_ns)().saturating_sub(started),
-    );
-    answer.headers.push(("x-ms-request-id", answer.tracking.to_string()));
-    answer.headers.push(("x-ms-correlation-request-id", correlation));
-    answer
+    begun.answer(env, outcome)
+}
+
+/// Runs a call that opens a session: the session, or the answer to who may not have one.
+pub async fn open(env: &Env, call: Call) -> Result<Session, Answer> {
+    let begun = Begun::of(env, &call);
+    let shown = Shown::of(&call);
+    let outcome = match pass(env, call, &begun).await {
+        Ok(passed) => Session::begin(env, passed, shown).await,
+        Err(failed) => Err(failed),
+    };
+    match outcome {
+        Ok(session) => {
+            begun.answer(env, Ok(Reply::empty(200)));
+            Ok(session)
+        }
+        Err(failed) => Err(begun.answer(env, Err(failed))),
+    }
+}
+
+/// What is known of a call before anything is decided about it.
+struct Begun {
+    at_ns: u64,
+    tracking: TrackingId,
+    correlation: String,
+    surface: Surface,
+    operation: &'static Operation,
+    wants_flat: bool,
+}
+
+impl Begun {
+    fn of(env: &Env, call: &Call) -> Self {
+        let tracking = env.new_tracking_id();
+        let headers = &call.headers;
+        Self {
+            at_ns: (env.clock.monotonic_ns)(),
+            tracking,
+            correlation: headers.client_request_id.clone().unwrap_or_else(|| tracking.to_string()),
+            surface: call.surface,
+            operation: call.operation,
+            wants_flat: headers.prefer.as_deref().is_some_and(|it| it.contains("error=flat")),
+        }
+    }
+
+    /// The answer to an outcome, counted.
+    fn answer(self, env: &Env, outcome: Result<Reply, Failed>) -> Answer {
+        let mut answer = match outcome {
+            Ok(reply) => Answer {
+                status: reply.status,
+                body: reply.body,
+                headers: reply.headers,
+                tracking: self.tracking,
+            },
+            Err(Failed { error, tracking }) => {
+                refuse(env, self.surface, &error, tracking, self.wants_flat)
+            }
+        };
+        let took_ns = (env.clock.monotonic_ns)().saturating_sub(self.at_ns);
+        env.metrics.count_call(self.operation, answer.status, took_ns);
+        answer.headers.push(("x-ms-request-id", answer.tracking.to_string()));
+        answer.headers.push(("x-ms-correlation-request-id", self.correlation));
+        answer
+    }
 }
 
 /// Answers an error that came before any operation was known: no such path, method or host.
@@ -84,17 +134,25 @@ pub fn refuse_early(env: &Env, surface: Surface, error: &Error) -> Answer {
 }
 
 /// An error with the id under which its decision can be asked for.
-struct Failed {
-    error: Error,
-    tracking: TrackingId,
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    pub(crate) tracking: TrackingId,
 }
 
-async fn take(
-    env: &Env,
-    call: Call,
-    tracking: TrackingId,
-    correlation: String,
-) -> Result<Reply, Failed> {
+/// A call that passed the gates, with what its operation works on.
+pub(crate) struct Passed<'a> {
+    pub(crate) who: Authenticated,
+    pub(crate) permit: Permit,
+    pub(crate) input: Input,
+    pub(crate) head: TraceHead,
+    /// Held to the operation's end, see [`pass`].
+    _write: Option<RwLockReadGuard<'a, ()>>,
+    _change: Option<RwLockWriteGuard<'a, ()>>,
+}
+
+/// The road up to the operation.
+async fn pass<'a>(env: &'a Env, call: Call, begun: &Begun) -> Result<Passed<'a>, Failed> {
+    let tracking = begun.tracking;
     let failed = |error| Failed { error, tracking };
     let now = env.now();
     let Call {
@@ -137,7 +195,8 @@ async fn take(
         credential = client_credential(credential, &input);
     }
 
-    let mut head = TraceHead { id: tracking, time: now, correlation_id: correlation, channel };
+    let correlation_id = begun.correlation.clone();
+    let mut head = TraceHead { id: tracking, time: now, correlation_id, channel };
     let own = own_keys(env, operation, instance, &input).await.map_err(failed)?;
     let path = input.path.clone();
     let proving =
@@ -156,12 +215,12 @@ async fn take(
     // INVARIANT: between the decision and the end of a write, no fact changes; between the decision and
     // the end of a change of facts, nothing is written at all. A revoked right is gone when the answer
     // to the revocation leaves.
-    let (_write, _change);
+    let (mut _write, mut _change) = (None, None);
     match operation.effect {
         // A call that calls holds nothing itself: waiting for its own calls while holding would be for ever.
-        Effect::Reads | Effect::Calls => {}
-        Effect::Writes => _write = env.facts.writing().await,
-        Effect::ChangesFacts => _change = env.facts.changing().await,
+        Effect::Reads | Effect::Calls | Effect::Appends => {}
+        Effect::Writes => _write = Some(env.facts.writing().await),
+        Effect::ChangesFacts => _change = Some(env.facts.changing().await),
     }
     let facts = env.facts.load();
     // A body may have taken minutes to come: who called must still be who it was.
@@ -187,12 +246,24 @@ async fn take(
         caller: who.caller(),
         head: &head,
     };
-    let permit = match gate::admit(&who, &ask, &facts, &*env.clock.monotonic_ns) {
-        Ok(permit) => permit,
-        Err(refusal) => return Err(keep(env, *refusal).await),
-    };
-    note(env, &permit).await;
-    dispatch::act(&permit, &input, env).await.map_err(failed)
+    let permit = admitted(env, &who, &ask, &facts).await?;
+    Ok(Passed { who, permit, input, head, _write, _change })
+}
+
+/// Asks the gates, and keeps what must be kept of their answer before anything is done about it.
+pub(crate) async fn admitted(
+    env: &Env,
+    who: &Authenticated,
+    ask: &Ask<'_>,
+    facts: &Facts,
+) -> Result<Permit, Failed> {
+    match gate::admit(who, ask, facts, &*env.clock.monotonic_ns) {
+        Ok(permit) => {
+            note(env, &permit).await;
+            Ok(permit)
+        }
+        Err(refusal) => Err(keep(env, *refusal).await),
+    }
 }
 
 /// Keeps an allowed call that a policy wants on record. Changes of facts are kept with their own commit.
@@ -210,7 +281,7 @@ async fn note(env: &Env, permit: &Permit) {
 
 /// Keeps a refusal before it is answered. A repeat answers with the id of the one that is kept. Who may
 /// not read the policies that refused gets their names; what they look at stays in the kept trace.
-async fn keep(env: &Env, refusal: Refusal) -> Failed {
+pub(crate) async fn keep(env: &Env, refusal: Refusal) -> Failed {
     let Refusal { denial, trace } = refusal;
     let own = trace.id;
     let facts = env.facts.load();
@@ -296,8 +367,9 @@ fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> 
         Surface::Arm | Surface::Entra | Surface::Graph => input.scope.resource_type(),
     };
     match given.as_slice() {
-        // Our own decisions have no versions to choose from yet.
+        // Our own decisions have no versions to choose from yet, and devices need name none over MQTT.
         [] if input.scope.as_str().starts_with("/decisions") => Ok(()),
+        [] if input.channel.protocol != Protocol::Https.as_str() => Ok(()),
         [] => Err(Error::ApiVersion {
             code: "MissingApiVersionParameter",
             message: "the api-version query parameter (?api-version=) is required for all requests"

@@ -156,5 +156,10 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::ProvisionDevice | Op::ProvisionDeviceWithTwin => {
             devices::registry::provision(permit, input, env).await
         }
+        Op::ConnectToRegister => provisioning::register::connect(permit, input, env),
+        // Whoever connects gets a session, and the session does what its device asks: `session.rs`.
+        Op::ConnectDevice | Op::SendTelemetry => Err(Error::Internal {
+            message: format!("{} has no answer outside a session", permit.operation().name()),
+        }),
     }
 }

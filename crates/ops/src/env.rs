@@ -1,6 +1,8 @@
 //! What operations reach outside themselves: the store, the facts, the clock, chance, and the listeners.
 
 use crate::decisions::Kept;
+use crate::devices::logs::Logs;
+use crate::devices::presence::Presence;
 use crate::entra::tokens::Signer;
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
@@ -57,6 +59,10 @@ pub struct Env {
     pub diagnostics: Diagnostics,
     pub metrics: Metrics,
     pub kept: Kept,
+    /// Which devices are connected.
+    pub presence: Presence,
+    /// What devices have sent, by hub.
+    pub logs: Logs,
     /// Tokens of managed identities, by identity and audience, each with the time until which it is used.
     pub identity_tokens: IdentityTokens,
     /// To whoever owns the listeners. Where nobody does (tests without sockets), hubs open unheard.

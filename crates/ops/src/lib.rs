@@ -22,6 +22,7 @@ mod proving;
 pub mod provisioning;
 mod questions;
 pub mod resources;
+pub mod session;
 mod shared_access;
 
 #[cfg(test)]
@@ -30,3 +31,4 @@ mod test_env;
 pub use call::{Answer, Call};
 pub use env::Env;
 pub use input::{Input, Reply};
+pub use session::Session;

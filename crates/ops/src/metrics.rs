@@ -59,10 +59,10 @@ struct ByStatus {
 }
 
 impl ByStatus {
-    fn count(&self, status: u16) {
+    fn count(&self, status: u16, more: u64) {
         let at = STATUSES.iter().position(|it| *it == status);
         let counter = at.and_then(|it| self.known.get(it)).unwrap_or(&self.other);
-        counter.fetch_add(1, Ordering::Relaxed);
+        counter.fetch_add(more, Ordering::Relaxed);
     }
 
     /// The labels and numbers of those that have counted anything.
@@ -78,15 +78,20 @@ impl ByStatus {
 impl Metrics {
     /// One call that reached an operation, with the status of its answer and the time it took in ns.
     pub fn count_call(&self, operation: &Operation, status: u16, took_ns: u64) {
+        self.count_calls(operation, status, 1, took_ns);
+    }
+
+    /// As many calls of one operation that were answered together, with the time that all of them took.
+    pub fn count_calls(&self, operation: &Operation, status: u16, count: u64, took_ns: u64) {
         if let Some(calls) = self.0.calls.get(operation.op as usize) {
-            calls.by_status.count(status);
+            calls.by_status.count(status, count);
             calls.took_ns.fetch_add(took_ns, Ordering::Relaxed);
         }
     }
 
     /// One request that named no operation.
     pub fn count_early_refusal(&self, status: u16) {
-        self.0.early_refusals.count(status);
+        self.0.early_refusals.count(status, 1);
     }
 
     /// One refusal by a gate.

@@ -1,6 +1,7 @@
 //! Who answers at an address, and whether a caller is who it says there: asked before the body is read, and
 //! again, with the facts of that moment, before anything is written.
 
+use crate::devices::identity;
 use crate::env::Env;
 use crate::input::Input;
 use crate::provisioning::attestation;
@@ -35,11 +36,17 @@ pub(crate) async fn own_keys(
     instance: Option<Instance<'_>>,
     input: &Input,
 ) -> Result<Vec<OwnKeys>, Error> {
-    let Some(Instance::Dps(dps)) = instance.filter(|_| operation.plane == Plane::Device) else {
-        return Ok(Vec::new());
-    };
-    let known = attestation::candidates(env, &dps.uid, input.param("registration")).await?;
-    Ok(known.into_iter().map(|it| it.keys).collect())
+    match instance.filter(|_| operation.plane == Plane::Device) {
+        Some(Instance::Dps(dps)) => {
+            let known = attestation::candidates(env, &dps.uid, input.param("registration")).await?;
+            Ok(known.into_iter().map(|it| it.keys).collect())
+        }
+        Some(Instance::Hub(hub)) => {
+            let own = identity::credentials(env, hub, input.param("device")).await?;
+            Ok(own.map(|it| it.keys).into_iter().collect())
+        }
+        None => Ok(Vec::new()),
+    }
 }
 
 /// True for the addresses of hubs and provisioning services.
@@ -70,17 +77,16 @@ impl Proving<'_> {
             Some(Instance::Dps(dps)) => (Some(&dps.access), dps.host.as_str()),
             None => (None, ""),
         };
-        let resource = match self.operation.plane {
+        let surface = self.operation.surface();
+        let resource = match (self.operation.plane, surface) {
             // What a device signs for begins with the id scope: it knows its service by no other name.
-            Plane::Device => self.path.trim_matches('/').to_owned(),
-            Plane::Service | Plane::Control | Plane::Directory | Plane::Open | Plane::Token => {
-                format!("{address}{}", self.path.trim_end_matches('/'))
-            }
+            (Plane::Device, Surface::Dps) => self.path.trim_matches('/').to_owned(),
+            (_, _) => format!("{address}{}", self.path.trim_end_matches('/')),
         };
         let door = Door {
             operation: self.operation,
             scope,
-            access: access.filter(|_| is_own_address(self.operation.surface())),
+            access: access.filter(|_| is_own_address(surface)),
             own: self.own,
             resource: &resource,
             head,

@@ -35,6 +35,8 @@ pub(crate) fn env() -> Env {
         diagnostics,
         metrics,
         kept: crate::decisions::Kept::default(),
+        presence: crate::devices::presence::Presence::default(),
+        logs: crate::devices::logs::Logs::default(),
         identity_tokens: IdentityTokens::default(),
         hosts: None,
     }

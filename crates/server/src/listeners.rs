@@ -1,4 +1,4 @@
-//! Who listens where: the management origin, one address per hub, and the metrics.
+//! Who listens where: the management origin, one address per hub or provisioning service, and the metrics.
 
 use front::https::{Side, serve};
 use front::stopped;
@@ -20,6 +20,7 @@ pub(crate) struct Plan {
     /// The one address for everything, where `--listen` gave it.
     pub(crate) listen: Option<IpAddr>,
     pub(crate) hub_port: u16,
+    pub(crate) mqtt_port: u16,
     pub(crate) management_port: u16,
     pub(crate) metrics_port: u16,
 }
@@ -69,12 +70,16 @@ impl Listeners {
         if self.plan.listen.is_some() {
             return;
         }
+        let localhost = IpAddr::from([127, 0, 0, 1]);
         for (port, side) in
             [(self.plan.management_port, Side::Management), (self.plan.hub_port, Side::Hubs)]
         {
-            if let Ok(listener) = TcpListener::bind((IpAddr::from([127, 0, 0, 1]), port)).await {
+            if let Ok(listener) = TcpListener::bind((localhost, port)).await {
                 self.spawn(listener, side);
             }
+        }
+        if let Ok(listener) = TcpListener::bind((localhost, self.plan.mqtt_port)).await {
+            self.spawn_mqtt(listener);
         }
     }
 
@@ -85,11 +90,18 @@ impl Listeners {
         if self.hubs.contains(&address) {
             return Ok(());
         }
-        let listener = bind(address, self.plan.hub_port, "--https-port").await?;
+        let https = bind(address, self.plan.hub_port, "--https-port").await?;
+        let mqtt = bind(address, self.plan.mqtt_port, "--mqtt-port").await?;
         self.certificates.prepare(own).map_err(|it| it.to_string())?;
         self.hubs.insert(address);
-        self.spawn(listener, Side::Hubs);
+        self.spawn(https, Side::Hubs);
+        self.spawn_mqtt(mqtt);
         Ok(())
+    }
+
+    fn spawn_mqtt(&mut self, listener: TcpListener) {
+        let (env, certificates) = (Arc::clone(&self.env), Arc::clone(&self.certificates));
+        self.tasks.spawn(front::mqtt::serve(listener, env, certificates, self.stop.clone()));
     }
 
     fn spawn(&mut self, listener: TcpListener, side: Side) {

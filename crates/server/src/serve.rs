@@ -10,6 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use front::stopped;
 use front::tls::Certificates;
+use ops::devices::logs::Logs;
+use ops::devices::presence::Presence;
 use ops::entra::tokens::Signer;
 use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
@@ -27,7 +29,7 @@ use tokio::task::JoinHandle;
 
 /// How many hubs may wait for their address at a time.
 const HOSTS_WAITING_MAX: usize = 16;
-/// How often old decisions are forgotten.
+/// How often old decisions and messages are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
 /// A server that listens, in this process.
@@ -118,6 +120,7 @@ impl Server {
         self.serving.await.map_err(|it| format!("the listeners ended badly: {it}"))?;
         self.forgetting.await.map_err(|it| format!("the hourly round ended badly: {it}"))?;
         self.writer.stop().await;
+        self.env.logs.close().await;
         self.env.store.close().await.map_err(|it| format!("cannot close the store: {it}"))
     }
 }
@@ -153,6 +156,7 @@ fn plan(options: &Up, saved: &Saved) -> Result<Plan, String> {
         own,
         listen: options.listen,
         hub_port,
+        mqtt_port: options.mqtt_port,
         management_port: options.management_port,
         metrics_port: options.metrics_port,
     })
@@ -191,6 +195,8 @@ async fn environment(
         diagnostics,
         metrics,
         kept: decisions::Kept::default(),
+        presence: Presence::default(),
+        logs: Logs::below(dir.path.join("log")),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),
     };
@@ -215,6 +221,11 @@ async fn tidy_up(env: &Env) -> Result<(), String> {
             env.store.drop_shard(&shard).await.map_err(|it| it.to_string())?;
         }
     }
+    for shard in env.logs.kept().map_err(|it| it.cause())? {
+        if !known.contains(&shard) {
+            env.logs.remove(&shard).await.map_err(|it| it.cause())?;
+        }
+    }
     Ok(())
 }
 
@@ -223,6 +234,7 @@ async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
         if let Err(error) = decisions::forget_old(&env).await {
             eprintln!("hubward: old decisions could not be forgotten: {error}");
         }
+        env.logs.trim(env.now(), &env).await;
         tokio::select! {
             () = tokio::time::sleep(FORGET_EVERY) => {}
             () = stopped(&mut stopping) => return,

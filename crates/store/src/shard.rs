@@ -47,6 +47,14 @@ impl ShardId {
         Ok(Self(Part::Dps(checked(uid)?)))
     }
 
+    /// The hub's uid, where this is a hub's shard.
+    pub fn hub_uid(&self) -> Option<&str> {
+        match &self.0 {
+            Part::Hub(uid) => Some(uid),
+            Part::Control | Part::Decisions | Part::Dps(_) => None,
+        }
+    }
+
     /// Reads what `Display` writes.
     ///
     /// # Errors

@@ -2,12 +2,16 @@
 //!
 //! [`World`] runs a server in this process, on real sockets and a real store, with a clock that the test
 //! drives. [`Process`] runs the real binary as a child, so that it can be killed. [`Wire`] is an HTTPS
-//! client that trusts the server's CA and nothing else.
+//! client that trusts the server's CA and nothing else, [`Mqtt`] a device's side of a connection.
 
+mod device;
+mod mqtt_client;
 mod process;
 mod wire_client;
 mod world;
 
+pub use device::Device;
+pub use mqtt_client::{Closed, Mqtt};
 pub use process::Process;
 pub use wire_client::{Answer, Wire};
 pub use world::{Identity, World};

@@ -97,6 +97,11 @@ impl Wire {
         Self { agent: config.into(), tls: Arc::new(by_hand) }
     }
 
+    /// The trust of this client, for others.
+    pub fn tls(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.tls)
+    }
+
     /// Sends one request. `body` is sent as it is.
     pub fn send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.try_send(method, url, headers, body)

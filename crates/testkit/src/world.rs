@@ -1,17 +1,20 @@
 //! A server in this process, with its own clock, and the people in it.
 
+use crate::device::Device;
 use crate::wire_client::{Answer, Wire};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cli::Connection;
-use model::Timestamp;
+use model::{Scope, Timestamp};
 use ops::Env;
+use ops::devices::message::Message;
 use ops::env::Clock;
 use serde_json::{Value, json};
 use server::{Server, Up};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use store::log::Start;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -19,6 +22,7 @@ use tokio::runtime::Runtime;
 const BEGINNING_S: i64 = 1_795_334_400;
 /// Ports that no privileges are needed for; each world has a loopback net of its own.
 const HTTPS_PORT: u16 = 20_443;
+const MQTT_PORT: u16 = 20_883;
 const MANAGEMENT_PORT: u16 = 20_843;
 const METRICS_PORT: u16 = 20_946;
 
@@ -303,6 +307,38 @@ impl World {
         wire::sas::sign(resource, &self.policy_key(hub, policy), expiry, Some(policy))
     }
 
+    /// A new device of a hub, as the holder of its keys sees it.
+    pub fn device(&self, hub: &str, id: &str) -> Device {
+        let host = self.hub_origin(hub);
+        let sas = self.sas(hub, "iothubowner", host.trim_start_matches("https://"));
+        let made = self.hub_with(&sas, "PUT", hub, &format!("/devices/{id}"), &json!({}));
+        Device::new(self.mqtt_port(), &host, &made.expect(200).body)
+    }
+
+    /// Where devices connect over MQTT.
+    pub const fn mqtt_port(&self) -> u16 {
+        MQTT_PORT
+    }
+
+    /// All that the devices of a hub have sent and that is on the disk, by partition and in order.
+    pub fn messages(&self, hub: &str) -> Vec<Message> {
+        let scope = Scope::parse(hub).expect("a hub's id is a scope");
+        let env = self.env();
+        let facts = env.facts.load();
+        let hub = facts.hub(&scope).expect("the hub exists");
+        self.runtime.block_on(async {
+            let log = env.logs.of(hub, env).await.expect("its log can be opened");
+            let mut all = Vec::new();
+            for partition in 0..log.partitions {
+                let records = log.log.read(partition, Start::Earliest, 10_000, 8 << 20).await;
+                for record in records.expect("its log can be read") {
+                    all.push(Message::parse(&record.payload).expect("it holds messages"));
+                }
+            }
+            all
+        })
+    }
+
     /// Waits until every diagnostic record is in its file.
     pub fn flush_diagnostics(&self) {
         self.runtime.block_on(self.env().diagnostics.flush());
@@ -333,6 +369,7 @@ fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>) -> Server {
         data: dir.join("data"),
         empty: false,
         https_port: HTTPS_PORT,
+        mqtt_port: MQTT_PORT,
         management_port: MANAGEMENT_PORT,
         metrics_port: METRICS_PORT,
         listen: None,

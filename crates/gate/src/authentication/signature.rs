@@ -78,6 +78,12 @@ pub(super) fn own_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proo
             finding(FindingKind::Sas, shown, FindingResult::Deny, message),
         ))
     };
+    if door.access.is_some_and(|it| it.is_disabled_for_devices) {
+        return deny(
+            AuthFault::LocalAuthDisabled,
+            "keys of devices are switched off on this hub (`disableDeviceSAS`); connect with a certificate instead",
+        );
+    }
     let signer = door
         .own
         .iter()

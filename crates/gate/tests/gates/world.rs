@@ -68,6 +68,7 @@ pub fn facts() -> Facts {
             location: "westus".into(),
             access: SharedAccess {
                 is_disabled: false,
+                is_disabled_for_devices: false,
                 policies: vec![
                     sas_policy("iothubowner", Right::HUB, 1),
                     sas_policy("registryRead", &[Right::RegistryRead], 2),

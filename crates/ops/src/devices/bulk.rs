@@ -1,6 +1,7 @@
 //! Many devices in one call: up to 100 entries, each with its own verdict.
 
-use super::registry::{built, device_id, etag, read, shard_of};
+use super::identity::{built, etag};
+use super::registry::{changed, device_id, read, shard_of};
 use crate::control::{failed, put as keep};
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -100,7 +101,8 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
             }
         }
         match env.store.commit(&shard, changes).await {
-            Ok(_) => {}
+            // Those of entries that failed have not changed; to look is all that it costs them.
+            Ok(_) => seen.iter().for_each(|it| changed(env, permit, it)),
             Err(CommitError::Conflict { .. }) => continue,
             Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
                 return Err(failed(&error));

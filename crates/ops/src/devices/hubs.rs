@@ -57,14 +57,15 @@ pub(crate) fn change_facts(
     };
     let document: HubDocument = serde_json::from_slice(body).map_err(|it| it.to_string())?;
     let text = |path: &[&str]| model::json::text(&document.resource, path);
-    let is_local_auth_disabled =
-        model::json::at(&document.resource, &["properties", "disableLocalAuth"])
-            .and_then(Value::as_bool)
-            .unwrap_or(false);
+    let is_set = |name: &str| {
+        let value = model::json::at(&document.resource, &["properties", name]);
+        value.and_then(Value::as_bool).unwrap_or(false)
+    };
     facts.put_hub(Hub {
         location: text(&["location"]).unwrap_or("").to_owned(),
         access: SharedAccess {
-            is_disabled: is_local_auth_disabled,
+            is_disabled: is_set("disableLocalAuth"),
+            is_disabled_for_devices: is_set("disableDeviceSAS"),
             policies: shared_access::facts_of(&document.policies)?,
         },
         uid: document.uid,
@@ -94,6 +95,22 @@ async fn stored(env: &Env, scope: &Scope) -> Result<Option<(HubDocument, u64)>, 
         }
         (hub, revision)
     }))
+}
+
+/// How many partitions a hub's messages are spread over, and for how many days they are kept.
+///
+/// # Errors
+/// [`Error::UnknownHost`] where the hub is gone.
+pub(super) async fn events(env: &Env, scope: &Scope) -> Result<(u16, u32), Error> {
+    let found = control::get::<HubDocument>(env, tables::RESOURCES, &scope.key()).await?;
+    let (hub, _) = found.ok_or_else(|| Error::UnknownHost { host: scope.name().to_owned() })?;
+    let number = |name: &str| {
+        let path = ["properties", "eventHubEndpoints", "events", name];
+        model::json::at(&hub.resource, &path).and_then(Value::as_u64)
+    };
+    let partitions = number("partitionCount").and_then(|it| u16::try_from(it).ok());
+    let days = number("retentionTimeInDays").and_then(|it| u32::try_from(it).ok());
+    Ok((partitions.unwrap_or(1), days.unwrap_or(1)))
 }
 
 /// The hub at `scope` as an answer shows it, where it exists: what a patch is laid over.

@@ -197,7 +197,7 @@ pub(super) mod tests {
             uid: "u".into(),
             host: "127.71.3.2".into(),
             location: "westus".into(),
-            access: gate::facts::SharedAccess { is_disabled: false, policies: Vec::new() },
+            access: gate::facts::SharedAccess::default(),
         }
     }
 

@@ -10,3 +10,12 @@ pub mod register;
 pub mod registrations;
 pub mod services;
 mod services_body;
+
+use crate::env::Env;
+
+/// The address of the service with an id scope, by which devices name it wherever they connect.
+pub fn host_of(env: &Env, id_scope: &str) -> Option<String> {
+    let facts = env.facts.load();
+    let named = facts.provisioning.values().find(|it| it.id_scope.eq_ignore_ascii_case(id_scope));
+    named.map(|it| it.host.clone())
+}

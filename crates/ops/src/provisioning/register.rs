@@ -74,6 +74,11 @@ pub(crate) async fn register(permit: &Permit, input: &Input, env: &Env) -> Resul
     })
 }
 
+/// Where a device may begin to register: at the service whose id scope it names.
+pub(crate) fn connect(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    dps_of(permit, input, &env.facts.load()).map(|_| Reply::empty(200))
+}
+
 /// What the body may say of the device that the path names.
 fn check_body(body: &Value, id: &str) -> Result<(), Error> {
     if !(body.is_null() || body.is_object()) {

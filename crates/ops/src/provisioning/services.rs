@@ -89,6 +89,7 @@ pub(crate) fn change_facts(
         location: text(&["location"]).unwrap_or("").to_owned(),
         access: SharedAccess {
             is_disabled: property("disableLocalAuth").and_then(Value::as_bool).unwrap_or(false),
+            is_disabled_for_devices: false,
             policies: shared_access::facts_of(&document.policies)?,
         },
         links: links.into_iter().flatten().map(links::facts_of).collect::<Result<_, _>>()?,

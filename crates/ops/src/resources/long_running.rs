@@ -168,6 +168,10 @@ async fn finish(env: &Env, intent: &Intent) -> Result<(), Error> {
     };
     let shard = shard.map_err(|it| unreadable(it.to_string()))?;
     env.store.drop_shard(&shard).await.map_err(|it| control::unread(&it))?;
+    if let Some(uid) = shard.hub_uid() {
+        env.presence.close(uid);
+        env.logs.remove(&shard).await?;
+    }
 
     let mut changes = vec![intents::change_clear(&intent.name)];
     if !has_other_intents(env, intent, operation).await? {

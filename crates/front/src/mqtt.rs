@@ -1,0 +1,213 @@
+//! The MQTT listeners: devices of hubs, and devices that register at a provisioning service.
+//!
+//! A connection is counted, shakes hands and sends a CONNECT within a deadline. Its user name says whom it
+//! means; proving it is a call like any other. What it may do then is decided on the road, for each of its
+//! packets, and nowhere here. Whatever a hub refuses (QoS 2, a foreign topic, a packet that is none) closes the
+//! connection, for MQTT 3.1.1 has no way to say why.
+
+mod device;
+mod names;
+mod pipe;
+mod properties;
+mod registration;
+mod topics;
+
+use crate::authorization;
+use crate::connections::{Slot, Slots, accept, stopped};
+use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
+use crate::tls::Certificates;
+use model::Credential;
+use model::operations::{Protocol, Surface, operation};
+use model::trace::Channel;
+use model::{Op, Operation};
+use names::{Named, Peer};
+use ops::call::{Answer, BodyReader};
+use ops::input::Headers;
+use ops::{Call, Env};
+use pipe::Pipe;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use wire::mqtt::{Connect, ConnectCode, NotMqtt, Packet};
+
+/// Most connections of one listener.
+pub const CONNECTIONS_MAX: usize = 65_536;
+/// Most connections of one listener from one IPv4 address or one IPv6 network: a plant behind one address.
+pub const CONNECTIONS_PER_PEER_MAX: usize = 16_384;
+/// Longest time from the handshake to the CONNECT.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// Largest CONNECT, its will included.
+pub const CONNECT_BYTES_MAX: usize = 64 << 10;
+/// A client that is silent for one and a half times its keep alive is gone; a longer time than this counts as
+/// this. Source: IoT Hub developer guide, "MQTT keep-alive".
+pub const SILENCE_S_MAX: u64 = 1_767;
+
+/// What the connections of a listener share.
+struct Shared {
+    env: Arc<Env>,
+    certificates: Arc<Certificates>,
+}
+
+/// Serves a listener until `stop` turns true; what was taken from a device until then is still acknowledged.
+pub async fn serve(
+    listener: TcpListener,
+    env: Arc<Env>,
+    certificates: Arc<Certificates>,
+    stop: watch::Receiver<bool>,
+) {
+    let shared = Arc::new(Shared { env, certificates });
+    let slots = Slots::new(CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX);
+    let stopping = stop.clone();
+    let connection =
+        |stream, peer, slot| connection(Arc::clone(&shared), stream, peer, slot, stopping.clone());
+    let panicked = || {
+        let env = &shared.env;
+        env.metrics.log_fault(env.new_tracking_id(), "an MQTT connection ended in a panic");
+    };
+    accept(listener, slots, stop, connection, panicked, async {}).await;
+}
+
+async fn connection(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    _slot: Slot,
+    mut stop: watch::Receiver<bool>,
+) {
+    let Ok(local) = stream.local_addr() else { return };
+    let (env, certificates) = (&shared.env, &shared.certificates);
+    let begun = tokio::select! {
+        () = stopped(&mut stop) => return,
+        it = timeout(HANDSHAKE_DEADLINE, shake_hands(env, certificates, Protocol::Mqtt, stream)) => it,
+    };
+    let Ok(Some(stream)) = begun else { return };
+    let mut pipe = Pipe::new(stream);
+    let first = tokio::select! {
+        () = stopped(&mut stop) => return,
+        it = timeout(CONNECT_DEADLINE, pipe.read(CONNECT_BYTES_MAX)) => it,
+    };
+    let connect = match first {
+        Ok(Ok(Packet::Connect(connect))) => connect,
+        Ok(Err(pipe::Fault::NotMqtt(NotMqtt::ProtocolLevel(_)))) => {
+            return pipe.refuse(ConnectCode::UnacceptableProtocol).await;
+        }
+        // Nobody to answer, or nothing that an answer could be read after.
+        Ok(Ok(_) | Err(_)) | Err(_) => return,
+    };
+    if connect.protocol_level != 4 {
+        return pipe.refuse(ConnectCode::UnacceptableProtocol).await;
+    }
+    let greeting = Greeting { env, peer: peer.ip(), local: local.ip(), connect };
+    match greeting.named() {
+        Some(named @ Named { peer: Peer::Device { .. }, .. }) => {
+            device::serve(&greeting, &named, pipe, stop).await;
+        }
+        Some(named @ Named { peer: Peer::Registration { .. }, .. }) => {
+            registration::serve(&greeting, &named, pipe, stop).await;
+        }
+        None => {
+            env.metrics.count_early_refusal(400);
+            pipe.refuse(ConnectCode::IdentifierRejected).await;
+        }
+    }
+}
+
+/// A client that has said who it is, still unproven.
+struct Greeting<'a> {
+    env: &'a Arc<Env>,
+    peer: IpAddr,
+    local: IpAddr,
+    connect: Connect,
+}
+
+impl Greeting<'_> {
+    /// Whom the user name means, where the client id fits it.
+    fn named(&self) -> Option<Named> {
+        let named = Named::parse(self.connect.user_name.as_deref()?)?;
+        named.fits(&self.connect.client_id).then_some(named)
+    }
+
+    /// How long the client may be silent.
+    fn silence(&self) -> Duration {
+        let half_seconds = u64::from(self.connect.keep_alive_s) * 3;
+        let longest = Duration::from_secs(SILENCE_S_MAX);
+        match half_seconds {
+            0 => longest,
+            some => Duration::from_millis(some * 500).min(longest),
+        }
+    }
+
+    fn credential(&self) -> Credential {
+        match &self.connect.password {
+            None => Credential::None,
+            Some(password) => match std::str::from_utf8(password.reveal()) {
+                Ok(text) => authorization::signature(text),
+                Err(_) => authorization::malformed("password", "it is not UTF-8"),
+            },
+        }
+    }
+
+    /// A call over this connection.
+    fn call(&self, op: Op, named: &Named, request: String, about: About, body: BodyReader) -> Call {
+        let row: &'static Operation = operation(op);
+        Call {
+            operation: row,
+            surface: row.surface(),
+            host: self.host(named, row.surface()),
+            path: about.path,
+            params: about.params,
+            query: named.query.clone(),
+            headers: Headers {
+                content_type: Some("application/json".into()),
+                ..Headers::default()
+            },
+            credential: self.credential(),
+            channel: Channel {
+                protocol: Protocol::Mqtt.as_str().to_owned(),
+                request: crate::path::shown(&request),
+                address: self.peer.to_canonical().to_string(),
+                on_behalf_of: None,
+            },
+            body,
+        }
+    }
+
+    /// Whom the client means: its words first, then the address that it came to.
+    fn host(&self, named: &Named, surface: Surface) -> String {
+        let meant = match &named.peer {
+            Peer::Device { host, .. } => Some(host.clone()),
+            Peer::Registration { id_scope, .. } if surface == Surface::Dps => {
+                ops::provisioning::host_of(self.env, id_scope)
+            }
+            Peer::Registration { .. } => None,
+        };
+        meant.unwrap_or_else(|| self.local.to_canonical().to_string())
+    }
+}
+
+/// What a call is about.
+struct About {
+    path: String,
+    params: BTreeMap<&'static str, String>,
+}
+
+/// A body that is there already.
+fn body_of(bytes: bytes::Bytes) -> BodyReader {
+    Box::new(move |limit| {
+        let fault = ops::call::BodyFault::TooLarge;
+        Box::pin(async move { if bytes.len() <= limit { Ok(bytes) } else { Err(fault) } })
+    })
+}
+
+/// The code that says most of a refused CONNECT: clients take 5 for a reason to sign anew.
+const fn code_of(answer: &Answer) -> ConnectCode {
+    match answer.status {
+        400 => ConnectCode::IdentifierRejected,
+        429 | 500..=599 => ConnectCode::ServerUnavailable,
+        _ => ConnectCode::NotAuthorized,
+    }
+}

@@ -1,0 +1,138 @@
+//! Whom an MQTT user name means.
+//!
+//! `{host}/{device}/?api-version=...` is a device of a hub, `{host}/{device}/{module}/?...` one of its modules,
+//! and `{idScope}/registrations/{registration}/api-version=...` a device that registers. The query is
+//! percent-encoded, the names before it are not. Older clients leave out the `?`, or the whole query.
+//! Source: IoT Hub developer guide, "Use MQTT protocol directly"; the public SDKs.
+
+/// Longest part of a user name. Ids are shorter; what their characters may be is judged where they are used.
+const PART_BYTES_MAX: usize = 256;
+/// Most pairs in the query.
+const QUERY_PAIRS_MAX: usize = 16;
+
+/// A user name, taken apart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Named {
+    pub(super) peer: Peer,
+    pub(super) query: Vec<(String, String)>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Peer {
+    Device { host: String, device: String },
+    Registration { id_scope: String, registration: String },
+}
+
+impl Named {
+    /// `None` where it is neither; a module is neither as long as no device has any.
+    pub(super) fn parse(user_name: &str) -> Option<Self> {
+        let (first, rest) = user_name.split_once('/')?;
+        let (second, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let (peer, query) = if second == "registrations" && !is_query(rest) && !rest.is_empty() {
+            let (registration, query) = rest.split_once('/').unwrap_or((rest, ""));
+            let (id_scope, registration) = (part(first)?, part(registration)?);
+            (Peer::Registration { id_scope, registration }, query)
+        } else {
+            (Peer::Device { host: host(part(first)?), device: part(second)? }, rest)
+        };
+        if !(query.is_empty() || is_query(query)) {
+            return None;
+        }
+        let pairs = ops::input::pairs(query.trim_start_matches('?'));
+        let pairs: Vec<_> = pairs.take(QUERY_PAIRS_MAX + 1).collect();
+        // Only the version is ours to know; what else clients tell of themselves is theirs.
+        let is_known = |it: &(String, String)| it.0.eq_ignore_ascii_case("api-version");
+        match pairs.len() {
+            0..=QUERY_PAIRS_MAX => {
+                Some(Self { peer, query: pairs.into_iter().filter(is_known).collect() })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the client id is the one that belongs to the name.
+    pub(super) fn fits(&self, client_id: &str) -> bool {
+        match &self.peer {
+            Peer::Device { device, .. } => device == client_id,
+            Peer::Registration { registration, .. } => registration == client_id,
+        }
+    }
+}
+
+fn is_query(text: &str) -> bool {
+    let text = text.trim_start_matches('?');
+    let first = text.split('&').next().and_then(|it| it.split_once('='));
+    text.is_empty() || first.is_some_and(|(key, _)| !key.contains('/'))
+}
+
+fn part(text: &str) -> Option<String> {
+    let is_fine = (1..=PART_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+    is_fine.then(|| text.to_owned())
+}
+
+/// A host name without the port that some clients write behind it.
+fn host(text: String) -> String {
+    match text.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit()) => {
+            name.to_owned()
+        }
+        Some(_) | None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(host: &str, device: &str) -> Option<Peer> {
+        Some(Peer::Device { host: host.into(), device: device.into() })
+    }
+
+    fn check(user_name: &str, expected: Option<Peer>) {
+        assert_eq!(Named::parse(user_name).map(|it| it.peer), expected, "{user_name}");
+    }
+
+    #[test]
+    fn the_forms_of_the_clients_are_read() {
+        let python =
+            "127.70.1.2/pump-1/?api-version=2019-10-01&DeviceClientType=azure-iot-device%2F2.14";
+        check(python, device("127.70.1.2", "pump-1"));
+        assert_eq!(
+            Named::parse(python).unwrap().query,
+            [("api-version".to_owned(), "2019-10-01".to_owned())]
+        );
+        check("h:8883/d/?api-version=2021-04-12", device("h", "d"));
+        check("h/d/api-version=2016-11-14", device("h", "d"));
+        check("h/d/", device("h", "d"));
+        check("h/d", device("h", "d"));
+        check("h/a%2Fb/?x=y", device("h", "a%2Fb"));
+        let registration = Some(Peer::Registration {
+            id_scope: "0ne00C0FFEE".into(),
+            registration: "pump-1".into(),
+        });
+        let query = "api-version=2019-03-31&ClientVersion=azure%2F1";
+        check(&format!("0ne00C0FFEE/registrations/pump-1/{query}"), registration.clone());
+        check(&format!("0ne00C0FFEE/registrations/pump-1/?{query}"), registration);
+        // A device may be called so.
+        check("h/registrations/?api-version=2021-04-12", device("h", "registrations"));
+    }
+
+    #[test]
+    fn what_is_neither_a_device_nor_a_registration_is_nobody() {
+        for none in ["", "h", "/", "h/", "/d/", "h/d/module/?api-version=1", "h/d/x", "h/d\n/?a=b"]
+        {
+            check(none, None);
+        }
+        check(&format!("h/{}/", "d".repeat(PART_BYTES_MAX + 1)), None);
+        check(&format!("h/d/?{}", "a=b&".repeat(QUERY_PAIRS_MAX + 1)), None);
+    }
+
+    #[test]
+    fn a_client_id_is_the_name_itself() {
+        let named = Named::parse("h/device1/?api-version=2021-04-12").unwrap();
+        assert!(named.fits("device1"));
+        for other in ["device10", "Device1", "device1/m", ""] {
+            assert!(!named.fits(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Where each hub keeps what its devices send: one log per hub, opened when the first message comes.
+
+use super::hubs;
+use crate::env::Env;
+use gate::facts::Hub;
+use model::{Error, Timestamp};
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use store::ShardId;
+use store::log::{Log, LogError, LogOptions};
+use tokio::sync::OnceCell;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The logs of all hubs.
+#[derive(Default)]
+pub struct Logs {
+    /// The directory with one directory per hub; `None` keeps everything in memory.
+    directory: Option<PathBuf>,
+    /// By the hub's shard. A cell that is empty is a log that somebody is opening.
+    open: Mutex<BTreeMap<ShardId, Arc<OnceCell<Opened>>>>,
+}
+
+#[derive(Clone)]
+struct Opened {
+    log: Log,
+    partitions: u16,
+    retention: Duration,
+}
+
+/// A hub's log, and how many partitions it has.
+#[derive(Clone)]
+pub struct HubLog {
+    pub log: Log,
+    pub partitions: u16,
+}
+
+impl Logs {
+    /// Logs below a directory, which is made with the first of them.
+    pub fn below(directory: PathBuf) -> Self {
+        Self { directory: Some(directory), open: Mutex::default() }
+    }
+
+    /// The log of a hub, made or opened where it is not open yet.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] with what is wrong with its files.
+    pub async fn of(&self, hub: &Hub, env: &Env) -> Result<HubLog, Error> {
+        let shard = shard(hub)?;
+        let cell = Arc::clone(self.lock().entry(shard.clone()).or_default());
+        let opened = cell.get_or_try_init(|| self.open(hub, &shard, env)).await?;
+        Ok(HubLog { log: opened.log.clone(), partitions: opened.partitions })
+    }
+
+    async fn open(&self, hub: &Hub, shard: &ShardId, env: &Env) -> Result<Opened, Error> {
+        let (partitions, days) = hubs::events(env, &hub.scope).await?;
+        let salt = u64::from_le_bytes(env.random());
+        let options = LogOptions { retention: DAY * days, ..LogOptions::new(partitions, salt) };
+        let retention = options.retention;
+        let log = match &self.directory {
+            Some(all) => {
+                // What devices send is for the server's user alone.
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(all);
+                made.map_err(|it| unusable(shard, &it))?;
+                Log::open(&all.join(shard.to_string()), options, env.now().millis()).await
+            }
+            None => Log::memory_with(options),
+        };
+        Ok(Opened { log: log.map_err(|it| unusable(shard, &it))?, partitions, retention })
+    }
+
+    /// Removes what is older than its hub keeps, in every log that is open. Opening one does the same.
+    pub async fn trim(&self, now: Timestamp, env: &Env) {
+        let open: Vec<(ShardId, Opened)> = self
+            .lock()
+            .iter()
+            .filter_map(|(shard, cell)| Some((shard.clone(), cell.get()?.clone())))
+            .collect();
+        for (shard, Opened { log, retention, .. }) in open {
+            let before = now.millis() - i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+            if let Err(error) = log.trim(before).await {
+                let sentence = format!("old messages of `{shard}` cannot be removed: {error}");
+                env.metrics.log_fault(env.new_tracking_id(), &sentence);
+            }
+        }
+    }
+
+    /// Closes the log of a hub that is gone and removes its files. Removing one that is not there succeeds.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where a file cannot be removed.
+    pub async fn remove(&self, shard: &ShardId) -> Result<(), Error> {
+        let cell = self.lock().remove(shard);
+        if let Some(opened) = cell.as_ref().and_then(|it| it.get()) {
+            opened.log.close().await;
+        }
+        let Some(all) = &self.directory else { return Ok(()) };
+        match tokio::fs::remove_dir_all(all.join(shard.to_string())).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(unusable(shard, &error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The hubs that have files here.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the directory cannot be listed.
+    pub fn kept(&self) -> Result<Vec<ShardId>, Error> {
+        let Some(all) = &self.directory else { return Ok(Vec::new()) };
+        let told = |it: std::io::Error| Error::Internal {
+            message: format!("the messages in `{}` cannot be listed: {it}", all.display()),
+        };
+        let entries = match std::fs::read_dir(all) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(told)?,
+        };
+        let names: Result<Vec<_>, _> = entries.map(|it| it.map(|it| it.file_name())).collect();
+        let names = names.map_err(told)?;
+        // What is called otherwise is not ours to remove.
+        Ok(names.iter().filter_map(|it| ShardId::parse(it.to_str()?).ok()).collect())
+    }
+
+    /// Finishes what waits to be written and releases every file.
+    pub async fn close(&self) {
+        let all = std::mem::take(&mut *self.lock());
+        for cell in all.into_values() {
+            if let Some(opened) = cell.get() {
+                opened.log.close().await;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ShardId, Arc<OnceCell<Opened>>>> {
+        // No critical section leaves the map half changed.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Under which name a hub's messages and documents lie.
+pub(super) fn shard(hub: &Hub) -> Result<ShardId, Error> {
+    ShardId::hub(&hub.uid).map_err(|it| Error::Internal { message: it.to_string() })
+}
+
+fn unusable(shard: &ShardId, error: &dyn std::error::Error) -> Error {
+    let cause = error.source().map(|it| format!(": {it}")).unwrap_or_default();
+    Error::Internal { message: format!("the messages of `{shard}` cannot be kept: {error}{cause}") }
+}
+
+/// What a failed append tells its sender.
+pub(super) fn failed(error: &LogError) -> Error {
+    let cause = std::error::Error::source(error).map(|it| format!(": {it}")).unwrap_or_default();
+    Error::Internal { message: format!("a message could not be kept: {error}{cause}") }
+}

@@ -1,0 +1,68 @@
+//! What devices send: kept in the hub's log, and acknowledged once it is synced.
+
+use super::logs::{self, HubLog};
+use bytes::Bytes;
+use gate::Permit;
+use model::Error;
+use model::operations::Effect;
+use store::log::{Append, Queued};
+
+/// Messages that wait for their sync, in the order in which they were sent.
+pub struct Sent(Queued);
+
+impl Sent {
+    /// Waits until all of them are on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where they could not be written: nothing of them may be acknowledged.
+    pub async fn synced(self) -> Result<(), Error> {
+        self.0.synced().await.map(drop).map_err(|it| logs::failed(&it))
+    }
+}
+
+/// Puts records of one device, made by [`super::message::Draft`], behind those it sent before. Waits while
+/// the log's queue is full.
+///
+/// # Errors
+/// [`Error::Internal`] where the log takes nothing more.
+pub(crate) async fn send(
+    permit: &Permit,
+    log: &HubLog,
+    device: &str,
+    now_ms: i64,
+    records: Vec<Bytes>,
+) -> Result<Sent, Error> {
+    debug_assert_eq!(permit.operation().effect, Effect::Appends);
+    let partition = partition_of(device, log.partitions);
+    let appends =
+        records.into_iter().map(|payload| Append { partition, time_ms: now_ms, payload }).collect();
+    log.log.queue(appends).await.map(Sent).map_err(|it| logs::failed(&it))
+}
+
+/// All messages of a device are in one partition, so that they stay in order: FNV-1a of its id.
+fn partition_of(device: &str, partitions: u16) -> u16 {
+    let hash = device.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    // The upper bits: the lowest of FNV-1a say little.
+    u16::try_from((hash >> 32) % u64::from(partitions.max(1))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::partition_of;
+
+    #[test]
+    fn devices_spread_over_all_partitions_and_keep_theirs() {
+        let mut counts = [0_u32; 4];
+        for number in 0..4_000 {
+            let device = format!("device-{number}");
+            let partition = partition_of(&device, 4);
+            assert_eq!(partition, partition_of(&device, 4));
+            counts[usize::from(partition)] += 1;
+        }
+        assert!(counts.iter().all(|it| (900..1_100).contains(it)), "{counts:?}");
+        assert_eq!(partition_of("d", 1), 0);
+        assert_eq!(partition_of("d", 0), 0);
+    }
+}

@@ -1,0 +1,230 @@
+//! A device that stays: it proves itself when it connects, and each of its operations is a call for itself.
+//!
+//! A session keeps what its device showed. Whenever the facts, the device or its hub changed since, the device
+//! is proven anew before its next operation, so that whoever was disabled, deleted or given other keys is out
+//! from there on. Of several sessions of a device the last has the place.
+
+use crate::call::{Call, Failed, Passed, admitted, keep};
+use crate::devices::identity;
+use crate::devices::logs::HubLog;
+use crate::devices::message::{AuthMethod, Sender};
+use crate::devices::presence::{Seat, Standing};
+use crate::devices::telemetry::{self, Sent};
+use crate::env::Env;
+use crate::proving::{Proving, instance};
+use bytes::Bytes;
+use gate::facts::Instance;
+use gate::{Ask, Authenticated, Facts, Permit};
+use model::operations::{Surface, operation};
+use model::trace::TraceHead;
+use model::{Credential, Error, Op, Operation, Scope, Timestamp};
+
+/// What a device showed when it connected, to be looked at again. It holds a signature: no `Debug`.
+pub(crate) struct Shown {
+    operation: &'static Operation,
+    host: String,
+    path: String,
+    credential: Credential,
+}
+
+impl Shown {
+    pub(crate) fn of(call: &Call) -> Self {
+        Self {
+            operation: call.operation,
+            host: call.host.clone(),
+            path: call.path.clone(),
+            credential: call.credential.clone(),
+        }
+    }
+}
+
+/// Why a session is over.
+#[derive(Debug)]
+pub enum Ended {
+    /// Another session of the device began.
+    TakenOver,
+    /// The hub was deleted.
+    Closed,
+    /// The device may not go on: it was disabled, its key changed, its signature ran out.
+    Refused(Error),
+    /// Something of ours failed; nothing was acknowledged.
+    Failed(Error),
+}
+
+/// A connected device.
+pub struct Session {
+    device: String,
+    generation: String,
+    sender: Sender,
+    scope: Scope,
+    shown: Shown,
+    who: Authenticated,
+    /// Of every decision of the session; its id and time are the latest one's.
+    head: TraceHead,
+    /// The version of the facts by which the device was proven.
+    epoch: u64,
+    seat: Seat,
+    log: Option<HubLog>,
+}
+
+impl Session {
+    /// Seats a device whose connecting has passed the gates.
+    pub(crate) async fn begin(env: &Env, passed: Passed<'_>, shown: Shown) -> Result<Self, Failed> {
+        let Passed { who, permit, input, head, .. } = passed;
+        let failed = |error| Failed { error, tracking: head.id };
+        let facts = env.facts.load();
+        let found = instance(&facts, Surface::Hub, &shown.host, &head.channel).map_err(failed)?;
+        let Instance::Hub(hub) = found else {
+            return Err(failed(Error::UnknownHost { host: shown.host.clone() }));
+        };
+        let device = input.param("device").to_owned();
+        let seat = env.presence.take(&hub.uid, &device, head.time).map_err(failed)?;
+        let mut session = Self {
+            device,
+            generation: String::new(),
+            sender: Sender::new("", "", AuthMethod::DeviceKey),
+            scope: permit.scope().clone(),
+            shown,
+            who,
+            epoch: permit.epoch(),
+            head,
+            seat,
+            log: None,
+        };
+        // Changes are told from here on; what changed while the device was on its way here is seen now.
+        session.prove(env, &facts).await?;
+        Ok(session)
+    }
+
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// Begins the device's messages.
+    pub const fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// Until when the device's signature holds.
+    pub const fn expires(&self) -> Option<Timestamp> {
+        match &self.shown.credential {
+            Credential::Sas(token) => Some(token.expiry),
+            Credential::None
+            | Credential::Bearer(_)
+            | Credential::ClientSecret { .. }
+            | Credential::Malformed { .. } => None,
+        }
+    }
+
+    /// Waits until the session has reason to look whether it still [`Session::stands`].
+    pub async fn called(&mut self) {
+        self.seat.called().await;
+    }
+
+    /// Whether the device may go on.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub async fn stands(&mut self, env: &Env) -> Result<(), Ended> {
+        let facts = env.facts.load();
+        let now = env.now();
+        let is_changed = match self.seat.standing() {
+            Standing::Fine => facts.epoch != self.epoch,
+            Standing::Changed => true,
+            Standing::TakenOver => return Err(Ended::TakenOver),
+            Standing::Closed => return Err(Ended::Closed),
+        };
+        if is_changed || self.expires().is_some_and(|it| now > it) {
+            self.head.id = env.new_tracking_id();
+            self.head.time = now;
+            self.prove(env, &facts).await.map_err(|it| ended(it.error))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps messages of the device, made with [`Session::sender`], in the hub's log. They are not to be
+    /// acknowledged before [`Sent::synced`].
+    ///
+    /// # Errors
+    /// Why the session is over. Nothing was kept then.
+    pub async fn send(&mut self, env: &Env, records: Vec<Bytes>) -> Result<Sent, Ended> {
+        let began_ns = (env.clock.monotonic_ns)();
+        let permit = self.permit(env, operation(Op::SendTelemetry)).await?;
+        let log = match &self.log {
+            Some(log) => log,
+            None => {
+                let facts = env.facts.load();
+                let hub = facts.hub(&self.scope).ok_or(Ended::Closed)?;
+                let log = env.logs.of(hub, env).await.map_err(Ended::Failed)?;
+                self.log.insert(log)
+            }
+        };
+        let count = records.len() as u64;
+        let now_ms = self.head.time.millis();
+        let sent = telemetry::send(&permit, log, &self.device, now_ms, records).await;
+        let took_ns = (env.clock.monotonic_ns)().saturating_sub(began_ns);
+        let status = if sent.is_ok() { 204 } else { 500 };
+        env.metrics.count_calls(permit.operation(), status, count, took_ns);
+        sent.map_err(Ended::Failed)
+    }
+
+    /// Asks the gates for one operation.
+    async fn permit(&mut self, env: &Env, row: &'static Operation) -> Result<Permit, Ended> {
+        self.stands(env).await?;
+        self.head.id = env.new_tracking_id();
+        self.head.time = env.now();
+        let facts = env.facts.load();
+        let ask = Ask {
+            operation: row,
+            scope: &self.scope,
+            objects: &[],
+            linked: &[],
+            caller: self.who.caller(),
+            head: &self.head,
+        };
+        admitted(env, &self.who, &ask, &facts).await.map_err(|it| ended(it.error))
+    }
+
+    /// Proves the device by what it showed, and what the facts and its document say now.
+    async fn prove(&mut self, env: &Env, facts: &Facts) -> Result<(), Failed> {
+        let tracking = self.head.id;
+        let failed = |error| Failed { error, tracking };
+        let found = instance(facts, Surface::Hub, &self.shown.host, &self.head.channel);
+        let own = match found.map_err(failed)? {
+            Instance::Hub(hub) => identity::credentials(env, hub, &self.device).await,
+            Instance::Dps(_) => Ok(None),
+        };
+        let own = own.map_err(failed)?;
+        // A device of the same name that was made since is another device.
+        let own = own.filter(|it| self.generation.is_empty() || it.generation == self.generation);
+        let keys: Vec<_> = own.iter().map(|it| it.keys.clone()).collect();
+        let proving = Proving {
+            operation: self.shown.operation,
+            host: &self.shown.host,
+            path: &self.shown.path,
+            credential: &self.shown.credential,
+            own: &keys,
+        };
+        match (proving.prove(env, facts, &self.scope, &self.head), own) {
+            (Ok(who), Some(own)) => {
+                self.who = who;
+                self.epoch = facts.epoch;
+                if self.generation.is_empty() {
+                    self.sender = Sender::new(&self.device, &own.generation, AuthMethod::DeviceKey);
+                    self.generation = own.generation;
+                }
+                Ok(())
+            }
+            (Ok(_), None) => Err(failed(Error::UnknownHost { host: self.shown.host.clone() })),
+            (Err(refusal), _) => Err(keep(env, *refusal).await),
+        }
+    }
+}
+
+/// Whose fault it is that a session is over.
+fn ended(error: Error) -> Ended {
+    match matches!(error, Error::Internal { .. } | Error::Unavailable { .. }) {
+        true => Ended::Failed(error),
+        false => Ended::Refused(error),
+    }
+}

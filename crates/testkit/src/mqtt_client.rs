@@ -1,0 +1,142 @@
+//! An MQTT client for tests: says what it is told, and shows what came back.
+
+use crate::wire_client::Wire;
+use bytes::BytesMut;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::mqtt::{self, ByteString, Connect, ConnectCode, Packet, Publish, Qos};
+
+/// How long a test waits for what must come. Nothing depends on how long it takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The server closed the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Closed;
+
+/// A connection to a server's MQTT port.
+pub struct Mqtt {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+    incoming: BytesMut,
+    last_id: u16,
+}
+
+impl Mqtt {
+    /// Opens a connection and says nothing yet.
+    ///
+    /// # Errors
+    /// Where nobody listens, or the server does not prove itself.
+    pub fn open(wire: &Wire, host: &str, port: u16) -> io::Result<Self> {
+        let tls: Arc<ClientConfig> = wire.tls();
+        let name = host.to_owned().try_into().map_err(io::Error::other)?;
+        let client = ClientConnection::new(tls, name).map_err(io::Error::other)?;
+        let socket = TcpStream::connect((host, port))?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: StreamOwned::new(client, socket), incoming: BytesMut::new(), last_id: 0 })
+    }
+
+    /// Says who it is; the code of the answer.
+    ///
+    /// # Errors
+    /// [`Closed`] where there was none.
+    pub fn connect(&mut self, connect: Connect) -> Result<ConnectCode, Closed> {
+        self.send(&Packet::Connect(connect))?;
+        let answer = self.receive()?;
+        let Packet::ConnAck { code, session_present: false } = answer else {
+            panic!("the answer to a CONNECT was {answer:?}");
+        };
+        Ok(code)
+    }
+
+    /// Publishes at QoS 1 and waits until it is acknowledged.
+    ///
+    /// # Errors
+    /// [`Closed`] where it never was.
+    pub fn publish(&mut self, topic: &str, payload: &[u8]) -> Result<(), Closed> {
+        let id = self.publish_unacknowledged(topic, payload)?;
+        let answer = self.receive()?;
+        assert_eq!(answer, Packet::PubAck(id), "the answer to PUBLISH {id}");
+        Ok(())
+    }
+
+    /// Publishes at QoS 1 and does not wait: the packet's id.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub fn publish_unacknowledged(&mut self, topic: &str, payload: &[u8]) -> Result<u16, Closed> {
+        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        self.publish_as(Qos::AtLeastOnce, topic, payload)
+    }
+
+    /// Publishes with any QoS and does not wait.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub fn publish_as(&mut self, qos: Qos, topic: &str, payload: &[u8]) -> Result<u16, Closed> {
+        let id = (qos != Qos::AtMostOnce).then(|| self.last_id.max(1));
+        self.send(&Packet::Publish(Publish {
+            dup: false,
+            qos,
+            retain: false,
+            topic: ByteString::from(topic),
+            id,
+            payload: payload.to_vec().into(),
+        }))?;
+        Ok(id.unwrap_or(0))
+    }
+
+    /// # Errors
+    /// [`Closed`].
+    pub fn send(&mut self, packet: &Packet) -> Result<(), Closed> {
+        let mut bytes = BytesMut::new();
+        mqtt::encode(packet, &mut bytes)
+            .expect("a test sends no packet that MQTT has no length for");
+        self.send_bytes(&bytes)
+    }
+
+    /// Sends what may be no packet at all.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), Closed> {
+        self.stream.write_all(bytes).and_then(|()| self.stream.flush()).map_err(|_| Closed)
+    }
+
+    /// The next packet of the server.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub fn receive(&mut self) -> Result<Packet, Closed> {
+        loop {
+            let packet = mqtt::decode(&mut self.incoming, 1 << 20);
+            if let Some(packet) = packet.expect("the server sends packets") {
+                return Ok(packet);
+            }
+            let mut piece = [0; 4096];
+            match self.stream.read(&mut piece) {
+                Ok(0) => return Err(Closed),
+                Ok(count) => {
+                    self.incoming.extend_from_slice(piece.get(..count).unwrap_or_default());
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    panic!("the server said nothing for {PATIENCE:?}")
+                }
+                Err(_) => return Err(Closed),
+            }
+        }
+    }
+
+    /// Waits until the server closes the connection; what it still said before.
+    pub fn until_closed(&mut self) -> Vec<Packet> {
+        std::iter::from_fn(|| self.receive().ok()).collect()
+    }
+
+    /// Goes as a client should.
+    pub fn disconnect(mut self) {
+        // Who goes does not mind that the other is gone.
+        let _ = self.send(&Packet::Disconnect);
+    }
+}
