@@ -13,6 +13,7 @@ mod stories {
     pub mod devices;
     pub mod enrollments;
     pub mod mqtt_devices;
+    pub mod mqtt_registration;
     pub mod no_way_round;
     pub mod policy_refuses;
     pub mod registration;

@@ -11,16 +11,16 @@ const REGISTRY_CONTRIBUTOR: &str = "4ea46cd5-c1b2-4a8e-910b-273211f9ce47";
 const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
 const GROUP_KEY: [u8; 32] = [7; 32];
 
-struct Fleet {
-    world: World,
-    dps: String,
-    id_scope: String,
+pub(super) struct Fleet {
+    pub(super) world: World,
+    pub(super) dps: String,
+    pub(super) id_scope: String,
     /// The object id of the service's identity.
-    identity: String,
+    pub(super) identity: String,
 }
 
 impl Fleet {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let world = World::new();
         let all = format!("{}/providers/Microsoft.Devices/provisioningServices", world.group());
         let all = world.arm("GET", &all, &Value::Null).expect(200).body;
@@ -34,7 +34,7 @@ impl Fleet {
     }
 
     /// An enrollment group with a known key.
-    fn enroll(&self, name: &str, more: Value) -> Answer {
+    pub(super) fn enroll(&self, name: &str, more: Value) -> Answer {
         let mut body = json!({ "enrollmentGroupId": name, "attestation": { "type": "symmetricKey",
             "symmetricKey": { "primaryKey": STANDARD.encode(GROUP_KEY), "secondaryKey": STANDARD.encode([8; 32]) } } });
         for (name, value) in more.as_object().unwrap() {
@@ -58,13 +58,13 @@ impl Fleet {
         self.world.dps_with(&[("Authorization", authorization)], method, &self.dps, path, body)
     }
 
-    fn signature(&self, id: &str, key: &[u8]) -> String {
+    pub(super) fn signature(&self, id: &str, key: &[u8]) -> String {
         let resource = wire::sas::resource_text(&format!("{}/registrations/{id}", self.id_scope));
         wire::sas::sign(&resource, key, self.world.now().plus_seconds(600), Some("registration"))
     }
 
     /// The key that the group derives for a device: HMAC-SHA-256 of its id.
-    fn derived(&self, id: &str) -> Vec<u8> {
+    pub(super) fn derived(&self, id: &str) -> Vec<u8> {
         ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &GROUP_KEY), id.as_bytes())
             .as_ref()
             .to_vec()
@@ -76,7 +76,7 @@ impl Fleet {
     }
 
     /// Registers and asks until it is decided.
-    fn registers(&self, id: &str) -> Value {
+    pub(super) fn registers(&self, id: &str) -> Value {
         let sas = self.signature(id, &self.derived(id));
         let begun = self.puts(id, &sas).expect(202);
         assert!(begun.header("retry-after").is_some());
@@ -88,12 +88,12 @@ impl Fleet {
         done["registrationState"].clone()
     }
 
-    fn tracking(state: &Value) -> String {
+    pub(super) fn tracking(state: &Value) -> String {
         state["errorMessage"].as_str().unwrap().rsplit("Tracking ID: ").next().unwrap().to_owned()
     }
 }
 
-fn is_denied_with_the_three_facts(state: &Value) {
+pub(super) fn is_denied_with_the_three_facts(state: &Value) {
     assert_eq!(
         (state["status"].as_str(), state["errorCode"].as_u64()),
         (Some("failed"), Some(403_000)),
