@@ -1,11 +1,17 @@
-//! Three numbers: what a decision costs, how many devices are written in a second, how soon a server is
-//! ready. `cargo bench` prints them; `docs/benchmarks.md` keeps them with the machine they came from.
+//! What a decision costs, how many devices are written in a second, how soon a server is ready, how many
+//! messages it keeps and how many devices register. `cargo bench` prints them all, `cargo bench -- telemetry`
+//! those that start with this word; `docs/benchmarks.md` keeps them with the machine they came from.
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
+    unreachable_pub,
     reason = "a bench stops at the first thing that is not as told"
 )]
+
+#[path = "hubward/mqtt.rs"]
+mod mqtt;
 
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess};
 use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
@@ -15,24 +21,40 @@ use model::trace::{Channel, Object, TraceHead};
 use model::{
     Credential, ObjectId, Op, PrincipalKind, SasToken, Scope, Secret, Timestamp, TrackingId,
 };
+use mqtt::Broker;
 use serde_json::json;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use testkit::{Process, Wire};
+use testkit::{Device, Process, Wire};
 
 const HUB: &str = "/subscriptions/s1/resourceGroups/rg1/providers/Microsoft.Devices/IotHubs/hub1";
 const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+const MQTT_PORT: u16 = 21883;
 const CLIENTS: usize = 16;
 const WRITING: Duration = Duration::from_secs(5);
 
 fn main() {
-    decisions();
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|it| name.starts_with(it));
     let home = tempfile::tempdir().unwrap();
-    start_to_ready(home.path());
-    device_writes(home.path());
+    if is_wanted("admit") {
+        decisions();
+    }
+    if is_wanted("start") {
+        start_to_ready(home.path());
+    }
+    if is_wanted("devices") {
+        device_writes(home.path());
+    }
+    if is_wanted("telemetry") {
+        telemetry(home.path());
+    }
+    if is_wanted("registrations") {
+        registrations(home.path());
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures")]
@@ -192,8 +214,83 @@ fn facts(policies: usize) -> Facts {
 }
 
 fn server(home: &Path) -> Process {
-    let ports = ["--https-port", "21443", "--management-port", "21843", "--metrics-port", "21946"];
+    let ports = format!(
+        "--https-port 21443 --mqtt-port {MQTT_PORT} --management-port 21843 --metrics-port 21946"
+    );
+    let ports: Vec<&str> = ports.split(' ').collect();
     Process::start(Path::new(env!("CARGO_BIN_EXE_hubward")), &home.join("data"), &ports)
+}
+
+fn broker(process: &Process, host: &str) -> Broker {
+    let host = host.split(':').next().unwrap_or(host).to_owned();
+    Broker { host, port: MQTT_PORT, tls: process.wire().tls(), pid: process.pid() }
+}
+
+fn telemetry(home: &Path) {
+    let process = server(home);
+    let (host, token) = owner(&process);
+    let wire = process.wire();
+    let devices: Vec<Device> = (0..1_000)
+        .map(|number| {
+            let url = format!("https://{host}/devices/sender-{number}?api-version=2021-04-12");
+            let made = wire.json_with("PUT", &url, &[("Authorization", &token)], &json!({}));
+            Device::new(MQTT_PORT, &host, &made.expect(200).body)
+        })
+        .collect();
+    mqtt::telemetry(&process, &broker(&process, &host), &devices, home);
+    process.kill();
+}
+
+fn registrations(home: &Path) {
+    let process = server(home);
+    let connection = process.connection();
+    let (host, scope) = (
+        connection.get("HUBWARD_DPS_HOST").unwrap(),
+        connection.get("HUBWARD_DPS_ID_SCOPE").unwrap(),
+    );
+    let wire = process.wire();
+    let secret = connection.get("HUBWARD_ADMIN_SECRET").unwrap();
+    let form = format!(
+        "grant_type=client_credentials&client_id={}&client_secret={secret}&scope=https://management.azure.com/.default",
+        connection.get("HUBWARD_ADMIN_APP_ID").unwrap()
+    );
+    let url = format!(
+        "{}/{}/oauth2/v2.0/token",
+        connection.get("HUBWARD_AUTHORITY").unwrap(),
+        connection.get("HUBWARD_TENANT_ID").unwrap()
+    );
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
+    let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
+    let services = format!(
+        "{}/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/provisioningServices",
+        connection.get("HUBWARD_ARM").unwrap(),
+        connection.subscription_id().unwrap(),
+        connection.get("HUBWARD_RESOURCE_GROUP").unwrap()
+    );
+    let ask = |method: &str, path: &str| {
+        let url = format!("{services}{path}?api-version=2021-10-15");
+        wire.json(method, &url, &bearer, &serde_json::Value::Null).expect(200).body
+    };
+    let name = ask("GET", "")["value"][0]["name"].as_str().unwrap().to_owned();
+    let keys = ask("POST", &format!("/{name}/keys/provisioningserviceowner/listkeys"));
+    let decoded = |text: &serde_json::Value| {
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text.as_str().unwrap())
+            .unwrap()
+    };
+    let sas = wire::sas::sign(
+        host,
+        &decoded(&keys["primaryKey"]),
+        Timestamp::from_seconds(4_000_000_000),
+        Some("provisioningserviceowner"),
+    );
+    let url = format!(
+        "https://{host}/enrollmentGroups/fleet/attestationmechanism?api-version=2021-10-01"
+    );
+    let group = wire.json("POST", &url, &sas, &serde_json::Value::Null).expect(200).body;
+    let group_key = decoded(&group["symmetricKey"]["primaryKey"]);
+    mqtt::registrations(&broker(&process, host), scope, &group_key);
+    process.kill();
 }
 
 /// From `exec` to the line `ready`, on data that is there already.
@@ -209,16 +306,22 @@ fn start_to_ready(home: &Path) {
     println!("start to ready, after kill -9: {:.0} ms", median(rounds.collect()));
 }
 
-/// New devices over HTTPS with a shared access signature, each synced before its answer.
-fn device_writes(home: &Path) {
-    let process = server(home);
+/// The hub's host name, and a signature of its owner's key.
+fn owner(process: &Process) -> (String, String) {
     let connection = process.connection();
     let host = connection.get("HUBWARD_HUB_HOST").unwrap().to_owned();
     let string = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap().to_owned();
     let key = string.split("SharedAccessKey=").nth(1).unwrap();
     let key = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, key).unwrap();
-    let token =
-        wire::sas::sign(&host, &key, Timestamp::from_seconds(4_000_000_000), Some("iothubowner"));
+    let until = Timestamp::from_seconds(4_000_000_000);
+    let token = wire::sas::sign(&host, &key, until, Some("iothubowner"));
+    (host, token)
+}
+
+/// New devices over HTTPS with a shared access signature, each synced before its answer.
+fn device_writes(home: &Path) {
+    let process = server(home);
+    let (host, token) = owner(&process);
     let (written, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let began = now();
     std::thread::scope(|threads| {

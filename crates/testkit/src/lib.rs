@@ -12,6 +12,6 @@ mod world;
 
 pub use device::Device;
 pub use mqtt_client::{Closed, Mqtt};
-pub use process::Process;
+pub use process::{Process, cpu_seconds};
 pub use wire_client::{Answer, Wire};
 pub use world::{Identity, World};

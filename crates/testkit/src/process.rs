@@ -44,6 +44,18 @@ impl Process {
         &self.data
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The memory that it has now.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/statm", self.child.id());
+        let text = std::fs::read_to_string(path).expect("it runs, on Linux");
+        let pages = text.split(' ').nth(1).and_then(|it| it.parse::<u64>().ok());
+        pages.expect("the second number is the resident pages") * PAGE_BYTES
+    }
+
     pub fn connection(&self) -> Connection {
         Connection::read(&self.data).expect("a server that is ready has written connection.env")
     }
@@ -72,4 +84,18 @@ impl Drop for Process {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Of memory, on every machine that the benches ran on.
+const PAGE_BYTES: u64 = 4_096;
+/// How many ticks of a process's clock are a second, on Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// How long a process has used the processors so far, in seconds.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs, on Linux");
+    // The name, in parentheses, may hold spaces; user and system time are the 12th and 13th behind it.
+    let behind = text.rsplit_once(')').map_or("", |(_, it)| it);
+    let ticks = behind.split_whitespace().skip(11).take(2).filter_map(|it| it.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS_PER_SECOND
 }

@@ -39,13 +39,16 @@ pub(crate) async fn send(
     log.log.queue(appends).await.map(Sent).map_err(|it| logs::failed(&it))
 }
 
-/// All messages of a device are in one partition, so that they stay in order: FNV-1a of its id.
+/// All messages of a device are in one partition, so that they stay in order: FNV-1a of its id, and the last
+/// steps of MurmurHash3 behind it, without which names that differ in a digit would crowd together.
 fn partition_of(device: &str, partitions: u16) -> u16 {
-    let hash = device.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    let mut hash = device.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    // The upper bits: the lowest of FNV-1a say little.
-    u16::try_from((hash >> 32) % u64::from(partitions.max(1))).unwrap_or_default()
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^= hash >> 33;
+    u16::try_from(hash % u64::from(partitions.max(1))).unwrap_or_default()
 }
 
 #[cfg(test)]
