@@ -11,6 +11,7 @@ mod stories {
     pub mod bad_input;
     pub mod control_plane;
     pub mod devices;
+    pub mod diagnostics;
     pub mod enrollments;
     pub mod mqtt_devices;
     pub mod mqtt_registration;

@@ -9,7 +9,7 @@ use testkit::{Answer, World};
 const DEVICES: &str = "Microsoft.Devices/IotHubs/devices";
 const REGISTRY_CONTRIBUTOR: &str = "4ea46cd5-c1b2-4a8e-910b-273211f9ce47";
 const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
-const GROUP_KEY: [u8; 32] = [7; 32];
+pub(super) const GROUP_KEY: [u8; 32] = [7; 32];
 
 pub(super) struct Fleet {
     pub(super) world: World,
@@ -45,7 +45,7 @@ impl Fleet {
     }
 
     /// A signature by the service's own policy.
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         let origin = self.world.dps_origin(&self.dps);
         self.world.dps_sas(
             &self.dps,
@@ -54,7 +54,7 @@ impl Fleet {
         )
     }
 
-    fn call(&self, authorization: &str, method: &str, path: &str, body: &Value) -> Answer {
+    pub(super) fn call(&self, authorization: &str, method: &str, path: &str, body: &Value) -> Answer {
         self.world.dps_with(&[("Authorization", authorization)], method, &self.dps, path, body)
     }
 

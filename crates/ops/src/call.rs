@@ -11,6 +11,7 @@ pub use body::{
 
 use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
+use crate::insights::diagnostics::Draft;
 use crate::proving::{Proving, instance, is_own_address, own_keys};
 use crate::session::{Session, Shown};
 use crate::{decisions, dispatch, objects, questions};
@@ -52,8 +53,8 @@ pub struct Answer {
 
 /// Runs a call from credential to answer. Never fails: an error is an answer too.
 pub async fn run(env: &Env, call: Call) -> Answer {
-    let begun = Begun::of(env, &call);
-    let outcome = match pass(env, call, &begun).await {
+    let mut begun = Begun::of(env, &call);
+    let outcome = match pass(env, call, &mut begun).await {
         Ok(passed) => dispatch::act(&passed.permit, &passed.input, env)
             .await
             .map_err(|error| Failed { error, tracking: begun.tracking }),
@@ -64,9 +65,9 @@ pub async fn run(env: &Env, call: Call) -> Answer {
 
 /// Runs a call that opens a session: the session, or the answer to who may not have one.
 pub async fn open(env: &Env, call: Call) -> Result<Session, Answer> {
-    let begun = Begun::of(env, &call);
+    let mut begun = Begun::of(env, &call);
     let shown = Shown::of(&call);
-    let outcome = match pass(env, call, &begun).await {
+    let outcome = match pass(env, call, &mut begun).await {
         Ok(passed) => Session::begin(env, passed, shown).await,
         Err(failed) => Err(failed),
     };
@@ -79,7 +80,7 @@ pub async fn open(env: &Env, call: Call) -> Result<Session, Answer> {
     }
 }
 
-/// What is known of a call before anything is decided about it.
+/// What is known of a call before anything is decided about it, and its record, which learns the rest.
 struct Begun {
     at_ns: u64,
     tracking: TrackingId,
@@ -87,16 +88,19 @@ struct Begun {
     surface: Surface,
     operation: &'static Operation,
     wants_flat: bool,
+    draft: Draft,
 }
 
 impl Begun {
     fn of(env: &Env, call: &Call) -> Self {
         let tracking = env.new_tracking_id();
         let headers = &call.headers;
+        let correlation = headers.client_request_id.clone().unwrap_or_else(|| tracking.to_string());
         Self {
             at_ns: (env.clock.monotonic_ns)(),
             tracking,
-            correlation: headers.client_request_id.clone().unwrap_or_else(|| tracking.to_string()),
+            draft: env.diagnostics.begin(call, &correlation, env),
+            correlation,
             surface: call.surface,
             operation: call.operation,
             wants_flat: headers.prefer.as_deref().is_some_and(|it| it.contains("error=flat")),
@@ -104,7 +108,7 @@ impl Begun {
     }
 
     /// The answer to an outcome, counted.
-    fn answer(self, env: &Env, outcome: Result<Reply, Failed>) -> Answer {
+    fn answer(mut self, env: &Env, outcome: Result<Reply, Failed>) -> Answer {
         let mut answer = match outcome {
             Ok(reply) => Answer {
                 status: reply.status,
@@ -113,11 +117,13 @@ impl Begun {
                 tracking: self.tracking,
             },
             Err(Failed { error, tracking }) => {
+                self.draft.failed(&error);
                 refuse(env, self.surface, &error, tracking, self.wants_flat)
             }
         };
         let took_ns = (env.clock.monotonic_ns)().saturating_sub(self.at_ns);
         env.metrics.count_call(self.operation, answer.status, took_ns);
+        env.diagnostics.end(self.draft, &answer, took_ns);
         answer.headers.push(("x-ms-request-id", answer.tracking.to_string()));
         answer.headers.push(("x-ms-correlation-request-id", self.correlation));
         answer
@@ -151,7 +157,7 @@ pub(crate) struct Passed<'a> {
 }
 
 /// The road up to the operation.
-async fn pass<'a>(env: &'a Env, call: Call, begun: &Begun) -> Result<Passed<'a>, Failed> {
+async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<'a>, Failed> {
     let tracking = begun.tracking;
     let failed = |error| Failed { error, tracking };
     let now = env.now();
@@ -182,8 +188,16 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &Begun) -> Result<Passed<'a>,
         }
         None => Scope::root(),
     };
-    let mut input =
-        Input { params, query, body: Value::Null, scope, path, headers, channel: channel.clone() };
+    let mut input = Input {
+        params,
+        query,
+        body: Value::Null,
+        scope,
+        path,
+        headers,
+        channel: channel.clone(),
+        correlation_id: begun.correlation.clone(),
+    };
     check_api_version(operation, surface, &input).map_err(failed)?;
 
     // The token endpoint's credential is in its form; everybody else shows one before the body is read.
@@ -203,8 +217,9 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &Begun) -> Result<Passed<'a>,
         Proving { operation, host: &host, path: &path, credential: &credential, own: &own };
     let mut who = match proving.prove(env, &facts, &input.scope, &head) {
         Ok(who) => who,
-        Err(refusal) => return Err(keep(env, *refusal).await),
+        Err(refusal) => return Err(keep(env, *refusal, &mut begun.draft).await),
     };
+    begun.draft.proven(who.caller());
 
     if operation.body == Body::Json
         && let Some(read) = body.take()
@@ -231,7 +246,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &Begun) -> Result<Passed<'a>,
         let proving = Proving { own: &own, ..proving };
         who = match proving.prove(env, &facts, &input.scope, &head) {
             Ok(who) => who,
-            Err(refusal) => return Err(keep(env, *refusal).await),
+            Err(refusal) => return Err(keep(env, *refusal, &mut begun.draft).await),
         };
     }
     let instance = facts.instance_at(&host).filter(|_| is_own_address(surface));
@@ -246,7 +261,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &Begun) -> Result<Passed<'a>,
         caller: who.caller(),
         head: &head,
     };
-    let permit = admitted(env, &who, &ask, &facts).await?;
+    let permit = admitted(env, &who, &ask, &facts, &mut begun.draft).await?;
     Ok(Passed { who, permit, input, head, _write, _change })
 }
 
@@ -256,13 +271,15 @@ pub(crate) async fn admitted(
     who: &Authenticated,
     ask: &Ask<'_>,
     facts: &Facts,
+    draft: &mut Draft,
 ) -> Result<Permit, Failed> {
     match gate::admit(who, ask, facts, &*env.clock.monotonic_ns) {
         Ok(permit) => {
+            draft.permitted(&permit);
             note(env, &permit).await;
             Ok(permit)
         }
-        Err(refusal) => Err(keep(env, *refusal).await),
+        Err(refusal) => Err(keep(env, *refusal, draft).await),
     }
 }
 
@@ -271,21 +288,21 @@ async fn note(env: &Env, permit: &Permit) {
     if permit.operation().effect == Effect::ChangesFacts {
         return;
     }
-    if let Some(trace) = permit.trace() {
-        env.diagnostics.record(trace, &env.facts.load());
-        if let Err(error) = decisions::keep(env, trace.clone()).await {
-            env.metrics.log_fault(trace.id, &format!("a noted call could not be kept: {error}"));
-        }
+    if let Some(trace) = permit.trace()
+        && let Err(error) = decisions::keep(env, trace.clone()).await
+    {
+        env.metrics.log_fault(trace.id, &format!("a noted call could not be kept: {error}"));
     }
 }
 
 /// Keeps a refusal before it is answered. A repeat answers with the id of the one that is kept. Who may
 /// not read the policies that refused gets their names; what they look at stays in the kept trace.
-pub(crate) async fn keep(env: &Env, refusal: Refusal) -> Failed {
+pub(crate) async fn keep(env: &Env, refusal: Refusal, draft: &mut Draft) -> Failed {
     let Refusal { denial, trace } = refusal;
     let own = trace.id;
     let facts = env.facts.load();
-    env.diagnostics.record(&trace, &facts);
+    env.metrics.count_refusal(denial.gate);
+    draft.refused(&trace);
     let is_by_policy = matches!(denial.kind, DenialKind::Policy { .. });
     let caller = trace.call.caller.as_ref();
     let is_reader =

@@ -28,9 +28,6 @@ pub(crate) async fn commit(
     let committed =
         env.store.commit(&ShardId::control(), changes).await.map_err(|it| failed(&it))?;
     env.facts.swap(facts, committed.revision);
-    if let Some(trace) = permit.trace() {
-        env.diagnostics.record(trace, &env.facts.load());
-    }
     Ok(committed.revision)
 }
 

@@ -21,6 +21,9 @@ pub struct Input {
     pub headers: Headers,
     /// Over what the call came.
     pub channel: Channel,
+    /// Joins what is told of the call with what is told of the calls that it makes: the client's own id for
+    /// it, where it sent one, else the tracking id.
+    pub correlation_id: String,
 }
 
 /// The request headers that mean something to an operation.

@@ -11,6 +11,7 @@ use crate::devices::message::{AuthMethod, Sender};
 use crate::devices::presence::{Seat, Standing};
 use crate::devices::telemetry::{self, Sent};
 use crate::env::Env;
+use crate::insights::diagnostics::Draft;
 use crate::proving::{Proving, instance};
 use bytes::Bytes;
 use gate::facts::Instance;
@@ -182,7 +183,9 @@ impl Session {
             caller: self.who.caller(),
             head: &self.head,
         };
-        admitted(env, &self.who, &ask, &facts).await.map_err(|it| ended(it.error))
+        admitted(env, &self.who, &ask, &facts, &mut Draft::unwanted())
+            .await
+            .map_err(|it| ended(it.error))
     }
 
     /// Proves the device by what it showed, and what the facts and its document say now.
@@ -216,7 +219,7 @@ impl Session {
                 Ok(())
             }
             (Ok(_), None) => Err(failed(Error::UnknownHost { host: self.shown.host.clone() })),
-            (Err(refusal), _) => Err(keep(env, *refusal).await),
+            (Err(refusal), _) => Err(keep(env, *refusal, &mut Draft::unwanted()).await),
         }
     }
 }

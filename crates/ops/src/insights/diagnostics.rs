@@ -1,14 +1,20 @@
-//! Which decisions become diagnostic records, and the way of a record to its file.
+//! Which calls become diagnostic records, and the way of a record to its file.
 //!
 //! A call is never held up: a record goes into a bounded queue, and where the queue is full it is dropped
-//! and counted. What a record says is in `record.rs`, how files are kept is in `files.rs`, and which
-//! settings there are is in `settings.rs`.
+//! and counted. What a record says is in `record.rs`, which operations are recorded in `categories.rs`, how
+//! files are kept in `files.rs`, and which settings there are in `settings.rs`.
 
-use super::{files, record};
+use super::categories::{self, Logged};
+use super::files;
+use super::record::{self, Attempt, Entry, Failure};
+use crate::call::{Answer, Call};
+use crate::env::Env;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
-use gate::Facts;
-use model::{Op, Trace};
+use gate::Permit;
+use gate::facts::{Dps, Instance};
+use model::trace::{Caller, Channel};
+use model::{Error, Scope, Trace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,24 +24,6 @@ use tokio::task::JoinHandle;
 /// Records that may wait to be written. Together with [`record::RECORD_BYTES_MAX`] this bounds memory.
 pub const QUEUE_RECORDS_MAX: usize = 1_024;
 
-/// The log categories of a hub. Source: IoT Hub monitoring data reference, "Resource logs".
-pub(crate) const HUB_CATEGORIES: &[&str] = &[
-    "Connections",
-    "DeviceTelemetry",
-    "C2DCommands",
-    "DeviceIdentityOperations",
-    "FileUploadOperations",
-    "Routes",
-    "D2CTwinOperations",
-    "C2DTwinOperations",
-    "TwinQueries",
-    "JobsOperations",
-    "DirectMethods",
-    "DistributedTracing",
-    "Configurations",
-    "DeviceStreams",
-];
-
 /// One enabled diagnostic setting, as far as writing goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sink {
@@ -43,14 +31,14 @@ pub struct Sink {
     pub resource: String,
     /// The full id of the workspace that they go to.
     pub workspace: String,
-    /// Names of [`HUB_CATEGORIES`].
+    /// Those that the type of the resource has.
     pub categories: BTreeSet<&'static str>,
 }
 
 /// What is wanted, by resource: categories and the stem of the file they go to.
 type Index = BTreeMap<String, Vec<(BTreeSet<&'static str>, Arc<str>)>>;
 
-/// Takes decisions and lets those be written that a diagnostic setting asks for.
+/// Takes calls and lets those be written that a diagnostic setting asks for.
 pub struct Diagnostics {
     index: ArcSwap<Index>,
     queue: mpsc::Sender<Message>,
@@ -67,6 +55,78 @@ pub(super) enum Message {
     Record { stem: Arc<str>, line: Arc<str> },
     Flush(oneshot::Sender<()>),
     Stop,
+}
+
+/// A record in the making: it learns of its call while that runs. Empty where nobody asked for one, which is
+/// the usual case and costs nothing.
+#[must_use = "a record that is not ended is not written"]
+pub(crate) struct Draft(Option<Box<Wanted>>);
+
+struct Wanted {
+    /// Of the files that it goes to.
+    stems: Vec<Arc<str>>,
+    entry: Entry,
+}
+
+impl Draft {
+    /// Of what no category covers.
+    pub(crate) const fn unwanted() -> Self {
+        Self(None)
+    }
+
+    /// Authentication has proven who calls.
+    pub(crate) fn proven(&mut self, caller: &Caller) {
+        if let Some(wanted) = &mut self.0 {
+            wanted.entry.caller = Some(caller.clone());
+        }
+    }
+
+    /// The gates let the call pass.
+    pub(crate) fn permitted(&mut self, permit: &Permit) {
+        if let Some(wanted) = &mut self.0 {
+            wanted.entry.epoch = Some(permit.epoch());
+            wanted.entry.trace = permit.trace().cloned();
+        }
+    }
+
+    /// A gate refused it.
+    pub(crate) fn refused(&mut self, trace: &Trace) {
+        if let Some(wanted) = &mut self.0 {
+            wanted.entry.caller.clone_from(&trace.call.caller);
+            wanted.entry.trace = Some(trace.clone());
+        }
+    }
+
+    /// It ended with an error. What a gate said is told whole: the caller may have been told less.
+    pub(crate) fn failed(&mut self, error: &Error) {
+        if let Some(wanted) = &mut self.0 {
+            let wire = error.wire();
+            let refusal = wanted.entry.trace.as_ref().map(|it| &it.outcome);
+            let refusal = refusal.filter(|it| it.gate.is_some());
+            wanted.entry.failure = Some(Failure {
+                number: wire.hub_code,
+                code: wire.hub_name.to_owned(),
+                message: refusal.map_or(wire.message, |it| it.message.clone()),
+            });
+        }
+    }
+}
+
+/// What became of a registration.
+pub(crate) struct Outcome<'a> {
+    pub(crate) registration_id: &'a str,
+    /// The device, as it proved itself to the provisioning service, and over what.
+    pub(crate) caller: &'a Caller,
+    pub(crate) channel: &'a Channel,
+    /// Of the device's own call.
+    pub(crate) correlation_id: &'a str,
+    /// The hub that was chosen, where one was.
+    pub(crate) hub: Option<&'a Scope>,
+    /// Of the decision at the hub, where it was asked.
+    pub(crate) tracking_id: Option<&'a str>,
+    /// The number and the sentence that the device is told.
+    pub(crate) failure: Option<(u32, &'a str)>,
+    pub(crate) took_ns: u64,
 }
 
 impl Diagnostics {
@@ -92,24 +152,106 @@ impl Diagnostics {
         self.index.store(Arc::new(index));
     }
 
-    /// Takes one decision: every refusal comes by here, and every control-plane write. Costs one load of
-    /// a pointer where no setting exists.
-    pub fn record(&self, trace: &Trace, facts: &Facts) {
-        if let Some(gate) = trace.outcome.gate {
-            self.metrics.count_refusal(gate);
+    /// Begins the record of a call, where one is wanted. Costs one load of a pointer where no setting exists.
+    pub(crate) fn begin(&self, call: &Call, correlation_id: &str, env: &Env) -> Draft {
+        if self.index.load().is_empty() {
+            return Draft::unwanted();
         }
+        Draft(self.wanted(call, correlation_id, env).map(Box::new))
+    }
+
+    fn wanted(&self, call: &Call, correlation_id: &str, env: &Env) -> Option<Wanted> {
+        let logged = categories::logged(call.operation.op)?;
+        let facts = env.facts.load();
+        let (resource, location) = match facts.instance_at(&call.host)? {
+            Instance::Hub(hub) => (&hub.scope, &hub.location),
+            Instance::Dps(dps) => (&dps.scope, &dps.location),
+        };
+        let stems = self.stems(resource, logged);
+        if stems.is_empty() {
+            return None;
+        }
+        let version = call.query.iter().find(|(key, _)| key.eq_ignore_ascii_case("api-version"));
+        let entry = Entry {
+            logged,
+            resource: resource.clone(),
+            location: location.clone(),
+            time: env.now(),
+            took_ns: 0,
+            correlation_id: correlation_id.to_owned(),
+            api_version: version.map(|(_, it)| it.clone()),
+            channel: call.channel.clone(),
+            subject: call.params.get(logged.about.parameter()).cloned(),
+            caller: None,
+            epoch: None,
+            trace: None,
+            tracking_id: None,
+            status: 0,
+            failure: None,
+            attempt: None,
+        };
+        Some(Wanted { stems, entry })
+    }
+
+    /// The files that records of a resource's category go to.
+    fn stems(&self, resource: &Scope, logged: &Logged) -> Vec<Arc<str>> {
         let index = self.index.load();
         if index.is_empty() {
+            return Vec::new();
+        }
+        let wanted = index.get(&resource.key()).map_or(&[][..], Vec::as_slice);
+        let fitting = wanted.iter().filter(|(categories, _)| categories.contains(logged.category));
+        fitting.map(|(_, stem)| Arc::clone(stem)).collect()
+    }
+
+    /// Writes the record of a call that was answered.
+    pub(crate) fn end(&self, draft: Draft, answer: &Answer, took_ns: u64) {
+        if let Some(mut wanted) = draft.0 {
+            wanted.entry.status = answer.status;
+            wanted.entry.tracking_id = Some(answer.tracking.to_string());
+            wanted.entry.took_ns = took_ns;
+            self.write(*wanted);
+        }
+    }
+
+    /// Writes what became of a registration, for the provisioning service's side.
+    pub(crate) fn outcome(&self, outcome: &Outcome<'_>, dps: &Dps, env: &Env) {
+        let logged = categories::REGISTRATION_ATTEMPT;
+        let stems = self.stems(&dps.scope, logged);
+        if stems.is_empty() {
             return;
         }
-        let Some((category, operation)) = category_of(trace) else { return };
-        let Some(hub) = facts.hub(&trace.scope()) else { return };
-        let wanted = index.get(&hub.scope.key()).map_or(&[][..], Vec::as_slice);
-        let mut line: Option<Arc<str>> = None;
-        for (_, stem) in wanted.iter().filter(|(categories, _)| categories.contains(category)) {
-            let line =
-                line.get_or_insert_with(|| record::line(trace, hub, category, operation).into());
-            let message = Message::Record { stem: Arc::clone(stem), line: Arc::clone(line) };
+        // The number begins with the HTTP status that it stands for: 403000.
+        let status = |number: u32| u16::try_from(number / 1_000).unwrap_or(500);
+        let entry = Entry {
+            logged,
+            resource: dps.scope.clone(),
+            location: dps.location.clone(),
+            time: env.now(),
+            took_ns: outcome.took_ns,
+            correlation_id: outcome.correlation_id.to_owned(),
+            api_version: None,
+            channel: outcome.channel.clone(),
+            subject: Some(outcome.registration_id.to_owned()),
+            caller: Some(outcome.caller.clone()),
+            epoch: None,
+            trace: None,
+            tracking_id: outcome.tracking_id.map(str::to_owned),
+            status: outcome.failure.map_or(200, |(number, _)| status(number)),
+            failure: outcome.failure.map(|(number, message)| Failure {
+                number,
+                code: String::new(),
+                message: message.to_owned(),
+            }),
+            attempt: Some(Attempt { hub: outcome.hub.map(|it| it.as_str().to_owned()) }),
+        };
+        self.write(Wanted { stems, entry });
+    }
+
+    fn write(&self, wanted: Wanted) {
+        let line: Arc<str> = record::line(&wanted.entry).into();
+        for stem in wanted.stems {
+            let message = Message::Record { stem, line: Arc::clone(&line) };
             if self.queue.try_send(message).is_err() {
                 self.metrics.count_dropped_record();
             }
@@ -135,92 +277,6 @@ impl DiagnosticsWriter {
     }
 }
 
-/// The category of a decision and the word for its operation; `None` where no category covers it.
-fn category_of(trace: &Trace) -> Option<(&'static str, &'static str)> {
-    IDENTITY_OPERATIONS
-        .iter()
-        .find(|(op, _)| trace.call.operation == format!("{op:?}"))
-        .map(|(_, word)| ("DeviceIdentityOperations", *word))
-}
-
-/// Operations on device identities, with the words that records have for them. A refused write that
-/// would have updated a device is a `create` too: nobody looked whether the device exists.
-const IDENTITY_OPERATIONS: &[(Op, &str)] = &[
-    (Op::PutDevice, "create"),
-    (Op::GetDevice, "get"),
-    (Op::DeleteDevice, "delete"),
-    (Op::ListDevices, "list"),
-    (Op::BulkDevices, "bulk"),
-];
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::insights::record::tests::{hub, refused_by_policy};
-    use gate::facts::Lookups;
-    use model::ObjectId;
-
-    const WORKSPACE: &str = "/subscriptions/s/resourceGroups/rg/providers/p/workspaces/audit";
-
-    fn facts() -> Facts {
-        let mut facts = Facts::new(ObjectId(uuid::Uuid::nil()), "https://localhost");
-        facts.put_hub(hub());
-        facts
-    }
-
-    fn sink(resource: &str, category: &'static str) -> Sink {
-        Sink {
-            resource: resource.to_owned(),
-            workspace: WORKSPACE.to_owned(),
-            categories: BTreeSet::from([category]),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_refusal_is_written_where_a_setting_of_its_hub_asks_for_it() {
-        let directory =
-            std::env::temp_dir().join(format!("hubward-records-{}", std::process::id()));
-        let (diagnostics, writer) = Diagnostics::start(directory.clone(), Metrics::default());
-        let key = hub().scope.key();
-        let path = directory.join("diagnostics").join(format!("{}.jsonl", files::stem(WORKSPACE)));
-        let (trace, facts) = (refused_by_policy(), facts());
-
-        // No setting, another hub's setting, another category's setting.
-        diagnostics.record(&trace, &facts);
-        diagnostics.reload(vec![
-            sink(&format!("{key}2"), "DeviceIdentityOperations"),
-            sink(&key, "Connections"),
-        ]);
-        diagnostics.record(&trace, &facts);
-        diagnostics.flush().await;
-        assert!(!path.exists());
-
-        diagnostics.reload(vec![sink(&key, "DeviceIdentityOperations")]);
-        diagnostics.record(&trace, &facts);
-        diagnostics.flush().await;
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text.lines().count(), 1, "{text}");
-
-        // What no category covers is not written.
-        let mut other = trace.clone();
-        other.call.operation = "PutHub".into();
-        diagnostics.record(&other, &facts);
-        diagnostics.record(&trace, &facts);
-        writer.stop().await;
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::remove_dir_all(&directory).unwrap();
-        assert_eq!(text.lines().count(), 2, "{text}");
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_queued_is_dropped_and_counted() {
-        let metrics = Metrics::default();
-        let (diagnostics, writer) = Diagnostics::start("/nowhere".into(), metrics.clone());
-        writer.stop().await;
-        diagnostics.reload(vec![sink(&hub().scope.key(), "DeviceIdentityOperations")]);
-        diagnostics.record(&refused_by_policy(), &facts());
-        let text = metrics.render(&Lookups::default());
-        assert!(text.contains("hubward_diagnostic_records_dropped_total 1\n"), "{text}");
-        assert!(text.contains("hubward_refusals_total{gate=\"policy\"} 1\n"), "{text}");
-    }
-}
+#[path = "diagnostics_tests.rs"]
+mod tests;

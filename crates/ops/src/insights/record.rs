@@ -1,64 +1,143 @@
-//! What a diagnostic record says: one decision, with every rule and grant that was looked at.
+//! What a diagnostic record says: one call, how it ended, and where it was refused every rule and grant that
+//! was looked at.
 //!
 //! The outer shape is the one of Azure's resource logs, in which `properties` is a text that holds JSON.
-//! Source: IoT Hub monitoring data reference, "Resource logs". A trace holds no secrets, and a record is
-//! made of a trace alone.
+//! Sources: the monitoring data references of IoT Hub and of its provisioning service, "Resource logs". A
+//! trace holds no secrets, and of a call nothing goes into a record but its address, who called, and how it
+//! ended.
 
+use super::categories::{About, Logged};
 use crate::metrics::json_line;
-use gate::facts::Hub;
 use model::json::set;
-use model::trace::{Finding, Step};
-use model::{Gate, Trace, Verdict};
+use model::trace::{Caller, Channel, Finding, Step};
+use model::{Gate, Scope, Timestamp, Trace};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// Longest record; a longer one is written without its chain, and says so.
 pub(super) const RECORD_BYTES_MAX: usize = 64 << 10;
 
-/// The record of a decision about a hub's data plane, as one line.
-pub(super) fn line(trace: &Trace, hub: &Hub, category: &str, operation: &str) -> String {
-    let whole = json_line(&record(trace, hub, category, operation, chain(trace)));
+/// What is known of a call, or of what became of a registration, once it has ended.
+pub(super) struct Entry {
+    pub(super) logged: &'static Logged,
+    /// The hub or provisioning service that was called.
+    pub(super) resource: Scope,
+    pub(super) location: String,
+    /// When it began.
+    pub(super) time: Timestamp,
+    pub(super) took_ns: u64,
+    pub(super) correlation_id: String,
+    pub(super) api_version: Option<String>,
+    pub(super) channel: Channel,
+    /// The device, enrollment or registration that the address names.
+    pub(super) subject: Option<String>,
+    /// Who called, once proven.
+    pub(super) caller: Option<Caller>,
+    /// The version of the facts that allowed it.
+    pub(super) epoch: Option<u64>,
+    /// The decision: of every refusal, and of what a policy wants on record.
+    pub(super) trace: Option<Trace>,
+    /// Under which the decision can be asked for, where it was kept.
+    pub(super) tracking_id: Option<String>,
+    pub(super) status: u16,
+    pub(super) failure: Option<Failure>,
+    /// Of a registration's outcome.
+    pub(super) attempt: Option<Attempt>,
+}
+
+/// What a registration came to.
+pub(super) struct Attempt {
+    /// The id of the hub that was chosen, where one was.
+    pub(super) hub: Option<String>,
+}
+
+/// Why it ended badly.
+pub(super) struct Failure {
+    /// The number that clients of hubs and provisioning services know: 403000.
+    pub(super) number: u32,
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+/// The record, as one line.
+pub(super) fn line(entry: &Entry) -> String {
+    let chain = entry.trace.as_ref().map(chain);
+    let whole = json_line(&record(entry, chain.as_ref()));
     match whole.len() <= RECORD_BYTES_MAX {
         true => whole,
-        false => json_line(&record(
-            trace,
-            hub,
-            category,
-            operation,
-            json!("left out: the record is too long"),
-        )),
+        false => json_line(&record(entry, Some(&json!("left out: the record is too long")))),
     }
 }
 
-fn record(trace: &Trace, hub: &Hub, category: &str, operation: &str, chain: Value) -> Value {
-    let level = match trace.outcome.verdict {
-        Verdict::Allow => "Information",
-        Verdict::Deny | Verdict::NotEvaluated => "Error",
-    };
+fn record(entry: &Entry, chain: Option<&Value>) -> Value {
+    let is_of_hub = entry.logged.about == About::Device;
+    let (result, signature) = if is_of_hub { hub_result(entry) } else { dps_result(entry) };
+    let version = entry.api_version.as_deref();
     json!({
-        "time": trace.time.rfc3339(),
-        "resourceId": hub.scope.as_str().to_uppercase(),
-        "operationName": operation,
-        "category": category,
-        "level": level,
-        "resultType": result_type(trace),
-        "resultSignature": trace.outcome.code,
-        "resultDescription": trace.outcome.message,
-        "durationMs": (took_ns(trace) / 1_000_000).to_string(),
-        "correlationId": trace.correlation_id,
-        "location": hub.location,
-        "properties": properties(trace, chain).to_string(),
+        "time": entry.time.rfc3339(),
+        "resourceId": entry.resource.as_str().to_uppercase(),
+        "operationName": operation_name(entry),
+        "operationVersion": if is_of_hub { version.map(str::to_owned) } else { version.and_then(month) },
+        "category": entry.logged.category,
+        "level": if entry.failure.is_some() { "Error" } else { "Information" },
+        "resultType": result,
+        "resultSignature": signature,
+        "resultDescription": entry.failure.as_ref().map_or("", |it| it.message.as_str()),
+        "durationMs": (entry.took_ns / 1_000_000).to_string(),
+        "correlationId": entry.correlation_id,
+        "callerIpAddress": masked(&entry.channel.address),
+        "location": entry.location,
+        "properties": properties(entry, chain).to_string(),
     })
 }
 
-fn properties(trace: &Trace, chain: Value) -> Value {
-    let caller = trace.call.caller.as_ref();
-    let mut all = json!({
-        "deviceId": device_of(trace),
-        "protocol": trace.call.channel.protocol,
-        "maskedIpAddress": masked(&trace.call.channel.address),
-        "statusCode": trace.outcome.status.to_string(),
-        "trackingId": trace.id,
+/// A device that could not prove itself attempted attestation, whatever it would have asked then.
+fn operation_name(entry: &Entry) -> &'static str {
+    let gate = entry.trace.as_ref().and_then(|it| it.outcome.gate);
+    match entry.logged.is_by_device() && gate == Some(Gate::Authentication) {
+        true => "AttestationAttempt",
+        false => entry.logged.word,
+    }
+}
+
+/// The hub's number for the outcome as text, and its word for it.
+fn hub_result(entry: &Entry) -> (String, String) {
+    match &entry.failure {
+        None => ("0".to_owned(), String::new()),
+        Some(failure) => (failure.number.to_string(), failure.code.clone()),
+    }
+}
+
+/// The provisioning service's word for the outcome, and the HTTP status where it is a bad one.
+fn dps_result(entry: &Entry) -> (String, String) {
+    // What became of a registration is no fault of the device's call, which was taken.
+    let is_of_client = (400..500).contains(&entry.status) && entry.attempt.is_none();
+    match &entry.failure {
+        None => ("Success".to_owned(), String::new()),
+        Some(_) if is_of_client => ("ClientError".to_owned(), entry.status.to_string()),
+        Some(_) => ("Failure".to_owned(), entry.status.to_string()),
+    }
+}
+
+fn properties(entry: &Entry, chain: Option<&Value>) -> Value {
+    let mut all = match entry.logged.about {
+        About::Device => json!({
+            "deviceId": entry.subject.as_deref().or_else(|| one_object(entry)),
+            "protocol": entry.channel.protocol,
+            "maskedIpAddress": masked(&entry.channel.address),
+        }),
+        about @ (About::IndividualEnrollment | About::EnrollmentGroup | About::Registration) => {
+            json!({
+                "id": entry.subject,
+                "type": about.as_str(),
+                "protocol": dps_protocol(&entry.channel.protocol),
+            })
+        }
+    };
+    let caller = entry.caller.as_ref();
+    let common = json!({
+        "statusCode": entry.status.to_string(),
+        "trackingId": entry.tracking_id,
         "identity": {
             "name": caller.map(|it| it.name.as_str()),
             "type": caller.map(|it| it.kind.as_str()),
@@ -66,20 +145,48 @@ fn properties(trace: &Trace, chain: Value) -> Value {
             "objectId": caller.and_then(|it| it.object_id),
             "appId": caller.and_then(|it| it.app_id),
         },
-        "decision": trace.outcome.verdict.as_str(),
-        "gate": trace.outcome.gate.map(Gate::as_str),
-        "code": trace.outcome.code,
-        "epoch": trace.facts,
-        "chain": chain,
     });
-    if let Some(finding) = trace.deciding()
-        && let Some(rule) = &finding.rule
-    {
-        set(&mut all, "policy", json!(finding.name));
-        set(&mut all, "policyDefinition", json!(rule.definition_name));
-        set(&mut all, "ruleIndex", json!(rule.index));
+    merge(&mut all, common);
+    match &entry.attempt {
+        Some(attempt) => {
+            set(&mut all, "hub", json!(attempt.hub));
+            set(&mut all, "errorCode", json!(entry.failure.as_ref().map(|it| it.number)));
+        }
+        None => merge(&mut all, decision(entry)),
+    }
+    if let Some(chain) = chain {
+        set(&mut all, "chain", chain.clone());
     }
     all
+}
+
+/// What the gates said, as far as they were asked.
+fn decision(entry: &Entry) -> Value {
+    let outcome = entry.trace.as_ref().map(|it| &it.outcome);
+    // Without a trace it was allowed, where anybody was proven at all: a refusal always has one.
+    let allowed = entry.epoch.map(|_| "allow");
+    let mut decision = json!({
+        "decision": outcome.map(|it| it.verdict.as_str()).or(allowed),
+        "gate": outcome.and_then(|it| it.gate).map(Gate::as_str),
+        "code": entry.failure.as_ref().map(|it| it.code.as_str()),
+        "epoch": entry.trace.as_ref().map(|it| it.facts).or(entry.epoch),
+    });
+    if let Some(finding) = entry.trace.as_ref().and_then(Trace::deciding)
+        && let Some(rule) = &finding.rule
+    {
+        set(&mut decision, "policy", json!(finding.name));
+        set(&mut decision, "policyDefinition", json!(rule.definition_name));
+        set(&mut decision, "ruleIndex", json!(rule.index));
+    }
+    decision
+}
+
+fn merge(all: &mut Value, more: Value) {
+    if let Value::Object(more) = more {
+        for (name, value) in more {
+            set(all, &name, value);
+        }
+    }
 }
 
 /// Every gate in its order, and in it everything that was looked at.
@@ -131,37 +238,41 @@ fn link(step: &Step, finding: &Finding) -> Value {
     })
 }
 
-/// The hub's number for the outcome, as text.
-fn result_type(trace: &Trace) -> String {
-    match trace.outcome.gate {
-        None => "0".to_owned(),
-        Some(Gate::Authentication) => "401002".to_owned(),
-        Some(Gate::Policy) => "403000".to_owned(),
-        Some(Gate::Access) => "401003".to_owned(),
-        Some(Gate::Resource) => (u32::from(trace.outcome.status) * 1_000).to_string(),
-    }
-}
-
-fn took_ns(trace: &Trace) -> u64 {
-    trace.steps.iter().filter_map(|it| it.took_ns).fold(0, u64::saturating_add)
-}
-
-/// The one device that the call was about: of the object that it would write, or of its path.
-fn device_of(trace: &Trace) -> Option<&str> {
-    match trace.call.objects.as_slice() {
+/// The one device that a call without a device in its address would have written.
+fn one_object(entry: &Entry) -> Option<&str> {
+    match entry.trace.as_ref()?.call.objects.as_slice() {
         [one] => Some(&one.name),
-        [] => {
-            let (_, path) = trace.call.channel.request.split_once(' ')?;
-            let mut segments = path.split('/').filter(|it| !it.is_empty());
-            match (segments.next(), segments.next()) {
-                (Some(first), Some(device)) if first.eq_ignore_ascii_case("devices") => {
-                    Some(device)
-                }
-                _ => None,
-            }
-        }
         _ => None,
     }
+}
+
+/// A protocol as records of a provisioning service have it; over WebSockets it is the same one.
+fn dps_protocol(protocol: &str) -> &str {
+    let known = [("http", "Http"), ("mqtt", "Mqtt"), ("amqp", "Amqp")];
+    known.iter().find(|(it, _)| protocol.starts_with(it)).map_or(protocol, |(_, word)| word)
+}
+
+/// `October2021`, as records of a provisioning service have the api-version `2021-10-01`.
+fn month(api_version: &str) -> Option<String> {
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let mut parts = api_version.split('-');
+    let year =
+        parts.next().filter(|it| it.len() == 4 && it.bytes().all(|it| it.is_ascii_digit()))?;
+    let number: usize = parts.next()?.parse().ok()?;
+    Some(format!("{}{year}", MONTHS.get(number.checked_sub(1)?)?))
 }
 
 /// An address without what tells one host of a network from another.
@@ -180,174 +291,5 @@ fn masked(address: &str) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use model::trace::{
-        Caller, Channel, Condition, FindingKind, FindingResult, Object, Outcome, Recorded,
-        RulePlace,
-    };
-    use model::{Scope, Timestamp, TrackingId};
-
-    const HUB: &str =
-        "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/IotHubs/plant";
-
-    pub(in crate::insights) fn hub() -> Hub {
-        Hub {
-            scope: Scope::parse(HUB).unwrap(),
-            uid: "u".into(),
-            host: "127.71.3.2".into(),
-            location: "westus".into(),
-            access: gate::facts::SharedAccess::default(),
-        }
-    }
-
-    pub(in crate::insights) fn refused_by_policy() -> Trace {
-        let finding = Finding {
-            kind: FindingKind::PolicyRule,
-            id: "/subscriptions/s/providers/Microsoft.Authorization/policyAssignments/strict"
-                .into(),
-            name: "strict".into(),
-            result: FindingResult::Deny,
-            reason: "every condition holds".into(),
-            rule: Some(RulePlace {
-                definition_id:
-                    "/subscriptions/s/providers/Microsoft.Authorization/policyDefinitions/no-sas"
-                        .into(),
-                definition_name: "no-sas".into(),
-                display_name: String::new(),
-                index: 2,
-                effect: "deny".into(),
-                assignment_scope: "/subscriptions/s".into(),
-                exemption_id: None,
-            }),
-            role: None,
-            conditions: vec![Condition {
-                path: "policyRules[2].if".into(),
-                left: "field".into(),
-                expression: "name".into(),
-                operator: "like".into(),
-                expected: json!("pump-*"),
-                actual: Some(json!("pump-7\n")),
-                result: true,
-            }],
-        };
-        Trace {
-            id: TrackingId(uuid::Uuid::nil()),
-            time: Timestamp::from_seconds(0),
-            correlation_id: "c".into(),
-            call: Recorded {
-                operation: "PutDevice".into(),
-                actions: vec!["Microsoft.Devices/IotHubs/devices/write".into()],
-                plane: "service".into(),
-                scope: HUB.into(),
-                objects: vec![Object {
-                    kind: "Microsoft.Devices/IotHubs/devices".into(),
-                    name: "pump-7".into(),
-                    id: format!("{HUB}/devices/pump-7"),
-                    body: json!({}),
-                }],
-                caller: Some(Caller::anyone()),
-                channel: Channel {
-                    protocol: "https".into(),
-                    request: "PUT /devices/pump-7".into(),
-                    address: "10.1.2.3".into(),
-                    on_behalf_of: None,
-                },
-            },
-            facts: 41,
-            steps: vec![
-                Step {
-                    gate: Gate::Authentication,
-                    verdict: Verdict::Allow,
-                    reason: "known".into(),
-                    took_ns: Some(2_000_000),
-                    findings: Vec::new(),
-                },
-                Step {
-                    gate: Gate::Policy,
-                    verdict: Verdict::Deny,
-                    reason: "denied".into(),
-                    took_ns: None,
-                    findings: vec![finding],
-                },
-                Step::not_evaluated(Gate::Access),
-                Step::not_evaluated(Gate::Resource),
-            ],
-            outcome: Outcome {
-                verdict: Verdict::Deny,
-                gate: Some(Gate::Policy),
-                status: 403,
-                code: "DeviceRegistrationDenied".into(),
-                message: "no\nway".into(),
-            },
-            repeats: 0,
-        }
-    }
-
-    #[test]
-    fn a_record_names_the_policy_the_rule_and_its_conditions() {
-        let text = line(&refused_by_policy(), &hub(), "DeviceIdentityOperations", "create");
-        assert_eq!(text.matches('\n').count(), 1, "{text}");
-        let outer: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(outer["resourceId"], HUB.to_uppercase());
-        assert_eq!(
-            (&outer["resultType"], &outer["level"], &outer["durationMs"]),
-            (&json!("403000"), &json!("Error"), &json!("2"))
-        );
-        let inner: Value = serde_json::from_str(outer["properties"].as_str().unwrap()).unwrap();
-        assert_eq!(inner["policy"], "strict");
-        assert_eq!(inner["ruleIndex"], 2);
-        assert_eq!(inner["deviceId"], "pump-7");
-        assert_eq!(inner["maskedIpAddress"], "10.1.2.XXX");
-        assert_eq!(inner["chain"].as_array().unwrap().len(), 4);
-        let link = &inner["chain"][1];
-        assert_eq!((&link["kind"], &link["result"]), (&json!("policyRule"), &json!("deny")));
-        let condition = &link["details"]["conditions"][0];
-        assert_eq!(
-            (
-                &condition["field"],
-                &condition["operator"],
-                &condition["expected"],
-                &condition["actual"]
-            ),
-            (&json!("name"), &json!("like"), &json!("pump-*"), &json!("pump-7\n"))
-        );
-        assert_eq!(inner["chain"][2]["result"], "notEvaluated");
-    }
-
-    #[test]
-    fn a_record_that_is_too_long_is_written_without_its_chain() {
-        let mut trace = refused_by_policy();
-        for step in &mut trace.steps {
-            for finding in &mut step.findings {
-                finding.reason = "x".repeat(RECORD_BYTES_MAX);
-            }
-        }
-        let text = line(&trace, &hub(), "DeviceIdentityOperations", "create");
-        assert!(text.len() < RECORD_BYTES_MAX, "{}", text.len());
-        assert!(text.contains("too long") && text.contains("strict"), "{text}");
-    }
-
-    #[test]
-    fn the_device_is_found_in_the_object_or_in_the_path() {
-        let check = |request: &str, expected: Option<&str>| {
-            let mut trace = refused_by_policy();
-            trace.call.objects.clear();
-            trace.call.channel.request = request.into();
-            assert_eq!(device_of(&trace), expected, "{request}");
-        };
-        check("GET /devices/d1", Some("d1"));
-        check("GET //Devices/d1", Some("d1"));
-        check("GET /devices", None);
-        check("GET /twins/d1", None);
-        check("", None);
-    }
-
-    #[test]
-    fn addresses_are_masked() {
-        let check = |address: &str, expected: &str| assert_eq!(masked(address), expected);
-        check("192.168.7.44", "192.168.7.XXX");
-        check("2001:db8:1:2::3", "2001:db8:1:XXX");
-        check("not an address", "");
-    }
-}
+#[path = "record_tests.rs"]
+mod tests;

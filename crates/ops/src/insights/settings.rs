@@ -1,10 +1,11 @@
 //! Diagnostic settings: which logs of a resource go to which workspace.
 //!
-//! A setting is a document under its full id in lower case. Only hubs have logs so far, and only
-//! workspaces receive them: each has a file, see `files.rs`. Other destinations are refused and not
+//! A setting is a document under its full id in lower case. Hubs and provisioning services have logs, and
+//! only workspaces receive them: each has a file, see `files.rs`. Other destinations are refused and not
 //! ignored, as their readers would wait for ever.
 
-use super::diagnostics::{HUB_CATEGORIES, Sink};
+use super::categories::{self, Categories};
+use super::diagnostics::Sink;
 use crate::authorization::scope_before;
 use crate::control;
 use crate::env::Env;
@@ -32,8 +33,6 @@ const RETENTION_DAYS: std::ops::RangeInclusive<i64> = 0..=365;
 const METRICS: &str = "AllMetrics";
 const ALL_LOGS: &str = "allLogs";
 const AUDIT: &str = "audit";
-/// The categories that tell who changed or tried to change what.
-const AUDITED: [&str; 3] = ["Connections", "DeviceIdentityOperations", "Configurations"];
 
 /// Destinations that exist in Azure and are not served here.
 const NOT_SERVED: [&str; 5] = [
@@ -70,20 +69,24 @@ impl SettingDocument {
 
     /// The categories that are switched on, groups taken apart.
     fn categories(&self) -> BTreeSet<&'static str> {
+        let kind = Scope::parse(&self.resource).ok().and_then(|it| it.resource_type());
+        let Some(known) = kind.and_then(|it| categories::of_type(&it)) else {
+            return BTreeSet::new();
+        };
         let logs =
             self.properties.get("logs").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let enabled = logs.iter().filter(|it| it.get("enabled") == Some(&Value::Bool(true)));
-        enabled.flat_map(expand).collect()
+        enabled.flat_map(|it| expand(it, known)).collect()
     }
 }
 
 /// The categories of one entry of `logs`.
-fn expand(entry: &Value) -> Vec<&'static str> {
+fn expand(entry: &Value, known: &Categories) -> Vec<&'static str> {
     let text = |name: &str| entry.get(name).and_then(Value::as_str);
     match (text("category"), text("categoryGroup")) {
-        (Some(one), _) => HUB_CATEGORIES.iter().filter(|it| **it == one).copied().collect(),
-        (None, Some(ALL_LOGS)) => HUB_CATEGORIES.to_vec(),
-        (None, Some(AUDIT)) => AUDITED.to_vec(),
+        (Some(one), _) => known.all.iter().filter(|it| **it == one).copied().collect(),
+        (None, Some(ALL_LOGS)) => known.all.to_vec(),
+        (None, Some(AUDIT)) => known.audited.to_vec(),
         (None, _) => Vec::new(),
     }
 }
@@ -112,25 +115,22 @@ pub async fn load(env: &Env) -> Result<(), Error> {
     Ok(())
 }
 
-/// The resource before `/providers/Microsoft.Insights/...` in the path.
+/// The resource before `/providers/Microsoft.Insights/...` in the path, and the categories that it has.
 ///
 /// # Errors
 /// `ResourceNotFound` where it does not exist; `ResourceTypeNotSupported` where it has no logs.
-fn resource_of(input: &Input, facts: &Facts) -> Result<Scope, Error> {
+fn resource_of(input: &Input, facts: &Facts) -> Result<(Scope, &'static Categories), Error> {
     let scope = scope_before(&input.scope);
-    if let Some(hub) = facts.hub(&scope) {
-        return Ok(hub.scope.clone());
-    }
-    match scope.resource_type() {
-        Some(kind) if kind.eq_ignore_ascii_case("Microsoft.Devices/IotHubs") => {
-            Err(no_resource(&scope))
-        }
-        Some(_) | None => Err(Error::Invalid {
+    let Some(known) = scope.resource_type().and_then(|it| categories::of_type(&it)) else {
+        return Err(Error::Invalid {
             code: "ResourceTypeNotSupported",
             at: Some("path".into()),
-            message: "diagnostic settings are offered for Microsoft.Devices/IotHubs".into(),
-        }),
-    }
+            message: format!("diagnostic settings are offered for {}", categories::types()),
+        });
+    };
+    let hub = facts.hub(&scope).map(|it| &it.scope);
+    let found = hub.or_else(|| facts.dps(&scope).map(|it| &it.scope));
+    Ok((found.ok_or_else(|| no_resource(&scope))?.clone(), known))
 }
 
 fn id_of(resource: &Scope, name: &str) -> Scope {
@@ -147,7 +147,7 @@ async fn at_resource(env: &Env, resource: &Scope) -> Result<Vec<SettingDocument>
 /// The place that breaks a rule; `Conflict` where another setting sends a category to the same place, or
 /// where the resource has [`SETTINGS_MAX`] settings.
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let resource = resource_of(input, &env.facts.load())?;
+    let (resource, known) = resource_of(input, &env.facts.load())?;
     let name = input.param("name");
     if name.chars().count() > SETTING_NAME_CHARACTERS_MAX {
         return Err(Error::invalid(
@@ -160,7 +160,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         id: id.as_str().to_owned(),
         name: name.to_owned(),
         resource: resource.key(),
-        properties: read(&input.body)?,
+        properties: read(&input.body, known)?,
     };
     let others: Vec<SettingDocument> = at_resource(env, &resource)
         .await?
@@ -202,7 +202,7 @@ fn check_others(setting: &SettingDocument, others: &[SettingDocument]) -> Result
 }
 
 /// The properties of a body, checked and whole.
-fn read(body: &Value) -> Result<Value, Error> {
+fn read(body: &Value, known: &Categories) -> Result<Value, Error> {
     let fields = Fields::of(body)?;
     let Some(given) = fields.object("properties")? else {
         return Err(fields.refuse("properties", "required"));
@@ -232,19 +232,17 @@ fn read(body: &Value) -> Result<Value, Error> {
         "logAnalyticsDestinationType",
         json!(given.text("logAnalyticsDestinationType")?),
     );
-    set(&mut properties, "logs", read_logs(&given)?);
+    set(&mut properties, "logs", read_logs(&given, known)?);
     set(&mut properties, "metrics", read_metrics(&given)?);
     Ok(properties)
 }
 
-fn read_logs(given: &Fields<'_>) -> Result<Value, Error> {
+fn read_logs(given: &Fields<'_>, known: &Categories) -> Result<Value, Error> {
     let mut seen = BTreeSet::new();
     let mut logs = Vec::new();
     for entry in given.objects("logs", ENTRIES_MAX)?.unwrap_or_default() {
-        let (category, group) = (
-            entry.word("category", HUB_CATEGORIES)?,
-            entry.word("categoryGroup", &[ALL_LOGS, AUDIT])?,
-        );
+        let (category, group) =
+            (entry.word("category", known.all)?, entry.word("categoryGroup", &[ALL_LOGS, AUDIT])?);
         let name = match (category, group) {
             (Some(one), None) | (None, Some(one)) => one,
             (Some(_), Some(_)) | (None, None) => {
@@ -301,7 +299,7 @@ fn read_switch(entry: &Fields<'_>, read: &mut Map<String, Value>) -> Result<(), 
 /// # Errors
 /// `ResourceNotFound` for the resource or the setting.
 pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let id = id_of(&resource_of(input, &env.facts.load())?, input.param("name"));
+    let id = id_of(&resource_of(input, &env.facts.load())?.0, input.param("name"));
     let key = id.key();
     match control::get::<SettingDocument>(env, tables::DIAGNOSTIC_SETTINGS, &key).await? {
         Some((setting, _)) => Ok(Reply::ok(setting.show())),
@@ -312,7 +310,7 @@ pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Re
 /// # Errors
 /// `ResourceNotFound` for the resource.
 pub(crate) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let resource = resource_of(input, &env.facts.load())?;
+    let (resource, _) = resource_of(input, &env.facts.load())?;
     let settings = at_resource(env, &resource).await?;
     Ok(Reply::list(settings.iter().map(SettingDocument::show).collect()))
 }
@@ -322,7 +320,7 @@ pub(crate) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<R
 /// # Errors
 /// `ResourceNotFound` for the resource.
 pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let key = id_of(&resource_of(input, &env.facts.load())?, input.param("name")).key();
+    let key = id_of(&resource_of(input, &env.facts.load())?.0, input.param("name")).key();
     if control::get::<SettingDocument>(env, tables::DIAGNOSTIC_SETTINGS, &key).await?.is_none() {
         return Ok(Reply::empty(204));
     }
@@ -332,7 +330,7 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
     Ok(Reply::empty(200))
 }
 
-/// The categories that a hub has.
+/// The categories that the resource has.
 ///
 /// # Errors
 /// `ResourceNotFound` for the resource.
@@ -341,7 +339,7 @@ pub(crate) async fn list_categories(
     input: &Input,
     env: &Env,
 ) -> Result<Reply, Error> {
-    let resource = resource_of(input, &env.facts.load())?;
+    let (resource, known) = resource_of(input, &env.facts.load())?;
     let category = |name: &str, kind: &str, groups: &[&str]| {
         let below = format!("providers/Microsoft.Insights/diagnosticSettingsCategories/{name}");
         json!({
@@ -351,7 +349,7 @@ pub(crate) async fn list_categories(
             "properties": { "categoryType": kind, "categoryGroups": groups },
         })
     };
-    let logs = HUB_CATEGORIES.iter().map(|name| match AUDITED.contains(name) {
+    let logs = known.all.iter().map(|name| match known.audited.contains(name) {
         true => category(name, "Logs", &[ALL_LOGS, AUDIT]),
         false => category(name, "Logs", &[ALL_LOGS]),
     });
@@ -363,21 +361,33 @@ mod tests {
     use super::*;
 
     const WORKSPACE: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/audit";
+    const HUB: &str =
+        "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/IotHubs/plant";
+    const DPS: &str =
+        "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/ProvisioningServices/plant";
+
+    fn hub() -> &'static Categories {
+        categories::of_type("Microsoft.Devices/IotHubs").unwrap()
+    }
+
+    fn dps() -> &'static Categories {
+        categories::of_type("Microsoft.Devices/provisioningServices").unwrap()
+    }
 
     fn setting(name: &str, workspace: &str, category: &str) -> SettingDocument {
         let body = json!({ "properties": {
             "workspaceId": workspace, "logs": [{ "category": category, "enabled": true }],
         } });
         SettingDocument {
-            id: format!("/hub/providers/Microsoft.Insights/diagnosticSettings/{name}"),
+            id: format!("{HUB}/providers/Microsoft.Insights/diagnosticSettings/{name}"),
             name: name.into(),
-            resource: "/hub".into(),
-            properties: read(&body).unwrap(),
+            resource: HUB.to_lowercase(),
+            properties: read(&body, hub()).unwrap(),
         }
     }
 
     fn place(properties: Value) -> String {
-        match read(&json!({ "properties": properties })) {
+        match read(&json!({ "properties": properties }), hub()) {
             Err(Error::Invalid { at: Some(at), .. }) => at,
             Ok(read) => panic!("{read:?}"),
             Err(other) => panic!("{other:?}"),
@@ -399,20 +409,33 @@ mod tests {
             "properties.storageAccountId"
         );
         assert!(
-            read(&json!({ "properties": { "workspaceId": WORKSPACE, "storageAccountId": null } }))
-                .is_ok()
+            read(
+                &json!({ "properties": { "workspaceId": WORKSPACE, "storageAccountId": null } }),
+                hub()
+            )
+            .is_ok()
         );
     }
 
     #[test]
     fn an_unknown_category_is_refused_with_the_known_ones() {
         let logs = |entry: Value| json!({ "workspaceId": WORKSPACE, "logs": [entry] });
-        let refusal =
-            read(&json!({ "properties": logs(json!({ "category": "Gossip", "enabled": true })) }));
-        let refusal = refusal.unwrap_err().to_string();
+        let refusal = |category: &str, known| {
+            let entry = json!({ "category": category, "enabled": true });
+            read(&json!({ "properties": logs(entry) }), known).unwrap_err().to_string()
+        };
+        let said = refusal("Gossip", hub());
         assert!(
-            refusal.contains("DeviceIdentityOperations") && refusal.contains("DirectMethods"),
-            "{refusal}"
+            said.contains("DeviceIdentityOperations") && said.contains("DirectMethods"),
+            "{said}"
+        );
+        // What another type of resource has is no category of this one.
+        let said = refusal("DeviceOperations", hub());
+        assert!(said.contains("`DeviceOperations` is not one of Connections"), "{said}");
+        let said = refusal("Connections", dps());
+        assert!(
+            said.ends_with("`Connections` is not one of DeviceOperations, ServiceOperations"),
+            "{said}"
         );
         assert_eq!(place(logs(json!({ "enabled": true }))), "properties.logs[0].category");
         assert_eq!(
@@ -433,22 +456,20 @@ mod tests {
 
     #[test]
     fn groups_stand_for_their_categories() {
-        let categories = |entry: Value| {
-            let properties =
-                read(&json!({ "properties": { "workspaceId": WORKSPACE, "logs": [entry] } }))
-                    .unwrap();
-            SettingDocument { properties, ..setting("a", WORKSPACE, "Routes") }.categories()
+        let of = |entry: Value, resource: &str, known: &'static Categories| {
+            let body = json!({ "properties": { "workspaceId": WORKSPACE, "logs": [entry] } });
+            let setting = setting("a", WORKSPACE, "Routes");
+            let properties = read(&body, known).unwrap();
+            SettingDocument { properties, resource: resource.to_lowercase(), ..setting }
+                .categories()
         };
-        assert_eq!(
-            categories(json!({ "categoryGroup": "AllLogs", "enabled": true })).len(),
-            HUB_CATEGORIES.len()
-        );
-        assert!(
-            categories(json!({ "categoryGroup": "audit", "enabled": true }))
-                .contains("DeviceIdentityOperations")
-        );
-        assert!(categories(json!({ "categoryGroup": "audit", "enabled": false })).is_empty());
-        assert!(AUDITED.iter().all(|it| HUB_CATEGORIES.contains(it)));
+        let everything = json!({ "categoryGroup": "AllLogs", "enabled": true });
+        assert_eq!(of(everything.clone(), HUB, hub()).len(), hub().all.len());
+        let names: Vec<&str> = of(everything, DPS, dps()).into_iter().collect();
+        assert_eq!(names, ["DeviceOperations", "ServiceOperations"]);
+        let audit = |is_enabled: bool| json!({ "categoryGroup": "audit", "enabled": is_enabled });
+        assert!(of(audit(true), HUB, hub()).contains("DeviceIdentityOperations"));
+        assert!(of(audit(false), HUB, hub()).is_empty());
     }
 
     #[test]
@@ -464,9 +485,9 @@ mod tests {
     #[test]
     fn a_resource_has_five_settings_and_no_sixth() {
         let others: Vec<SettingDocument> = (0..SETTINGS_MAX)
-            .map(|it| setting(&it.to_string(), WORKSPACE, HUB_CATEGORIES[it]))
+            .map(|it| setting(&it.to_string(), WORKSPACE, hub().all[it]))
             .collect();
-        let next = setting("next", WORKSPACE, HUB_CATEGORIES[SETTINGS_MAX]);
+        let next = setting("next", WORKSPACE, hub().all[SETTINGS_MAX]);
         assert!(check_others(&next, &others[1..]).is_ok());
         assert!(check_others(&next, &others).is_err());
     }

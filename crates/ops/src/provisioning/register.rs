@@ -15,13 +15,14 @@ use crate::devices::names::{host_name, without_port};
 use crate::devices::registry;
 use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
+use crate::insights::diagnostics::Outcome;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::facts::{Dps, Hub};
 use gate::{Facts, Permit};
 use model::operations::{Surface, operation};
 use model::trace::{Caller, Channel};
-use model::{Credential, Error, Op, Secret};
+use model::{Credential, Error, Op, Scope, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -40,8 +41,44 @@ const TRIES: usize = 16;
 #[derive(Serialize, Deserialize)]
 struct Begun {
     registration_id: String,
+    /// Of the device's own call, and of the call at the hub. Empty in what an older version began.
+    #[serde(default)]
+    correlation_id: String,
     channel: Channel,
     caller: Caller,
+}
+
+impl Begun {
+    fn of(intent: &Intent) -> Result<Self, Error> {
+        let mut begun: Self =
+            serde_json::from_slice(&intent.body).map_err(|it| Error::Internal {
+                message: format!("the intent `{}` cannot be read: {it}", intent.name),
+            })?;
+        if begun.correlation_id.is_empty() {
+            begun.correlation_id.clone_from(&intent.tracking_id);
+        }
+        Ok(begun)
+    }
+
+    /// What came of it, for the diagnostic log.
+    fn outcome<'a>(
+        &'a self,
+        registration: &'a Registration,
+        hub: Option<&'a Scope>,
+        took_ns: u64,
+    ) -> Outcome<'a> {
+        let message = registration.error_message.as_deref().unwrap_or("");
+        Outcome {
+            registration_id: &self.registration_id,
+            caller: &self.caller,
+            channel: &self.channel,
+            correlation_id: &self.correlation_id,
+            hub,
+            tracking_id: registration.tracking_id.as_deref(),
+            failure: registration.error_code.map(|it| (it, message)),
+            took_ns,
+        }
+    }
 }
 
 /// `PUT /{idScope}/registrations/{registration}/register`. Answers 202; the device asks for the outcome.
@@ -127,6 +164,7 @@ async fn begin(
     };
     let begun = Begun {
         registration_id: id.to_owned(),
+        correlation_id: input.correlation_id.clone(),
         channel: input.channel.clone(),
         caller: permit.caller().clone(),
     };
@@ -215,31 +253,40 @@ pub async fn finish_open_registrations(env: &Env) -> Result<usize, Error> {
 
 /// Chooses the hub, calls it, and keeps what came of it.
 async fn carry_out(env: &Env, dps: &Dps, shard: &ShardId, intent: &Intent) -> Result<(), Error> {
-    let begun: Begun = serde_json::from_slice(&intent.body).map_err(|it| Error::Internal {
-        message: format!("the intent `{}` cannot be read: {it}", intent.name),
-    })?;
+    let begun = Begun::of(intent)?;
+    let started = (env.clock.monotonic_ns)();
     for _ in 0..TRIES {
         let found = registrations::read(env, shard, &begun.registration_id).await?;
         let mut changes = vec![intents::change_clear(&intent.name)];
+        let mut decided = None;
         // Forgotten or begun anew in between: then this one has nothing left to do.
         if let Some((mut registration, revision)) =
             found.filter(|(it, _)| it.operation_id == intent.tracking_id)
         {
             let id = &begun.registration_id;
             let known = attestation::vouched(env, &dps.uid, id, &begun.caller).await?;
-            match known.filter(|it| it.keys.is_enabled) {
+            let hub = match known.filter(|it| it.keys.is_enabled) {
                 Some(known) => assign(env, dps, &known, &begun, &mut registration).await?,
                 None => {
                     let sentence =
                         "the enrollment was deleted or disabled while the device registered";
                     fail(&mut registration, 401_002, sentence.into());
+                    None
                 }
-            }
+            };
             registration.last_updated_date_time_utc = env.now().rfc3339();
             changes.push(registration.change(Expect::Revision(revision))?);
+            decided = Some((registration, hub));
         }
         match env.store.commit(shard, changes).await {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                if let Some((registration, hub)) = &decided {
+                    let took_ns = (env.clock.monotonic_ns)().saturating_sub(started);
+                    let outcome = begun.outcome(registration, hub.as_ref(), took_ns);
+                    env.diagnostics.outcome(&outcome, dps, env);
+                }
+                return Ok(());
+            }
             Err(CommitError::Conflict { .. }) => {}
             Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
                 return Err(failed(&error));
@@ -249,20 +296,22 @@ async fn carry_out(env: &Env, dps: &Dps, shard: &ShardId, intent: &Intent) -> Re
     Err(Error::Unavailable { message: "the registration kept changing; register again".into() })
 }
 
+/// Answers which hub was chosen, where one was.
 async fn assign(
     env: &Env,
     dps: &Dps,
     known: &Known,
     begun: &Begun,
     registration: &mut Registration,
-) -> Result<(), Error> {
+) -> Result<Option<Scope>, Error> {
     let facts = env.facts.load();
     let Some((link, hub)) = allocate(dps, known.source.terms(), registration, &facts) else {
         let sentence =
             "no hub is linked to the provisioning service, or none that the enrollment names";
         fail(registration, 400_000, sentence.into());
-        return Ok(());
+        return Ok(None);
     };
+    let chosen = Some(hub.scope.clone());
     let device = device_id(&known.source, &begun.registration_id);
     // Two enabled copies of a device would be worse than one in the wrong place.
     let old = registration.assigned_hub.as_deref().and_then(|it| facts.hub_at(without_port(it)));
@@ -275,13 +324,13 @@ async fn assign(
             hub.scope.name()
         );
         fail(registration, 409_000, sentence);
-        return Ok(());
+        return Ok(chosen);
     }
     let credential = match credential(env, dps, link, hub) {
         Ok(it) => it,
         Err(sentence) => {
             fail(registration, 401_002, sentence);
-            return Ok(());
+            return Ok(chosen);
         }
     };
     // A twin is written once: registering again must not undo what was changed since.
@@ -297,7 +346,7 @@ async fn assign(
         let (code, sentence) = refusal(&answer);
         fail(registration, code, sentence);
     }
-    Ok(())
+    Ok(chosen)
 }
 
 fn fail(registration: &mut Registration, code: u32, sentence: String) {
@@ -368,7 +417,7 @@ fn provision<'a>(
         query: vec![("api-version".into(), API_VERSION.into())],
         headers: Headers {
             content_type: Some("application/json".into()),
-            client_request_id: Some(begun.registration_id.clone()),
+            client_request_id: Some(begun.correlation_id.clone()),
             ..Headers::default()
         },
         credential,
@@ -443,3 +492,7 @@ fn dps_of(permit: &Permit, input: &Input, facts: &Facts) -> Result<std::sync::Ar
 fn shard(dps: &Dps) -> Result<ShardId, Error> {
     ShardId::dps(&dps.uid).map_err(|it| Error::Internal { message: it.to_string() })
 }
+
+#[cfg(test)]
+#[path = "register_tests.rs"]
+mod tests;

@@ -254,6 +254,7 @@ mod tests {
                 scope: Scope::root(),
                 path: String::new(),
                 channel: model::trace::Channel::default(),
+                correlation_id: String::new(),
                 headers: Headers {
                     if_match: if_match.map(str::to_owned),
                     if_none_match: if_none_match.map(str::to_owned),

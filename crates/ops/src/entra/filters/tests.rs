@@ -20,6 +20,7 @@ fn input(query: &[(&str, &str)]) -> Input {
         scope: Scope::root(),
         path: String::new(),
         channel: model::trace::Channel::default(),
+        correlation_id: String::new(),
         headers: crate::input::Headers::default(),
     }
 }
