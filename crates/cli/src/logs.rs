@@ -26,30 +26,36 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Most files of the directory that are looked at.
 const FILES_MAX: usize = 10_000;
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 9] = [
     Column::Firm("time"),
     Column::Firm("level"),
     Column::Firm("category"),
+    Column::Firm("resource"),
     Column::Firm("operation"),
     Column::Firm("result"),
     Column::Firm("decided by"),
     Column::Firm("tracking id"),
+    Column::Firm("correlation id"),
 ];
 
-/// Show diagnostic records: what was refused, by which gate and rule
+/// Show diagnostic records: what was asked of hubs and provisioning services, and what refused it
 ///
-/// A resource's records go to a workspace once its diagnostic settings name one. The last column is the
-/// tracking id: `hubward explain` shows that decision whole.
+/// A resource's records go to a workspace once its diagnostic settings name one. `hubward explain` shows a
+/// refusal whole by its tracking id. A device's call at a provisioning service and what follows at the hub
+/// have one correlation id.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   hubward logs
   hubward logs my-workspace --category DeviceIdentityOperations -n 10
+  hubward logs --correlation 3f0c0f5e-1111-4222-8333-444455556666
   hubward logs -o json | jq 'select(.level == \"Error\") | .properties | fromjson'
 
-Send a hub's records to a workspace:
+Send the records of a hub and of its provisioning service to a workspace:
   az monitor diagnostic-settings create --name to-workspace --resource HUB_ID \\
       --workspace WORKSPACE_ID --logs '[{\"category\":\"DeviceIdentityOperations\",\"enabled\":true}]'
+  az monitor diagnostic-settings create --name to-workspace --resource DPS_ID \\
+      --workspace WORKSPACE_ID --logs '[{\"categoryGroup\":\"allLogs\",\"enabled\":true}]'
 
 Exit codes:
   0  shown, even where no record fits
@@ -59,9 +65,8 @@ pub struct Logs {
     /// Only this workspace: its name or its resource id
     workspace: Option<String>,
 
-    /// Only this category: DeviceIdentityOperations
-    #[arg(long)]
-    category: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
 
     /// How many, counted from the newest
     #[arg(short = 'n', long = "last", value_name = "N", default_value_t = RECORDS_DEFAULT,
@@ -76,11 +81,32 @@ pub struct Logs {
     target: Target,
 }
 
+/// Which records.
+#[derive(clap::Args, Clone, Debug, Default)]
+struct Filter {
+    /// Only this category: DeviceIdentityOperations, DeviceOperations, ServiceOperations
+    #[arg(long)]
+    category: Option<String>,
+
+    /// Only what has this correlation id: both sides of a registration, in the order of time
+    #[arg(long, value_name = "ID")]
+    correlation: Option<String>,
+}
+
+impl Filter {
+    fn takes(&self, record: &Record) -> bool {
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_ref().is_none_or(|it| it.eq_ignore_ascii_case(found))
+        };
+        is(&self.category, &record.category) && is(&self.correlation, &record.correlation)
+    }
+}
+
 pub(crate) fn run(logs: &Logs) -> Result<ExitCode, Failure> {
     let directory = logs.target.data_dir().join(DIRECTORY);
     let files = files(&directory, logs.workspace.as_deref())?;
     let limit = usize::try_from(logs.last).unwrap_or(usize::MAX);
-    let found = read(&files, logs.category.as_deref(), limit)?;
+    let found = read(&files, &logs.filter, limit)?;
     match logs.output {
         Format::Json => show(&lines(&found.records))?,
         Format::Table if found.records.is_empty() => say("no record fits"),
@@ -186,7 +212,7 @@ fn id_hash(workspace: &str) -> String {
 }
 
 /// The newest `limit` records of all files. Holds no more than that of each file at a time.
-fn read(files: &[PathBuf], category: Option<&str>, limit: usize) -> Result<Found, Failure> {
+fn read(files: &[PathBuf], filter: &Filter, limit: usize) -> Result<Found, Failure> {
     let mut found = Found::default();
     for file in files {
         let cannot =
@@ -196,7 +222,7 @@ fn read(files: &[PathBuf], category: Option<&str>, limit: usize) -> Result<Found
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => BufReader::new(opened.map_err(cannot)?),
         };
-        let (newest, broken) = read_one(reader, category, limit).map_err(cannot)?;
+        let (newest, broken) = read_one(reader, filter, limit).map_err(cannot)?;
         found.records.extend(newest);
         if let Some((first, lines)) = broken {
             found.broken.push(Broken { file: file.clone(), lines, first });
@@ -214,7 +240,7 @@ type BrokenLines = Option<(usize, usize)>;
 
 fn read_one(
     mut reader: impl BufRead,
-    category: Option<&str>,
+    filter: &Filter,
     limit: usize,
 ) -> io::Result<(VecDeque<Record>, BrokenLines)> {
     let mut newest = VecDeque::new();
@@ -234,7 +260,7 @@ fn read_one(
         }
         match std::str::from_utf8(&line).ok().filter(|_| is_whole).and_then(Record::parse) {
             Some(record) => {
-                if category.is_none_or(|it| record.category.eq_ignore_ascii_case(it)) {
+                if filter.takes(&record) {
                     if newest.len() == limit {
                         newest.pop_front();
                     }
@@ -265,10 +291,12 @@ fn table(records: &[Record], colours: Colours) -> String {
             Cell::plain(it.time.rfc3339()),
             Cell::new(style, or_dash(&it.level)),
             Cell::plain(or_dash(&it.category)),
+            Cell::plain(or_dash(&it.resource)),
             Cell::plain(or_dash(&it.operation)),
             Cell::plain(or_dash(&it.result)),
             Cell::plain(or_dash(&it.decided)),
             Cell::plain(or_dash(&it.tracking)),
+            Cell::plain(or_dash(&it.correlation)),
         ]
     };
     let rows: Vec<Vec<Cell>> = records.iter().map(row).collect();

@@ -17,11 +17,14 @@ pub(super) struct Record {
     pub(super) time: Timestamp,
     pub(super) level: String,
     pub(super) category: String,
+    /// The name of the hub or provisioning service.
+    pub(super) resource: String,
     pub(super) operation: String,
     pub(super) result: String,
     /// The gate, and the policy, role or key by which it decided: "policy `no-rogue-devices`".
     pub(super) decided: String,
     pub(super) tracking: String,
+    pub(super) correlation: String,
 }
 
 impl Record {
@@ -35,10 +38,12 @@ impl Record {
             time,
             level: text(&record, "level"),
             category: text(&record, "category"),
+            resource: last(&text(&record, "resourceId")).to_lowercase(),
             operation: text(&record, "operationName"),
             result: result(&record, &properties),
             decided: decided(&properties),
             tracking: tracking(&record, &properties),
+            correlation: text(&record, "correlationId"),
         })
     }
 }
@@ -69,9 +74,13 @@ fn tracking(record: &Value, properties: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// `deny 403000`, `allow`: the decision, and the hub's number where there is one.
+/// Of a hub `deny 403000`, `allow`: the decision, and its number where there is one. Of a provisioning
+/// service `ClientError 401`, `Success`: its word, and the HTTP status where it is a bad one.
 fn result(record: &Value, properties: &Value) -> String {
     let (decision, number) = (text(properties, "decision"), text(record, "resultType"));
+    if !number.bytes().all(|it| it.is_ascii_digit()) {
+        return format!("{number} {}", text(record, "resultSignature")).trim_end().to_owned();
+    }
     match (decision.as_str(), number.as_str()) {
         (_, "" | "0") => decision,
         ("", _) => number,
@@ -80,8 +89,12 @@ fn result(record: &Value, properties: &Value) -> String {
 }
 
 /// The gate that decided, and by what: the step of the chain that says no; where none does, the role that
-/// allowed it.
+/// allowed it. Of a registration's outcome the hub.
 fn decided(properties: &Value) -> String {
+    let hub = text(properties, "hub");
+    if !hub.is_empty() {
+        return format!("hub `{}`", last(&hub));
+    }
     let gate = text(properties, "gate");
     let chain =
         properties.get("chain").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -105,11 +118,15 @@ fn decided(properties: &Value) -> String {
     }
 }
 
+/// The last part of an id.
+fn last(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or_default()
+}
+
 /// What a step is called: its role, its own name, or the last part of its id.
 fn name(step: &Value) -> String {
     let named = |path: &str| step.pointer(path).and_then(Value::as_str).unwrap_or_default();
-    let last = named("/id").rsplit('/').next().unwrap_or_default();
-    [named("/details/role/roleName"), named("/details/name"), last]
+    [named("/details/role/roleName"), named("/details/name"), last(named("/id"))]
         .into_iter()
         .find(|it| !it.is_empty())
         .map(|it| shorten(it, TEXT_CHARS_MAX))

@@ -6,7 +6,7 @@ const ID: &str = "3f0c0f5e-1111-4222-8333-444455556666";
 fn record(second: u32, category: &str, properties: &serde_json::Value) -> String {
     json!({
         "time": format!("2026-11-22T08:00:{second:02}Z"),
-        "resourceId": "/SUBSCRIPTIONS/S",
+        "resourceId": "/SUBSCRIPTIONS/S/PROVIDERS/MICROSOFT.DEVICES/IOTHUBS/PLANT",
         "operationName": "create",
         "category": category,
         "level": "Error",
@@ -71,7 +71,29 @@ fn workspace(directory: &Path, name: &str, lines: &[String]) {
 }
 
 fn all(directory: &Path, category: Option<&str>, limit: usize) -> Found {
-    read(&files(directory, None).unwrap(), category, limit).unwrap()
+    let filter = Filter { category: category.map(str::to_owned), correlation: None };
+    read(&files(directory, None).unwrap(), &filter, limit).unwrap()
+}
+
+/// What a provisioning service says: of a call, and of what became of it.
+fn of_dps(
+    second: u32,
+    operation: &str,
+    result: [&str; 2],
+    properties: serde_json::Value,
+) -> String {
+    json!({
+        "time": format!("2026-11-22T08:00:{second:02}Z"),
+        "resourceId": "/SUBSCRIPTIONS/S/PROVIDERS/MICROSOFT.DEVICES/PROVISIONINGSERVICES/GATE",
+        "operationName": operation,
+        "category": "DeviceOperations",
+        "level": if result[0] == "Success" { "Information" } else { "Error" },
+        "resultType": result[0],
+        "resultSignature": result[1],
+        "correlationId": ID,
+        "properties": properties.to_string(),
+    })
+    .to_string()
 }
 
 #[test]
@@ -85,10 +107,42 @@ fn a_record_is_one_line_with_what_decided_and_the_tracking_id() {
     workspace(directory.path(), "ws", &[refused_by_policy(1), by_access]);
     let found = all(directory.path(), None, 10);
     insta::assert_snapshot!(table(&found.records, Colours::Off), @r"
-    time                      level  category                  operation  result       decided by          tracking id
-    2026-11-22T08:00:01.000Z  Error  DeviceIdentityOperations  create     deny 403000  policy `no-rogues`  3f0c0f5e-1111-4222-8333-444455556666
-    2026-11-22T08:00:02.000Z  Error  DeviceIdentityOperations  create     deny 403000  access              3f0c0f5e-1111-4222-8333-444455556666
+    time                      level  category                  resource  operation  result       decided by          tracking id                           correlation id
+    2026-11-22T08:00:01.000Z  Error  DeviceIdentityOperations  plant     create     deny 403000  policy `no-rogues`  3f0c0f5e-1111-4222-8333-444455556666  3f0c0f5e-1111-4222-8333-444455556666
+    2026-11-22T08:00:02.000Z  Error  DeviceIdentityOperations  plant     create     deny 403000  access              3f0c0f5e-1111-4222-8333-444455556666  3f0c0f5e-1111-4222-8333-444455556666
     ");
+}
+
+#[test]
+fn both_sides_of_a_registration_are_joined_by_their_correlation_id() {
+    let directory = tempfile::tempdir().unwrap();
+    let outcome = json!({ "hub": "/s/IotHubs/plant", "errorCode": 403_000, "trackingId": ID });
+    let register = of_dps(1, "Register", ["Success", ""], json!({ "decision": "allow" }));
+    let outcome = of_dps(3, "RegistrationAttempt", ["Failure", "403"], outcome);
+    let refused =
+        of_dps(4, "AttestationAttempt", ["ClientError", "401"], json!({ "decision": "deny" }));
+    let namesake = refused_by_policy(5).replace(ID, &format!("{ID}0"));
+    // Each side has a workspace of its own.
+    workspace(directory.path(), "fleet", &[register, outcome, refused]);
+    workspace(directory.path(), "hubs", &[refused_by_policy(2), namesake]);
+    let joined = |correlation: &str| {
+        let filter = Filter { category: None, correlation: Some(correlation.to_owned()) };
+        let found = read(&files(directory.path(), None).unwrap(), &filter, 10).unwrap();
+        found
+            .records
+            .into_iter()
+            .map(|it| [it.operation, it.result, it.decided])
+            .collect::<Vec<_>>()
+    };
+    let expected = [
+        ["Register", "Success", ""],
+        ["create", "deny 403000", "policy `no-rogues`"],
+        ["RegistrationAttempt", "Failure 403", "hub `plant`"],
+        ["AttestationAttempt", "ClientError 401", ""],
+    ];
+    assert_eq!(joined(ID), expected);
+    assert_eq!(joined(&ID.to_uppercase()), expected);
+    assert!(joined(&ID[..35]).is_empty());
 }
 
 #[test]
