@@ -40,7 +40,8 @@ struct Stage {
     az: Az,
     hub: String,
     hub_host: String,
-    /// Who the provisioning service is at the hub.
+    /// The id of the provisioning service, and who it is at the hub.
+    dps: String,
     identity: String,
     dps_host: String,
     dps_key: Vec<u8>,
@@ -65,6 +66,7 @@ impl Stage {
                 get("HUBWARD_HUB")
             ),
             hub_host: get("HUBWARD_HUB_HOST"),
+            dps: text(&shown, "/id").to_owned(),
             identity: text(&shown, "/identity/principalId").to_owned(),
             dps_host: get("HUBWARD_DPS_HOST"),
             dps_key: STANDARD.decode(text(&policy, "/primaryKey")).unwrap(),
@@ -200,6 +202,38 @@ impl Stage {
         self.az.run(&[&["policy", "definition", verb], &definition[..]].concat()).json();
     }
 
+    /// Assigns the policy to the hub; answers the assignment's id.
+    fn assign_policy(&self) -> String {
+        let assignment = ["--name", POLICY, "--policy", POLICY, "--scope", &self.hub];
+        let assigned =
+            self.az.run(&[&["policy", "assignment", "create"], &assignment[..]].concat()).json();
+        text(&assigned, "/id").to_owned()
+    }
+
+    fn send_logs(&self, resource: &str, logs: &Value) {
+        let workspace = format!(
+            "{}/providers/Microsoft.OperationalInsights/workspaces/fleet-logs",
+            group(self.server())
+        );
+        let logs = logs.to_string();
+        let setting = ["--name", "to-workspace", "--resource", resource, "--logs", &logs];
+        let create = ["monitor", "diagnostic-settings", "create", "--workspace", &workspace];
+        self.az.run(&[&create[..], &setting[..]].concat()).json();
+    }
+
+    /// What `hubward logs` shows once it shows `word`: records are written behind the answers.
+    fn logs(&self, word: &str, more: &[&str]) -> String {
+        let data = self.data.display().to_string();
+        for _ in 0..1_000 {
+            let said = hubward(&[&["logs", "--data", &data], more].concat());
+            if said.out.contains(word) {
+                return said.out;
+            }
+            std::thread::yield_now();
+        }
+        panic!("`hubward logs` shows no {word}");
+    }
+
     fn delete_exemption(&self, name: &str) {
         let exemption = ["--name", name, "--scope", &self.hub];
         self.az.run(&[&["policy", "exemption", "delete"], &exemption[..]].concat()).json();
@@ -256,10 +290,7 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
 
     stage.write_rules("create", &deny());
     stage.crash();
-    let assignment = ["--name", POLICY, "--policy", POLICY, "--scope", &stage.hub];
-    let assigned =
-        stage.az.run(&[&["policy", "assignment", "create"], &assignment[..]].concat()).json();
-    let assignment = text(&assigned, "/id").to_owned();
+    let assignment = stage.assign_policy();
     stage.crash();
 
     // Every new registration fails, and each says why.
@@ -356,6 +387,43 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     let key = stage.enroll_group("second-fleet", &Value::Null);
     stage.crash();
     stage.is_provisioned(&key, "second-1");
+}
+
+/// S0-28: the log that `az` switched on names policy, rule and condition; its correlation id leads to the
+/// other side.
+#[test]
+fn the_logs_name_the_rule_and_join_both_sides() {
+    let home = tempfile::tempdir().unwrap();
+    let stage = Stage::new(home.path());
+    let key = stage.enroll_group("fleet", &Value::Null);
+    let category = json!([{ "category": "DeviceIdentityOperations", "enabled": true }]);
+    stage.send_logs(&stage.hub, &category);
+    stage.send_logs(&stage.dps, &json!([{ "categoryGroup": "allLogs", "enabled": true }]));
+    stage.write_rules("create", &deny());
+    stage.assign_policy();
+    let message = stage.is_refused_by_the_policy(&key, "new-1");
+    let id = tracking(&message).trim_start_matches("Tracking ID:").trim();
+
+    let written = stage.logs(id, &["--category", "DeviceIdentityOperations", "-o", "json"]);
+    let record = written.lines().find(|it| it.contains(id)).unwrap();
+    let record: Value = serde_json::from_str(record).unwrap();
+    let properties: Value = serde_json::from_str(text(&record, "/properties")).unwrap();
+    assert_eq!((text(&properties, "/trackingId"), text(&properties, "/policy")), (id, POLICY));
+    assert_eq!(properties["ruleIndex"], 0);
+    let rule = properties["chain"].as_array().unwrap().iter().find(|it| it["result"] == "deny");
+    let condition = json!({ "path": "policyRule.if", "field": "type", "operator": "equals",
+        "expected": DEVICES, "actual": DEVICES, "result": true });
+    assert_eq!(rule.unwrap()["details"]["conditions"], json!([condition]));
+
+    let correlation = text(&record, "/correlationId");
+    let shown = stage.logs("RegistrationAttempt", &["--correlation", correlation]);
+    for word in ["Register ", "create", "deny 403000", "Failure 403", POLICY, id] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    let joined = stage.logs("Register\"", &["--correlation", correlation, "-o", "json"]);
+    for fact in ["HTTP 403: Forbidden", "Error: Device registration denied", "Policy: custom"] {
+        assert!(joined.contains(fact), "{fact}: {joined}");
+    }
 }
 
 /// The second role is needed for the twin alone, and holds from the next request on.
