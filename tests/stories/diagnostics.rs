@@ -1,7 +1,7 @@
 //! Diagnostic settings on a hub and on its provisioning service: what each side writes down of a
 //! registration, and that the two can be joined.
 
-use super::registration::{Fleet, GROUP_KEY};
+use super::registration::{Fleet, GROUP_KEY, is_denied_with_the_three_facts};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -245,6 +245,42 @@ fn a_refusal_that_comes_again_and_again_is_recorded_under_an_id_that_can_be_aske
         assert_eq!(written, answered, "{side}");
     }
     assert!(world.explained(&answered[11])["decision"]["repeats"].as_u64() >= Some(1));
+}
+
+#[test]
+fn a_registration_over_mqtt_is_recorded_as_one_over_https() {
+    let fleet = fleet();
+    let world = &fleet.world;
+    let deny =
+        json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "deny" } });
+    world.define_policy(POLICY, &deny).expect(201);
+    world.assign_policy(POLICY, &world.hub()).expect(201);
+    let state = fleet.registers_over_mqtt("pump-1");
+    is_denied_with_the_three_facts(&state);
+    let dps_side = records(world, "dps-logs");
+    let told: Vec<Value> = dps_side
+        .iter()
+        .map(|(it, more)| json!([it["operationName"], it["operationVersion"], more["protocol"]]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            json!(["Connect", "March2019", "Mqtt"]),
+            json!(["RegistrationAttempt", null, "Mqtt"]),
+            json!(["Register", "March2019", "Mqtt"]),
+            json!(["GetRegistrationStatus", "March2019", "Mqtt"]),
+        ]
+    );
+    let (outcome, properties) = &dps_side[1];
+    assert_eq!(outcome["resultDescription"], state["errorMessage"]);
+    let hub_side = records(world, "hub-logs");
+    let [(record, refusal)] = hub_side.as_slice() else { panic!("{hub_side:?}") };
+    assert_eq!(refusal["protocol"], "mqtt");
+    assert_eq!(refusal["trackingId"], properties["trackingId"]);
+    for (call, _) in &dps_side[1..3] {
+        assert_eq!(call["correlationId"], record["correlationId"]);
+    }
+    others_have_nothing(world);
 }
 
 #[test]

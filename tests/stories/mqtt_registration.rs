@@ -53,7 +53,7 @@ impl Fleet {
     }
 
     /// Registers over MQTT and asks until it is decided.
-    fn registers_over_mqtt(&self, id: &str) -> Value {
+    pub(super) fn registers_over_mqtt(&self, id: &str) -> Value {
         let mut mqtt = self.connects_mqtt(id);
         let body = json!({ "registrationId": id }).to_string();
         let begun = asks(&mut mqtt, &format!("{REGISTER}?$rid=a-1"), body.as_bytes()).unwrap();

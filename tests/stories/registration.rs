@@ -54,7 +54,13 @@ impl Fleet {
         )
     }
 
-    pub(super) fn call(&self, authorization: &str, method: &str, path: &str, body: &Value) -> Answer {
+    pub(super) fn call(
+        &self,
+        authorization: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
         self.world.dps_with(&[("Authorization", authorization)], method, &self.dps, path, body)
     }
 
