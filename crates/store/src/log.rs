@@ -33,7 +33,7 @@ use tokio::sync::watch;
 pub use error::LogError;
 pub use files::FileLog;
 pub use memory::MemoryLog;
-pub use verify::{Verified, verify};
+pub use verify::{Verified, verify, verify_watched};
 
 /// Where records are kept. Cloning is cheap, and clones share everything.
 ///

@@ -5,6 +5,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use store::log::{Append, LogOptions, Record, Start, verify};
@@ -67,6 +69,35 @@ async fn reopening_finds_everything_and_goes_on_counting() {
     let verified = verify(directory.path()).unwrap();
     assert_eq!((verified.records, verified.bad, verified.torn_tail), (1_000, 0, false));
     assert_eq!(verified.segments, files(directory.path(), "seg").len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_written_and_trimmed_meanwhile_verifies() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path()).await;
+    fill(&log, 0..100).await;
+    let is_done = Arc::new(AtomicBool::new(false));
+    let writing = {
+        let (log, is_done) = (log.clone(), is_done.clone());
+        tokio::spawn(async move {
+            let mut next = 100;
+            while !is_done.load(Ordering::Relaxed) {
+                fill(&log, next..next + 50).await;
+                next += 50;
+                log.trim(i64::try_from(next).unwrap() - 300).await.unwrap();
+            }
+            next
+        })
+    };
+    for _ in 0..200 {
+        let path = directory.path().to_owned();
+        let verified = tokio::task::spawn_blocking(move || verify(&path)).await.unwrap().unwrap();
+        assert_eq!(verified.bad, 0, "{verified:?}");
+    }
+    is_done.store(true, Ordering::Relaxed);
+    let written = writing.await.unwrap();
+    assert!(written > 1_000, "only {written} records were written meanwhile");
+    log.close().await;
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Whether the files of a log are in order, read from the first byte to the last.
 
+use std::io;
 use std::path::Path;
 
 use super::error::LogError;
 use super::format::Mark;
-use super::segment::{self, Head};
+use super::segment::{self, Head, Kind, Scanned};
 use super::{DAMAGE_LISTED_MAX, Damage};
 
 /// What [`verify`] found.
@@ -30,6 +31,29 @@ pub struct Verified {
 /// [`LogError::Io`]; [`LogError::NewerFormat`], [`LogError::ForeignFile`] or
 /// [`LogError::UnreadableSegment`] where the files are not what they should be.
 pub fn verify(directory: &Path) -> Result<Verified, LogError> {
+    verify_watched(directory, |_, _| {})
+}
+
+/// As [`verify`], and tells before each segment how many of how many were read.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_watched(
+    directory: &Path,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Verified, LogError> {
+    for _ in 1..LOOKS_MAX {
+        match look(directory, &mut progress) {
+            // A segment was trimmed since the directory was listed.
+            Err(LogError::Io { path, source, .. })
+                if source.kind() == io::ErrorKind::NotFound && path != directory => {}
+            looked => return looked,
+        }
+    }
+    look(directory, &mut progress)
+}
+
+fn look(directory: &Path, progress: &mut impl FnMut(usize, usize)) -> Result<Verified, LogError> {
     let mut verified =
         Verified { segments: 0, records: 0, bad: 0, damage: Vec::new(), torn_tail: false };
     let Some((kind, heads)) = segment::heads(directory)? else { return Ok(verified) };
@@ -37,14 +61,19 @@ pub fn verify(directory: &Path) -> Result<Verified, LogError> {
     let mut marks: Vec<Mark> = Vec::new();
     let mut last_bad = 0;
     for (at, head) in heads.iter().enumerate() {
+        progress(at, heads.len());
         if let Some(expected) = expected.filter(|it| *it < head.base) {
             verified.bad += 1;
             verified.list(&head.path, expected, head.base - expected);
+            last_bad = 1;
         }
         if let Some(header) = &head.header {
             verified.compare(&mut marks, &header.starts, last_bad, head);
         }
-        let scanned = segment::scan(head, kind, at + 1 == heads.len())?;
+        let scanned = match at + 1 == heads.len() {
+            true => scan_newest(head, kind)?,
+            false => segment::scan(head, kind, false)?,
+        };
         scanned.index.advance(&mut marks);
         last_bad = scanned.bad_count;
         verified.segments += 1;
@@ -58,6 +87,25 @@ pub fn verify(directory: &Path) -> Result<Verified, LogError> {
     }
     Ok(verified)
 }
+
+/// A reader that meets the writer may see a record and not yet the one before it. Damage stays as
+/// it is, so it counts once two looks agree on it.
+fn scan_newest(head: &Head, kind: Kind) -> Result<Scanned, LogError> {
+    let mut scanned = segment::scan(head, kind, true)?;
+    for _ in 1..LOOKS_MAX {
+        if scanned.bad_count == 0 {
+            break;
+        }
+        let before = std::mem::replace(&mut scanned, segment::scan(head, kind, true)?);
+        if before.bad == scanned.bad && before.bad_count == scanned.bad_count {
+            break;
+        }
+    }
+    Ok(scanned)
+}
+
+/// How often what changes while it is read is looked at.
+const LOOKS_MAX: usize = 5;
 
 impl Verified {
     /// Takes over what a header says of the partitions, and counts it as damage where that is more
