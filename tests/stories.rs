@@ -13,6 +13,7 @@ mod stories {
     pub mod devices;
     pub mod diagnostics;
     pub mod enrollments;
+    pub mod log_verify;
     pub mod mqtt_devices;
     pub mod mqtt_registration;
     pub mod no_way_round;

@@ -1,11 +1,13 @@
 //! The client subcommands: what a person asks a running server, and the answer on a terminal.
 //!
 //! Decides nothing about access: it signs in, asks the decisions API and lays out the trace that comes
-//! back. Start at [`run`]; `target` finds the server, `client` speaks to it, `render` writes the answer.
+//! back; [`log`] and [`logs`] read files of the data directory. Start at [`run`]; `target` finds the server,
+//! `client` speaks to it, `render` writes the answer.
 
 mod answer;
 mod client;
 pub mod explain;
+pub mod log;
 pub mod logs;
 mod page;
 mod render;
@@ -22,6 +24,7 @@ use std::process::ExitCode;
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
     Explain(explain::Explain),
+    Log(log::Log),
     Logs(logs::Logs),
 }
 
@@ -29,6 +32,7 @@ pub enum Command {
 pub fn run(command: Command) -> ExitCode {
     let done = match command {
         Command::Explain(explain) => explain::run(&explain),
+        Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
     };
     match done {
@@ -46,7 +50,7 @@ pub(crate) enum Format {
     /// For people.
     #[default]
     Table,
-    /// For programs: what the server answered, unchanged.
+    /// For programs, with nothing left out.
     Json,
 }
 
