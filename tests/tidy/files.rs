@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// What a build or a run leaves behind, and what is not ours.
-const SKIPPED: &[&str] = &["target", "hubward-data", ".git"];
+/// What a build or a run leaves behind, and what is not ours; the bytes that a fuzzer starts from and finds.
+const SKIPPED: &[&str] = &["target", "hubward-data", ".git", "corpus", "artifacts"];
 /// Files that hold no text.
 const BINARY: &[&str] = &["png", "ico", "woff2"];
 

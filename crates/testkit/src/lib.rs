@@ -2,9 +2,11 @@
 //!
 //! [`World`] runs a server in this process, on real sockets and a real store, with a clock that the test
 //! drives. [`Process`] runs the real binary as a child, so that it can be killed. [`Wire`] is an HTTPS
-//! client that trusts the server's CA and nothing else, [`Mqtt`] a device's side of a connection.
+//! client that trusts the server's CA and nothing else, [`Mqtt`] a device's side of a connection. [`fuzz`] says
+//! what must hold of every decoder.
 
 mod device;
+pub mod fuzz;
 mod mqtt_client;
 mod process;
 mod wire_client;

@@ -1,0 +1,27 @@
+//! What must hold of every decoder, whatever bytes it gets: one function each.
+//!
+//! A function panics where it does not hold. The fuzzer in `fuzz/`, of which this file is the library, calls
+//! them with bytes of its making; the tests here call them with the committed bytes and changed copies.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what is called here is a test, and stops at the first thing that does not hold"
+)]
+
+mod log;
+mod mqtt;
+mod sas;
+
+pub use log::log_reader;
+pub use mqtt::mqtt;
+pub use sas::sas;
+
+/// Checks what must hold of a decoder that gets these bytes.
+pub type Target = fn(&[u8]);
+
+/// All of them, by the names of their corpora in `fuzz/corpus/`.
+pub const TARGETS: &[(&str, Target)] = &[("log_reader", log_reader), ("mqtt", mqtt), ("sas", sas)];
+
+#[cfg(test)]
+mod tests;
