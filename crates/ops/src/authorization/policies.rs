@@ -408,7 +408,8 @@ pub(super) async fn save(
     let expect =
         former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
     let mut changes = vec![put(table, &key, expect, &document)?];
-    changes.extend(revisions::changes(permit, env, &key, &document).await?);
+    let before = former.as_ref().map(|(it, _)| it);
+    changes.extend(revisions::changes(permit, env, &key, before, &document).await?);
     commit(permit, env, changes).await?;
     // Azure answers 201 to every write of a definition or assignment, and the CLI takes nothing else.
     let is_new = former.is_none() || table != tables::POLICY_EXEMPTIONS;
@@ -435,7 +436,7 @@ pub(super) async fn remove(permit: &Permit, env: &Env, table: Table) -> Result<R
         return Ok(Reply::empty(204));
     };
     let mut changes = vec![delete(table, &key, Expect::Revision(revision))];
-    changes.extend(revisions::changes(permit, env, &key, &Value::Null).await?);
+    changes.extend(revisions::changes(permit, env, &key, Some(&document), &Value::Null).await?);
     commit(permit, env, changes).await?;
     Ok(Reply::ok(document))
 }

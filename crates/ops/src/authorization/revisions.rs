@@ -1,13 +1,13 @@
 //! The history of policies and roles: every write leaves who, when and what changed.
 
-use crate::control::{all, delete, put};
+use crate::control::{all, delete, put, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::Permit;
-use model::Error;
+use model::{Error, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{Change, Expect, tables};
+use store::{Change, Expect, Scan, ShardId, tables};
 
 /// Most differences that one revision lists; a longer list is cut and says so.
 const DIFFERENCES_MAX: usize = 200;
@@ -15,8 +15,12 @@ const DIFFERENCES_MAX: usize = 200;
 /// Most revisions of one document that are kept; the oldest go first.
 const REVISIONS_MAX: usize = 200;
 
+/// Most revisions that one look into the past reads, and how many at a time.
+const NOTED_READ_MAX: usize = 10_000;
+const NOTED_PAGE: usize = 200;
+
 /// Under what the revisions of a document are kept. No name holds a `/`.
-fn prefix(key: &str) -> String {
+pub(crate) fn prefix(key: &str) -> String {
     format!("{key}/revisions/")
 }
 
@@ -35,11 +39,11 @@ struct Revision {
     resource: Value,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Author {
-    name: String,
-    object_id: Option<String>,
+pub(crate) struct Author {
+    pub(crate) name: String,
+    pub(crate) object_id: Option<String>,
 }
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
@@ -49,11 +53,13 @@ struct Difference {
     after: Option<Value>,
 }
 
-/// What notes a write, for the commit of the write itself.
+/// What notes a write, for the commit of the write itself. `before` is the document that it replaces or
+/// deletes: what was made at first start has no revision that could tell.
 pub(crate) async fn changes(
     permit: &Permit,
     env: &Env,
     key: &str,
+    before: Option<&Value>,
     after: &Value,
 ) -> Result<Vec<Change>, Error> {
     let known: Vec<(String, Revision)> = all(env, tables::REVISIONS, &prefix(key)).await?;
@@ -66,7 +72,7 @@ pub(crate) async fn changes(
             object_id: permit.caller().object_id.map(|it| it.to_string()),
         },
         tracking_id: permit.trace().map_or_else(String::new, |it| it.id.to_string()),
-        difference: differences(last.map_or(&Value::Null, |it| &it.resource), after),
+        difference: differences(before.unwrap_or(&Value::Null), after),
         resource: after.clone(),
     };
     let name = format!("{}{:08}", prefix(key), revision.revision);
@@ -79,6 +85,82 @@ pub(crate) async fn changes(
             .map(|(old, _)| delete(tables::REVISIONS, old, Expect::Anything)),
     );
     Ok(changes)
+}
+
+/// A noted write, with what it replaced.
+pub(crate) struct Noted {
+    /// The document's key, its id in lower case.
+    pub(crate) key: String,
+    /// Orders the writes of one instant.
+    pub(crate) commit: u64,
+    pub(crate) time: Timestamp,
+    pub(crate) author: Author,
+    pub(crate) tracking_id: String,
+    pub(crate) before: Before,
+    /// `null` where it was deleted.
+    pub(crate) after: Value,
+}
+
+/// What a write found.
+#[derive(PartialEq, Debug)]
+pub(crate) enum Before {
+    Nothing,
+    Document(Value),
+    /// The revision that would tell is not kept any more.
+    Forgotten,
+}
+
+/// The noted writes behind a prefix of keys that are `wanted`, oldest first of each document; `true` beside
+/// them where there are more than [`NOTED_READ_MAX`] to look at.
+pub(crate) async fn noted(
+    env: &Env,
+    prefix: &str,
+    wanted: &(dyn Fn(&Noted) -> bool + Sync),
+) -> Result<(Vec<Noted>, bool), Error> {
+    let mut found = Vec::new();
+    let mut last: Option<(String, Revision)> = None;
+    let mut after: Option<String> = None;
+    for _ in 0..NOTED_READ_MAX / NOTED_PAGE {
+        let scan = Scan { prefix: prefix.to_owned(), after: after.take(), limit: NOTED_PAGE };
+        let page = env.store.scan(&ShardId::control(), tables::REVISIONS, scan).await;
+        let page = page.map_err(|it| unread(&it))?;
+        for (path, document) in &page {
+            let revision: Revision = serde_json::from_slice(&document.body).map_err(|it| {
+                Error::Internal { message: format!("the revision `{path}` cannot be read: {it}") }
+            })?;
+            let key = path.rsplit_once("/revisions/").map_or("", |(key, _)| key);
+            let former = last.take().filter(|(it, _)| it == key).map(|(_, it)| it);
+            let noted = Noted {
+                key: key.to_owned(),
+                commit: document.revision,
+                time: Timestamp::parse(&revision.time).unwrap_or_default(),
+                author: revision.author.clone(),
+                tracking_id: revision.tracking_id.clone(),
+                before: before(&revision, former.as_ref()),
+                after: revision.resource.clone(),
+            };
+            last = Some((key.to_owned(), revision));
+            found.extend(Some(noted).filter(|it| wanted(it)));
+        }
+        match page.last() {
+            Some((path, _)) if page.len() == NOTED_PAGE => after = Some(path.clone()),
+            Some(_) | None => return Ok((found, false)),
+        }
+    }
+    Ok((found, true))
+}
+
+fn before(revision: &Revision, former: Option<&Revision>) -> Before {
+    // Where a document came or went, the difference is the whole of it.
+    match revision.difference.first().filter(|it| it.path.is_empty()) {
+        Some(Difference { before: None, .. }) => return Before::Nothing,
+        Some(Difference { before: Some(whole), .. }) => return Before::Document(whole.clone()),
+        None => {}
+    }
+    match former.filter(|it| it.revision + 1 == revision.revision && !it.resource.is_null()) {
+        Some(former) => Before::Document(former.resource.clone()),
+        None => Before::Forgotten,
+    }
 }
 
 /// `GET {id}/revisions`, oldest first.
@@ -161,5 +243,29 @@ mod tests {
         let places: Vec<&str> = found.iter().map(|it| it.path.as_str()).collect();
         assert_eq!(places, ["a.b", "a.gone", "list[2]"]);
         assert!(differences(&before, &before).is_empty());
+    }
+
+    #[test]
+    fn a_revision_knows_what_was_there_before_or_that_it_does_not() {
+        let (old, new) = (json!({ "a": 1 }), json!({ "a": 2 }));
+        let revision = |number: u64, before: &Value, after: &Value| Revision {
+            revision: number,
+            time: String::new(),
+            author: Author { name: String::new(), object_id: None },
+            tracking_id: String::new(),
+            difference: differences(before, after),
+            resource: after.clone(),
+        };
+        let created = revision(1, &Value::Null, &old);
+        let updated = revision(2, &old, &new);
+        let deleted = revision(3, &new, &Value::Null);
+        assert_eq!(before(&created, None), Before::Nothing);
+        assert_eq!(before(&updated, Some(&created)), Before::Document(old.clone()));
+        assert_eq!(before(&deleted, Some(&updated)), Before::Document(new.clone()));
+        assert_eq!(before(&revision(4, &Value::Null, &old), Some(&deleted)), Before::Nothing);
+        // What first start made has no revision; its end tells all the same, and its change does not.
+        assert_eq!(before(&revision(1, &old, &Value::Null), None), Before::Document(old.clone()));
+        assert_eq!(before(&revision(1, &old, &new), None), Before::Forgotten);
+        assert_eq!(before(&revision(9, &old, &new), Some(&created)), Before::Forgotten);
     }
 }

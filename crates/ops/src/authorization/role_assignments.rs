@@ -120,9 +120,11 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         "id": permit.scope(), "type": "Microsoft.Authorization/roleAssignments", "name": name, "properties": properties,
     });
     let is_new = former.is_none();
-    let expect = former.map_or(Expect::Absent, |(_, revision)| Expect::Revision(revision));
+    let expect =
+        former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
     let mut changes = vec![keep(tables::ROLE_ASSIGNMENTS, &key, expect, &document)?];
-    changes.extend(revisions::changes(permit, env, &key, &document).await?);
+    let before = former.as_ref().map(|(it, _)| it);
+    changes.extend(revisions::changes(permit, env, &key, before, &document).await?);
     commit(permit, env, changes).await?;
     Ok(if is_new { Reply::created(document) } else { Reply::ok(document) })
 }

@@ -88,7 +88,9 @@ pub(crate) async fn put_definition(
     let expect =
         former.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
     let mut changes = vec![put(tables::ROLE_DEFINITIONS, &key, expect, &document)?];
-    changes.extend(revisions::changes(permit, env, &permit.scope().key(), &document).await?);
+    let before = former.as_ref().map(|(it, _)| it);
+    let key = permit.scope().key();
+    changes.extend(revisions::changes(permit, env, &key, before, &document).await?);
     commit(permit, env, changes).await?;
     Ok(Reply::created(document))
 }
@@ -148,7 +150,8 @@ pub(crate) async fn delete_definition(
         });
     }
     let mut changes = vec![delete(tables::ROLE_DEFINITIONS, &key, Expect::Revision(revision))];
-    changes.extend(revisions::changes(permit, env, &permit.scope().key(), &Value::Null).await?);
+    let key = permit.scope().key();
+    changes.extend(revisions::changes(permit, env, &key, Some(&document), &Value::Null).await?);
     commit(permit, env, changes).await?;
     Ok(Reply::ok(document))
 }
