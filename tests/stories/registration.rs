@@ -9,18 +9,19 @@ use testkit::{Answer, World};
 const DEVICES: &str = "Microsoft.Devices/IotHubs/devices";
 const REGISTRY_CONTRIBUTOR: &str = "4ea46cd5-c1b2-4a8e-910b-273211f9ce47";
 const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
-pub(super) const GROUP_KEY: [u8; 32] = [7; 32];
+pub const GROUP_KEY: [u8; 32] = [7; 32];
 
-pub(super) struct Fleet {
-    pub(super) world: World,
-    pub(super) dps: String,
-    pub(super) id_scope: String,
+/// A world with a provisioning service, and a group of devices that are enrolled there.
+pub struct Fleet {
+    pub world: World,
+    pub dps: String,
+    pub id_scope: String,
     /// The object id of the service's identity.
-    pub(super) identity: String,
+    pub identity: String,
 }
 
 impl Fleet {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         let world = World::new();
         let all = format!("{}/providers/Microsoft.Devices/provisioningServices", world.group());
         let all = world.arm("GET", &all, &Value::Null).expect(200).body;
@@ -34,7 +35,7 @@ impl Fleet {
     }
 
     /// An enrollment group with a known key.
-    pub(super) fn enroll(&self, name: &str, more: Value) -> Answer {
+    pub fn enroll(&self, name: &str, more: Value) -> Answer {
         let mut body = json!({ "enrollmentGroupId": name, "attestation": { "type": "symmetricKey",
             "symmetricKey": { "primaryKey": STANDARD.encode(GROUP_KEY), "secondaryKey": STANDARD.encode([8; 32]) } } });
         for (name, value) in more.as_object().unwrap() {
@@ -45,7 +46,7 @@ impl Fleet {
     }
 
     /// A signature by the service's own policy.
-    pub(super) fn key(&self) -> String {
+    pub fn key(&self) -> String {
         let origin = self.world.dps_origin(&self.dps);
         self.world.dps_sas(
             &self.dps,
@@ -54,23 +55,17 @@ impl Fleet {
         )
     }
 
-    pub(super) fn call(
-        &self,
-        authorization: &str,
-        method: &str,
-        path: &str,
-        body: &Value,
-    ) -> Answer {
+    pub fn call(&self, authorization: &str, method: &str, path: &str, body: &Value) -> Answer {
         self.world.dps_with(&[("Authorization", authorization)], method, &self.dps, path, body)
     }
 
-    pub(super) fn signature(&self, id: &str, key: &[u8]) -> String {
+    pub fn signature(&self, id: &str, key: &[u8]) -> String {
         let resource = wire::sas::resource_text(&format!("{}/registrations/{id}", self.id_scope));
         wire::sas::sign(&resource, key, self.world.now().plus_seconds(600), Some("registration"))
     }
 
     /// The key that the group derives for a device: HMAC-SHA-256 of its id.
-    pub(super) fn derived(&self, id: &str) -> Vec<u8> {
+    pub fn derived(&self, id: &str) -> Vec<u8> {
         ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &GROUP_KEY), id.as_bytes())
             .as_ref()
             .to_vec()
@@ -82,7 +77,7 @@ impl Fleet {
     }
 
     /// Registers and asks until it is decided.
-    pub(super) fn registers(&self, id: &str) -> Value {
+    pub fn registers(&self, id: &str) -> Value {
         let sas = self.signature(id, &self.derived(id));
         let begun = self.puts(id, &sas).expect(202);
         assert!(begun.header("retry-after").is_some());
@@ -94,12 +89,12 @@ impl Fleet {
         done["registrationState"].clone()
     }
 
-    pub(super) fn tracking(state: &Value) -> String {
+    pub fn tracking(state: &Value) -> String {
         state["errorMessage"].as_str().unwrap().rsplit("Tracking ID: ").next().unwrap().to_owned()
     }
 }
 
-pub(super) fn is_denied_with_the_three_facts(state: &Value) {
+pub fn is_denied_with_the_three_facts(state: &Value) {
     assert_eq!(
         (state["status"].as_str(), state["errorCode"].as_u64()),
         (Some("failed"), Some(403_000)),
@@ -213,7 +208,7 @@ fn a_policy_stops_every_registration_and_says_so_on_both_sides() {
     assert_eq!(fleet.registers("pump-2")["status"], "assigned");
 }
 
-/// S0-12: without an initial twin one role is enough; with one, `twins/write` is needed, too.
+/// Without an initial twin one role is enough; with one, `twins/write` is needed, too.
 #[test]
 fn an_initial_twin_needs_the_right_to_write_twins() {
     let fleet = Fleet::new();

@@ -376,6 +376,7 @@ pub enum Op {
     GetDecision,
     GetOwnDecision,
     AskDecision,
+    DiagnoseProvisioning,
     ListApplications,
     CreateApplication,
     GetApplication,
@@ -953,6 +954,17 @@ pub const OPERATIONS: &[Operation] = &[
             Effect::Reads,
             &[arm("POST", "/decisions/ask")],
             "Judges a call that nobody makes",
+        )
+    },
+    // Needed at the hub and at the provisioning service.
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::DiagnoseProvisioning,
+            &[act("Hubward.Decisions/decisions/read")],
+            Effect::Reads,
+            &[arm("POST", "/decisions/diagnose")],
+            "Tells whether devices can register through a provisioning service, and what stands against it",
         )
     },
     directory(

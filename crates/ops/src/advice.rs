@@ -202,7 +202,7 @@ fn exempt(trace: &Trace, denied: &Finding, caller: &Caller, facts: &Facts, env: 
 }
 
 /// The narrowest known role that grants what is missing.
-fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
+pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
     let (Some(row), Some(caller)) = (row_of(trace), &trace.call.caller) else { return Vec::new() };
     let scope = trace.scope();
     let Some(principal) = caller.object_id else {
@@ -318,7 +318,7 @@ fn escaped(value: &Value) -> Value {
 }
 
 /// Text for a POSIX shell: inside single quotes nothing has a meaning.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let is_plain = !text.is_empty()
         && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_./:".contains(&it));
     match is_plain {

@@ -7,7 +7,7 @@
 use crate::control::{failed, put, unread};
 use crate::env::Env;
 use gate::Permit;
-use model::trace::Trace;
+use model::trace::{Caller, Trace};
 use model::{Error, Timestamp, TrackingId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +29,12 @@ const STREAMS_MAX: usize = 10_000;
 const OBJECT_BYTES_MAX: usize = 32 << 10;
 /// How many decisions one commit forgets.
 const FORGET_AT_ONCE: usize = 200;
+
+/// Most decisions that one look through them reads, and how many at a time.
+pub(crate) const READ_MAX: usize = 10_000;
+const READ_AT_ONCE: usize = 200;
+/// What is free for a while after the oldest had to go.
+const ROOM: u64 = 4 << 20;
 
 /// What this process remembers of what is kept: a cache, never the truth.
 #[derive(Default)]
@@ -165,6 +171,81 @@ pub(crate) async fn activity(
     Ok(found)
 }
 
+/// Whose decisions are looked through.
+#[derive(Clone, Copy)]
+pub(crate) enum Whose<'a> {
+    Callers(&'a Caller),
+    /// Of those whom authentication refused: they are nobody yet.
+    Nobodys,
+}
+
+/// Where a look through kept decisions begins, and so what it misses where there are too many.
+#[derive(Clone, Copy)]
+pub(crate) enum Span {
+    /// From a time on, the oldest of them.
+    Since(Timestamp),
+    /// The newest of all.
+    Newest,
+}
+
+/// Shows somebody's kept refusals and audited calls one after another, oldest first. `true` where there
+/// were more than [`READ_MAX`].
+pub(crate) async fn look_through(
+    env: &Env,
+    whose: Whose<'_>,
+    span: Span,
+    visit: &mut (dyn FnMut(&Trace) + Send),
+) -> Result<bool, Error> {
+    let prefix = match whose {
+        Whose::Callers(it) => by_principal(&principal_key(it), ""),
+        Whose::Nobodys => String::new(),
+    };
+    let is_meant = |it: &Entry| match whose {
+        Whose::Callers(_) => true,
+        Whose::Nobodys => it.principal.starts_with(NOBODY),
+    };
+    let index = format!("{prefix}{BY_TIME}");
+    let mut after = match span {
+        Span::Since(from) => Some(format!("{prefix}{}", time_key(from, ""))),
+        Span::Newest => None,
+    };
+    let mut ids: VecDeque<String> = VecDeque::new();
+    let mut is_cut = false;
+    'index: loop {
+        let page = entries(env, &ShardId::decisions(), &index, after.take()).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        for (_, entry) in page.iter().filter(|(_, it)| is_meant(it)) {
+            is_cut |= ids.len() == READ_MAX;
+            match span {
+                Span::Since(_) if is_cut => break 'index,
+                Span::Newest if is_cut => drop(ids.pop_front()),
+                Span::Since(_) | Span::Newest => {}
+            }
+            ids.push_back(entry.id.to_string());
+        }
+    }
+    for page in ids.make_contiguous().chunks(READ_AT_ONCE) {
+        let page: Vec<&str> = page.iter().map(String::as_str).collect();
+        let read = env.store.get_many(&ShardId::decisions(), tables::DECISIONS, &page).await;
+        // One that is forgotten meanwhile is left out.
+        for document in read.map_err(|it| unread(&it))?.into_iter().flatten() {
+            if let Ok(mut trace) = serde_json::from_slice::<Trace>(&document.body) {
+                trace.repeats += env.kept.repeats_of(trace.id);
+                visit(&trace);
+            }
+        }
+    }
+    Ok(is_cut)
+}
+
+/// True where so much is kept of a caller, or of all, that the oldest may have had to go before its time.
+pub(crate) async fn is_full(env: &Env, caller: &Caller) -> Result<bool, Error> {
+    let sizes = env.kept.sizes.get_or_try_init(|| Sizes::read(env)).await?.lock().await;
+    let own = sizes.by_principal.get(&principal_key(caller)).copied().unwrap_or(0);
+    Ok(own + ROOM > KEPT_BYTES_MAX / PRINCIPAL_SHARE || sizes.total + ROOM > KEPT_BYTES_MAX)
+}
+
 /// Forgets what is older than [`KEPT_S_MAX`], and of the control plane's changes also the oldest above
 /// [`KEPT_BYTES_MAX`]. Called at start and every hour.
 pub async fn forget_old(env: &Env) -> Result<usize, Error> {
@@ -219,6 +300,8 @@ async fn entries(
 }
 
 const BY_TIME: &str = "t/";
+/// What an unproven caller is filed under, before its address.
+const NOBODY: &str = "address:";
 
 fn time_key(time: Timestamp, id: &str) -> String {
     format!("{BY_TIME}{:013}-{id}", time.millis().max(0))
@@ -230,9 +313,13 @@ fn by_principal(principal: &str, time_key: &str) -> String {
 
 fn principal_of(trace: &Trace) -> String {
     match &trace.call.caller {
-        Some(caller) => caller.key().replace('/', "_"),
-        None => format!("address:{}", trace.call.channel.address),
+        Some(caller) => principal_key(caller),
+        None => format!("{NOBODY}{}", trace.call.channel.address),
     }
+}
+
+fn principal_key(caller: &Caller) -> String {
+    caller.key().replace('/', "_")
 }
 
 fn changes_of(trace: &Trace, principal: &str) -> Result<Vec<Change>, Error> {
@@ -364,3 +451,7 @@ fn shorten(trace: &mut Trace) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "decisions_tests.rs"]
+mod tests;

@@ -2,7 +2,9 @@
 
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use crate::{authorization, devices, entra, insights, provisioning, questions, resources};
+use crate::{
+    authorization, devices, diagnose, entra, insights, provisioning, questions, resources,
+};
 use gate::Permit;
 use model::{Error, Op};
 
@@ -96,6 +98,7 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::ListActivity => insights::activity::list(permit, input, env).await,
         Op::GetDecision | Op::GetOwnDecision => questions::get(permit, input, env).await,
         Op::AskDecision => questions::ask(permit, input, env).await,
+        Op::DiagnoseProvisioning => diagnose::diagnose(permit, input, env).await,
         Op::ListApplications => entra::applications::list(permit, input, env).await,
         Op::CreateApplication => entra::applications::create(permit, input, env).await,
         Op::GetApplication => entra::applications::get(permit, input, env).await,
@@ -150,13 +153,13 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::DeleteRegistration => provisioning::registrations::delete(permit, input, env).await,
         Op::RegisterDevice => provisioning::register::register(permit, input, env).await,
         Op::GetRegistrationOperation => {
-            provisioning::register::operation_status(permit, input, env).await
+            provisioning::progress::operation_status(permit, input, env).await
         }
-        Op::LookUpRegistration => provisioning::register::look_up(permit, input, env).await,
+        Op::LookUpRegistration => provisioning::progress::look_up(permit, input, env).await,
         Op::ProvisionDevice | Op::ProvisionDeviceWithTwin => {
             devices::registry::provision(permit, input, env).await
         }
-        Op::ConnectToRegister => provisioning::register::connect(permit, input, env),
+        Op::ConnectToRegister => provisioning::progress::connect(permit, input, env),
         // Whoever connects gets a session, and the session does what its device asks: `session.rs`.
         Op::ConnectDevice | Op::SendTelemetry => Err(Error::Internal {
             message: format!("{} has no answer outside a session", permit.operation().name()),

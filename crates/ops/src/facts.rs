@@ -100,7 +100,15 @@ pub async fn load(store: &Engine, tenant: ObjectId, origin: &str) -> Result<Fact
 }
 
 /// Brings one document's change into the facts.
-fn put(facts: &mut Facts, table: Table, key: &str, body: Option<&[u8]>) -> Result<(), String> {
+///
+/// # Errors
+/// Says which document cannot be read.
+pub(crate) fn put(
+    facts: &mut Facts,
+    table: Table,
+    key: &str,
+    body: Option<&[u8]>,
+) -> Result<(), String> {
     let told = |it: String| format!("the document `{key}` in `{table:?}` cannot be read: {it}");
     match table {
         tables::APPLICATIONS => entra::applications::change_facts(facts, key, body).map_err(told),

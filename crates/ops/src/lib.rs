@@ -10,6 +10,7 @@ pub mod call;
 mod control;
 pub mod decisions;
 pub mod devices;
+mod diagnose;
 mod dispatch;
 pub mod entra;
 pub mod env;

@@ -3,7 +3,7 @@
 
 use crate::env::Env;
 use crate::input::Input;
-use crate::{authorization, decisions, devices, provisioning, resources};
+use crate::{authorization, decisions, devices, diagnose, provisioning, resources};
 use gate::Link;
 use gate::facts::Instance;
 use model::operations::{Effect, operation};
@@ -46,6 +46,11 @@ pub(crate) async fn prepare(
         let scope = Scope::parse(input.required_text(&["scope"])?)
             .map_err(|it| Error::invalid("scope", it.to_string()))?;
         return Ok(plain(scope));
+    }
+    if row.op == Op::DiagnoseProvisioning {
+        let (dps, hub) = diagnose::places(input)?;
+        let linked = row.actions.iter().map(|it| Link { action: *it, scope: dps.clone() });
+        return Ok(Prepared { linked: linked.collect(), ..plain(hub) });
     }
     if row.plane != Plane::Control {
         return Ok(plain(Scope::root()));

@@ -82,7 +82,7 @@ fn answer(permit: &Permit, env: &Env, facts: &Facts, trace: Trace) -> Result<Rep
 }
 
 /// Takes out role assignments that the asker could not read where they lie.
-fn hide_roles(trace: &mut Trace, permit: &Permit, facts: &Facts, env: &Env) {
+pub(crate) fn hide_roles(trace: &mut Trace, permit: &Permit, facts: &Facts, env: &Env) {
     for step in &mut trace.steps {
         step.findings.retain(|it| {
             let place = Scope::parse(&it.id);

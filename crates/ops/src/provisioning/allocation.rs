@@ -59,7 +59,7 @@ fn share(registration_id: &str) -> u64 {
 }
 
 /// How the service shows itself to the hub: as its own identity, or with a key of the hub.
-pub(super) fn credential(
+pub(crate) fn credential(
     env: &Env,
     dps: &Dps,
     link: &DpsLink,

@@ -302,6 +302,31 @@ pub(super) async fn read(
     found.map(|it| Ok((Source::parse(kind, &key, &it.body)?, it.revision))).transpose()
 }
 
+/// The first enrollments of a kind by their ids, at most `limit`, and how many there are in all.
+pub(crate) async fn first(
+    env: &Env,
+    dps: &Dps,
+    kind: Kind,
+    limit: usize,
+) -> Result<(Vec<Source>, u64), Error> {
+    let shard = ShardId::dps(&dps.uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let all = env.store.count(&shard, kind.table()).await.map_err(|it| unread(&it))?;
+    let mut found: Vec<Source> = Vec::new();
+    let mut after = None;
+    loop {
+        let page = PAGE_MAX.min(limit.saturating_sub(found.len()));
+        let scan = Scan { prefix: String::new(), after: after.take(), limit: page };
+        let read = env.store.scan(&shard, kind.table(), scan).await.map_err(|it| unread(&it))?;
+        for (key, document) in &read {
+            found.push(Source::parse(kind, key, &document.body)?);
+        }
+        match read.last() {
+            Some((key, _)) if found.len() < limit => after = Some(key.clone()),
+            Some(_) | None => return Ok((found, all)),
+        }
+    }
+}
+
 /// The write of an enrollment.
 pub(super) fn change(source: &Source, expect: Expect) -> Result<Change, Error> {
     let key = source.id().to_ascii_lowercase();

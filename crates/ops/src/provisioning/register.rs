@@ -7,7 +7,7 @@
 
 use super::allocation::{allocate, credential};
 use super::attestation::{self, Known};
-use super::enrollment::Source;
+use super::enrollment::{InitialTwin, Source};
 use super::registrations::{self, Registration, RegistrationStatus};
 use crate::call::{self, Answer, Call};
 use crate::control::{failed, unread};
@@ -22,7 +22,7 @@ use gate::facts::{Dps, Hub};
 use gate::{Facts, Permit};
 use model::operations::{Surface, operation};
 use model::trace::{Caller, Channel};
-use model::{Credential, Error, Op, Scope, Secret};
+use model::{Credential, Error, Op, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ use store::{CommitError, Expect, ShardId};
 
 const REGISTER: &str = "register";
 /// How long a device waits before it asks again, in seconds.
-const RETRY_AFTER_S: &str = "1";
+pub(super) const RETRY_AFTER_S: &str = "1";
 const API_VERSION: &str = "2021-04-12";
 /// How often a step is tried anew when another registration of the same device came between.
 const TRIES: usize = 16;
@@ -111,11 +111,6 @@ pub(crate) async fn register(permit: &Permit, input: &Input, env: &Env) -> Resul
     })
 }
 
-/// Where a device may begin to register: at the service whose id scope it names.
-pub(crate) fn connect(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    dps_of(permit, input, &env.facts.load()).map(|_| Reply::empty(200))
-}
-
 /// What the body may say of the device that the path names.
 fn check_body(body: &Value, id: &str) -> Result<(), Error> {
     if !(body.is_null() || body.is_object()) {
@@ -188,44 +183,6 @@ async fn begin(
     }
     carry_out(env, dps, shard, &intent).await?;
     Ok(Some(registration.operation_id))
-}
-
-/// `GET /{idScope}/registrations/{registration}/operations/{operation}`.
-pub(crate) async fn operation_status(
-    permit: &Permit,
-    input: &Input,
-    env: &Env,
-) -> Result<Reply, Error> {
-    let facts = env.facts.load();
-    let dps = dps_of(permit, input, &facts)?;
-    let (registration, revision) = existing(input, &dps, env).await?;
-    if registration.operation_id != input.param("operation") {
-        return Err(Error::EnrollmentNotFound {
-            message: "there is no such operation of this registration".into(),
-        });
-    }
-    let status = registration.status;
-    if status == RegistrationStatus::Assigning {
-        let body = json!({ "operationId": registration.operation_id, "status": "assigning" });
-        return Ok(Reply {
-            status: 202,
-            body: Some(body),
-            headers: vec![("retry-after", RETRY_AFTER_S.to_owned())],
-        });
-    }
-    Ok(Reply::ok(json!({
-        "operationId": registration.operation_id,
-        "status": status.as_str(),
-        "registrationState": shown(&registration, revision),
-    })))
-}
-
-/// `POST /{idScope}/registrations/{registration}`: what is known, without registering anew.
-pub(crate) async fn look_up(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let facts = env.facts.load();
-    let dps = dps_of(permit, input, &facts)?;
-    let (registration, revision) = existing(input, &dps, env).await?;
-    Ok(Reply::ok(shown(&registration, revision)))
 }
 
 /// Finishes every registration that a stop interrupted. For the start, before the first call.
@@ -388,23 +345,11 @@ fn provision<'a>(
     is_first: bool,
 ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
     let terms = known.source.terms();
-    let key = |it: &Secret<Vec<u8>>| STANDARD.encode(it.reveal());
     let device = device_id(&known.source, &begun.registration_id);
-    let mut body = json!({
-        "deviceId": device,
-        "authentication": { "type": "sas", "symmetricKey": {
-            "primaryKey": key(&known.keys.primary), "secondaryKey": key(&known.keys.secondary) } },
-        "capabilities": { "iotEdge": terms.iot_edge },
-        "provisionedBy": provisioned_by(dps, &known.source),
-    });
-    let op = match terms.initial_twin.as_ref().filter(|_| is_first) {
-        Some(twin) => {
-            let initial = json!({ "tags": twin.tags, "properties": { "desired": twin.desired } });
-            model::json::set(&mut body, "initialTwin", initial);
-            Op::ProvisionDeviceWithTwin
-        }
-        None => Op::ProvisionDevice,
-    };
+    let keys = [&known.keys.primary, &known.keys.secondary].map(|it| STANDARD.encode(it.reveal()));
+    let twin = terms.initial_twin.as_ref().filter(|_| is_first);
+    let (op, mut body) = device_body(&device, keys, terms.iot_edge, twin);
+    model::json::set(&mut body, "provisionedBy", provisioned_by(dps, &known.source));
     let text = bytes::Bytes::from(body.to_string());
     let channel =
         Channel { on_behalf_of: Some(Box::new(begun.caller.clone())), ..begun.channel.clone() };
@@ -427,6 +372,30 @@ fn provision<'a>(
     Box::pin(call::run(env, call))
 }
 
+/// A device as its hub is asked to write it, and by which operation. `keys` are in base64.
+pub(crate) fn device_body(
+    device: &str,
+    keys: [String; 2],
+    is_edge: bool,
+    twin: Option<&InitialTwin>,
+) -> (Op, Value) {
+    let [primary, secondary] = keys;
+    let mut body = json!({
+        "deviceId": device,
+        "authentication": { "type": "sas", "symmetricKey": {
+            "primaryKey": primary, "secondaryKey": secondary } },
+        "capabilities": { "iotEdge": is_edge },
+    });
+    match twin {
+        Some(twin) => {
+            let initial = json!({ "tags": twin.tags, "properties": { "desired": twin.desired } });
+            model::json::set(&mut body, "initialTwin", initial);
+            (Op::ProvisionDeviceWithTwin, body)
+        }
+        None => (Op::ProvisionDevice, body),
+    }
+}
+
 /// What a device came by: the service, and which enrollment of which kind. Ids know no case.
 fn provisioned_by(dps: &Dps, source: &Source) -> String {
     let kind = match source {
@@ -443,21 +412,6 @@ async fn known(permit: &Permit, input: &Input, dps: &Dps, env: &Env) -> Result<K
     known.ok_or_else(|| Error::EnrollmentNotFound {
         message: "the enrollment was deleted while the device registered".into(),
     })
-}
-
-async fn existing(input: &Input, dps: &Dps, env: &Env) -> Result<(Registration, u64), Error> {
-    let found = registrations::read(env, &shard(dps)?, input.param("registration")).await?;
-    found.ok_or_else(|| Error::EnrollmentNotFound {
-        message: "this device has not registered".into(),
-    })
-}
-
-fn shown(registration: &Registration, revision: u64) -> Value {
-    let mut shown = registration.shown(&super::enrollments::etag(revision));
-    if let Some(group) = &registration.enrollment_group_id {
-        model::json::set(&mut shown, "symmetricKey", json!({ "enrollmentGroupId": group }));
-    }
-    shown
 }
 
 fn device_id(source: &Source, registration_id: &str) -> String {
@@ -477,7 +431,11 @@ fn group_of(source: &Source) -> Option<String> {
 }
 
 /// The service at this address, where it is the one that the path's id scope names.
-fn dps_of(permit: &Permit, input: &Input, facts: &Facts) -> Result<std::sync::Arc<Dps>, Error> {
+pub(super) fn dps_of(
+    permit: &Permit,
+    input: &Input,
+    facts: &Facts,
+) -> Result<std::sync::Arc<Dps>, Error> {
     let dps = facts
         .dps(permit.scope())
         .filter(|it| it.id_scope.eq_ignore_ascii_case(input.param("idScope")));
@@ -489,7 +447,7 @@ fn dps_of(permit: &Permit, input: &Input, facts: &Facts) -> Result<std::sync::Ar
     })
 }
 
-fn shard(dps: &Dps) -> Result<ShardId, Error> {
+pub(super) fn shard(dps: &Dps) -> Result<ShardId, Error> {
     ShardId::dps(&dps.uid).map_err(|it| Error::Internal { message: it.to_string() })
 }
 

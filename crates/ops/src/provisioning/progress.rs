@@ -1,0 +1,68 @@
+//! What a device asks of its provisioning service besides registering: to connect, and how far it has come.
+
+use super::register::{RETRY_AFTER_S, dps_of, shard};
+use super::registrations::{self, Registration, RegistrationStatus};
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use gate::Permit;
+use gate::facts::Dps;
+use model::Error;
+use serde_json::{Value, json};
+
+/// Where a device may begin to register: at the service whose id scope it names.
+pub(crate) fn connect(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    dps_of(permit, input, &env.facts.load()).map(|_| Reply::empty(200))
+}
+
+/// `GET /{idScope}/registrations/{registration}/operations/{operation}`.
+pub(crate) async fn operation_status(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
+    let facts = env.facts.load();
+    let dps = dps_of(permit, input, &facts)?;
+    let (registration, revision) = existing(input, &dps, env).await?;
+    if registration.operation_id != input.param("operation") {
+        return Err(Error::EnrollmentNotFound {
+            message: "there is no such operation of this registration".into(),
+        });
+    }
+    let status = registration.status;
+    if status == RegistrationStatus::Assigning {
+        let body = json!({ "operationId": registration.operation_id, "status": "assigning" });
+        return Ok(Reply {
+            status: 202,
+            body: Some(body),
+            headers: vec![("retry-after", RETRY_AFTER_S.to_owned())],
+        });
+    }
+    Ok(Reply::ok(json!({
+        "operationId": registration.operation_id,
+        "status": status.as_str(),
+        "registrationState": shown(&registration, revision),
+    })))
+}
+
+/// `POST /{idScope}/registrations/{registration}`: what is known, without registering anew.
+pub(crate) async fn look_up(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let facts = env.facts.load();
+    let dps = dps_of(permit, input, &facts)?;
+    let (registration, revision) = existing(input, &dps, env).await?;
+    Ok(Reply::ok(shown(&registration, revision)))
+}
+
+async fn existing(input: &Input, dps: &Dps, env: &Env) -> Result<(Registration, u64), Error> {
+    let found = registrations::read(env, &shard(dps)?, input.param("registration")).await?;
+    found.ok_or_else(|| Error::EnrollmentNotFound {
+        message: "this device has not registered".into(),
+    })
+}
+
+fn shown(registration: &Registration, revision: u64) -> Value {
+    let mut shown = registration.shown(&super::enrollments::etag(revision));
+    if let Some(group) = &registration.enrollment_group_id {
+        model::json::set(&mut shown, "symmetricKey", json!({ "enrollmentGroupId": group }));
+    }
+    shown
+}
