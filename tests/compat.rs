@@ -9,6 +9,7 @@
 
 mod compat {
     pub mod az;
+    pub mod diagnosis;
     pub mod first_walk;
     pub mod policy_refuses;
     pub mod provisioning;

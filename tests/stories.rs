@@ -11,6 +11,8 @@ mod stories {
     pub mod bad_input;
     pub mod control_plane;
     pub mod devices;
+    pub mod diagnosis;
+    pub mod diagnosis_sections;
     pub mod diagnostics;
     pub mod enrollments;
     pub mod log_verify;

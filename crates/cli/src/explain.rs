@@ -127,7 +127,8 @@ fn wanted(explain: &Explain) -> Result<Wanted, Failure> {
     })
 }
 
-fn pretty(body: &Value) -> String {
+/// The server's answer as it came, on several lines.
+pub(crate) fn pretty(body: &Value) -> String {
     escape_json(&format!("{body:#}\n"))
 }
 

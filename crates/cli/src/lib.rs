@@ -6,6 +6,7 @@
 
 mod answer;
 mod client;
+pub mod diagnose;
 pub mod explain;
 pub mod log;
 pub mod logs;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 // What a client can do. No doc comment: clap would print it in place of the program's own description.
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
+    Diagnose(diagnose::Diagnose),
     Explain(explain::Explain),
     Log(log::Log),
     Logs(logs::Logs),
@@ -31,6 +33,7 @@ pub enum Command {
 /// Runs a subcommand. Exit code 0: fine; 1: refused, not found or failed; 2: asked in a wrong way.
 pub fn run(command: Command) -> ExitCode {
     let done = match command {
+        Command::Diagnose(diagnose) => diagnose::run(&diagnose),
         Command::Explain(explain) => explain::run(&explain),
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),

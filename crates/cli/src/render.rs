@@ -3,7 +3,7 @@
 //!
 //! Pure: the same answer gives the same text. Decides nothing; what the server left out stays left out.
 
-mod cause;
+pub(crate) mod cause;
 
 use crate::answer::{Answer, Fix};
 use crate::page::{Cell, Column, Page, Style};
@@ -182,7 +182,7 @@ fn facts(trace: &Trace, question: Question, page: &mut Page) {
     }
 }
 
-fn named(caller: &Caller) -> String {
+pub(crate) fn named(caller: &Caller) -> String {
     let mut parts = vec![caller.kind.as_str().to_owned()];
     parts.extend(caller.object_id.map(|it| format!("object id {it}")));
     parts.extend(caller.app_id.map(|it| format!("app id {it}")));
@@ -248,7 +248,7 @@ fn changes(fixes: &[Fix], page: &mut Page) {
     }
 }
 
-fn change(fix: &Fix, page: &mut Page) {
+pub(crate) fn change(fix: &Fix, page: &mut Page) {
     page.paragraph(2, Style::Plain, &shorten(&fix.says, TEXT_CHARS_MAX));
     // The warning comes first: who has found the command reads no further.
     if let Some(warning) = &fix.warning {

@@ -105,7 +105,7 @@ fn bystanders(step: &Step, page: &mut Page) {
 }
 
 /// One thing in full.
-fn detail(found: &Finding, page: &mut Page) {
+pub(crate) fn detail(found: &Finding, page: &mut Page) {
     let title = match found.reason.is_empty() {
         true => format!("Decided by {} `{}`", kind(found.kind), found.name),
         false => format!("Decided by {} `{}`: {}", kind(found.kind), found.name, found.reason),
@@ -183,7 +183,7 @@ fn value(it: &Value) -> String {
 }
 
 /// Things that did not decide, one row each.
-fn listed(title: &str, all: &[&Finding], page: &mut Page) {
+pub(crate) fn listed(title: &str, all: &[&Finding], page: &mut Page) {
     if all.is_empty() {
         return;
     }
