@@ -11,8 +11,10 @@ mod compat {
     pub mod az;
     pub mod diagnosis;
     pub mod first_walk;
+    pub mod fleet;
     pub mod policy_refuses;
     pub mod provisioning;
+    pub mod python;
     pub mod registration;
     pub mod surface;
 }

@@ -93,10 +93,16 @@ fn round(broker: &Broker, clients: &[Client], in_flight: usize) -> Round {
     let acknowledged = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     runtime.block_on(async {
-        let mut running = tokio::task::JoinSet::new();
+        // All connect before one sends, and all at once: a broker that is idle, or busy, lets them wait.
+        let mut connecting = tokio::task::JoinSet::new();
         for client in clients {
-            let stream = connected(broker, &client.connect).await;
-            let packet = publish(&client.topic);
+            let (broker, connect, topic) =
+                (broker.clone(), client.connect.clone(), client.topic.clone());
+            connecting.spawn(async move { (connected(&broker, &connect).await, publish(&topic)) });
+        }
+        let connected = connecting.join_all().await;
+        let mut running = tokio::task::JoinSet::new();
+        for (stream, packet) in connected {
             running.spawn(send(
                 stream,
                 packet,
@@ -105,7 +111,7 @@ fn round(broker: &Broker, clients: &[Client], in_flight: usize) -> Round {
                 Arc::clone(&stop),
             ));
         }
-        // All are connected; the first messages warm up what there is to warm up.
+        // The first messages warm up what there is to warm up.
         tokio::time::sleep(ROUND / 8).await;
         let (began, cpu_before) = (now(), testkit::cpu_seconds(broker.pid));
         let before = acknowledged.load(Ordering::Relaxed);

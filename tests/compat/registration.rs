@@ -1,280 +1,15 @@
-//! A fleet that stops onboarding, with the unmodified clients: devices register over HTTPS on the
-//! provisioning service's own address, a person changes policies and roles with `az`. The server is killed
-//! and started again between any two steps.
+//! A fleet that stops onboarding, with the unmodified clients: devices register over HTTPS and MQTT on the
+//! provisioning service's own address, one of them stays connected, and a person changes policies and roles with
+//! `az`. The server is killed and started again between any two steps.
 
-use super::az::{Az, binary, hub_token, hubward, text};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use model::Timestamp;
+use super::az::text;
+use super::fleet::{
+    DEVICES, Over, POLICY, Stage, TWIN_ROLE, deny, has_the_three_facts, tracking, verdicts,
+};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use testkit::{Answer, Process};
 
-const POLICY: &str = "custom-security-policy-v2";
-const DEVICES: &str = "Microsoft.Devices/IotHubs/devices";
-const TWIN_ROLE: &str = "IoT Hub Twin Contributor";
-/// 2100-01-01: a signature that outlives every test.
-const LATER: Timestamp = Timestamp::from_seconds(4_102_444_800);
-
-/// What the device's client printed.
-type Outcome = Value;
-
-#[expect(clippy::disallowed_methods, reason = "the harness names the modules that it installed")]
-fn node_modules() -> PathBuf {
-    let named = std::env::var("HUBWARD_NODE_MODULES")
-        .expect("`./check` installs the Node client and sets HUBWARD_NODE_MODULES to its folder");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(named);
-    assert!(path.exists(), "`{}` is not there: run `./check`", path.display());
-    path
-}
-
-struct Outsider {
-    app: String,
-    secret: String,
-}
-
-struct Stage {
-    server: Option<Process>,
-    data: PathBuf,
-    az: Az,
-    hub: String,
-    hub_host: String,
-    /// The id of the provisioning service, and who it is at the hub.
-    dps: String,
-    identity: String,
-    dps_host: String,
-    dps_key: Vec<u8>,
-}
-
-impl Stage {
-    fn new(home: &Path) -> Self {
-        let data = home.join("data");
-        let server = Process::start(binary(), &data, &[]);
-        let az = Az::administrator(&server);
-        let connection = server.connection();
-        let get = |key: &str| connection.get(key).unwrap().to_owned();
-        let listed = az.run(&["iot", "dps", "list"]).json();
-        let dps = text(&listed, "/0/name");
-        let shown = az.run(&["resource", "show", "--ids", text(&listed, "/0/id")]).json();
-        let policy = ["--dps-name", dps, "--policy-name", "provisioningserviceowner"];
-        let policy = az.run(&[&["iot", "dps", "policy", "show"], &policy[..]].concat()).json();
-        Self {
-            hub: format!(
-                "{}/providers/Microsoft.Devices/IotHubs/{}",
-                group(&server),
-                get("HUBWARD_HUB")
-            ),
-            hub_host: get("HUBWARD_HUB_HOST"),
-            dps: text(&shown, "/id").to_owned(),
-            identity: text(&shown, "/identity/principalId").to_owned(),
-            dps_host: get("HUBWARD_DPS_HOST"),
-            dps_key: STANDARD.decode(text(&policy, "/primaryKey")).unwrap(),
-            server: Some(server),
-            data,
-            az,
-        }
-    }
-
-    fn server(&self) -> &Process {
-        self.server.as_ref().unwrap()
-    }
-
-    /// Kill -9 and start again: nothing that was acknowledged depends on the process.
-    fn crash(&mut self) {
-        self.server.take().unwrap().kill();
-        self.server = Some(Process::start(binary(), &self.data, &[]));
-    }
-
-    /// Makes an enrollment group with the service's key and answers the group's own.
-    fn enroll_group(&self, name: &str, initial_twin: &Value) -> String {
-        let sas =
-            wire::sas::sign(&self.dps_host, &self.dps_key, LATER, Some("provisioningserviceowner"));
-        let url = format!("https://{}/enrollmentGroups/{name}", self.dps_host);
-        let mut body = json!({
-            "enrollmentGroupId": name, "attestation": { "type": "symmetricKey" } });
-        if !initial_twin.is_null() {
-            model::json::set(&mut body, "initialTwin", initial_twin.clone());
-        }
-        let wire = self.server().wire();
-        wire.json("PUT", &format!("{url}?api-version=2021-10-01"), &sas, &body).expect(200);
-        let keys = format!("{url}/attestationmechanism?api-version=2021-10-01");
-        let keys = wire.json("POST", &keys, &sas, &Value::Null).expect(200).body;
-        text(&keys, "/symmetricKey/primaryKey").to_owned()
-    }
-
-    /// Registers devices of a group, all at once, as devices do.
-    fn register(&self, group_key: &str, devices: &[&str]) -> Vec<Outcome> {
-        let connection = self.server().connection();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat/node/register.js");
-        let output = Command::new("node")
-            .arg(script)
-            .arg(&self.dps_host)
-            .arg(connection.get("HUBWARD_DPS_ID_SCOPE").unwrap())
-            .args(devices)
-            .env("GROUP_KEY", group_key)
-            .env("NODE_PATH", node_modules())
-            .env("NODE_EXTRA_CA_CERTS", connection.ca_file())
-            .output()
-            .expect("`./check` installs Node");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let outcomes: Vec<Outcome> = String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(|it| serde_json::from_str(it).unwrap())
-            .collect();
-        assert_eq!(outcomes.len(), devices.len());
-        outcomes
-    }
-
-    #[track_caller]
-    fn is_provisioned(&self, group_key: &str, device: &str) {
-        let outcomes = self.register(group_key, &[device]);
-        let expected =
-            json!({ "status": "assigned", "assignedHub": self.hub_host, "deviceId": device });
-        assert_eq!(outcomes, [expected]);
-        self.with_hub_key(&format!("/devices/{device}")).expect(200);
-    }
-
-    #[track_caller]
-    fn is_refused_by_the_policy(&self, group_key: &str, device: &str) -> String {
-        let refused = self.register(group_key, &[device]).remove(0);
-        has_the_three_facts(&refused);
-        self.with_hub_key(&format!("/devices/{device}")).expect(404);
-        text(&refused, "/error/message").to_owned()
-    }
-
-    /// A read with the hub owner's key, over which no policy has a say.
-    fn with_hub_key(&self, path: &str) -> Answer {
-        let connection = self.server().connection();
-        let owner = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap();
-        let part = |name: &str| owner.split(';').find_map(|it| it.strip_prefix(name)).unwrap();
-        let key = STANDARD.decode(part("SharedAccessKey=")).unwrap();
-        let sas = wire::sas::sign(&self.hub_host, &key, LATER, Some(part("SharedAccessKeyName=")));
-        let url = format!("https://{}{path}?api-version=2021-04-12", self.hub_host);
-        self.server().wire().json("GET", &url, &sas, &Value::Null)
-    }
-
-    fn writes_device(&self, who: &Outsider, device: &str) -> Answer {
-        let authorization = hub_token(self.server(), &who.app, &who.secret);
-        let url = format!("https://{}/devices/{device}?api-version=2021-04-12", self.hub_host);
-        self.server().wire().json("PUT", &url, &authorization, &json!({}))
-    }
-
-    /// Somebody else who may do the same write, by every role that there is for it.
-    fn outsider(&self) -> Outsider {
-        let made = self.az.run(&["ad", "sp", "create-for-rbac", "--name", "outsider"]).json();
-        let app = text(&made, "/appId").to_owned();
-        for role in ["Owner", "IoT Hub Data Contributor", "IoT Hub Registry Contributor", TWIN_ROLE]
-        {
-            let role = ["--assignee", &app, "--role", role, "--scope", &group(self.server())];
-            self.az.run(&[&["role", "assignment", "create"], &role[..]].concat()).json();
-        }
-        Outsider { secret: text(&made, "/password").to_owned(), app }
-    }
-
-    fn explain(&self, message: &str, more: &[&str]) -> String {
-        let data = self.data.display().to_string();
-        let said = hubward(&[&["explain", message, "--data", &data], more].concat());
-        assert_eq!(said.status, 0, "{}", said.err);
-        said.out
-    }
-
-    fn explained(&self, message: &str) -> Value {
-        serde_json::from_str(&self.explain(message, &["-o", "json"])).unwrap()
-    }
-
-    /// What would be decided if the provisioning service registered the device now: allowed writes of
-    /// devices are not kept.
-    fn would_register(&self, device: &str) -> String {
-        let data = self.data.display().to_string();
-        let write = format!("{DEVICES}/write");
-        let ask = ["--principal", &self.identity, "--action", &write, "--scope", &self.hub];
-        let more = ["--object-name", device, "-o", "json", "--data", &data];
-        let said = hubward(&[&["explain"], &ask[..], &more].concat());
-        assert_eq!(said.status, 0, "{}", said.err);
-        said.out
-    }
-
-    fn write_rules(&self, verb: &str, rules: &Value) {
-        let rules = rules.to_string();
-        let definition = ["--name", POLICY, "--mode", "All", "--rules", &rules];
-        self.az.run(&[&["policy", "definition", verb], &definition[..]].concat()).json();
-    }
-
-    /// Assigns the policy to the hub; answers the assignment's id.
-    fn assign_policy(&self) -> String {
-        let assignment = ["--name", POLICY, "--policy", POLICY, "--scope", &self.hub];
-        let assigned =
-            self.az.run(&[&["policy", "assignment", "create"], &assignment[..]].concat()).json();
-        text(&assigned, "/id").to_owned()
-    }
-
-    fn send_logs(&self, resource: &str, logs: &Value) {
-        let workspace = format!(
-            "{}/providers/Microsoft.OperationalInsights/workspaces/fleet-logs",
-            group(self.server())
-        );
-        let logs = logs.to_string();
-        let setting = ["--name", "to-workspace", "--resource", resource, "--logs", &logs];
-        let create = ["monitor", "diagnostic-settings", "create", "--workspace", &workspace];
-        self.az.run(&[&create[..], &setting[..]].concat()).json();
-    }
-
-    /// What `hubward logs` shows once it shows `word`: records are written behind the answers.
-    fn logs(&self, word: &str, more: &[&str]) -> String {
-        let data = self.data.display().to_string();
-        for _ in 0..1_000 {
-            let said = hubward(&[&["logs", "--data", &data], more].concat());
-            if said.out.contains(word) {
-                return said.out;
-            }
-            std::thread::yield_now();
-        }
-        panic!("`hubward logs` shows no {word}");
-    }
-
-    fn delete_exemption(&self, name: &str) {
-        let exemption = ["--name", name, "--scope", &self.hub];
-        self.az.run(&[&["policy", "exemption", "delete"], &exemption[..]].concat()).json();
-    }
-}
-
-fn group(server: &Process) -> String {
-    let connection = server.connection();
-    format!(
-        "/subscriptions/{}/resourceGroups/{}",
-        connection.subscription_id().unwrap(),
-        connection.get("HUBWARD_RESOURCE_GROUP").unwrap()
-    )
-}
-
-fn deny() -> Value {
-    json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "deny" } })
-}
-
-fn verdicts(explained: &Value) -> Vec<&str> {
-    let steps = explained.pointer("/decision/steps").and_then(Value::as_array).unwrap();
-    steps.iter().map(|it| text(it, "/verdict")).collect()
-}
-
-#[track_caller]
-fn has_the_three_facts(outcome: &Outcome) {
-    let message = text(outcome, "/error/message");
-    for fact in [
-        "HTTP 403: Forbidden",
-        "Error: Device registration denied",
-        "Policy: custom-security-policy-v2",
-    ] {
-        assert!(message.lines().any(|it| it == fact), "{fact}: {message}");
-    }
-    assert_eq!(text(outcome, "/error/name"), "ProvisioningRegistrationFailedError");
-    assert_eq!(outcome.pointer("/error/code"), Some(&json!(403_000)));
-}
-
-fn tracking(message: &str) -> &str {
-    message.lines().find(|it| it.starts_with("Tracking ID:")).unwrap()
-}
+/// New devices that try while the policy stands, over each protocol.
+const REFUSED: usize = 20;
 
 /// S0-06, S0-26: what stops, what goes on, each fix alone, and who stays refused after the narrow ones.
 #[test]
@@ -284,43 +19,76 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     let key = stage.enroll_group("fleet", &Value::Null);
     let outsider = stage.outsider();
     stage.crash();
-    stage.is_provisioned(&key, "before");
+    stage.is_provisioned(Over::Mqtt, &key, "before");
+    stage.is_provisioned(Over::Https, &key, "before-https");
     stage.writes_device(&outsider, "by-hand").expect(200);
     stage.crash();
+    let mut before = stage.living(&key, "before");
+    before.connects();
+    before.sends("all is well");
+    let mut sent = 1;
+    let (status, said) = stage.diagnosed(&[]);
+    assert_eq!(status, 0, "{said}");
 
     stage.write_rules("create", &deny());
     stage.crash();
+    // The device's own client finds its way back.
+    before.sends("the server was killed");
+    sent += 1;
     let assignment = stage.assign_policy();
-    stage.crash();
 
-    // Every new registration fails, and each says why.
-    let fleet = ["new-1", "new-2", "new-3", "new-4", "new-5"];
-    let refused = stage.register(&key, &fleet);
-    for outcome in &refused {
-        has_the_three_facts(outcome);
+    // Every new registration fails, and each says why; who was there before goes on.
+    let mut refused = Vec::new();
+    for (over, name) in [(Over::Mqtt, "mqtt"), (Over::Https, "https")] {
+        let fleet: Vec<String> = (1..=REFUSED).map(|it| format!("new-{name}-{it}")).collect();
+        let fleet: Vec<&str> = fleet.iter().map(String::as_str).collect();
+        for (outcome, device) in stage.register(over, &key, &fleet).into_iter().zip(&fleet) {
+            has_the_three_facts(&outcome);
+            refused.push((outcome, (*device).to_owned()));
+        }
+        before.sends("the same session");
+        assert_eq!(before.says("disconnect")["connected"], false);
+        before.connects();
+        before.sends("a new session");
+        sent += 2;
     }
+    assert_eq!(refused.len(), 2 * REFUSED);
     stage.crash();
-    for (outcome, device) in refused.iter().zip(fleet) {
+    before.sends("killed again");
+    sent += 1;
+    assert!(stage.kept_messages() >= sent, "every message that was acknowledged is kept");
+
+    // One command on any of them names policy, rule and condition, and who was refused for whom.
+    for (outcome, device) in refused.iter().step_by(REFUSED - 1) {
         let line = tracking(text(outcome, "/error/message"));
         let said = stage.explain(line, &[]);
-        for word in [POLICY, "policyRule.if", DEVICES, &stage.identity, "not evaluated"] {
+        for word in [POLICY, "rule 0", "policyRule.if", DEVICES, &stage.identity, "not evaluated"] {
             assert!(said.contains(word), "{word}: {said}");
         }
-        // Two principals: the provisioning service writes, for the device that asked.
         let explained = stage.explained(line);
         assert_eq!(verdicts(&explained), ["allow", "deny", "notEvaluated", "notEvaluated"]);
         let call = &explained["decision"]["call"];
         assert_eq!(text(call, "/caller/objectId"), stage.identity, "{call}");
-        assert_eq!(text(call, "/channel/onBehalfOf/name"), device, "{call}");
+        // Many refusals of one kind share the id of the last that was kept by itself.
+        let named = text(call, "/channel/onBehalfOf/name");
+        assert!(named == device || named.starts_with("new-"), "{named} for {device}");
         assert!(call["channel"]["onBehalfOf"].to_string().contains("fleet"), "{call}");
     }
 
-    // What was there before is there still.
+    // So does the diagnosis, with what was changed and the first refusal behind it.
+    let (status, said) = stage.diagnosed(&[]);
+    assert_eq!(status, 1, "{said}");
+    let onset = format!("policy assignment `{POLICY}` created");
+    for word in [&onset, "first refusal", "rule 0", "policyRule.if", DEVICES, "section 3 fails"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+
+    // What was there before is there still, and nothing of what was refused.
     let listed = stage.with_hub_key("/devices").expect(200).body;
     let mut ids: Vec<&str> =
         listed.as_array().unwrap().iter().map(|it| text(it, "/deviceId")).collect();
     ids.sort_unstable();
-    assert_eq!(ids, ["before", "by-hand", "device-1"]);
+    assert_eq!(ids, ["before", "before-https", "by-hand", "device-1"]);
 
     // (a) An exemption of the hub: everybody is let through, and the trace says so.
     let exemption = [
@@ -335,13 +103,13 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     ];
     stage.az.run(&[&["policy", "exemption", "create"], &exemption[..]].concat()).json();
     stage.crash();
-    stage.is_provisioned(&key, "new-1");
+    stage.is_provisioned(Over::Mqtt, &key, "new-mqtt-1");
     stage.writes_device(&outsider, "anybody").expect(200);
     let said = stage.would_register("new-2");
     assert!(said.contains("`whole-hub` exempts every caller"), "{said}");
     stage.delete_exemption("whole-hub");
     stage.crash();
-    stage.is_refused_by_the_policy(&key, "new-2");
+    stage.is_refused_by_the_policy(Over::Mqtt, &key, "new-mqtt-2");
 
     // (b) The same for the provisioning service alone.
     let url = format!(
@@ -354,12 +122,13 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     .to_string();
     stage.az.run(&["rest", "--method", "put", "--url", &url, "--body", &body]).json();
     stage.crash();
-    stage.is_provisioned(&key, "new-2");
+    stage.is_provisioned(Over::Https, &key, "new-https-2");
+    stage.is_provisioned(Over::Mqtt, &key, "new-mqtt-2");
     let others = stage.writes_device(&outsider, "anybody-else").expect(403);
     assert!(others.text().contains(POLICY), "{others:?}");
     stage.delete_exemption("onboarding");
     stage.crash();
-    let message = stage.is_refused_by_the_policy(&key, "new-3");
+    let message = stage.is_refused_by_the_policy(Over::Https, &key, "new-https-3");
 
     // (c) An `allow` in front of the deny.
     let allow = json!({ "if": { "allOf": [
@@ -375,18 +144,25 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     assert!(proposed.contains(&allow.to_string()), "{proposed}");
     stage.write_rules("update", &json!([allow, deny()]));
     stage.crash();
-    stage.is_provisioned(&key, "new-3");
+    stage.is_provisioned(Over::Https, &key, "new-https-3");
+    stage.is_provisioned(Over::Mqtt, &key, "new-mqtt-3");
     let others = stage.writes_device(&outsider, "anybody-else").expect(403);
     assert!(others.text().contains(POLICY), "{others:?}");
     stage.crash();
 
     // Who was refused, and who was provisioned, may come back.
-    for device in ["new-4", "new-5", "before"] {
-        stage.is_provisioned(&key, device);
+    for device in ["new-mqtt-4", "new-https-4", "before"] {
+        stage.is_provisioned(Over::Mqtt, &key, device);
     }
+    let (status, said) = stage.diagnosed(&[]);
+    assert_eq!(status, 0, "{said}");
     let key = stage.enroll_group("second-fleet", &Value::Null);
     stage.crash();
-    stage.is_provisioned(&key, "second-1");
+    stage.is_provisioned(Over::Mqtt, &key, "second-1");
+    let mut newcomer = stage.living(&key, "second-1");
+    newcomer.connects();
+    newcomer.sends("here I am");
+    before.sends("still here");
 }
 
 /// S0-28: the log that `az` switched on names policy, rule and condition; its correlation id leads to the
@@ -401,7 +177,7 @@ fn the_logs_name_the_rule_and_join_both_sides() {
     stage.send_logs(&stage.dps, &json!([{ "categoryGroup": "allLogs", "enabled": true }]));
     stage.write_rules("create", &deny());
     stage.assign_policy();
-    let message = stage.is_refused_by_the_policy(&key, "new-1");
+    let message = stage.is_refused_by_the_policy(Over::Https, &key, "new-1");
     let id = tracking(&message).trim_start_matches("Tracking ID:").trim();
 
     let written = stage.logs(id, &["--category", "DeviceIdentityOperations", "-o", "json"]);
@@ -443,8 +219,8 @@ fn an_initial_twin_needs_a_second_role() {
     stage.az.run(&["role", "assignment", "delete", "--ids", text(second[0], "/id")]).json();
     stage.crash();
 
-    stage.is_provisioned(&plain, "plain-1");
-    let refused = stage.register(&with_twin, &["twin-1"]).remove(0);
+    stage.is_provisioned(Over::Mqtt, &plain, "plain-1");
+    let refused = stage.register(Over::Mqtt, &with_twin, &["twin-1"]).remove(0);
     let message = text(&refused, "/error/message");
     for fact in [
         "HTTP 401: Unauthorized",
@@ -476,7 +252,7 @@ fn an_initial_twin_needs_a_second_role() {
         &stage.hub,
     ];
     stage.az.run(&[&["role", "assignment", "create"], &role[..]].concat()).json();
-    stage.is_provisioned(&with_twin, "twin-1");
+    stage.is_provisioned(Over::Mqtt, &with_twin, "twin-1");
     stage.crash();
-    stage.is_provisioned(&with_twin, "twin-2");
+    stage.is_provisioned(Over::Https, &with_twin, "twin-2");
 }
