@@ -9,12 +9,14 @@
 
 mod stories {
     pub mod bad_input;
+    pub mod connections;
     pub mod control_plane;
     pub mod devices;
     pub mod diagnosis;
     pub mod diagnosis_sections;
     pub mod diagnostics;
     pub mod enrollments;
+    pub mod kills;
     pub mod log_verify;
     pub mod mqtt_devices;
     pub mod mqtt_registration;

@@ -188,8 +188,8 @@ impl Stage {
         let said = hubward(&["log", "verify", "--data", &data, "-o", "json"]);
         assert_eq!(said.status, 0, "{}{}", said.out, said.err);
         let logs: Value = serde_json::from_str(&said.out).unwrap();
-        let records = |it: &Value| it["records"].as_u64().unwrap();
-        logs["logs"].as_array().unwrap().iter().map(records).sum()
+        let records = |it: &Value| it.pointer("/records").and_then(Value::as_u64).unwrap();
+        logs.pointer("/logs").and_then(Value::as_array).unwrap().iter().map(records).sum()
     }
 
     /// A read with the hub owner's key, over which no policy has a say.

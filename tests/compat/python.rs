@@ -59,7 +59,8 @@ impl Living {
     /// Sends one message, which must be acknowledged.
     #[track_caller]
     pub fn sends(&mut self, text: &str) {
-        assert_eq!(self.says(&format!("send {text}"))["ok"], true);
+        let said = self.says(&format!("send {text}"));
+        assert_eq!(said.pointer("/ok"), Some(&json!(true)), "{said}");
     }
 }
 

@@ -12,19 +12,19 @@ const DEVICES: &str = "Microsoft.Devices/IotHubs/devices";
 const GROUPS: &str = "Microsoft.Devices/ProvisioningServices/enrollmentGroups";
 
 /// Sends logs of a resource to a workspace of that name.
-fn send_logs(world: &World, resource: &str, workspace: &str, logs: &Value) -> Answer {
+pub fn send_logs(world: &World, resource: &str, workspace: &str, logs: &Value) -> Answer {
     let workspace =
         format!("{}/providers/Microsoft.OperationalInsights/workspaces/{workspace}", world.group());
     let path = format!("{resource}/providers/Microsoft.Insights/diagnosticSettings/to-workspace");
     world.arm("PUT", &path, &json!({ "properties": { "workspaceId": workspace, "logs": logs } }))
 }
 
-fn category(name: &str) -> Value {
+pub fn category(name: &str) -> Value {
     json!([{ "category": name, "enabled": true }])
 }
 
 /// What was written to a workspace, each with its properties read.
-fn records(world: &World, workspace: &str) -> Vec<(Value, Value)> {
+pub fn records(world: &World, workspace: &str) -> Vec<(Value, Value)> {
     world.flush_diagnostics();
     let folder = world.env().settings.data_dir.join("diagnostics");
     let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };

@@ -142,7 +142,7 @@ fn who_cannot_prove_itself_is_refused_and_the_decision_is_kept() {
     let (code, _) = one.tries(plant.world.wire(), old).unwrap();
     assert_eq!(code, ConnectCode::UnacceptableProtocol);
     // MQTT 5.
-    let mut mqtt = one.opens(plant.world.wire());
+    let mut mqtt = one.opens(plant.world.wire()).unwrap();
     mqtt.send_bytes(&[0x10, 0x0d, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 0]).unwrap();
     let refusal =
         Packet::ConnAck { session_present: false, code: ConnectCode::UnacceptableProtocol };

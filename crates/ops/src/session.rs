@@ -11,14 +11,14 @@ use crate::devices::message::{AuthMethod, Sender};
 use crate::devices::presence::{Seat, Standing};
 use crate::devices::telemetry::{self, Sent};
 use crate::env::Env;
-use crate::insights::diagnostics::Draft;
+use crate::insights::diagnostics::{Departure, Draft};
 use crate::proving::{Proving, instance};
 use bytes::Bytes;
 use gate::facts::Instance;
 use gate::{Ask, Authenticated, Facts, Permit};
 use model::operations::{Surface, operation};
 use model::trace::TraceHead;
-use model::{Credential, Error, Op, Operation, Scope, Timestamp};
+use model::{Credential, Error, Op, Operation, Scope, Timestamp, TrackingId};
 
 /// What a device showed when it connected, to be looked at again. It holds a signature: no `Debug`.
 pub(crate) struct Shown {
@@ -42,14 +42,53 @@ impl Shown {
 /// Why a session is over.
 #[derive(Debug)]
 pub enum Ended {
+    /// The device said good-bye, or the server stops.
+    Orderly,
+    /// The device is gone without a word.
+    Gone,
+    /// The device did what no hub takes; the sentence says what.
+    Misbehaved(String),
     /// Another session of the device began.
     TakenOver,
     /// The hub was deleted.
     Closed,
     /// The device may not go on: it was disabled, its key changed, its signature ran out.
-    Refused(Error),
+    Refused(Box<(Error, TrackingId)>),
     /// Something of ours failed; nothing was acknowledged.
     Failed(Error),
+}
+
+impl Ended {
+    /// True where the device did not mean to go: its will is published then.
+    pub const fn is_unwilling(&self) -> bool {
+        matches!(self, Self::Gone | Self::Misbehaved(_))
+    }
+
+    /// The HTTP status that the end stands for, the hub's number and word for it, and a sentence.
+    /// Source: IoT Hub error codes, "Troubleshoot IoT Hub errors".
+    fn failure(&self) -> Option<(u16, u32, &'static str, String)> {
+        let (status, number, code, message) = match self {
+            Self::Orderly => return None,
+            Self::Gone => {
+                let message = "the device is gone without a word".to_owned();
+                (404, 404_104, "DeviceConnectionClosedRemotely", message)
+            }
+            Self::Misbehaved(what) => (400, 400_004, "ArgumentInvalid", what.clone()),
+            Self::TakenOver => {
+                let message = "another session of the device began".to_owned();
+                (400, 400_027, "ConnectionForcefullyClosedOnNewConnection", message)
+            }
+            Self::Closed => (404, 404_000, "IotHubNotFound", "the hub was deleted".to_owned()),
+            Self::Refused(refused) => return Some(Self::of(&refused.0)),
+            Self::Failed(error) => return Some(Self::of(error)),
+        };
+        Some((status, number, code, message))
+    }
+
+    fn of(error: &Error) -> (u16, u32, &'static str, String) {
+        let wire = error.wire();
+        (error.status(Surface::Hub), wire.hub_code, wire.hub_name, wire.message)
+    }
 }
 
 /// A connected device.
@@ -138,7 +177,7 @@ impl Session {
         if is_changed || self.expires().is_some_and(|it| now > it) {
             self.head.id = env.new_tracking_id();
             self.head.time = now;
-            self.prove(env, &facts).await.map_err(|it| ended(it.error))?;
+            self.prove(env, &facts).await.map_err(ended)?;
         }
         Ok(())
     }
@@ -169,6 +208,36 @@ impl Session {
         sent.map_err(Ended::Failed)
     }
 
+    /// Writes down how the session ended, and gives the device's place back.
+    pub fn end(mut self, env: &Env, ended: Ended) {
+        let failure = ended.failure();
+        let tracking_id = match ended {
+            Ended::Refused(refused) => Some(refused.1),
+            Ended::Failed(error) => {
+                let tracking = env.new_tracking_id();
+                env.metrics.log_fault(tracking, &error.cause());
+                Some(tracking)
+            }
+            Ended::Orderly
+            | Ended::Gone
+            | Ended::Misbehaved(_)
+            | Ended::TakenOver
+            | Ended::Closed => None,
+        };
+        let facts = env.facts.load();
+        let Some(hub) = facts.hub(&self.scope) else { return };
+        self.head.time = env.now();
+        let departure = Departure {
+            device: &self.device,
+            caller: self.who.caller(),
+            head: &self.head,
+            status: failure.as_ref().map_or(200, |it| it.0),
+            failure: failure.map(|(_, number, code, message)| (number, code, message)),
+            tracking_id,
+        };
+        env.diagnostics.departed(departure, hub);
+    }
+
     /// Asks the gates for one operation.
     async fn permit(&mut self, env: &Env, row: &'static Operation) -> Result<Permit, Ended> {
         self.stands(env).await?;
@@ -183,9 +252,7 @@ impl Session {
             caller: self.who.caller(),
             head: &self.head,
         };
-        admitted(env, &self.who, &ask, &facts, &mut Draft::unwanted())
-            .await
-            .map_err(|it| ended(it.error))
+        admitted(env, &self.who, &ask, &facts, &mut Draft::unwanted()).await.map_err(ended)
     }
 
     /// Proves the device by what it showed, and what the facts and its document say now.
@@ -225,9 +292,10 @@ impl Session {
 }
 
 /// Whose fault it is that a session is over.
-fn ended(error: Error) -> Ended {
+fn ended(failed: Failed) -> Ended {
+    let Failed { error, tracking } = failed;
     match matches!(error, Error::Internal { .. } | Error::Unavailable { .. }) {
         true => Ended::Failed(error),
-        false => Ended::Refused(error),
+        false => Ended::Refused(Box::new((error, tracking))),
     }
 }

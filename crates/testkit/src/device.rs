@@ -59,16 +59,19 @@ impl Device {
     }
 
     /// Opens a connection and says nothing yet.
-    pub fn opens(&self, wire: &Wire) -> Mqtt {
-        Mqtt::open(wire, &self.host, self.port).expect("the hub listens for devices")
+    ///
+    /// # Errors
+    /// [`Closed`] where nobody listens.
+    pub fn opens(&self, wire: &Wire) -> Result<Mqtt, Closed> {
+        Mqtt::open(wire, &self.host, self.port).map_err(|_| Closed)
     }
 
     /// Tries to connect with any greeting.
     ///
     /// # Errors
-    /// [`Closed`] where the hub did not even answer.
+    /// [`Closed`] where nobody listens, or did not even answer.
     pub fn tries(&self, wire: &Wire, greeting: Connect) -> Result<(ConnectCode, Mqtt), Closed> {
-        let mut mqtt = self.opens(wire);
+        let mut mqtt = self.opens(wire)?;
         mqtt.connect(greeting).map(|code| (code, mqtt))
     }
 

@@ -16,4 +16,4 @@ pub use device::Device;
 pub use mqtt_client::{Closed, Mqtt};
 pub use process::{Process, cpu_seconds};
 pub use wire_client::{Answer, Wire};
-pub use world::{Identity, World};
+pub use world::{Identity, World, messages_in};

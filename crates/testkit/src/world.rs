@@ -14,7 +14,7 @@ use server::{Server, Up};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use store::log::Start;
+use store::log::{Log, LogOptions, Start};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -25,6 +25,8 @@ const HTTPS_PORT: u16 = 20_443;
 const MQTT_PORT: u16 = 20_883;
 const MANAGEMENT_PORT: u16 = 20_843;
 const METRICS_PORT: u16 = 20_946;
+/// Of a hub, where nobody chose otherwise.
+const PARTITIONS: u16 = 4;
 
 /// A server that listens on real sockets and keeps a real store, on a clock that the test drives.
 pub struct World {
@@ -328,14 +330,7 @@ impl World {
         let hub = facts.hub(&scope).expect("the hub exists");
         self.runtime.block_on(async {
             let log = env.logs.of(hub, env).await.expect("its log can be opened");
-            let mut all = Vec::new();
-            for partition in 0..log.partitions {
-                let records = log.log.read(partition, Start::Earliest, 10_000, 8 << 20).await;
-                for record in records.expect("its log can be read") {
-                    all.push(Message::parse(&record.payload).expect("it holds messages"));
-                }
-            }
-            all
+            messages(&log.log, log.partitions).await
         })
     }
 
@@ -383,6 +378,41 @@ fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>) -> Server {
         monotonic_ns: Arc::new(move || ticks.fetch_add(1_000, Ordering::SeqCst)),
     };
     runtime.block_on(Server::start(&options, clock)).expect("the server starts")
+}
+
+/// Every message that a data directory holds, while no server uses it.
+pub fn messages_in(data: &Path) -> Vec<Message> {
+    let runtime = Runtime::new().expect("the system has threads");
+    let logs = std::fs::read_dir(data.join("log")).expect("messages were kept");
+    let mut all = Vec::new();
+    for log in logs {
+        let path = log.expect("the directory can be read").path();
+        all.extend(runtime.block_on(async {
+            // A hub's partitions, where nobody chose otherwise; the salt is the log's own.
+            let options = LogOptions::new(PARTITIONS, 0);
+            let log = Log::open(&path, options, 0).await.expect("it is a log");
+            let messages = messages(&log, PARTITIONS).await;
+            log.close().await;
+            messages
+        }));
+    }
+    all
+}
+
+async fn messages(log: &Log, partitions: u16) -> Vec<Message> {
+    let mut all = Vec::new();
+    for partition in 0..partitions {
+        let mut from = Start::Earliest;
+        loop {
+            let records = log.read(partition, from, 10_000, 8 << 20).await;
+            let records = records.expect("the log can be read");
+            let Some(last) = records.last() else { break };
+            from = Start::Sequence(last.position.sequence + 1);
+            let read = records.iter().map(|it| Message::parse(&it.payload));
+            all.extend(read.map(|it| it.expect("the log holds messages")));
+        }
+    }
+    all
 }
 
 /// The text at a JSON pointer, which the test knows to be there.

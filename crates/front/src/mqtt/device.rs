@@ -66,21 +66,15 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         silence: greeting.silence(),
         heard: Instant::now(),
     };
-    let end = connection.run(stop).await;
+    let ended = connection.run(stop).await;
     // What was taken is acknowledged, or not: never lost in between.
     let _ = timeout(DRAIN, connection.settle()).await;
-    if let (End::Lost, Some(will)) = (&end, will) {
+    if let Some(will) = will.filter(|_| ended.is_unwilling()) {
         connection.publish_will(will).await;
     }
-    connection.pipe.close().await;
-}
-
-/// How a connection ended.
-enum End {
-    /// The device said that it would go, or may not go on, or the server stops.
-    Orderly,
-    /// The device is gone without a word, or what it sent was none.
-    Lost,
+    let Connection { env, session, pipe, .. } = connection;
+    session.end(env, ended);
+    pipe.close().await;
 }
 
 /// Messages of one read that are being synced, and the ids to acknowledge then.
@@ -100,43 +94,37 @@ struct Connection<'a, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
-    async fn run(&mut self, mut stop: watch::Receiver<bool>) -> End {
+    async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Ended {
         let mut alarm = pin!(sleep_until(self.next_look()));
         loop {
             if self.pipe.flush().await.is_err() {
-                return End::Lost;
+                return Ended::Gone;
             }
-            tokio::select! {
+            let went_on = tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return End::Orderly,
+                () = stopped(&mut stop) => return Ended::Orderly,
                 synced = synced(&mut self.under_way), if !self.under_way.is_empty() => {
-                    if self.acknowledge(synced).is_err() {
-                        return End::Orderly;
-                    }
+                    self.acknowledge(synced)
                 }
-                () = self.session.called() => {
-                    if self.session.stands(self.env).await.is_err() {
-                        return End::Orderly;
+                () = self.session.called() => self.session.stands(self.env).await,
+                filled = self.pipe.fill(), if self.under_way.len() < UNDER_WAY_MAX => match filled {
+                    Ok(()) => {
+                        self.heard = Instant::now();
+                        self.take().await
                     }
-                }
-                filled = self.pipe.fill(), if self.under_way.len() < UNDER_WAY_MAX => {
-                    if filled.is_err() {
-                        return End::Lost;
-                    }
-                    self.heard = Instant::now();
-                    if let Some(end) = self.take().await {
-                        return end;
-                    }
-                }
+                    Err(fault) => Err(ended(fault)),
+                },
                 () = alarm.as_mut() => {
                     if self.heard.elapsed() >= self.silence {
-                        return End::Lost;
+                        return Ended::Gone;
                     }
-                    if self.session.stands(self.env).await.is_err() {
-                        return End::Orderly;
-                    }
+                    let stands = self.session.stands(self.env).await;
                     alarm.as_mut().reset(self.next_look());
+                    stands
                 }
+            };
+            if let Err(ended) = went_on {
+                return ended;
             }
         }
     }
@@ -152,51 +140,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         silent.min(Instant::now() + left)
     }
 
-    /// Takes every packet that is there; the end of the connection, where one of them is it.
-    async fn take(&mut self) -> Option<End> {
+    /// Takes every packet that is there. What came before one that ends the connection still counts.
+    async fn take(&mut self) -> Result<(), Ended> {
         let (mut records, mut ids) = (Vec::new(), Vec::new());
-        let end = loop {
+        let taken = loop {
             match self.pipe.next(PACKET_BYTES_MAX) {
-                Ok(None) => break None,
+                Ok(None) => break Ok(()),
                 Ok(Some(Packet::Publish(publish))) => match self.record(&publish) {
-                    Some(record) => {
+                    Ok(record) => {
                         records.push(record);
                         ids.extend(publish.id);
                     }
-                    None => {
+                    Err(sentence) => {
                         self.env.metrics.count_early_refusal(400);
-                        break Some(End::Lost);
+                        break Err(Ended::Misbehaved(sentence));
                     }
                 },
-                Ok(Some(packet)) => {
-                    if let Some(end) = self.answer(&packet) {
-                        break Some(end);
-                    }
-                }
-                Err(Fault::Gone | Fault::NotMqtt(_)) => break Some(End::Lost),
+                Ok(Some(packet)) => match self.answer(&packet) {
+                    Ok(()) => {}
+                    Err(ended) => break Err(ended),
+                },
+                Err(fault) => break Err(ended(fault)),
             }
         };
         if !records.is_empty() {
-            match self.session.send(self.env, records).await {
-                Ok(sent) => {
-                    self.under_way.push_back(UnderWay { sent: Box::pin(Sent::synced(sent)), ids })
-                }
-                Err(Ended::TakenOver | Ended::Closed | Ended::Refused(_)) => {
-                    return Some(End::Orderly);
-                }
-                Err(Ended::Failed(error)) => {
-                    self.env.metrics.log_fault(self.env.new_tracking_id(), &error.cause());
-                    return Some(End::Orderly);
-                }
-            }
+            let sent = self.session.send(self.env, records).await?;
+            self.under_way.push_back(UnderWay { sent: Box::pin(Sent::synced(sent)), ids });
         }
-        end
+        taken
     }
 
-    /// A message as the log keeps it; `None` for what no hub takes.
-    fn record(&self, publish: &Publish) -> Option<Bytes> {
+    /// A message as the log keeps it, or what is wrong with it.
+    fn record(&self, publish: &Publish) -> Result<Bytes, String> {
         if publish.qos == Qos::ExactlyOnce {
-            return None;
+            return Err("a message came with QoS 2, which a hub does not have".to_owned());
         }
         self.record_of(&publish.topic, &publish.payload, publish.retain, None)
     }
@@ -207,22 +184,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         body: &[u8],
         retain: bool,
         kind: Option<&str>,
-    ) -> Option<Bytes> {
-        let topic = self.topics.find(topic).filter(|it| it.operation.op == Op::SendTelemetry)?;
-        let mut draft = self.session.sender().message(topic.properties.len() + body.len());
-        properties::read(topic.properties, &mut draft).ok()?;
-        if retain {
+    ) -> Result<Bytes, String> {
+        let found = self.topics.find(topic).filter(|it| it.operation.op == Op::SendTelemetry);
+        let properties = found.map(|it| it.properties).ok_or_else(|| {
+            format!("the device may not publish to `{}`", crate::path::shown(topic))
+        })?;
+        let mut draft = self.session.sender().message(properties.len() + body.len());
+        properties::read(properties, &mut draft).map_err(|it| it.to_string())?;
+        let flags = [
             // A hub keeps no retained messages; readers learn that the device had asked for it.
-            draft.application("mqtt-retain", Some("true")).ok()?;
+            ("mqtt-retain", retain.then_some("true")),
+            ("iothub-MessageType", kind),
+        ];
+        for (name, value) in flags.into_iter().filter(|(_, it)| it.is_some()) {
+            draft.application(name, value).map_err(|it| it.to_string())?;
         }
-        if let Some(kind) = kind {
-            draft.application("iothub-MessageType", Some(kind)).ok()?;
-        }
-        draft.finish(body).ok()
+        draft.finish(body).map_err(|it| it.to_string())
     }
 
     /// Answers what is not a message.
-    fn answer(&mut self, packet: &Packet) -> Option<End> {
+    fn answer(&mut self, packet: &Packet) -> Result<(), Ended> {
         match packet {
             Packet::PingReq => self.pipe.put(&Packet::PingResp),
             Packet::Subscribe { id, filters } => {
@@ -232,30 +213,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             Packet::Unsubscribe { id, .. } => self.pipe.put(&Packet::UnsubAck(*id)),
             Packet::PubAck(_) => {}
-            Packet::Disconnect => return Some(End::Orderly),
-            Packet::Connect(_)
-            | Packet::ConnAck { .. }
+            Packet::Disconnect => return Err(Ended::Orderly),
+            Packet::Connect(_) => {
+                return Err(Ended::Misbehaved("a second CONNECT came".to_owned()));
+            }
+            Packet::ConnAck { .. }
             | Packet::Publish(_)
             | Packet::SubAck { .. }
             | Packet::UnsubAck(_)
             | Packet::PingResp
-            | Packet::Unsupported(_) => return Some(End::Lost),
+            | Packet::Unsupported(_) => {
+                return Err(Ended::Misbehaved("a packet came that no device sends".to_owned()));
+            }
         }
-        None
+        Ok(())
     }
 
     /// Acknowledges what was synced; where that failed, nothing is acknowledged any more.
-    fn acknowledge(&mut self, synced: Result<Vec<u16>, model::Error>) -> Result<(), ()> {
-        match synced {
-            Ok(ids) => {
-                ids.into_iter().for_each(|it| self.pipe.put_ack(it));
-                Ok(())
-            }
-            Err(error) => {
-                self.env.metrics.log_fault(self.env.new_tracking_id(), &error.cause());
-                Err(())
-            }
-        }
+    fn acknowledge(&mut self, synced: Result<Vec<u16>, model::Error>) -> Result<(), Ended> {
+        let ids = synced.map_err(Ended::Failed)?;
+        ids.into_iter().for_each(|it| self.pipe.put_ack(it));
+        Ok(())
     }
 
     async fn settle(&mut self) {
@@ -269,12 +247,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
     async fn publish_will(&mut self, will: &Will) {
         let record = self.record_of(&will.topic, &will.payload, will.retain, Some("Will"));
-        if let Some(record) = record
+        if let Ok(record) = record
             && let Ok(sent) = self.session.send(self.env, vec![record]).await
         {
             // Nobody waits for it; it is in the log before the session gives its place back.
             let _ = sent.synced().await;
         }
+    }
+}
+
+fn ended(fault: Fault) -> Ended {
+    match fault {
+        Fault::Gone => Ended::Gone,
+        Fault::NotMqtt(because) => Ended::Misbehaved(because.to_string()),
     }
 }
 

@@ -17,7 +17,7 @@ const TYPES: &[(&str, Categories)] = &[
         "Microsoft.Devices/IotHubs",
         Categories {
             all: &[
-                "Connections",
+                CONNECTIONS,
                 "DeviceTelemetry",
                 "C2DCommands",
                 DEVICE_IDENTITY_OPERATIONS,
@@ -32,7 +32,7 @@ const TYPES: &[(&str, Categories)] = &[
                 "Configurations",
                 "DeviceStreams",
             ],
-            audited: &["Connections", DEVICE_IDENTITY_OPERATIONS, "Configurations"],
+            audited: &[CONNECTIONS, DEVICE_IDENTITY_OPERATIONS, "Configurations"],
         },
     ),
     (
@@ -44,6 +44,7 @@ const TYPES: &[(&str, Categories)] = &[
     ),
 ];
 
+const CONNECTIONS: &str = "Connections";
 const DEVICE_IDENTITY_OPERATIONS: &str = "DeviceIdentityOperations";
 const DEVICE_OPERATIONS: &str = "DeviceOperations";
 const SERVICE_OPERATIONS: &str = "ServiceOperations";
@@ -108,6 +109,9 @@ impl Logged {
 pub(super) const REGISTRATION_ATTEMPT: &Logged =
     &by_device(Op::RegisterDevice, "RegistrationAttempt");
 
+/// The end of a device's session: no call either.
+pub(super) const DISCONNECT: &Logged = &connection("deviceDisconnect");
+
 /// Every operation that is recorded. A write that updates a device is a `create`, too: a refused one did
 /// not look whether the device exists.
 const LOGGED: &[Logged] = &[
@@ -118,6 +122,7 @@ const LOGGED: &[Logged] = &[
     on_device(Op::DeleteDevice, "delete"),
     on_device(Op::ListDevices, "list"),
     on_device(Op::BulkDevices, "bulk"),
+    connection("deviceConnect"),
     by_device(Op::ConnectToRegister, "Connect"),
     by_device(Op::RegisterDevice, "Register"),
     by_device(Op::GetRegistrationOperation, "GetRegistrationStatus"),
@@ -144,6 +149,11 @@ pub(super) fn logged(op: Op) -> Option<&'static Logged> {
 /// An operation of a hub on a device identity.
 const fn on_device(op: Op, word: &'static str) -> Logged {
     Logged { op, category: DEVICE_IDENTITY_OPERATIONS, word, about: About::Device }
+}
+
+/// The beginning or the end of a device's session.
+const fn connection(word: &'static str) -> Logged {
+    Logged { op: Op::ConnectDevice, category: CONNECTIONS, word, about: About::Device }
 }
 
 /// What a device asks of a provisioning service.

@@ -12,9 +12,9 @@ use crate::env::Env;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use gate::Permit;
-use gate::facts::{Dps, Instance};
-use model::trace::{Caller, Channel};
-use model::{Error, Scope, Trace};
+use gate::facts::{Dps, Hub, Instance};
+use model::trace::{Caller, Channel, TraceHead};
+use model::{Error, Scope, Trace, TrackingId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -127,6 +127,19 @@ pub(crate) struct Outcome<'a> {
     /// The number and the sentence that the device is told.
     pub(crate) failure: Option<(u32, &'a str)>,
     pub(crate) took_ns: u64,
+}
+
+/// How a device's session ended.
+pub(crate) struct Departure<'a> {
+    pub(crate) device: &'a str,
+    pub(crate) caller: &'a Caller,
+    /// Of the session's beginning; the time is that of its end.
+    pub(crate) head: &'a TraceHead,
+    pub(crate) status: u16,
+    /// Why, where that was not as it should be: the hub's number, its word, a sentence.
+    pub(crate) failure: Option<(u32, &'static str, String)>,
+    /// Of the decision that ended it, where one did.
+    pub(crate) tracking_id: Option<TrackingId>,
 }
 
 impl Diagnostics {
@@ -244,6 +257,39 @@ impl Diagnostics {
                 message: message.to_owned(),
             }),
             attempt: Some(Attempt { hub: outcome.hub.map(|it| it.as_str().to_owned()) }),
+        };
+        self.write(Wanted { stems, entry });
+    }
+
+    /// Writes that a device's session at a hub has ended.
+    pub(crate) fn departed(&self, departure: Departure<'_>, hub: &Hub) {
+        let logged = categories::DISCONNECT;
+        let stems = self.stems(&hub.scope, logged);
+        if stems.is_empty() {
+            return;
+        }
+        let head = departure.head;
+        let entry = Entry {
+            logged,
+            resource: hub.scope.clone(),
+            location: hub.location.clone(),
+            time: head.time,
+            took_ns: 0,
+            correlation_id: head.correlation_id.clone(),
+            api_version: None,
+            channel: head.channel.clone(),
+            subject: Some(departure.device.to_owned()),
+            caller: Some(departure.caller.clone()),
+            epoch: None,
+            trace: None,
+            tracking_id: departure.tracking_id.map(|it| it.to_string()),
+            status: departure.status,
+            failure: departure.failure.map(|(number, code, message)| Failure {
+                number,
+                code: code.to_owned(),
+                message,
+            }),
+            attempt: None,
         };
         self.write(Wanted { stems, entry });
     }
