@@ -165,8 +165,8 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     before.sends("still here");
 }
 
-/// S0-28: the log that `az` switched on names policy, rule and condition; its correlation id leads to the
-/// other side.
+/// S0-04, S0-28: the log that `az` switched on names policy, rule and condition; its correlation id leads to the
+/// other side, which has the three lines that the device was told, and the command line has the same.
 #[test]
 fn the_logs_name_the_rule_and_join_both_sides() {
     let home = tempfile::tempdir().unwrap();
@@ -199,6 +199,10 @@ fn the_logs_name_the_rule_and_join_both_sides() {
     let joined = stage.logs("Register\"", &["--correlation", correlation, "-o", "json"]);
     for fact in ["HTTP 403: Forbidden", "Error: Device registration denied", "Policy: custom"] {
         assert!(joined.contains(fact), "{fact}: {joined}");
+    }
+    let said = stage.explain(id, &[]);
+    for fact in ["refused with 403", "403 DeviceRegistrationDenied", &format!("by policy `{POLICY}`")] {
+        assert!(said.contains(fact), "{fact}: {said}");
     }
 }
 

@@ -104,7 +104,7 @@ fn a_device_registers_over_mqtt_connects_to_its_hub_and_sends() {
     assert_eq!(fleet.registers("pump-1")["assignedHub"], state["assignedHub"]);
 }
 
-/// S0-43 in part, S0-40: the two principals and the protocol stand in the trace, and a rule can look at it.
+/// S0-40: the two principals stand in the trace, as over HTTPS.
 #[test]
 fn a_policy_stops_registrations_over_mqtt_and_devices_that_are_there_go_on() {
     let fleet = Fleet::new();
@@ -132,6 +132,43 @@ fn a_policy_stops_registrations_over_mqtt_and_devices_that_are_there_go_on() {
     again.publish(&known.events(), b"and back").unwrap();
     assert_eq!(fleet.world.messages(&hub).len(), 4);
     assert_eq!(fleet.registers("pump-1")["status"], "assigned", "the rule is for MQTT alone");
+}
+
+/// S0-43: a rule can stop the registration endpoint itself, by its path or topic, and the denial names it.
+#[test]
+fn a_rule_can_look_at_the_endpoint_that_a_device_registers_by() {
+    let fleet = Fleet::new();
+    let hub = fleet.world.hub();
+    fleet.world.assign_policy("custom-security-policy-v2", &hub).expect(404);
+    let rule = |endpoint: &str| {
+        json!({ "if": { "allOf": [
+            { "field": "type", "equals": "Microsoft.Devices/IotHubs/devices" },
+            { "field": "request.endpoint", "like": endpoint } ] }, "then": { "effect": "deny" } })
+    };
+    let define = |endpoint: &str| {
+        let name = "custom-security-policy-v2";
+        fleet.world.define_policy(name, &rule(endpoint)).expect(201);
+        fleet.world.assign_policy(name, &hub).expect(201);
+    };
+    define("$dps/registrations/PUT/*");
+    let state = fleet.registers_over_mqtt("pump-1");
+    is_denied_with_the_three_facts(&state);
+    let told = fleet.world.explained(&Fleet::tracking(&state));
+    let condition = &told["decision"]["steps"][1]["findings"][0]["conditions"][1];
+    let seen = (&condition["expression"], &condition["expected"], &condition["actual"]);
+    let expected = (json!("request.endpoint"), json!("$dps/registrations/PUT/*"), json!(REGISTER));
+    assert_eq!(seen, (&expected.0, &expected.1, &expected.2), "{told:#}");
+    assert_eq!(fleet.registers("pump-1")["status"], "assigned");
+
+    define("*/registrations/pump-2/register");
+    let state = fleet.registers("pump-2");
+    is_denied_with_the_three_facts(&state);
+    let told = fleet.world.explained(&Fleet::tracking(&state));
+    let condition = &told["decision"]["steps"][1]["findings"][0]["conditions"][1];
+    let path = format!("/{}/registrations/pump-2/register", fleet.id_scope);
+    assert_eq!(condition["actual"], path, "{told:#}");
+    assert_eq!(fleet.registers("pump-20")["status"], "assigned");
+    assert_eq!(fleet.registers_over_mqtt("pump-2")["status"], "assigned");
 }
 
 #[test]

@@ -30,11 +30,10 @@ pub enum SystemProperty {
     InterfaceId = 10,
     /// The component of a digital twin: `dt-subject`.
     Subject = 11,
-    DataSchema = 12,
 }
 
 impl SystemProperty {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 11] = [
         Self::MessageId,
         Self::CorrelationId,
         Self::UserId,
@@ -46,7 +45,6 @@ impl SystemProperty {
         Self::OutputName,
         Self::InterfaceId,
         Self::Subject,
-        Self::DataSchema,
     ];
 }
 
