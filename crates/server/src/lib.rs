@@ -13,12 +13,14 @@ mod serve;
 pub use config::Up;
 pub use serve::Server;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::process::ExitCode;
 
 /// `hubward up`: serves until SIGTERM or Ctrl-C, then drains and ends with 0.
 pub fn up(options: &Up) -> ExitCode {
     // Before the first file is made: nothing that this process writes is for others to read.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start the runtime: {error}")),
@@ -29,6 +31,14 @@ pub fn up(options: &Up) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => complain(&sentence),
     }
+}
+
+/// Every connected device is an open file to the system, and many systems start a process with room for 1,024.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Where it cannot be raised, those who come last wait to be let in.
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 fn complain(sentence: &str) -> ExitCode {
