@@ -201,7 +201,9 @@ fn the_logs_name_the_rule_and_join_both_sides() {
         assert!(joined.contains(fact), "{fact}: {joined}");
     }
     let said = stage.explain(id, &[]);
-    for fact in ["refused with 403", "403 DeviceRegistrationDenied", &format!("by policy `{POLICY}`")] {
+    for fact in
+        ["refused with 403", "403 DeviceRegistrationDenied", &format!("by policy `{POLICY}`")]
+    {
         assert!(said.contains(fact), "{fact}: {said}");
     }
 }

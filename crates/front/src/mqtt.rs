@@ -68,7 +68,12 @@ pub async fn serve(
         let env = &shared.env;
         env.metrics.log_fault(env.new_tracking_id(), "an MQTT connection ended in a panic");
     };
-    accept(listener, slots, stop, connection, panicked, async {}).await;
+    let mut stopping = stop.clone();
+    let sessions = async {
+        stopped(&mut stopping).await;
+        shared.env.presence.stop();
+    };
+    tokio::join!(accept(listener, slots, stop, connection, panicked, async {}), sessions);
 }
 
 async fn connection(
@@ -104,7 +109,7 @@ async fn connection(
     let greeting = Greeting { env, peer: peer.ip(), local: local.ip(), connect };
     match greeting.named() {
         Some(named @ Named { peer: Peer::Device { .. }, .. }) => {
-            device::serve(&greeting, &named, pipe, stop).await;
+            device::serve(&greeting, &named, pipe).await;
         }
         Some(named @ Named { peer: Peer::Registration { .. }, .. }) => {
             registration::serve(&greeting, &named, pipe, stop).await;

@@ -19,6 +19,7 @@ use gate::{Ask, Authenticated, Facts, Permit};
 use model::operations::{Surface, operation};
 use model::trace::TraceHead;
 use model::{Credential, Error, Op, Operation, Scope, Timestamp, TrackingId};
+use std::sync::Arc;
 
 /// What a device showed when it connected, to be looked at again. It holds a signature: no `Debug`.
 pub(crate) struct Shown {
@@ -166,20 +167,25 @@ impl Session {
     /// # Errors
     /// Why the session is over.
     pub async fn stands(&mut self, env: &Env) -> Result<(), Ended> {
+        self.current(env).await.map(drop)
+    }
+
+    /// The facts by which the device is proven as of now.
+    async fn current(&mut self, env: &Env) -> Result<Arc<Facts>, Ended> {
         let facts = env.facts.load();
-        let now = env.now();
+        self.head.time = env.now();
         let is_changed = match self.seat.standing() {
             Standing::Fine => facts.epoch != self.epoch,
             Standing::Changed => true,
             Standing::TakenOver => return Err(Ended::TakenOver),
             Standing::Closed => return Err(Ended::Closed),
+            Standing::Stopping => return Err(Ended::Orderly),
         };
-        if is_changed || self.expires().is_some_and(|it| now > it) {
+        if is_changed || self.expires().is_some_and(|it| self.head.time > it) {
             self.head.id = env.new_tracking_id();
-            self.head.time = now;
             self.prove(env, &facts).await.map_err(ended)?;
         }
-        Ok(())
+        Ok(facts)
     }
 
     /// Keeps messages of the device, made with [`Session::sender`], in the hub's log. They are not to be
@@ -240,10 +246,8 @@ impl Session {
 
     /// Asks the gates for one operation.
     async fn permit(&mut self, env: &Env, row: &'static Operation) -> Result<Permit, Ended> {
-        self.stands(env).await?;
+        let facts = self.current(env).await?;
         self.head.id = env.new_tracking_id();
-        self.head.time = env.now();
-        let facts = env.facts.load();
         let ask = Ask {
             operation: row,
             scope: &self.scope,

@@ -7,7 +7,7 @@ use super::names::{Named, Peer};
 use super::pipe::{Fault, Pipe};
 use super::topics::Topics;
 use super::{About, Greeting, body_of, code_of, properties};
-use crate::connections::{DRAIN, stopped};
+use crate::connections::DRAIN;
 use bytes::Bytes;
 use model::Op;
 use model::operations::Surface;
@@ -21,7 +21,6 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use wire::mqtt::{ConnectCode, Packet, Publish, Qos, Will};
 
@@ -37,7 +36,6 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     greeting: &Greeting<'_>,
     named: &Named,
     mut pipe: Pipe<S>,
-    stop: watch::Receiver<bool>,
 ) {
     let Peer::Device { host, device } = &named.peer else { return };
     let topics = Topics::of(Surface::Hub, device);
@@ -66,7 +64,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         silence: greeting.silence(),
         heard: Instant::now(),
     };
-    let ended = connection.run(stop).await;
+    let ended = connection.run().await;
     // What was taken is acknowledged, or not: never lost in between.
     let _ = timeout(DRAIN, connection.settle()).await;
     if let Some(will) = will.filter(|_| ended.is_unwilling()) {
@@ -94,19 +92,18 @@ struct Connection<'a, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
-    async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Ended {
+    async fn run(&mut self) -> Ended {
         let mut alarm = pin!(sleep_until(self.next_look()));
         loop {
             if self.pipe.flush().await.is_err() {
                 return Ended::Gone;
             }
+            // Messages come first: each of them asks whether the session still stands.
             let went_on = tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return Ended::Orderly,
                 synced = synced(&mut self.under_way), if !self.under_way.is_empty() => {
                     self.acknowledge(synced)
                 }
-                () = self.session.called() => self.session.stands(self.env).await,
                 filled = self.pipe.fill(), if self.under_way.len() < UNDER_WAY_MAX => match filled {
                     Ok(()) => {
                         self.heard = Instant::now();
@@ -114,6 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     }
                     Err(fault) => Err(ended(fault)),
                 },
+                () = self.session.called() => self.session.stands(self.env).await,
                 () = alarm.as_mut() => {
                     if self.heard.elapsed() >= self.silence {
                         return Ended::Gone;

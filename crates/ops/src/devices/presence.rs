@@ -26,6 +26,8 @@ pub enum Standing {
     TakenOver,
     /// The hub was deleted.
     Closed,
+    /// The server stops.
+    Stopping,
 }
 
 /// Everybody who is connected. Clones share it.
@@ -39,6 +41,7 @@ struct Hubs {
     count: usize,
     last_number: u64,
     takeovers: u64,
+    is_stopping: bool,
 }
 
 #[derive(Debug)]
@@ -64,10 +67,13 @@ impl Presence {
     /// Seats a device that has proven itself; the session that has its place is told to end.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] past [`TAKEOVERS_PER_MINUTE_MAX`] and [`SEATS_MAX`].
+    /// [`Error::Unavailable`] past [`TAKEOVERS_PER_MINUTE_MAX`] and [`SEATS_MAX`], and while the server stops.
     pub fn take(&self, hub: &str, device: &str, now: Timestamp) -> Result<Seat, Error> {
         let mut hubs = self.lock();
         let hubs = &mut *hubs;
+        if hubs.is_stopping {
+            return Err(Error::Unavailable { message: "the server is stopping".into() });
+        }
         hubs.last_number += 1;
         let number = hubs.last_number;
         let (sender, standing) = watch::channel(Standing::Fine);
@@ -126,9 +132,18 @@ impl Presence {
         let Some(lines) = hubs.lines.remove(hub) else { return };
         hubs.count = hubs.count.saturating_sub(lines.len());
         drop(hubs);
-        lines.into_values().for_each(|it| {
-            it.standing.send_replace(Standing::Closed);
-        });
+        tell(lines, Standing::Closed);
+    }
+
+    /// Ends every session, and lets nobody in any more. A session hears of it here, on a way of its own: one
+    /// that all of them watched would be a lock that each message takes.
+    pub fn stop(&self) {
+        let mut hubs = self.lock();
+        hubs.is_stopping = true;
+        hubs.count = 0;
+        let all = std::mem::take(&mut hubs.lines);
+        drop(hubs);
+        all.into_values().for_each(|it| tell(it, Standing::Stopping));
     }
 
     /// Since when a device is connected, where it is.
@@ -146,6 +161,12 @@ impl Presence {
         // No critical section leaves the map half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn tell(lines: HashMap<String, Line>, standing: Standing) {
+    lines.into_values().for_each(|it| {
+        it.standing.send_replace(standing);
+    });
 }
 
 impl Seat {
@@ -222,6 +243,16 @@ mod tests {
         presence.close("h");
         assert_eq!((one.standing(), ten.standing()), (Standing::Closed, Standing::Closed));
         assert_eq!(presence.count(), (0, 0));
+    }
+
+    #[test]
+    fn who_comes_while_the_server_stops_is_not_let_in() {
+        let presence = Presence::default();
+        let mut seat = presence.take("h", "device1", NOW).unwrap();
+        presence.stop();
+        assert_eq!(seat.standing(), Standing::Stopping);
+        assert!(presence.take("h", "device2", NOW).is_err());
+        assert_eq!(presence.count().0, 0);
     }
 
     #[test]
