@@ -204,6 +204,11 @@ fn what_a_hub_refuses_closes_the_connection_and_nothing_is_kept() {
     let mut mqtt = plant.connects(&one);
     mqtt.publish(&one.events(), &vec![b'x'; 256 << 10]).unwrap();
     assert_eq!(plant.bodies().len(), 1);
+    // What came before it counts; it is not acknowledged itself.
+    let fine = mqtt.publish_unacknowledged(&one.events(), b"before").unwrap();
+    mqtt.publish_unacknowledged(&ten.events(), b"another's").unwrap();
+    assert_eq!(mqtt.until_closed(), [Packet::PubAck(fine)]);
+    assert_eq!(plant.bodies().len(), 2);
 }
 
 #[test]
@@ -300,6 +305,117 @@ fn a_device_that_is_silent_for_too_long_is_gone_and_its_will_is_kept() {
     mqtt.disconnect();
     plant.connects(&device).publish(&device.events(), b"back").unwrap();
     assert_eq!(plant.bodies(), ["gone", "back"]);
+}
+
+#[test]
+fn a_client_may_go_on_behind_its_connect_without_waiting() {
+    let plant = Plant::new();
+    let device = plant.device("pump-1");
+    let mut greeting = device.greeting(&device.signature(plant.world.now().plus_seconds(600)));
+    let publish = |qos: Qos, id: Option<u16>, payload: &'static str| {
+        Packet::Publish(wire::mqtt::Publish {
+            dup: false,
+            qos,
+            retain: false,
+            topic: wire::mqtt::ByteString::from(device.events()),
+            id,
+            payload: payload.into(),
+        })
+    };
+    let says = |packets: &[Packet]| {
+        let mut bytes = bytes::BytesMut::new();
+        packets.iter().for_each(|it| wire::mqtt::encode(it, &mut bytes).unwrap());
+        let mut mqtt = device.opens(plant.world.wire()).unwrap();
+        mqtt.send_bytes(&bytes).unwrap();
+        mqtt
+    };
+    let connect = Packet::Connect(greeting.clone());
+    let mut mqtt = says(&[connect, publish(Qos::AtLeastOnce, Some(7), "at once")]);
+    let accepted = Packet::ConnAck { session_present: false, code: ConnectCode::Accepted };
+    assert_eq!((mqtt.receive(), mqtt.receive()), (Ok(accepted.clone()), Ok(Packet::PubAck(7))));
+
+    greeting.will = Some(Will {
+        topic: device.events(),
+        payload: "a will".into(),
+        qos: Qos::AtMostOnce,
+        retain: false,
+    });
+    let last = publish(Qos::AtMostOnce, None, "and gone");
+    let mut mqtt = says(&[Packet::Connect(greeting), last, Packet::Disconnect]);
+    assert_eq!(mqtt.until_closed(), [accepted]);
+    assert_eq!(plant.bodies(), ["at once", "and gone"]);
+}
+
+/// Twins are not offered yet; a device that asks for its own is told so, and goes on sending.
+#[test]
+fn a_device_that_asks_for_what_is_not_offered_goes_on_sending() {
+    let plant = Plant::new();
+    let device = plant.device("pump-1");
+    let mut mqtt = plant.connects(&device);
+    let filters = ["$iothub/twin/res/#", "$iothub/methods/POST/#", "a/#"];
+    let filters = filters.map(|it| (it.to_owned(), Qos::AtMostOnce)).to_vec();
+    mqtt.send(&Packet::Subscribe { id: 9, filters }).unwrap();
+    let granted = vec![Some(Qos::AtMostOnce), None, None];
+    assert_eq!(mqtt.receive(), Ok(Packet::SubAck { id: 9, granted }));
+    for topic in ["$iothub/twin/GET/?$rid=a-1", "$iothub/twin/PATCH/properties/reported/?$rid=a-1"]
+    {
+        let id = mqtt.publish_unacknowledged(topic, b"{}").unwrap();
+        let told = [mqtt.receive().unwrap(), mqtt.receive().unwrap()];
+        assert!(told.contains(&Packet::PubAck(id)), "{told:?}");
+        let answers = told.iter().filter(|it| {
+            matches!(it, Packet::Publish(it) if &*it.topic == "$iothub/twin/res/501/?$rid=a-1")
+        });
+        assert_eq!(answers.count(), 1, "{told:?}");
+    }
+    mqtt.publish("$iothub/methods/res/200/?$rid=1", b"{}").unwrap();
+    mqtt.publish(&device.events(), b"goes on").unwrap();
+    assert_eq!(plant.bodies(), ["goes on"]);
+}
+
+/// Threat 40: a will is judged like a message, and published when another session takes the place.
+#[test]
+fn a_will_says_nothing_that_its_device_may_not_say() {
+    let plant = Plant::new();
+    let device = plant.device("device1");
+    let later = plant.world.now().plus_seconds(600);
+    let with_will = |topic: String, qos| {
+        let mut greeting = device.greeting(&device.signature(later));
+        greeting.will = Some(Will { topic, payload: "gone".into(), qos, retain: false });
+        device.tries(plant.world.wire(), greeting).unwrap()
+    };
+    let own = device.events();
+    for (topic, qos) in [
+        ("devices/device10/messages/events/".to_owned(), Qos::AtLeastOnce),
+        (format!("{own}iothub-connection-device-id=device10"), Qos::AtLeastOnce),
+        (format!("{own}%24.cdid=device10"), Qos::AtLeastOnce),
+        (own.clone(), Qos::ExactlyOnce),
+    ] {
+        let (code, _) = with_will(topic.clone(), qos);
+        assert_eq!(code, ConnectCode::NotAuthorized, "{topic}");
+    }
+    let (code, mut first) = with_will(own.clone(), Qos::AtLeastOnce);
+    assert_eq!(code, ConnectCode::Accepted);
+    let mut second = plant.connects(&device);
+    assert_eq!(first.until_closed(), []);
+    second.publish(&own, b"the second").unwrap();
+    let mut kept = plant.bodies();
+    kept.sort();
+    assert_eq!(kept, ["gone", "the second"]);
+    // Who was disabled says nothing any more, also not at last.
+    second.disconnect();
+    let (_, mut last) = with_will(own, Qos::AtLeastOnce);
+    plant.writes(&device, &json!({ "status": "disabled" }));
+    last.until_closed();
+    assert_eq!(plant.bodies().len(), 2);
+}
+
+#[test]
+fn a_silent_connection_ends_with_its_signature_too() {
+    let plant = Plant::new();
+    let device = plant.device("pump-1");
+    let mut mqtt = device.connects(plant.world.wire(), plant.world.now().plus_seconds(1));
+    plant.world.pass_seconds(2);
+    assert_eq!(mqtt.until_closed(), []);
 }
 
 #[test]

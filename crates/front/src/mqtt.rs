@@ -34,22 +34,49 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use wire::mqtt::{Connect, ConnectCode, NotMqtt, Packet};
 
-/// Most connections of one listener.
+/// Most connections of all listeners together, where the system has files for so many.
 pub const CONNECTIONS_MAX: usize = 65_536;
-/// Most connections of one listener from one IPv4 address or one IPv6 network: a plant behind one address.
+/// Most of these from one IPv4 address or one IPv6 network: a plant behind one address.
 pub const CONNECTIONS_PER_PEER_MAX: usize = 16_384;
+/// Files that connections leave to the store, the logs and the HTTPS listeners.
+pub const FILES_RESERVED: u64 = 6_144;
+/// Most connections at a time that have not proven themselves yet, and most of them from one address: each
+/// may cost as much as a CONNECT is long.
+pub const UNPROVEN_MAX: usize = 4_096;
+pub const UNPROVEN_PER_PEER_MAX: usize = 2_048;
 /// Longest time from the handshake to the CONNECT.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// Largest CONNECT, its will included.
-pub const CONNECT_BYTES_MAX: usize = 64 << 10;
+pub const CONNECT_BYTES_MAX: usize = 32 << 10;
 /// A client that is silent for one and a half times its keep alive is gone; a longer time than this counts as
 /// this. Source: IoT Hub developer guide, "MQTT keep-alive".
 pub const SILENCE_S_MAX: u64 = 1_767;
+
+/// Room for the connections of all MQTT listeners. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Room {
+    all: Arc<Slots>,
+    unproven: Arc<Slots>,
+}
+
+impl Room {
+    /// As much as a process that may open so many `files` can give without losing its logs.
+    pub fn new(files: u64) -> Self {
+        let left = usize::try_from(files.saturating_sub(FILES_RESERVED)).unwrap_or(CONNECTIONS_MAX);
+        // A system that gives few files still serves some devices.
+        let all = left.clamp(256, CONNECTIONS_MAX);
+        Self {
+            all: Slots::new(all, all.min(CONNECTIONS_PER_PEER_MAX)),
+            unproven: Slots::new(UNPROVEN_MAX, UNPROVEN_PER_PEER_MAX),
+        }
+    }
+}
 
 /// What the connections of a listener share.
 struct Shared {
     env: Arc<Env>,
     certificates: Arc<Certificates>,
+    room: Room,
 }
 
 /// Serves a listener until `stop` turns true; what was taken from a device until then is still acknowledged.
@@ -57,10 +84,11 @@ pub async fn serve(
     listener: TcpListener,
     env: Arc<Env>,
     certificates: Arc<Certificates>,
+    room: Room,
     stop: watch::Receiver<bool>,
 ) {
-    let shared = Arc::new(Shared { env, certificates });
-    let slots = Slots::new(CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX);
+    let slots = Arc::clone(&room.all);
+    let shared = Arc::new(Shared { env, certificates, room });
     let stopping = stop.clone();
     let connection =
         |stream, peer, slot| connection(Arc::clone(&shared), stream, peer, slot, stopping.clone());
@@ -84,6 +112,7 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
 ) {
     let Ok(local) = stream.local_addr() else { return };
+    let Some(waiting) = shared.room.unproven.take(peer.ip()) else { return };
     let (env, certificates) = (&shared.env, &shared.certificates);
     let begun = tokio::select! {
         () = stopped(&mut stop) => return,
@@ -109,10 +138,10 @@ async fn connection(
     let greeting = Greeting { env, peer: peer.ip(), local: local.ip(), connect };
     match greeting.named() {
         Some(named @ Named { peer: Peer::Device { .. }, .. }) => {
-            device::serve(&greeting, &named, pipe).await;
+            device::serve(&greeting, &named, pipe, waiting).await;
         }
         Some(named @ Named { peer: Peer::Registration { .. }, .. }) => {
-            registration::serve(&greeting, &named, pipe, stop).await;
+            registration::serve(&greeting, &named, pipe, waiting, stop).await;
         }
         None => {
             env.metrics.count_early_refusal(400);
@@ -144,6 +173,13 @@ impl Greeting<'_> {
             0 => longest,
             some => Duration::from_millis(some * 500).min(longest),
         }
+    }
+
+    /// How long to wait for the next packet: to the end of the client's signature at most.
+    fn patience(&self) -> Duration {
+        let Credential::Sas(token) = self.credential() else { return self.silence() };
+        let left_ms = token.expiry.millis().saturating_sub(self.env.now().millis());
+        self.silence().min(Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)))
     }
 
     fn credential(&self) -> Credential {

@@ -14,11 +14,11 @@ use crate::env::Env;
 use crate::insights::diagnostics::{Departure, Draft};
 use crate::proving::{Proving, instance};
 use bytes::Bytes;
-use gate::facts::Instance;
+use gate::facts::{Hub, Instance};
 use gate::{Ask, Authenticated, Facts, Permit};
 use model::operations::{Surface, operation};
 use model::trace::TraceHead;
-use model::{Credential, Error, Op, Operation, Scope, Timestamp, TrackingId};
+use model::{Credential, Error, Op, Operation, Timestamp, TrackingId};
 use std::sync::Arc;
 
 /// What a device showed when it connected, to be looked at again. It holds a signature: no `Debug`.
@@ -60,9 +60,9 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// True where the device did not mean to go: its will is published then.
+    /// True where the device did not mean to go: its will is published then, as far as it may still send.
     pub const fn is_unwilling(&self) -> bool {
-        matches!(self, Self::Gone | Self::Misbehaved(_))
+        !matches!(self, Self::Orderly | Self::Closed)
     }
 
     /// The HTTP status that the end stands for, the hub's number and word for it, and a sentence.
@@ -97,7 +97,8 @@ pub struct Session {
     device: String,
     generation: String,
     sender: Sender,
-    scope: Scope,
+    /// As it was when the device connected.
+    hub: Arc<Hub>,
     shown: Shown,
     who: Authenticated,
     /// Of every decision of the session; its id and time are the latest one's.
@@ -124,7 +125,7 @@ impl Session {
             device,
             generation: String::new(),
             sender: Sender::new("", "", AuthMethod::DeviceKey),
-            scope: permit.scope().clone(),
+            hub: Arc::clone(hub),
             shown,
             who,
             epoch: permit.epoch(),
@@ -133,7 +134,7 @@ impl Session {
             log: None,
         };
         // Changes are told from here on; what changed while the device was on its way here is seen now.
-        session.prove(env, &facts).await?;
+        session.prove(env, &env.facts.load()).await?;
         Ok(session)
     }
 
@@ -195,13 +196,36 @@ impl Session {
     /// Why the session is over. Nothing was kept then.
     pub async fn send(&mut self, env: &Env, records: Vec<Bytes>) -> Result<Sent, Ended> {
         let began_ns = (env.clock.monotonic_ns)();
-        let permit = self.permit(env, operation(Op::SendTelemetry)).await?;
+        let facts = self.current(env).await?;
+        self.keep_in_log(env, &facts, records, began_ns).await
+    }
+
+    /// Keeps the last message of a device that did not mean to go, though another session may have its place
+    /// by now: it is proven once more.
+    ///
+    /// # Errors
+    /// Why it may not send. Nothing was kept then.
+    pub async fn send_will(&mut self, env: &Env, record: Bytes) -> Result<Sent, Ended> {
+        let began_ns = (env.clock.monotonic_ns)();
+        let facts = env.facts.load();
+        self.head.id = env.new_tracking_id();
+        self.head.time = env.now();
+        self.prove(env, &facts).await.map_err(ended)?;
+        self.keep_in_log(env, &facts, vec![record], began_ns).await
+    }
+
+    async fn keep_in_log(
+        &mut self,
+        env: &Env,
+        facts: &Facts,
+        records: Vec<Bytes>,
+        began_ns: u64,
+    ) -> Result<Sent, Ended> {
+        let permit = self.permit(env, facts, operation(Op::SendTelemetry)).await?;
         let log = match &self.log {
             Some(log) => log,
             None => {
-                let facts = env.facts.load();
-                let hub = facts.hub(&self.scope).ok_or(Ended::Closed)?;
-                let log = env.logs.of(hub, env).await.map_err(Ended::Failed)?;
+                let log = env.logs.of(&self.hub, env).await.map_err(Ended::Failed)?;
                 self.log.insert(log)
             }
         };
@@ -230,8 +254,6 @@ impl Session {
             | Ended::TakenOver
             | Ended::Closed => None,
         };
-        let facts = env.facts.load();
-        let Some(hub) = facts.hub(&self.scope) else { return };
         self.head.time = env.now();
         let departure = Departure {
             device: &self.device,
@@ -241,22 +263,27 @@ impl Session {
             failure: failure.map(|(_, number, code, message)| (number, code, message)),
             tracking_id,
         };
-        env.diagnostics.departed(departure, hub);
+        env.diagnostics.departed(departure, &self.hub);
     }
 
-    /// Asks the gates for one operation.
-    async fn permit(&mut self, env: &Env, row: &'static Operation) -> Result<Permit, Ended> {
-        let facts = self.current(env).await?;
+    /// Asks the gates for one operation, by the facts that proved the device.
+    async fn permit(
+        &mut self,
+        env: &Env,
+        facts: &Facts,
+        row: &'static Operation,
+    ) -> Result<Permit, Ended> {
         self.head.id = env.new_tracking_id();
         let ask = Ask {
             operation: row,
-            scope: &self.scope,
+            scope: &self.hub.scope,
             objects: &[],
             linked: &[],
             caller: self.who.caller(),
             head: &self.head,
         };
-        admitted(env, &self.who, &ask, &facts, &mut Draft::unwanted()).await.map_err(ended)
+        let draft = &mut Draft::unwanted();
+        admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)
     }
 
     /// Proves the device by what it showed, and what the facts and its document say now.
@@ -279,7 +306,7 @@ impl Session {
             credential: &self.shown.credential,
             own: &keys,
         };
-        match (proving.prove(env, facts, &self.scope, &self.head), own) {
+        match (proving.prove(env, facts, &self.hub.scope, &self.head), own) {
             (Ok(who), Some(own)) => {
                 self.who = who;
                 self.epoch = facts.epoch;

@@ -37,8 +37,13 @@ pub fn up(options: &Up) -> ExitCode {
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // Where it cannot be raised, those who come last wait to be let in.
+    // Where it cannot be raised there is room for fewer devices: `file_limit`.
     let _ = setrlimit(Resource::Nofile, raised);
+}
+
+/// How many files this process may have open.
+pub(crate) fn file_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 fn complain(sentence: &str) -> ExitCode {

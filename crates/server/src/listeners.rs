@@ -32,6 +32,7 @@ pub(crate) struct Listeners {
     certificates: Arc<Certificates>,
     stop: watch::Receiver<bool>,
     hubs: BTreeSet<IpAddr>,
+    mqtt_room: front::mqtt::Room,
     tasks: JoinSet<()>,
 }
 
@@ -47,7 +48,15 @@ impl Listeners {
         certificates: Arc<Certificates>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { plan, env, certificates, stop, hubs: BTreeSet::new(), tasks: JoinSet::new() }
+        Self {
+            plan,
+            env,
+            certificates,
+            stop,
+            hubs: BTreeSet::new(),
+            mqtt_room: front::mqtt::Room::new(crate::file_limit()),
+            tasks: JoinSet::new(),
+        }
     }
 
     /// Opens the management origin and the metrics.
@@ -101,7 +110,8 @@ impl Listeners {
 
     fn spawn_mqtt(&mut self, listener: TcpListener) {
         let (env, certificates) = (Arc::clone(&self.env), Arc::clone(&self.certificates));
-        self.tasks.spawn(front::mqtt::serve(listener, env, certificates, self.stop.clone()));
+        let room = self.mqtt_room.clone();
+        self.tasks.spawn(front::mqtt::serve(listener, env, certificates, room, self.stop.clone()));
     }
 
     fn spawn(&mut self, listener: TcpListener, side: Side) {

@@ -2,7 +2,7 @@
 
     DEVICE_CONNECTION_STRING=... python device.py CA_FILE
 
-Reads commands from standard input, each a line: `connect`, `send TEXT`, `disconnect`. Answers each with a line
+Reads commands from standard input, each a line: `connect`, `send TEXT`, `twin`, `disconnect`. Answers each with a line
 of JSON: {ok: true, connected: BOOL}, or {error: {name, message}}. Ends with its input.
 """
 
@@ -34,13 +34,16 @@ def main(ca_file):
                 client.connect()
             elif command == "send":
                 client.send_message(message(text))
+            elif command == "twin":
+                client.get_twin()
             elif command == "disconnect":
                 client.disconnect()
             else:
                 raise ValueError(f"no such command: {command}")
             print(json.dumps({"ok": True, "connected": client.connected}), flush=True)
         except Exception as error:  # whatever the client raises is what a user would see
-            print(json.dumps({"error": {"name": type(error).__name__, "message": str(error)}}), flush=True)
+            cause = str(error.__cause__ or error)
+            print(json.dumps({"error": {"name": type(error).__name__, "message": cause}}), flush=True)
     client.shutdown()
 
 

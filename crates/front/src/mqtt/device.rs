@@ -5,9 +5,9 @@
 
 use super::names::{Named, Peer};
 use super::pipe::{Fault, Pipe};
-use super::topics::Topics;
+use super::topics::{self, Aside, Topics};
 use super::{About, Greeting, body_of, code_of, properties};
-use crate::connections::DRAIN;
+use crate::connections::{DRAIN, Slot};
 use bytes::Bytes;
 use model::Op;
 use model::operations::Surface;
@@ -31,19 +31,15 @@ const UNDER_WAY_MAX: usize = 16;
 /// Timers are set anew after so long at the latest: a signature may hold for a hundred years.
 const LOOK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Opens the session of a device and serves it to its end.
+/// Opens the session of a device and serves it to its end. `waiting` is its place among those who have not
+/// proven themselves.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     greeting: &Greeting<'_>,
     named: &Named,
-    mut pipe: Pipe<S>,
+    pipe: Pipe<S>,
+    waiting: Slot,
 ) {
     let Peer::Device { host, device } = &named.peer else { return };
-    let topics = Topics::of(Surface::Hub, device);
-    let will = greeting.connect.will.as_ref();
-    if will.is_some_and(|it| it.qos == Qos::ExactlyOnce || topics.find(&it.topic).is_none()) {
-        // A will is a message like any other: who may not send it now may not send it later.
-        return pipe.refuse(ConnectCode::NotAuthorized).await;
-    }
     let about = About {
         path: format!("/devices/{device}"),
         params: BTreeMap::from([("device", device.clone())]),
@@ -54,16 +50,28 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(session) => session,
         Err(answer) => return pipe.refuse(code_of(&answer)).await,
     };
-    pipe.put(&Packet::ConnAck { session_present: false, code: ConnectCode::Accepted });
+    drop(waiting);
     let mut connection = Connection {
         env: greeting.env,
         session,
-        topics,
+        topics: Topics::of(Surface::Hub, device),
         pipe,
         under_way: VecDeque::new(),
+        hears_twin: false,
         silence: greeting.silence(),
         heard: Instant::now(),
     };
+    // A will is a message like any other: who may not send it now may not send it later.
+    let will = match greeting.connect.will.as_ref().map(|it| connection.will(it)).transpose() {
+        Ok(will) => will,
+        Err(sentence) => {
+            let Connection { env, session, pipe, .. } = connection;
+            session.end(env, Ended::Misbehaved(format!("its will: {sentence}")));
+            return pipe.refuse(ConnectCode::NotAuthorized).await;
+        }
+    };
+    let accepted = Packet::ConnAck { session_present: false, code: ConnectCode::Accepted };
+    connection.pipe.put(&accepted);
     let ended = connection.run().await;
     // What was taken is acknowledged, or not: never lost in between.
     let _ = timeout(DRAIN, connection.settle()).await;
@@ -87,12 +95,19 @@ struct Connection<'a, S> {
     topics: Topics,
     pipe: Pipe<S>,
     under_way: VecDeque<UnderWay>,
+    /// The device listens for answers about its twin.
+    hears_twin: bool,
     silence: Duration,
     heard: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn run(&mut self) -> Ended {
+        // A client may go on behind its CONNECT without waiting for the answer.
+        if let Err(ended) = self.take().await {
+            let _ = self.pipe.flush().await;
+            return ended;
+        }
         let mut alarm = pin!(sleep_until(self.next_look()));
         loop {
             if self.pipe.flush().await.is_err() {
@@ -113,7 +128,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 },
                 () = self.session.called() => self.session.stands(self.env).await,
                 () = alarm.as_mut() => {
-                    if self.heard.elapsed() >= self.silence {
+                    // Who is not listened to cannot be told silent.
+                    let is_heard = self.under_way.len() < UNDER_WAY_MAX;
+                    if is_heard && self.heard.elapsed() >= self.silence {
                         return Ended::Gone;
                     }
                     let stands = self.session.stands(self.env).await;
@@ -142,30 +159,58 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn take(&mut self) -> Result<(), Ended> {
         let (mut records, mut ids) = (Vec::new(), Vec::new());
         let taken = loop {
-            match self.pipe.next(PACKET_BYTES_MAX) {
+            let packet = match self.pipe.next(PACKET_BYTES_MAX) {
+                Ok(Some(packet)) => packet,
                 Ok(None) => break Ok(()),
-                Ok(Some(Packet::Publish(publish))) => match self.record(&publish) {
-                    Ok(record) => {
-                        records.push(record);
-                        ids.extend(publish.id);
-                    }
-                    Err(sentence) => {
-                        self.env.metrics.count_early_refusal(400);
-                        break Err(Ended::Misbehaved(sentence));
-                    }
-                },
-                Ok(Some(packet)) => match self.answer(&packet) {
-                    Ok(()) => {}
-                    Err(ended) => break Err(ended),
-                },
                 Err(fault) => break Err(ended(fault)),
+            };
+            let taken = if let Packet::Publish(publish) = &packet {
+                // What was not taken is not acknowledged.
+                self.published(publish, &mut records).map(|()| ids.extend(publish.id))
+            } else {
+                self.answer(&packet)
+            };
+            if taken.is_err() {
+                break taken;
             }
         };
         if !records.is_empty() {
             let sent = self.session.send(self.env, records).await?;
             self.under_way.push_back(UnderWay { sent: Box::pin(Sent::synced(sent)), ids });
+            return taken;
         }
+        // Acknowledgements keep their order, also those of what is not kept.
+        if !ids.is_empty() {
+            self.under_way.push_back(UnderWay { sent: Box::pin(async { Ok(()) }), ids });
+        }
+        self.session.stands(self.env).await?;
         taken
+    }
+
+    /// Takes a message that the device publishes: one for the log becomes a record.
+    fn published(&mut self, publish: &Publish, records: &mut Vec<Bytes>) -> Result<(), Ended> {
+        match topics::aside(&publish.topic) {
+            Some(Aside::Twin { request_id }) if publish.qos != Qos::ExactlyOnce => {
+                // Twins are not offered yet. A device that asks for its own learns that, and goes on.
+                if self.hears_twin {
+                    self.pipe.put(&topics::not_offered(request_id));
+                }
+                return Ok(());
+            }
+            // An answer to a method that nobody called.
+            Some(Aside::MethodResponse) if publish.qos != Qos::ExactlyOnce => return Ok(()),
+            Some(_) | None => {}
+        }
+        match self.record(publish) {
+            Ok(record) => {
+                records.push(record);
+                Ok(())
+            }
+            Err(sentence) => {
+                self.env.metrics.count_early_refusal(400);
+                Err(Ended::Misbehaved(sentence))
+            }
+        }
     }
 
     /// A message as the log keeps it, or what is wrong with it.
@@ -205,11 +250,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         match packet {
             Packet::PingReq => self.pipe.put(&Packet::PingResp),
             Packet::Subscribe { id, filters } => {
-                // Nothing is sent to devices yet, so no filter can be granted.
-                let granted = vec![None; filters.len()];
+                // Nothing else is sent to devices yet, so no other filter is granted.
+                let granted = filters.iter().map(|(filter, qos)| {
+                    (filter == topics::TWIN_ANSWERS).then_some((*qos).min(Qos::AtLeastOnce))
+                });
+                let granted: Vec<Option<Qos>> = granted.collect();
+                self.hears_twin |= granted.iter().any(Option::is_some);
                 self.pipe.put(&Packet::SubAck { id: *id, granted });
             }
-            Packet::Unsubscribe { id, .. } => self.pipe.put(&Packet::UnsubAck(*id)),
+            Packet::Unsubscribe { id, filters } => {
+                self.hears_twin &= !filters.iter().any(|it| it == topics::TWIN_ANSWERS);
+                self.pipe.put(&Packet::UnsubAck(*id));
+            }
             Packet::PubAck(_) => {}
             Packet::Disconnect => return Err(Ended::Orderly),
             Packet::Connect(_) => {
@@ -243,11 +295,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
     }
 
-    async fn publish_will(&mut self, will: &Will) {
-        let record = self.record_of(&will.topic, &will.payload, will.retain, Some("Will"));
-        if let Ok(record) = record
-            && let Ok(sent) = self.session.send(self.env, vec![record]).await
-        {
+    /// The device's last message, as the log would keep it, or what is wrong with it.
+    fn will(&self, will: &Will) -> Result<Bytes, String> {
+        if will.qos == Qos::ExactlyOnce {
+            return Err("it asks for QoS 2, which a hub does not have".to_owned());
+        }
+        self.record_of(&will.topic, &will.payload, will.retain, Some("Will"))
+    }
+
+    async fn publish_will(&mut self, record: Bytes) {
+        if let Ok(sent) = self.session.send_will(self.env, record).await {
             // Nobody waits for it; it is in the log before the session gives its place back.
             let _ = sent.synced().await;
         }
@@ -262,22 +319,42 @@ fn ended(fault: Fault) -> Ended {
 }
 
 /// Waits for the oldest messages to be synced: the ids of all that are. Dropping the future loses none.
+///
+/// After an error nothing is under way any more: what came behind what failed is not acknowledged either.
 async fn synced(under_way: &mut VecDeque<UnderWay>) -> Result<Vec<u16>, model::Error> {
     poll_fn(|context| {
         let mut done = Vec::new();
         let mut is_any = false;
         while let Some(oldest) = under_way.front_mut() {
-            match oldest.sent.as_mut().poll(context) {
-                Poll::Ready(Ok(())) => {
-                    done.append(&mut oldest.ids);
-                    under_way.pop_front();
-                    is_any = true;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => break,
+            let Poll::Ready(outcome) = oldest.sent.as_mut().poll(context) else { break };
+            if let Err(error) = outcome {
+                under_way.clear();
+                return Poll::Ready(Err(error));
             }
+            done.append(&mut oldest.ids);
+            under_way.pop_front();
+            is_any = true;
         }
         if is_any { Poll::Ready(Ok(done)) } else { Poll::Pending }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn behind_messages_that_could_not_be_kept_none_is_acknowledged() {
+        let waits = |outcome: Result<(), model::Error>, ids: &[u16]| UnderWay {
+            sent: Box::pin(async { outcome }),
+            ids: ids.to_vec(),
+        };
+        let full = model::Error::Internal { message: "the disk is full".into() };
+        let mut under_way = VecDeque::from([waits(Ok(()), &[1, 2]), waits(Ok(()), &[3])]);
+        assert_eq!(synced(&mut under_way).await, Ok(vec![1, 2, 3]));
+        under_way.extend([waits(Err(full.clone()), &[4]), waits(Ok(()), &[5])]);
+        assert_eq!(synced(&mut under_way).await, Err(full));
+        assert!(under_way.is_empty());
+    }
 }

@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use wire::mqtt::{ConnectCode, NotMqtt, Packet, decode, encode, encode_puback};
 
-/// A client that takes nothing for so long is gone.
-const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+/// A client that takes nothing for so long is gone. Shorter than a stopping server waits.
+const WRITE_DEADLINE: Duration = Duration::from_secs(8);
 /// Most bytes that one read takes; two records of TLS.
 const SCRATCH_BYTES: usize = 32 << 10;
 

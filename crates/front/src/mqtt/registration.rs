@@ -2,9 +2,9 @@
 
 use super::names::{Named, Peer};
 use super::pipe::Pipe;
-use super::topics::{Topic, Topics};
+use super::topics::{Topic, Topics, value_of};
 use super::{About, Greeting, body_of, code_of};
-use crate::connections::stopped;
+use crate::connections::{Slot, stopped};
 use bytes::Bytes;
 use model::Op;
 use model::operations::Surface;
@@ -20,14 +20,14 @@ const ANSWERS: &str = "$dps/registrations/res/";
 const ANSWERS_FILTER: &str = "$dps/registrations/res/#";
 /// Largest request: a registration with a payload.
 const PACKET_BYTES_MAX: usize = 72 << 10;
-/// Longest id of a request, which comes back as it was sent.
-const REQUEST_ID_BYTES_MAX: usize = 256;
 
-/// Serves a device that registers, to the end of its connection.
+/// Serves a device that registers, to the end of its connection or of its signature. `waiting` is its place
+/// among those who have not proven themselves.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     greeting: &Greeting<'_>,
     named: &Named,
     mut pipe: Pipe<S>,
+    waiting: Slot,
     mut stop: watch::Receiver<bool>,
 ) {
     let Peer::Registration { id_scope, registration } = &named.peer else { return };
@@ -43,15 +43,16 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     if answer.status != 200 {
         return pipe.refuse(code_of(&answer)).await;
     }
+    drop(waiting);
     pipe.put(&Packet::ConnAck { session_present: false, code: ConnectCode::Accepted });
     let topics = Topics::of(Surface::Dps, registration);
     let mut hears_answers = false;
     while pipe.flush().await.is_ok() {
         let packet = tokio::select! {
             () = stopped(&mut stop) => break,
-            it = timeout(greeting.silence(), pipe.read(PACKET_BYTES_MAX)) => it,
+            it = timeout(greeting.patience(), pipe.read(PACKET_BYTES_MAX)) => it,
         };
-        // Gone, silent for too long, or saying what is no packet: there is nobody to tell.
+        // Gone, silent for too long, past its signature, or saying what is no packet: there is nobody to tell.
         let Ok(Ok(packet)) = packet else { break };
         match packet {
             Packet::Publish(publish) if publish.qos != Qos::ExactlyOnce => {
@@ -138,29 +139,4 @@ fn answered(answer: &Answer, request_id: &str) -> Packet {
         id: None,
         payload: Bytes::from(body),
     })
-}
-
-/// A value of the query behind a topic, as it stands there.
-fn value_of<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    let pairs = query.trim_start_matches('?').split('&').filter_map(|it| it.split_once('='));
-    let value = pairs.into_iter().find(|(key, _)| *key == name).map(|(_, it)| it)?;
-    (value.len() <= REQUEST_ID_BYTES_MAX && !value.contains(['+', '#'])).then_some(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::value_of;
-
-    #[test]
-    fn a_request_id_is_taken_as_it_stands_within_its_limits() {
-        let check =
-            |query: &str, expected: Option<&str>| assert_eq!(value_of(query, "$rid"), expected);
-        check("?$rid=a%20b-1", Some("a%20b-1"));
-        check("?operationId=4&$rid=2", Some("2"));
-        check("?rid=2", None);
-        check("", None);
-        // An answer goes to a topic, and a topic holds no wildcard.
-        check("?$rid=a#", None);
-        check(&format!("?$rid={}", "x".repeat(257)), None);
-    }
 }

@@ -1,6 +1,8 @@
 //! Which operation a device means by the topic that it publishes to: the table's routes, made its own.
 
+use bytes::Bytes;
 use model::operations::{OPERATIONS, Operation, Protocol, Surface};
+use wire::mqtt::{ByteString, Packet, Publish, Qos};
 
 /// The topics of one connection.
 pub(super) struct Topics(Vec<(&'static Operation, String)>);
@@ -38,6 +40,51 @@ impl Topics {
     }
 }
 
+/// Where a device hears of its twin.
+pub(super) const TWIN_ANSWERS: &str = "$iothub/twin/res/#";
+
+/// What devices say that no operation answers yet. A hub takes it, so it ends no connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Aside<'a> {
+    /// A read of the device's twin, or a change of its reported properties.
+    Twin {
+        request_id: &'a str,
+    },
+    MethodResponse,
+}
+
+/// Reads a topic as an [`Aside`].
+pub(super) fn aside(topic: &str) -> Option<Aside<'_>> {
+    if topic.starts_with("$iothub/methods/res/") {
+        return Some(Aside::MethodResponse);
+    }
+    let asked = ["$iothub/twin/GET/?", "$iothub/twin/PATCH/properties/reported/?"];
+    let query = asked.iter().find_map(|it| topic.strip_prefix(it))?;
+    value_of(query, "$rid").map(|request_id| Aside::Twin { request_id })
+}
+
+/// The answer 501 to a request about a twin.
+pub(super) fn not_offered(request_id: &str) -> Packet {
+    Packet::Publish(Publish {
+        dup: false,
+        qos: Qos::AtMostOnce,
+        retain: false,
+        topic: ByteString::from(format!("$iothub/twin/res/501/?$rid={request_id}")),
+        id: None,
+        payload: Bytes::new(),
+    })
+}
+
+/// Longest id of a request, which comes back as it was sent.
+const REQUEST_ID_BYTES_MAX: usize = 256;
+
+/// A value of the query behind a topic, as it stands there.
+pub(super) fn value_of<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let pairs = query.trim_start_matches('?').split('&').filter_map(|it| it.split_once('='));
+    let value = pairs.into_iter().find(|(key, _)| *key == name).map(|(_, it)| it)?;
+    (value.len() <= REQUEST_ID_BYTES_MAX && !value.contains(['+', '#'])).then_some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +109,31 @@ mod tests {
         check("devices/device1/messages/devicebound/", None);
         check("$dps/registrations/PUT/iotdps-register/?$rid=1", None);
         check("", None);
+    }
+
+    #[test]
+    fn a_request_id_is_taken_as_it_stands_within_its_limits() {
+        let check =
+            |query: &str, expected: Option<&str>| assert_eq!(value_of(query, "$rid"), expected);
+        check("?$rid=a%20b-1", Some("a%20b-1"));
+        check("?operationId=4&$rid=2", Some("2"));
+        check("?rid=2", None);
+        check("", None);
+        // An answer goes to a topic, and a topic holds no wildcard.
+        check("?$rid=a#", None);
+        check(&format!("?$rid={}", "x".repeat(257)), None);
+    }
+
+    #[test]
+    fn twins_and_answers_to_methods_are_known_and_nothing_like_them() {
+        let check = |topic: &str, expected: Option<Aside<'_>>| assert_eq!(aside(topic), expected);
+        check("$iothub/twin/GET/?$rid=7", Some(Aside::Twin { request_id: "7" }));
+        let patch = "$iothub/twin/PATCH/properties/reported/?$rid=a&$version=3";
+        check(patch, Some(Aside::Twin { request_id: "a" }));
+        check("$iothub/methods/res/200/?$rid=1", Some(Aside::MethodResponse));
+        check("$iothub/twin/GET/", None);
+        check("$iothub/twin/PATCH/properties/desired/?$rid=1", None);
+        check("$iothub/methods/POST/x/?$rid=1", None);
     }
 
     #[test]

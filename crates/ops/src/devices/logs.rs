@@ -3,7 +3,7 @@
 use super::hubs;
 use crate::env::Env;
 use gate::facts::Hub;
-use model::{Error, Timestamp};
+use model::{Error, Scope, Timestamp};
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -30,7 +30,7 @@ pub struct Logs {
 struct Opened {
     log: Log,
     partitions: u16,
-    retention: Duration,
+    hub: Scope,
 }
 
 /// A hub's log, and how many partitions it has.
@@ -61,7 +61,6 @@ impl Logs {
         let (partitions, days) = hubs::events(env, &hub.scope).await?;
         let salt = u64::from_le_bytes(env.random());
         let options = LogOptions { retention: DAY * days, ..LogOptions::new(partitions, salt) };
-        let retention = options.retention;
         let log = match &self.directory {
             Some(all) => {
                 // What devices send is for the server's user alone.
@@ -71,7 +70,11 @@ impl Logs {
             }
             None => Log::memory_with(options),
         };
-        Ok(Opened { log: log.map_err(|it| unusable(shard, &it))?, partitions, retention })
+        Ok(Opened {
+            log: log.map_err(|it| unusable(shard, &it))?,
+            partitions,
+            hub: hub.scope.clone(),
+        })
     }
 
     /// Removes what is older than its hub keeps, in every log that is open. Opening one does the same.
@@ -81,9 +84,11 @@ impl Logs {
             .iter()
             .filter_map(|(shard, cell)| Some((shard.clone(), cell.get()?.clone())))
             .collect();
-        for (shard, Opened { log, retention, .. }) in open {
-            let before = now.millis() - i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-            if let Err(error) = log.trim(before).await {
+        for (shard, Opened { log, hub, .. }) in open {
+            // Asked each time: a hub may keep its messages longer than it did when its log was opened.
+            let Ok((_, days)) = hubs::events(env, &hub).await else { continue };
+            let kept_ms = i64::try_from((DAY * days).as_millis()).unwrap_or(i64::MAX);
+            if let Err(error) = log.trim(now.millis().saturating_sub(kept_ms)).await {
                 let sentence = format!("old messages of `{shard}` cannot be removed: {error}");
                 env.metrics.log_fault(env.new_tracking_id(), &sentence);
             }
@@ -96,7 +101,10 @@ impl Logs {
     /// [`Error::Internal`] where a file cannot be removed.
     pub async fn remove(&self, shard: &ShardId) -> Result<(), Error> {
         let cell = self.lock().remove(shard);
-        if let Some(opened) = cell.as_ref().and_then(|it| it.get()) {
+        // Somebody may just be opening it: then this waits until that is done.
+        if let Some(cell) = cell
+            && let Ok(opened) = cell.get_or_try_init(|| async { Err(()) }).await
+        {
             opened.log.close().await;
         }
         let Some(all) = &self.directory else { return Ok(()) };

@@ -48,7 +48,8 @@ impl SystemProperty {
     ];
 }
 
-/// Names that only the hub itself may set: a device that could would speak for another.
+/// Names that only the hub itself may set, as all that start with `$.`: a device that could would speak for
+/// another.
 const RESERVED: &[&str] = &[
     "iothub-connection-device-id",
     "iothub-connection-module-id",
@@ -158,7 +159,7 @@ impl Draft {
     /// [`NotAMessage::Reserved`], [`NotAMessage::Name`], [`NotAMessage::TooManyProperties`],
     /// [`NotAMessage::TooLong`].
     pub fn application(&mut self, name: &str, value: Option<&str>) -> Result<(), NotAMessage> {
-        if RESERVED.iter().any(|it| it.eq_ignore_ascii_case(name)) {
+        if name.starts_with("$.") || RESERVED.iter().any(|it| it.eq_ignore_ascii_case(name)) {
             return Err(NotAMessage::Reserved(name.to_owned()));
         }
         let length = match u16::try_from(name.len()) {
@@ -369,6 +370,8 @@ mod tests {
             let refused = Err(NotAMessage::Reserved(upper.clone()));
             assert_eq!(draft.application(&upper, Some("device10")), refused, "{name}");
         }
+        let system = Err(NotAMessage::Reserved("$.cdid".to_owned()));
+        assert_eq!(draft.application("$.cdid", Some("device10")), system);
         draft.application("iothub-connection-device", Some("fine")).unwrap();
     }
 }
