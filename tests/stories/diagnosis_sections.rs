@@ -165,6 +165,9 @@ fn what_is_wrong_with_a_link_is_told_with_what_mends_it() {
     assert!(section(&told).contains("registrations take RegistryWrite"), "{told}");
     assert_eq!(fleet.registers("pump-2")["errorCode"], 401_003);
     assert_eq!(diagnosed(&fleet)["onset"]["refusals"], 1);
+    // Over MQTT no request names the service.
+    assert_eq!(fleet.registers_over_mqtt("pump-3")["errorCode"], 401_003);
+    assert_eq!(diagnosed(&fleet)["onset"]["refusals"], 2);
     let told = link("no-such-policy", &key);
     assert!(section(&told).contains("no shared access policy `no-such-policy`"), "{told}");
     link("registryReadWrite", &key);

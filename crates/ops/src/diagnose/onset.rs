@@ -6,6 +6,7 @@ use super::history::{self, Cause, Change, denying};
 use super::integration::How;
 use crate::decisions::{self, KEPT_S_MAX, READ_MAX, Span, Whose};
 use crate::questions::row_of;
+use model::operations::Protocol;
 use model::{Error, Gate, Op, Timestamp, Trace};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -243,9 +244,13 @@ fn what(case: &Case<'_>, refused: &Refused<'_>, trace: &Trace) -> Kept {
     }
 }
 
-/// An identity is the service's alone. A key may be others', too: then the request names the id scope.
+/// An identity is the service's alone. A key may be others', too: then the request names the id scope, but
+/// for one over MQTT, which names none and therefore counts.
 fn is_by_service(case: &Case<'_>, trace: &Trace) -> bool {
+    let channel = &trace.call.channel;
     let has_identity = trace.call.caller.as_ref().is_some_and(|it| it.object_id.is_some());
-    let mut words = trace.call.channel.request.split(['/', ' ']);
-    has_identity || words.any(|it| it.eq_ignore_ascii_case(&case.dps.id_scope))
+    let mut words = channel.request.split(['/', ' ']);
+    has_identity
+        || channel.protocol == Protocol::Mqtt.as_str()
+        || words.any(|it| it.eq_ignore_ascii_case(&case.dps.id_scope))
 }
