@@ -10,10 +10,12 @@
 )]
 
 mod log;
+mod message;
 mod mqtt;
 mod sas;
 
 pub use log::log_reader;
+pub use message::message;
 pub use mqtt::mqtt;
 pub use sas::sas;
 
@@ -21,7 +23,8 @@ pub use sas::sas;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora in `fuzz/corpus/`.
-pub const TARGETS: &[(&str, Target)] = &[("log_reader", log_reader), ("mqtt", mqtt), ("sas", sas)];
+pub const TARGETS: &[(&str, Target)] =
+    &[("log_reader", log_reader), ("message", message), ("mqtt", mqtt), ("sas", sas)];
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,19 @@
+//! Messages of devices as they lie in a hub's log.
+
+use bytes::Bytes;
+use ops::devices::message::{Message, Sender};
+
+/// The bytes are the payload of a record. Reading them does not panic, and a message that was read is written
+/// again to one that says the same, or to one that no device could have sent.
+pub fn message(bytes: &[u8]) {
+    let record = Bytes::copy_from_slice(bytes);
+    let Some(message) = Message::parse(&record) else { return };
+    let sender = Sender::new(&message.device, &message.generation, message.auth);
+    let mut draft = sender.message(message.body.len());
+    let system = message.system.iter().try_for_each(|(which, it)| draft.system(*which, it));
+    let mut properties = message.application.iter();
+    let application = properties.try_for_each(|(name, it)| draft.application(name, it.as_deref()));
+    let (Ok(()), Ok(())) = (system, application) else { return };
+    let Ok(again) = draft.finish(&message.body) else { return };
+    assert_eq!(Message::parse(&again), Some(message));
+}
