@@ -121,7 +121,7 @@ fn who_cannot_prove_itself_is_refused_and_the_decision_is_kept() {
 
     // Each was a decision of the first gate, like a refusal over HTTPS.
     let env = plant.world.env();
-    let metrics = env.metrics.render(&env.facts.load().lookups);
+    let metrics = env.metrics.render(&env.facts.load().lookups, &env.presence);
     assert!(metrics.contains("hubward_refusals_total{gate=\"authentication\"} 8\n"), "{metrics}");
 
     // A name that is none, or not the client's own.
@@ -224,6 +224,11 @@ fn a_second_connection_takes_the_place_of_the_first() {
     let mut all = plant.bodies();
     all.sort();
     assert_eq!(all, ["1", "10", "2"]);
+    let env = plant.world.env();
+    let metrics = env.metrics.render(&env.facts.load().lookups, &env.presence);
+    for line in ["hubward_connected_devices 2\n", "hubward_takeovers_total 1\n"] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
 }
 
 /// Threats 12, 16, 18: whoever may not go on is out, without saying anything itself.

@@ -35,7 +35,7 @@ pub async fn serve_plain(listener: TcpListener, env: Arc<Env>, stop: watch::Rece
             let respond = move |request: hyper::Request<_>| {
                 let page =
                     page(request.method(), request.uri().path(), *is_stopping.borrow(), || {
-                        env.metrics.render(&env.facts.load().lookups)
+                        env.metrics.render(&env.facts.load().lookups, &env.presence)
                     });
                 std::future::ready(page)
             };

@@ -3,6 +3,7 @@
 //! Counters only grow and every label is from a closed set, so that a peer cannot make a series. Nothing
 //! here decides anything, and nothing here is kept over a restart.
 
+use crate::devices::presence::Presence;
 use gate::facts::Lookups;
 use model::{Gate, OPERATIONS, Operation, TrackingId};
 use serde_json::{Value, json};
@@ -116,8 +117,15 @@ impl Metrics {
     }
 
     /// Everything in Prometheus' text form.
-    pub fn render(&self, lookups: &Lookups) -> String {
+    pub fn render(&self, lookups: &Lookups, presence: &Presence) -> String {
         let mut text = String::new();
+        let (connected, takeovers) = presence.count();
+        let name = "hubward_connected_devices";
+        head(&mut text, name, "gauge", "Devices that are connected now.");
+        sample(&mut text, name, &[], connected);
+        let name = "hubward_takeovers_total";
+        head(&mut text, name, "counter", "Times that a session took the place of another.");
+        sample(&mut text, name, &[], takeovers);
         self.render_calls(&mut text);
         head(
             &mut text,
@@ -251,7 +259,7 @@ mod tests {
         for row in OPERATIONS {
             let metrics = Metrics::default();
             metrics.count_call(row, 200, 1_500_000_000);
-            let text = metrics.render(&Lookups::default());
+            let text = metrics.render(&Lookups::default(), &Presence::default());
             let name = row.name();
             assert!(
                 text.contains(&format!(
@@ -273,7 +281,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.count_call(operation(Op::GetHub), 418, 0);
         metrics.count_early_refusal(599);
-        let text = metrics.render(&Lookups::default());
+        let text = metrics.render(&Lookups::default(), &Presence::default());
         assert!(text.contains("{operation=\"GetHub\",status=\"other\"} 1\n"), "{text}");
         assert!(text.contains("hubward_early_refusals_total{status=\"other\"} 1\n"), "{text}");
         assert!(!text.contains("418") && !text.contains("599"), "{text}");
@@ -285,7 +293,7 @@ mod tests {
         lookups.policy.store(7, Ordering::Relaxed);
         let metrics = Metrics::default();
         metrics.count_refusal(Gate::Policy);
-        let text = metrics.render(&lookups);
+        let text = metrics.render(&lookups, &Presence::default());
         for line in [
             "hubward_policy_lookups_total 7\n",
             "hubward_role_lookups_total 0\n",

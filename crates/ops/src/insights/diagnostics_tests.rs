@@ -173,6 +173,6 @@ async fn what_cannot_be_queued_is_dropped_and_counted() {
     writer.stop().await;
     env.diagnostics.reload(vec![sink("IotHubs/plant", "DeviceIdentityOperations")]);
     assert!(is_told(&env, &call(Op::ListDevices, "127.71.3.2", &[]), None));
-    let text = env.metrics.render(&Lookups::default());
+    let text = env.metrics.render(&Lookups::default(), &env.presence);
     assert!(text.contains("hubward_diagnostic_records_dropped_total 1\n"), "{text}");
 }
