@@ -337,3 +337,54 @@ fn policy_judges_a_provisioning_service_as_it_would_be_stored() {
     put(json!({})).expect(403);
     put(json!({ "disableLocalAuth": true })).expect(201);
 }
+
+/// S0-32: a rule names the provisioning service by the id of its identity, by its own, or as what it is; each
+/// lets it through, and nobody else.
+#[test]
+fn a_rule_can_name_a_provisioning_service_in_three_ways() {
+    let fleet = Fleet::new();
+    let (world, hub) = (&fleet.world, fleet.world.hub());
+    let somebody = world.service_principal("somebody");
+    world.assign(&somebody, DATA_CONTRIBUTOR, &hub).expect(201);
+    let other = world.dps("other-dps");
+    let deny =
+        json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "deny" } });
+    let named = |field: &str, value: &str| {
+        let allow = json!({ "if": { "allOf": [
+            { "field": "type", "equals": DEVICES },
+            { "field": field, "equals": value } ] }, "then": { "effect": "allow" } });
+        world.define_policy("custom-security-policy-v2", &json!([allow, deny])).expect(201);
+        world.assign_policy("custom-security-policy-v2", &hub).expect(201);
+    };
+    let id = fleet.dps.to_uppercase();
+    for (number, (field, value)) in [
+        ("identity.principalId", fleet.identity.as_str()),
+        ("identity.resourceId", &id),
+        ("identity.serviceName", "Device Provisioning Service"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        named(field, value);
+        assert_eq!(fleet.registers(&format!("pump-{number}"))["status"], "assigned", "{field}");
+        let refused = world.puts_device(&somebody, &hub, "by-hand").expect(403);
+        assert!(refused.text().contains("custom-security-policy-v2"), "{refused:?}");
+    }
+    // Another service's id, or another word, lets nobody through; the trace shows whose it was.
+    for (field, value, seen) in [
+        ("identity.resourceId", other.as_str(), fleet.dps.as_str()),
+        ("identity.serviceName", "IoT Hub", "Device Provisioning Service"),
+    ] {
+        let rule = json!({ "if": { "allOf": [
+            { "field": "type", "equals": DEVICES },
+            { "not": { "field": field, "equals": value } } ] }, "then": { "effect": "deny" } });
+        world.define_policy("custom-security-policy-v2", &rule).expect(201);
+        let state = fleet.registers("pump-9");
+        is_denied_with_the_three_facts(&state);
+        let told = world.explained(&Fleet::tracking(&state)).to_string();
+        assert!(
+            told.contains(&format!("\"expression\":\"{field}\"")) && told.contains(seen),
+            "{told}"
+        );
+    }
+}

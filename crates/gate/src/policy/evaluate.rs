@@ -1,6 +1,7 @@
 //! Does a condition hold? Linear in the rule; nothing here backtracks or fails.
 
 use super::{Field, FieldTest, Operator, Place, Test};
+use crate::facts::{Dps, Facts};
 use model::ObjectId;
 use model::json::member;
 use model::resource_types::normal_location;
@@ -18,7 +19,12 @@ pub struct Subject<'a> {
     /// The path of the request.
     pub endpoint: &'a str,
     pub protocol: &'a str,
+    /// To know whose own identity the caller is.
+    pub facts: &'a Facts,
 }
+
+/// How rules name every provisioning service, whatever it is called.
+const PROVISIONING_SERVICE: &str = "Device Provisioning Service";
 
 /// True where the condition holds. With `record`, every condition is evaluated and noted; without, the
 /// first that settles the answer ends it. The answer is the same.
@@ -127,6 +133,12 @@ impl Room {
     }
 }
 
+/// The provisioning service whose own identity the caller is.
+fn service<'a>(subject: &Subject<'a>) -> Option<&'a Dps> {
+    let id = subject.caller.object_id?;
+    subject.facts.provisioning.values().find(|it| it.identity == Some(id)).map(|it| &**it)
+}
+
 fn look_up<'a>(field: &Field, subject: &Subject<'a>, room: &'a mut Room) -> Seen<'a> {
     let object = subject.object;
     let body = &object.body;
@@ -147,6 +159,12 @@ fn look_up<'a>(field: &Field, subject: &Subject<'a>, room: &'a mut Room) -> Seen
         Field::PrincipalType => Seen::text(subject.caller.kind.as_str()),
         Field::AppId => room.id(subject.caller.app_id),
         Field::AuthType => Seen::text(subject.caller.auth.as_str()),
+        Field::CallerResource => {
+            service(subject).map_or(Seen::Missing, |it| Seen::text(it.scope.as_str()))
+        }
+        Field::CallerService => {
+            service(subject).map_or(Seen::Missing, |_| Seen::text(PROVISIONING_SERVICE))
+        }
         Field::Action => Seen::text(subject.action),
         Field::Endpoint => Seen::text(subject.endpoint),
         Field::Protocol => Seen::text(subject.protocol),

@@ -89,6 +89,10 @@ pub enum Field {
     PrincipalType,
     AppId,
     AuthType,
+    /// The id of the resource whose own identity the caller is.
+    CallerResource,
+    /// The well-known name of the service whose own identity the caller is.
+    CallerService,
     /// The write action that is asked for.
     Action,
     /// The path of the request.

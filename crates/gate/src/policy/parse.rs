@@ -282,6 +282,8 @@ fn field(at: &str, text: &str) -> Result<Field, NotAPolicy> {
         "identity.principaltype" => Field::PrincipalType,
         "identity.appid" => Field::AppId,
         "identity.authtype" => Field::AuthType,
+        "identity.resourceid" => Field::CallerResource,
+        "identity.servicename" => Field::CallerService,
         "request.action" => Field::Action,
         "request.endpoint" => Field::Endpoint,
         "request.protocol" => Field::Protocol,

@@ -146,9 +146,9 @@ fn word_of(
             "the definition behind the assignment does not exist any more, which denies",
         );
     };
-    outcome(definition, assignment.is_enforced, object, ask, records).unwrap_or_else(|conditions| {
-        Word { conditions, ..quiet(FindingResult::NoMatch, "no rule matches") }
-    })
+    outcome(definition, assignment.is_enforced, object, ask, facts, records).unwrap_or_else(
+        |conditions| Word { conditions, ..quiet(FindingResult::NoMatch, "no rule matches") },
+    )
 }
 
 fn exempt_reason(exemption: &Exemption) -> String {
@@ -168,6 +168,7 @@ fn outcome(
     is_enforced: bool,
     object: &Object,
     ask: &Ask<'_>,
+    facts: &Facts,
     records: bool,
 ) -> Result<Word, Vec<Condition>> {
     let mut seen = Vec::new();
@@ -176,7 +177,7 @@ fn outcome(
         if rule.effect == Effect::Disabled {
             continue;
         }
-        let (matched, conditions) = try_rule(rule, object, ask, records);
+        let (matched, conditions) = try_rule(rule, object, ask, facts, records);
         if !matched {
             seen.extend(conditions);
             continue;
@@ -211,7 +212,13 @@ fn outcome(
     audited.ok_or(seen)
 }
 
-fn try_rule(rule: &Rule, object: &Object, ask: &Ask<'_>, records: bool) -> (bool, Vec<Condition>) {
+fn try_rule(
+    rule: &Rule,
+    object: &Object,
+    ask: &Ask<'_>,
+    facts: &Facts,
+    records: bool,
+) -> (bool, Vec<Condition>) {
     // Of several writes the one of this object's type.
     let writes = || ask.operation.actions.iter().filter(|it| it.is_write());
     let is_own = |it: &&ActionName| {
@@ -227,6 +234,7 @@ fn try_rule(rule: &Rule, object: &Object, ask: &Ask<'_>, records: bool) -> (bool
         action,
         endpoint: request.split_once(' ').map_or(request.as_str(), |(_, path)| path),
         protocol: &ask.head.channel.protocol,
+        facts,
     };
     let mut record = records.then(Vec::new);
     let matched = holds(&rule.condition, &subject, &mut record);
