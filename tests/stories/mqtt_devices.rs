@@ -268,6 +268,51 @@ fn a_device_that_is_disabled_deleted_or_given_other_keys_is_thrown_out() {
 }
 
 #[test]
+fn switching_off_keys_of_devices_ends_their_sessions_and_no_other_hubs() {
+    let plant = Plant::new();
+    let other = plant.world.hub_named("hub10");
+    let body = json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 } });
+    plant.world.arm("PUT", &other, &body).expect(201);
+    let (device, elsewhere) = (plant.device("device1"), plant.world.device(&other, "device1"));
+    let later = plant.world.now().plus_seconds(600);
+    let (mut mqtt, mut stays) =
+        (plant.connects(&device), elsewhere.connects(plant.world.wire(), later));
+    let set = |name: &str, value: bool| {
+        let mut properties = json!({});
+        properties[name] = json!(value);
+        plant.world.arm("PATCH", &plant.hub, &json!({ "properties": properties })).expect(200);
+    };
+    // The hub's own keys are none of a device's business.
+    set("disableLocalAuth", true);
+    mqtt.publish(&device.events(), b"goes on").unwrap();
+    set("disableLocalAuth", false);
+    set("disableDeviceSAS", true);
+    assert_eq!(mqtt.until_closed(), []);
+    let refused = plant.is_refused(&device, &device.signature(later));
+    assert_eq!(refused, ConnectCode::NotAuthorized);
+    stays.publish(&elsewhere.events(), b"elsewhere").unwrap();
+    set("disableDeviceSAS", false);
+    plant.connects(&device).publish(&device.events(), b"back").unwrap();
+    assert_eq!(plant.bodies(), ["goes on", "back"]);
+}
+
+#[test]
+fn a_hub_that_is_deleted_ends_its_sessions_and_its_messages_go_with_it() {
+    let plant = Plant::new();
+    let device = plant.device("device1");
+    let mut mqtt = plant.connects(&device);
+    mqtt.publish(&device.events(), b"kept for now").unwrap();
+    let logs = plant.world.env().settings.data_dir.join("log");
+    assert_eq!(std::fs::read_dir(&logs).unwrap().count(), 1);
+    let gone = plant.world.arm("DELETE", &plant.hub, &serde_json::Value::Null);
+    assert!([200, 202].contains(&gone.status), "{gone:?}");
+    assert_eq!(mqtt.until_closed(), []);
+    while std::fs::read_dir(&logs).unwrap().count() > 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_connection_ends_with_the_signature_that_opened_it() {
     let plant = Plant::new();
     let device = plant.device("pump-1");

@@ -198,6 +198,8 @@ async fn update(
     let expect = Expect::Revision(revision);
     let change = control::put(tables::RESOURCES, scope.key(), expect, &hub)?;
     control::commit(permit, env, vec![change]).await?;
+    // Keys of devices may have been switched off: who is silent must hear of it, too.
+    env.presence.changed_all(&hub.uid);
     Ok(Reply::ok(body::show(&hub.resource)))
 }
 

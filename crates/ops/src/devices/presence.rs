@@ -126,6 +126,15 @@ impl Presence {
         }
     }
 
+    /// Tells every session of a hub that the hub was changed.
+    pub fn changed_all(&self, hub: &str) {
+        if let Some(lines) = self.lock().lines.get(hub) {
+            lines.values().for_each(|it| {
+                it.standing.send_replace(Standing::Changed);
+            });
+        }
+    }
+
     /// Ends every session of a hub.
     pub fn close(&self, hub: &str) {
         let mut hubs = self.lock();
@@ -240,6 +249,10 @@ mod tests {
         presence.changed("h2", "device10");
         assert_eq!((one.standing(), ten.standing()), (Standing::Changed, Standing::Fine));
         assert_eq!(one.standing(), Standing::Fine);
+        presence.changed_all("h2");
+        assert_eq!(ten.standing(), Standing::Fine);
+        presence.changed_all("h");
+        assert_eq!((one.standing(), ten.standing()), (Standing::Changed, Standing::Changed));
         presence.close("h");
         assert_eq!((one.standing(), ten.standing()), (Standing::Closed, Standing::Closed));
         assert_eq!(presence.count(), (0, 0));
