@@ -62,6 +62,7 @@ pub fn telemetry(process: &Process, broker: &Broker, devices: &[Device], home: &
             Client { connect, topic: it.events() }
         })
         .collect();
+    idle(process, broker, &clients);
     let mosquitto = Mosquitto::start(home);
     for (connections, in_flight) in LOADS {
         let clients = &clients[..connections];
@@ -80,6 +81,38 @@ pub fn telemetry(process: &Process, broker: &Broker, devices: &[Device], home: &
     println!("  resident after 1,000 connections: {} MiB", process.resident_bytes() >> 20);
 }
 
+/// What a device costs that connects and says nothing.
+fn idle(process: &Process, broker: &Broker, clients: &[Client]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        // The first ones warm up what there is to warm up.
+        let (first, rest) = clients.split_at(clients.len() / 10);
+        let _first = all_connected(broker, first).await;
+        let (bytes, cpu) = (process.resident_bytes(), testkit::cpu_seconds(broker.pid));
+        let _rest = all_connected(broker, rest).await;
+        let count = rest.len() as f64;
+        println!(
+            "idle devices over TLS 1.3: {:.1} KiB resident each, {:.2} CPU ms per connect",
+            (process.resident_bytes() - bytes) as f64 / 1024.0 / count,
+            (testkit::cpu_seconds(broker.pid) - cpu) / count * 1e3
+        );
+    });
+}
+
+/// All connect at once: a broker that is idle, or busy, lets each of them wait.
+async fn all_connected(
+    broker: &Broker,
+    clients: &[Client],
+) -> Vec<(TlsStream<TcpStream>, BytesMut)> {
+    let mut connecting = tokio::task::JoinSet::new();
+    for client in clients {
+        let (broker, connect, topic) =
+            (broker.clone(), client.connect.clone(), client.topic.clone());
+        connecting.spawn(async move { (connected(&broker, &connect).await, publish(&topic)) });
+    }
+    connecting.join_all().await
+}
+
 fn say(what: &str, connections: usize, in_flight: usize, rounds: &[Round]) {
     println!(
         "{what}, {connections} x {in_flight}: {:.0} per second, {:.1} CPU s per million",
@@ -93,14 +126,8 @@ fn round(broker: &Broker, clients: &[Client], in_flight: usize) -> Round {
     let acknowledged = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     runtime.block_on(async {
-        // All connect before one sends, and all at once: a broker that is idle, or busy, lets them wait.
-        let mut connecting = tokio::task::JoinSet::new();
-        for client in clients {
-            let (broker, connect, topic) =
-                (broker.clone(), client.connect.clone(), client.topic.clone());
-            connecting.spawn(async move { (connected(&broker, &connect).await, publish(&topic)) });
-        }
-        let connected = connecting.join_all().await;
+        // All connect before one sends: under load each handshake would wait its turn.
+        let connected = all_connected(broker, clients).await;
         let mut running = tokio::task::JoinSet::new();
         for (stream, packet) in connected {
             running.spawn(send(
