@@ -1,7 +1,8 @@
 //! The third gate: does a role, or a right of a shared access policy, cover what is asked?
 //!
 //! The two planes of a role are strictly apart: `actions` never grant a data action, nor the other way
-//! round. Grants add up over assignments; a subtraction counts inside its own block only.
+//! round. Grants add up over assignments, a caller's own and those of each group that it is in; a
+//! subtraction counts inside its own block only.
 
 use crate::decide::{Ask, Findings, Link, Ruling};
 use crate::facts::{Facts, List, RoleAssignment};
@@ -9,6 +10,8 @@ use model::error::{Denial, DenialKind};
 use model::operations::Right;
 use model::trace::{Caller, Finding, FindingKind, FindingResult, RolePlace};
 use model::{ActionName, Gate, ObjectId, Plane, PrincipalKind, Scope};
+use std::fmt::Write as _;
+use std::sync::Arc;
 
 pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     let list = match ask.operation.plane {
@@ -34,14 +37,18 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
         .operation
         .actions
         .iter()
-        .filter(|it| !is_granted(**it, list, ask.scope, held, facts, findings))
+        .filter(|it| !is_granted(**it, list, ask.scope, principal, held.clone(), facts, findings))
         .copied()
         .collect();
     if !missing.is_empty() {
-        let why = match held.is_empty() {
+        let why = match held.clone().next().is_none() {
             true => format!(
-                "no role is assigned to `{}`, so nothing grants {}",
+                "no role is assigned to `{}`{}, so nothing grants {}",
                 ask.caller.name,
+                match facts.groups.of(principal) {
+                    [] => "",
+                    _ => " or to a group that it is in",
+                },
                 names(&missing)
             ),
             false => format!("no role at this scope grants {}", names(&missing)),
@@ -49,7 +56,7 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
         return refuse(ask, &missing, why);
     }
     for link in ask.linked {
-        if !is_granted(link.action, list, &link.scope, held, facts, findings) {
+        if !is_granted(link.action, list, &link.scope, principal, held.clone(), facts, findings) {
             return refuse_linked(ask, link);
         }
     }
@@ -65,12 +72,13 @@ fn names(actions: &[ActionName]) -> String {
     actions.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Looks through what the principal holds; the first grant ends the search where only the verdict counts.
-fn is_granted(
+/// Looks through what the principal holds, itself or by its groups; the first grant ends the search where only the verdict counts.
+fn is_granted<'a>(
     action: ActionName,
     list: List,
     scope: &Scope,
-    held: &[std::sync::Arc<RoleAssignment>],
+    principal: ObjectId,
+    held: impl Iterator<Item = &'a Arc<RoleAssignment>>,
     facts: &Facts,
     findings: &mut Findings,
 ) -> bool {
@@ -90,7 +98,8 @@ fn is_granted(
         granted |= grants;
         findings.add(|| {
             let name = role.map_or_else(|| assignment.role.to_string(), |it| it.name.clone());
-            let (result, reason) = match (grants, is_first) {
+            let through = facts.through(principal, assignment);
+            let (result, mut reason) = match (grants, is_first) {
                 (true, true) => (FindingResult::Allow, format!("`{name}` grants `{action}`")),
                 (true, false) => (FindingResult::Match, format!("`{name}` grants `{action}`, too")),
                 (false, _) => (
@@ -98,6 +107,12 @@ fn is_granted(
                     near_miss(action, list, scope, assignment, &name, facts, is_here),
                 ),
             };
+            if !through.is_empty() {
+                let names: Vec<String> =
+                    through.iter().map(|it| format!("`{}`", it.name)).collect();
+                // Writing to a `String` cannot fail.
+                let _ = write!(reason, ", through the group {}", names.join(" in "));
+            }
             Finding {
                 kind: FindingKind::RoleAssignment,
                 id: assignment.id.clone(),
@@ -111,6 +126,7 @@ fn is_granted(
                     scope: assignment.scope.as_str().to_owned(),
                     pattern: pattern.map(|it| it.as_str().to_owned()),
                     list: list.as_str().to_owned(),
+                    through,
                 }),
                 conditions: Vec::new(),
             }

@@ -3,6 +3,10 @@
 //! A change clones the outer value (a handful of `Arc`s) and the one map that it touches. The counters
 //! are the exception to immutability: they count look-ups, so that a test can show that none happened.
 
+mod groups;
+
+pub use groups::{Group, Groups, Membership};
+
 use crate::policy::{Exemption, PolicyAssignment, PolicyDefinition};
 use model::operations::Right;
 use model::{ActionName, ActionPattern, ObjectId, Plane, PrincipalKind, Scope, Secret, Timestamp};
@@ -119,7 +123,7 @@ impl Role {
     }
 }
 
-/// A role given to a principal at a scope.
+/// A role given to a principal or a group at a scope.
 #[derive(Clone, Debug)]
 pub struct RoleAssignment {
     /// Its full id.
@@ -253,8 +257,9 @@ pub struct Facts {
     pub keys: Arc<Vec<VerifyingKey>>,
     pub principals: Arc<HashMap<ObjectId, Principal>>,
     pub applications: Arc<HashMap<ObjectId, Application>>,
+    pub groups: Arc<Groups>,
     pub roles: Arc<HashMap<ObjectId, Arc<Role>>>,
-    /// By principal.
+    /// By principal or group.
     pub role_assignments: Arc<HashMap<ObjectId, Vec<Arc<RoleAssignment>>>>,
     /// By lower-case id.
     pub policy_definitions: Arc<HashMap<String, Arc<PolicyDefinition>>>,
@@ -287,6 +292,7 @@ impl Facts {
             keys: Arc::default(),
             principals: Arc::default(),
             applications: Arc::default(),
+            groups: Arc::default(),
             roles: Arc::new(roles.collect()),
             role_assignments: Arc::default(),
             policy_definitions: Arc::default(),
@@ -433,26 +439,6 @@ impl Facts {
             Instance::Hub(hub) => Some(hub),
             Instance::Dps(_) => None,
         }
-    }
-
-    /// The role assignments of a principal, each look-up counted.
-    pub(crate) fn assignments_of(&self, principal: ObjectId) -> &[Arc<RoleAssignment>] {
-        Lookups::count(&self.lookups.role);
-        self.role_assignments.get(&principal).map_or(&[], Vec::as_slice)
-    }
-
-    /// True where the principal holds any role at, above or below `scope`: it may know that the scope exists.
-    pub fn has_any_role_near(&self, principal: ObjectId, scope: &Scope) -> bool {
-        self.assignments_of(principal)
-            .iter()
-            .any(|it| it.scope.contains(scope) || scope.contains(&it.scope))
-    }
-
-    /// The principal's name for people, or its id where it is gone.
-    pub fn name_of(&self, principal: ObjectId) -> String {
-        self.principals
-            .get(&principal)
-            .map_or_else(|| principal.to_string(), |it| it.display_name.clone())
     }
 
     /// Every role that grants all of `actions`, narrowest first: fewest grants over the operation table,

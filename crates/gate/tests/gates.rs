@@ -9,6 +9,7 @@
 
 mod gates {
     pub mod access;
+    pub mod groups;
     pub mod policies;
     pub mod sas;
     pub mod tokens;

@@ -258,6 +258,18 @@ pub struct RolePlace {
     pub pattern: Option<String>,
     /// `actions` or `dataActions`.
     pub list: String,
+    /// The groups by which the caller holds it, from the one that lists the caller to the one that was
+    /// given the role; empty where the caller was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<GroupPlace>,
+}
+
+/// A group on the way from a caller to its role.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupPlace {
+    pub id: ObjectId,
+    pub name: String,
 }
 
 /// What one gate said and why.
