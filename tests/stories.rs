@@ -16,6 +16,7 @@ mod stories {
     pub mod diagnosis_sections;
     pub mod diagnostics;
     pub mod enrollments;
+    pub mod groups;
     pub mod kills;
     pub mod log_verify;
     pub mod mqtt_devices;

@@ -222,9 +222,8 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
         }];
     };
     let list = List::of(row.plane);
-    let held = facts.role_assignments.get(&principal).map_or(&[][..], Vec::as_slice);
     let is_held = |action: &ActionName| {
-        held.iter().filter(|it| it.scope.contains(&scope)).any(|it| {
+        facts.held_by(principal).filter(|it| it.scope.contains(&scope)).any(|it| {
             facts
                 .roles
                 .get(&it.role)

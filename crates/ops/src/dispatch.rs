@@ -113,7 +113,20 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::DeleteServicePrincipal => entra::principals::delete(permit, input, env).await,
         Op::GetDirectoryObjects => entra::principals::get_by_ids(permit, input, env).await,
         Op::ListUsers => entra::principals::list_users(permit, input, env).await,
-        Op::ListGroups => entra::principals::list_groups(permit, input, env).await,
+        Op::ListGroups => entra::groups::list(permit, input, env).await,
+        Op::CreateGroup => entra::groups::create(permit, input, env).await,
+        Op::GetGroup => entra::groups::get(permit, input, env).await,
+        Op::PatchGroup => entra::groups::patch(permit, input, env).await,
+        Op::DeleteGroup => entra::groups::delete(permit, input, env).await,
+        Op::ListGroupMembers => entra::members::list(permit, input, env).await,
+        Op::AddGroupMember => entra::members::add(permit, input, env).await,
+        Op::RemoveGroupMember => entra::members::remove(permit, input, env).await,
+        Op::ListMemberOf => entra::members::list_groups_of(permit, input, env, false).await,
+        Op::ListTransitiveMemberOf => {
+            entra::members::list_groups_of(permit, input, env, true).await
+        }
+        Op::CheckMemberGroups => entra::members::check_groups(permit, input, env).await,
+        Op::GetMemberGroups => entra::members::get_groups(permit, input, env).await,
         Op::GetOrganization => entra::principals::get_organization(permit, input, env).await,
         Op::PutDevice => devices::registry::put(permit, input, env).await,
         Op::GetDevice => devices::registry::get(permit, input, env).await,

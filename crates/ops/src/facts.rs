@@ -21,6 +21,7 @@ pub struct FactsCell {
 const TABLES: &[Table] = &[
     tables::APPLICATIONS,
     tables::SERVICE_PRINCIPALS,
+    tables::GROUPS,
     tables::RESOURCES,
     tables::ROLE_DEFINITIONS,
     tables::ROLE_ASSIGNMENTS,
@@ -115,6 +116,7 @@ pub(crate) fn put(
         tables::SERVICE_PRINCIPALS => {
             entra::principals::change_facts(facts, key, body).map_err(told)
         }
+        tables::GROUPS => entra::groups::change_facts(facts, key, body).map_err(told),
         tables::RESOURCES if key.contains("/providers/microsoft.devices/iothubs/") => {
             devices::hubs::change_facts(facts, key, body).map_err(told)
         }

@@ -79,3 +79,6 @@ pub const APPLICATIONS: Table = Table("applications");
 
 /// Control: service principals, under their object id.
 pub const SERVICE_PRINCIPALS: Table = Table("service_principals");
+
+/// Control: groups of the directory with whom they list, under their object id.
+pub const GROUPS: Table = Table("groups");

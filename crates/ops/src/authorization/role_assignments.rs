@@ -34,7 +34,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let principal = ObjectId::parse(principal_text)
         .ok_or_else(|| Error::invalid("properties.principalId", "an object id is a GUID"))?;
     let given_type = input.text(&["properties", "principalType"]).filter(|it| !it.is_empty());
-    let known = facts.principals.get(&principal);
+    let known = facts.kind_of(principal);
     if known.is_none() && given_type.is_none() {
         return Err(Error::Invalid {
             code: "PrincipalNotFound",
@@ -101,7 +101,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let mut properties = json!({
         "roleDefinitionId": roles::id_at(&scope, role.id),
         "principalId": principal,
-        "principalType": known.map_or(given_type.unwrap_or("ServicePrincipal"), |it| it.kind.directory_type()),
+        "principalType": known.map_or(given_type.unwrap_or("ServicePrincipal"), |it| it.directory_type()),
         "scope": scope,
         "condition": null,
         "conditionVersion": null,
@@ -139,8 +139,15 @@ pub(crate) async fn get(permit: &Permit, _input: &Input, env: &Env) -> Result<Re
 }
 
 /// Without a filter, every assignment at, above and below the scope; `atScope()` leaves out those below.
+/// `principalId eq` asks for what a principal holds itself, `assignedTo()` also for what its groups hold.
 pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let filter = Filter::parse(input.query("$filter").unwrap_or(""))?;
+    let facts = env.facts.load();
+    let holders: Option<Vec<String>> = filter.principal.as_ref().map(|own| {
+        let id = ObjectId::parse(own).filter(|_| filter.has_groups);
+        let groups = id.into_iter().flat_map(|it| facts.groups.of(it));
+        groups.map(|it| it.group.to_string()).chain([own.clone()]).collect()
+    });
     let here = permit.scope();
     let mut found = Vec::new();
     for (_, document) in all::<Value>(env, tables::ROLE_ASSIGNMENTS, "").await? {
@@ -149,10 +156,10 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
         };
         let scope = Scope::parse(&text("scope")).unwrap_or_else(|_| Scope::root());
         let is_near = scope.contains(here) || (!filter.at_scope && here.contains(&scope));
-        let is_whose = filter
-            .principal
+        let holder = text("principalId");
+        let is_whose = holders
             .as_ref()
-            .is_none_or(|it| it.eq_ignore_ascii_case(&text("principalId")));
+            .is_none_or(|all| all.iter().any(|it| it.eq_ignore_ascii_case(&holder)));
         if is_near && is_whose {
             found.push(seen_from(here, document));
         }
@@ -186,7 +193,7 @@ fn can_sign_in(principal: &Principal, facts: &Facts) -> bool {
 }
 
 /// Checks that a change leaves somebody Owner of the tenant who can sign in, whatever it is that would take
-/// the last one away: the assignment, the principal or its being switched on.
+/// the last one away: the assignment, the principal, its being switched on or its place in a group.
 ///
 /// # Errors
 /// `LastOwner`.
@@ -195,7 +202,11 @@ pub(crate) fn check_an_owner_stays(before: &Facts, after: &Facts) -> Result<(), 
         facts.role_assignments.values().flatten().any(|it| {
             it.scope.is_root()
                 && it.role.to_string() == model::roles::OWNER
-                && facts.principals.get(&it.principal).is_some_and(|it| can_sign_in(it, facts))
+                && facts.principals.values().any(|who| {
+                    let is_held =
+                        who.id == it.principal || facts.groups.is_in(who.id, it.principal);
+                    is_held && can_sign_in(who, facts)
+                })
         })
     };
     match has_owner(after) || !has_owner(before) {
@@ -257,11 +268,13 @@ pub fn first(
 struct Filter {
     at_scope: bool,
     principal: Option<String>,
+    /// Also what the principal's groups hold.
+    has_groups: bool,
 }
 
 impl Filter {
     fn parse(text: &str) -> Result<Self, Error> {
-        let mut filter = Self { at_scope: false, principal: None };
+        let mut filter = Self { at_scope: false, principal: None, has_groups: false };
         for part in text.split(" and ").map(str::trim).filter(|it| !it.is_empty()) {
             let lower = part.to_ascii_lowercase();
             match () {
@@ -271,6 +284,7 @@ impl Filter {
                     || lower.starts_with("assignedto('") =>
                 {
                     filter.principal = lower.split('\'').nth(1).map(str::to_owned);
+                    filter.has_groups = lower.starts_with("assignedto");
                 }
                 () => {
                     return Err(Error::invalid(

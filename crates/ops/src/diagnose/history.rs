@@ -204,11 +204,13 @@ fn expired(exemption: &Exemption, end: Timestamp) -> Past {
 /// The changes of the roles that the service's identity has or had at the hub.
 async fn roles(case: &Case<'_>) -> Result<History, Error> {
     let Some(identity) = case.proof.caller.object_id else { return Ok(History::default()) };
-    let identity = identity.to_string();
+    // Who is in a group has no former states: what its groups of today were given counts.
+    let groups = case.facts.groups.of(identity).iter().map(|it| it.group.to_string());
+    let holders: Vec<String> = groups.chain([identity.to_string()]).collect();
     let is_own = |it: &Noted| {
         let names = |document: &Value| {
             model::json::text(document, &["properties", "principalId"])
-                .is_some_and(|it| it.eq_ignore_ascii_case(&identity))
+                .is_some_and(|id| holders.iter().any(|it| it.eq_ignore_ascii_case(id)))
         };
         names(&it.after) || matches!(&it.before, Before::Document(former) if names(former))
     };
@@ -220,10 +222,9 @@ async fn roles(case: &Case<'_>) -> Result<History, Error> {
         kind.note(case, &prefix, &is_own, &mut found).await?;
     }
     // Built-in roles never change. One of the tenant's own is written at any scope at which it can be assigned.
-    let held = case.proof.caller.object_id.and_then(|it| case.facts.role_assignments.get(&it));
-    let own: BTreeSet<String> = held
-        .into_iter()
-        .flatten()
+    let own: BTreeSet<String> = case
+        .facts
+        .held_by(identity)
         .filter(|it| case.facts.roles.get(&it.role).is_some_and(|it| !it.is_builtin))
         .map(|it| it.role.to_string())
         .collect();

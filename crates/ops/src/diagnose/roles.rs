@@ -106,11 +106,11 @@ pub(super) fn section(case: &Case<'_>, policies: Mark) -> Section {
     }
 }
 
-/// The role assignments of the service's identity that count at the hub, each with its role.
+/// The role assignments of the service's identity and its groups that count at the hub, each with its role.
 fn held<'a>(case: &Case<'a>) -> Vec<(&'a RoleAssignment, &'a Role)> {
     let identity = case.proof.caller.object_id;
-    let all = identity.and_then(|it| case.facts.role_assignments.get(&it));
-    let here = all.into_iter().flatten().filter(|it| it.scope.contains(&case.hub.scope));
+    let all = identity.into_iter().flat_map(|it| case.facts.held_by(it));
+    let here = all.filter(|it| it.scope.contains(&case.hub.scope));
     here.filter_map(|it| Some((&**it, &**case.facts.roles.get(&it.role)?))).collect()
 }
 

@@ -258,6 +258,17 @@ impl Listing {
 
     /// The page that was asked for, out of all objects, each of which has an `id`.
     pub(super) fn answer(&self, origin: &str, forms: &Forms, objects: Vec<Object>) -> Reply {
+        self.answer_at(origin, forms, forms.set, objects)
+    }
+
+    /// The same for a list at another `path` than the one of all objects of its kind.
+    pub(super) fn answer_at(
+        &self,
+        origin: &str,
+        forms: &Forms,
+        path: &str,
+        objects: Vec<Object>,
+    ) -> Reply {
         let id = |it: &Object| it.get("id").and_then(Value::as_str).unwrap_or("").to_owned();
         let mut fitting: Vec<(String, Object)> = objects
             .into_iter()
@@ -278,7 +289,7 @@ impl Listing {
             body.insert("@odata.count".into(), count.into());
         }
         if let Some((last, _)) = fitting.last().filter(|_| has_more) {
-            body.insert("@odata.nextLink".into(), self.next(origin, forms, last).into());
+            body.insert("@odata.nextLink".into(), self.next(origin, path, last).into());
         }
         let page =
             fitting.into_iter().map(|(_, it)| Value::Object(project(it, &self.select))).collect();
@@ -286,14 +297,14 @@ impl Listing {
         Reply::ok(Value::Object(body))
     }
 
-    fn next(&self, origin: &str, forms: &Forms, last: &str) -> String {
+    fn next(&self, origin: &str, path: &str, last: &str) -> String {
         let own = self.sent.iter().filter(|(key, _)| !key.eq_ignore_ascii_case("$skiptoken"));
         let own = own.map(|(key, value)| (key.as_str(), value.as_str()));
         let query: Vec<String> = own
             .chain([("$skiptoken", last)])
             .map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
             .collect();
-        format!("{origin}/v1.0/{}?{}", forms.set, query.join("&"))
+        format!("{origin}/v1.0/{path}?{}", query.join("&"))
     }
 }
 

@@ -1,13 +1,15 @@
 //! Sign-in and the directory: where tokens come from, and who can be given a role.
 //!
-//! [`discovery`] tells clients where to sign in, [`tokens`] signs what they then show, and `applications`
-//! and `principals` are the part of Microsoft Graph behind `az ad` and `az role assignment`. Whether a
+//! [`discovery`] tells clients where to sign in, [`tokens`] signs what they then show, and `applications`,
+//! `principals`, `groups` and their `members` are the part of Microsoft Graph behind `az ad` and `az role assignment`. Whether a
 //! secret or a token is right is not decided here: that is `gate`'s authentication, by the facts that the
 //! `change_facts` functions below make from documents.
 
 pub(crate) mod applications;
 pub(crate) mod discovery;
 mod filters;
+pub(crate) mod groups;
+pub(crate) mod members;
 mod passwords;
 pub(crate) mod principals;
 mod properties;

@@ -2,13 +2,12 @@
 //!
 //! A service principal belongs to one application and goes with it, or is the identity of a resource and
 //! goes with that: then it has no application, no secret, and is not changed here. The gates learn from
-//! it who exists and who is switched off ([`change_facts`]); users and groups are none yet, so their
-//! lists are empty.
+//! it who exists and who is switched off ([`change_facts`]); users are none yet, so their list is empty.
 
 use super::applications::{self, Application};
 use super::filters::{self, Forms, Listing};
 use super::passwords::Holder;
-use super::{Object, context, entity, properties, shown};
+use super::{Object, context, entity, groups, properties, shown};
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -54,14 +53,6 @@ const USER_FORMS: Forms = Forms {
     equals: &["id", "displayName", "mail", "userPrincipalName"],
     flags: &[],
     starts: &["displayName", "userPrincipalName"],
-    any: &[],
-};
-
-const GROUP_FORMS: Forms = Forms {
-    set: "groups",
-    equals: &["id", "displayName", "mailNickname"],
-    flags: &[],
-    starts: &["displayName"],
     any: &[],
 };
 
@@ -299,61 +290,68 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
 ///
 /// Source: Microsoft Graph, "directoryObject: getByIds".
 pub(crate) async fn get_by_ids(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let (ids, types) = wanted_ids(&input.body)?;
     let mut found = Vec::new();
-    for id in wanted_ids(&input.body)? {
-        if let Some(principal) = find(env, &id.to_string()).await?
-            && let Some(application) = applications::of_principal(env, &principal).await?
+    for id in ids {
+        if are_wanted(&types, "servicePrincipal")
+            && let Some(object) = described(env, id).await?
         {
-            found.push(json!({
-                "@odata.type": "#microsoft.graph.servicePrincipal",
-                "id": principal.object_id,
-                "accountEnabled": principal.account_enabled,
-                "appId": principal.app_id,
-                "displayName": principal.display_name,
-                "servicePrincipalNames": principal.names(&application),
-                "servicePrincipalType": principal.kind(),
-            }));
+            found.push(Value::Object(object));
+        }
+        if are_wanted(&types, "group")
+            && let Some(object) = groups::described(env, id).await?
+        {
+            found.push(Value::Object(object));
         }
     }
     let context = context(&env.settings.origin, "directoryObjects");
     Ok(Reply::ok(json!({ "@odata.context": context, "value": found })))
 }
 
-/// The ids of a look-up, each once; none where it asks for other types only.
-fn wanted_ids(body: &Value) -> Result<BTreeSet<ObjectId>, Error> {
+/// A service principal among objects of several kinds.
+pub(super) async fn described(env: &Env, id: ObjectId) -> Result<Option<Object>, Error> {
+    let Some(principal) = find(env, &id.to_string()).await? else { return Ok(None) };
+    let application = applications::of_principal(env, &principal).await?;
+    Ok(application.map(|application| {
+        properties::object(json!({
+            "@odata.type": "#microsoft.graph.servicePrincipal",
+            "id": principal.object_id,
+            "accountEnabled": principal.account_enabled,
+            "appId": principal.app_id,
+            "displayName": principal.display_name,
+            "servicePrincipalNames": principal.names(&application),
+            "servicePrincipalType": principal.kind(),
+        }))
+    }))
+}
+
+/// The ids of a look-up, each once, and the types that it asks for; none means all.
+fn wanted_ids(body: &Value) -> Result<(BTreeSet<ObjectId>, Vec<&str>), Error> {
+    let types = model::json::member(body, "types").and_then(Value::as_array);
+    let types = types.into_iter().flatten().filter_map(Value::as_str).collect();
+    Ok((ids(body, "ids")?, types))
+}
+
+fn are_wanted(types: &[&str], kind: &str) -> bool {
+    let is_one =
+        |it: &&str| [kind, "directoryObject"].iter().any(|own| own.eq_ignore_ascii_case(it));
+    types.is_empty() || types.iter().any(is_one)
+}
+
+/// The object ids that a body lists under `name`, each once.
+pub(super) fn ids(body: &Value, name: &str) -> Result<BTreeSet<ObjectId>, Error> {
     let refused =
-        || Error::invalid("ids", format!("this is a list of at most {IDS_MAX} object ids"));
-    let ids = model::json::member(body, "ids").and_then(Value::as_array).ok_or_else(refused)?;
+        || Error::invalid(name, format!("this is a list of at most {IDS_MAX} object ids"));
+    let ids = model::json::member(body, name).and_then(Value::as_array).ok_or_else(refused)?;
     if ids.len() > IDS_MAX {
         return Err(refused());
     }
-    let parsed = ids.iter().map(|it| it.as_str().and_then(ObjectId::parse).ok_or_else(refused));
-    let parsed: BTreeSet<ObjectId> = parsed.collect::<Result<_, _>>()?;
-    let is_ours = |it: &Value| {
-        it.as_str().is_some_and(|it| {
-            ["servicePrincipal", "directoryObject"].iter().any(|own| own.eq_ignore_ascii_case(it))
-        })
-    };
-    match model::json::member(body, "types") {
-        Some(Value::Array(types)) if !types.is_empty() && !types.iter().any(is_ours) => {
-            Ok(BTreeSet::new())
-        }
-        _ => Ok(parsed),
-    }
+    ids.iter().map(|it| it.as_str().and_then(ObjectId::parse).ok_or_else(refused)).collect()
 }
 
 /// Lists users: there are none yet.
 pub(crate) async fn list_users(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     Ok(Listing::read(input, &USER_FORMS)?.answer(&env.settings.origin, &USER_FORMS, Vec::new()))
-}
-
-/// Lists groups: there are none yet.
-pub(crate) async fn list_groups(
-    _permit: &Permit,
-    input: &Input,
-    env: &Env,
-) -> Result<Reply, Error> {
-    Ok(Listing::read(input, &GROUP_FORMS)?.answer(&env.settings.origin, &GROUP_FORMS, Vec::new()))
 }
 
 /// Shows the tenant, the only one.
