@@ -12,6 +12,7 @@ mod compat {
     pub mod diagnosis;
     pub mod first_walk;
     pub mod fleet;
+    pub mod groups;
     pub mod policy_refuses;
     pub mod provisioning;
     pub mod python;

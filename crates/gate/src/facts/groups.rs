@@ -99,7 +99,7 @@ impl Groups {
         for new in after.difference(before) {
             self.listed_in.entry(*new).or_default().insert(group);
         }
-        let mut reached: HashSet<ObjectId> = HashSet::new();
+        let mut reached: BTreeSet<ObjectId> = BTreeSet::new();
         let mut next: Vec<ObjectId> = before.symmetric_difference(after).copied().collect();
         while let Some(id) = next.pop() {
             if reached.insert(id) {
