@@ -18,6 +18,7 @@ mod stories {
     pub mod enrollments;
     pub mod groups;
     pub mod kills;
+    pub mod locks;
     pub mod log_verify;
     pub mod mqtt_devices;
     pub mod mqtt_registration;

@@ -128,6 +128,7 @@ fn is_granted<'a>(
                     list: list.as_str().to_owned(),
                     through,
                 }),
+                lock: None,
                 conditions: Vec::new(),
             }
         });
@@ -183,6 +184,7 @@ fn rights(ask: &Ask<'_>, findings: &mut Findings) -> Ruling {
         reason: format!("the policy holds {}; needed is {}", Right::join(held), wanted()),
         rule: None,
         role: None,
+        lock: None,
         conditions: Vec::new(),
     });
     match fitting {

@@ -174,6 +174,7 @@ fn finding(kind: FindingKind, name: &str, result: FindingResult, reason: &str) -
         reason: reason.to_owned(),
         rule: None,
         role: None,
+        lock: None,
         conditions: Vec::new(),
     }
 }

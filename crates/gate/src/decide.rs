@@ -2,7 +2,7 @@
 
 use crate::authentication::Authenticated;
 use crate::facts::{Facts, Lookups};
-use crate::{access, policy};
+use crate::{access, locks, policy};
 use model::error::{Denial, DenialKind};
 use model::operations::{Effect, Surface};
 use model::trace::{
@@ -239,7 +239,8 @@ fn rule(gate: Gate, ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ru
     }
 }
 
-/// The last gate: the state of what is addressed. The hub must still be there when a write begins.
+/// The last gate: the state of what is addressed. The hub must still be there when a write begins, and no
+/// management lock may stand against it.
 fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     Lookups::count(&facts.lookups.resource);
     let is_there = || facts.hub(ask.scope).is_some() || facts.dps(ask.scope).is_some();
@@ -252,6 +253,7 @@ fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
             reason: "it does not exist any more".into(),
             rule: None,
             role: None,
+            lock: None,
             conditions: Vec::new(),
         });
         let denial = Denial {
@@ -262,6 +264,9 @@ fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
             target: ask.scope.name().to_owned(),
         };
         return Ruling { denial: Some(denial), reason: "it is gone".into() };
+    }
+    if let Some(locked) = locks::rule(ask, facts, findings) {
+        return locked;
     }
     let reason = findings.told(|| "nothing in the resource's state stands against it".into());
     Ruling { denial: None, reason }

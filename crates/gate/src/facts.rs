@@ -7,6 +7,7 @@ mod groups;
 
 pub use groups::{Group, Groups, Membership};
 
+use crate::locks::Lock;
 use crate::policy::{Exemption, PolicyAssignment, PolicyDefinition};
 use model::operations::Right;
 use model::{ActionName, ActionPattern, ObjectId, Plane, PrincipalKind, Scope, Secret, Timestamp};
@@ -267,6 +268,8 @@ pub struct Facts {
     pub policy_assignments: Arc<BTreeMap<String, Arc<PolicyAssignment>>>,
     /// By lower-case id.
     pub policy_exemptions: Arc<BTreeMap<String, Arc<Exemption>>>,
+    /// By lower-case id.
+    pub locks: Arc<BTreeMap<String, Arc<Lock>>>,
     /// By lower-case scope.
     pub hubs: Arc<BTreeMap<String, Arc<Hub>>>,
     /// By lower-case scope.
@@ -298,6 +301,7 @@ impl Facts {
             policy_definitions: Arc::default(),
             policy_assignments: Arc::default(),
             policy_exemptions: Arc::default(),
+            locks: Arc::default(),
             hubs: Arc::default(),
             provisioning: Arc::default(),
             hosts: Arc::default(),
@@ -349,33 +353,6 @@ impl Facts {
             held.retain(|it| !it.id.eq_ignore_ascii_case(id));
             !held.is_empty()
         });
-    }
-
-    pub fn put_policy_definition(&mut self, definition: PolicyDefinition) {
-        Arc::make_mut(&mut self.policy_definitions)
-            .insert(definition.id.to_ascii_lowercase(), Arc::new(definition));
-    }
-
-    pub fn put_policy_assignment(&mut self, assignment: PolicyAssignment) {
-        Arc::make_mut(&mut self.policy_assignments)
-            .insert(assignment.id.to_ascii_lowercase(), Arc::new(assignment));
-    }
-
-    pub fn put_policy_exemption(&mut self, exemption: Exemption) {
-        Arc::make_mut(&mut self.policy_exemptions)
-            .insert(exemption.id.to_ascii_lowercase(), Arc::new(exemption));
-    }
-
-    pub fn remove_policy_definition(&mut self, id: &str) {
-        Arc::make_mut(&mut self.policy_definitions).remove(&id.to_ascii_lowercase());
-    }
-
-    pub fn remove_policy_assignment(&mut self, id: &str) {
-        Arc::make_mut(&mut self.policy_assignments).remove(&id.to_ascii_lowercase());
-    }
-
-    pub fn remove_policy_exemption(&mut self, id: &str) {
-        Arc::make_mut(&mut self.policy_exemptions).remove(&id.to_ascii_lowercase());
     }
 
     pub fn put_hub(&mut self, hub: Hub) {

@@ -8,6 +8,7 @@ mod authentication;
 mod decide;
 pub mod facts;
 pub mod jwt;
+pub mod locks;
 pub mod policy;
 
 pub use authentication::{Authenticated, CLOCK_SKEW_S, Door, authenticate};

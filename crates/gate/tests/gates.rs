@@ -9,6 +9,7 @@
 
 mod gates {
     pub mod access;
+    pub mod locks;
     pub mod groups;
     pub mod policies;
     pub mod sas;

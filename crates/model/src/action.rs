@@ -17,7 +17,12 @@ impl ActionName {
 
     /// True where policy's create-or-update effects look at this action.
     pub fn is_write(self) -> bool {
-        self.0.rsplit_once('/').is_some_and(|(_, verb)| verb.eq_ignore_ascii_case("write"))
+        self.ends_in("write")
+    }
+
+    /// True where this is the action's verb, its last segment: `read`, `write`, `delete` or `action`.
+    pub fn ends_in(self, verb: &str) -> bool {
+        self.0.rsplit_once('/').is_some_and(|(_, it)| it.eq_ignore_ascii_case(verb))
     }
 }
 

@@ -69,6 +69,8 @@ pub enum DenialKind {
     NotAuthorizedLinked,
     /// The hub was deleted while the call was on its way.
     HubGone,
+    /// A management lock stands against it.
+    Locked,
     /// The token endpoint says no; see [`TokenFault`].
     Token(TokenFault),
 }
@@ -238,6 +240,7 @@ impl Error {
                     (403, 403_000, "RequestDisallowedByPolicy", "RequestDisallowedByPolicy")
                 }
                 DenialKind::HubGone => (404, 401_001, "IotHubNotFound", "ResourceNotFound"),
+                DenialKind::Locked => (409, 409_000, "GenericConflict", "ScopeLocked"),
                 DenialKind::NotAuthorizedLinked => {
                     (403, 401_003, "IotHubUnauthorized", "LinkedAuthorizationFailed")
                 }

@@ -151,6 +151,13 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
         secrets: &[],
     },
     ResourceType {
+        namespace: "Microsoft.Authorization",
+        name: "locks",
+        api_versions: &["2020-05-01", "2017-04-01", "2016-09-01", "2015-01-01"],
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
         namespace: "Microsoft.Insights",
         name: "diagnosticSettings",
         api_versions: &["2021-05-01-preview", "2017-05-01-preview"],

@@ -225,6 +225,8 @@ pub struct Finding {
     pub rule: Option<RulePlace>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<RolePlace>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockPlace>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
@@ -270,6 +272,15 @@ pub struct RolePlace {
 pub struct GroupPlace {
     pub id: ObjectId,
     pub name: String,
+}
+
+/// What a management lock forbids, and where.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LockPlace {
+    /// `CanNotDelete` or `ReadOnly`.
+    pub level: String,
+    pub scope: String,
 }
 
 /// What one gate said and why.

@@ -8,7 +8,7 @@ use crate::questions::row_of;
 use gate::facts::{List, RoleAssignment};
 use gate::policy::{Effect, Exemption, Field, FieldTest, Operator, Rule, Test};
 use gate::{Ask, Facts};
-use model::trace::{Caller, Finding, FindingResult, Gate, Object, Trace, TraceHead};
+use model::trace::{Caller, Finding, FindingKind, FindingResult, Gate, Object, Trace, TraceHead};
 use model::{ActionName, Scope, Verdict};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -38,7 +38,8 @@ pub(crate) fn fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
         // What a linked scope lacks is not in the trace: no proposal is better than a wrong one.
         Gate::Access if trace.outcome.code == "LinkedAuthorizationFailed" => Vec::new(),
         Gate::Access => access_fixes(trace, facts, env),
-        Gate::Authentication | Gate::Resource => Vec::new(),
+        Gate::Resource => lock_fix(trace, facts, env).into_iter().collect(),
+        Gate::Authentication => Vec::new(),
     };
     found.truncate(FIXES_MAX);
     found
@@ -264,6 +265,41 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
         });
     }
     found
+}
+
+/// The locks that stand against the call, deleted: all of them, as each is enough to refuse it.
+fn lock_fix(trace: &Trace, facts: &Facts, env: &Env) -> Option<Fix> {
+    let locks: Vec<&Finding> = trace
+        .step(Gate::Resource)
+        .into_iter()
+        .flat_map(|it| &it.findings)
+        .filter(|it| it.kind == FindingKind::Lock && it.result == FindingResult::Deny)
+        .collect();
+    let mut changed = facts.clone();
+    for lock in &locks {
+        changed.remove_lock(&lock.id);
+    }
+    if locks.is_empty() || still_refused(trace, &changed, env) == Some(Gate::Resource) {
+        return None;
+    }
+    let list = |text: &dyn Fn(&Finding) -> String, between: &str| {
+        locks.iter().map(|it| text(it)).collect::<Vec<_>>().join(between)
+    };
+    let (noun, its, it_keeps) = match locks.len() {
+        1 => ("lock", "its scope", "it keeps"),
+        _ => ("locks", "their scopes", "they keep"),
+    };
+    Some(Fix {
+        says: format!(
+            "delete the {noun} {}, as an Owner or a User Access Administrator of {its}",
+            list(&|it| format!("`{}`", it.name), ", ")
+        ),
+        command: format!("az lock delete --ids {}", list(&|it| quoted(&it.id), " ")),
+        then: then(trace, &changed, env),
+        warning: Some(format!(
+            "everything else that {it_keeps} from harm is open then, too: lock it again afterwards"
+        )),
+    })
 }
 
 fn place_name(scope: &Scope) -> &str {

@@ -28,6 +28,7 @@ const TABLES: &[Table] = &[
     tables::POLICY_DEFINITIONS,
     tables::POLICY_ASSIGNMENTS,
     tables::POLICY_EXEMPTIONS,
+    tables::LOCKS,
 ];
 
 impl FactsCell {
@@ -139,6 +140,7 @@ pub(crate) fn put(
         tables::POLICY_EXEMPTIONS => {
             authorization::exemptions::change_facts(facts, key, body).map_err(told)
         }
+        tables::LOCKS => authorization::locks::change_facts(facts, key, body).map_err(told),
         _ => Ok(()),
     }
 }

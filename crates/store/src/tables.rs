@@ -71,6 +71,9 @@ pub const POLICY_ASSIGNMENTS: Table = Table("policy_assignments");
 /// Control: policy exemptions, under their id in lower case.
 pub const POLICY_EXEMPTIONS: Table = Table("policy_exemptions");
 
+/// Control: management locks, under their id in lower case.
+pub const LOCKS: Table = Table("locks");
+
 /// Control: diagnostic settings, under their id in lower case.
 pub const DIAGNOSTIC_SETTINGS: Table = Table("diagnostic_settings");
 

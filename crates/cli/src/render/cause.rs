@@ -146,6 +146,10 @@ pub(crate) fn detail(found: &Finding, page: &mut Page) {
         field("by", &pattern.unwrap_or_default());
         field("at scope", &role.scope);
     }
+    if let Some(lock) = &found.lock {
+        field("level", &lock.level);
+        field("at scope", &lock.scope);
+    }
     conditions(&found.conditions, page);
 }
 

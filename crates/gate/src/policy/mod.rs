@@ -14,8 +14,10 @@ pub use evaluate::{Subject, holds};
 pub use parse::{CONDITIONS_MAX, DEPTH_MAX, NotAPolicy, RULES_MAX, parse_rules};
 pub(crate) use walk::rule;
 
+use crate::facts::Facts;
 use model::{ObjectId, Scope, Timestamp};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// What a rule does where its condition holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -201,4 +203,33 @@ pub struct Exemption {
     pub expires: Option<Timestamp>,
     /// Whom it exempts; empty is everybody.
     pub principal_ids: Vec<ObjectId>,
+}
+
+impl Facts {
+    pub fn put_policy_definition(&mut self, definition: PolicyDefinition) {
+        Arc::make_mut(&mut self.policy_definitions)
+            .insert(definition.id.to_ascii_lowercase(), Arc::new(definition));
+    }
+
+    pub fn put_policy_assignment(&mut self, assignment: PolicyAssignment) {
+        Arc::make_mut(&mut self.policy_assignments)
+            .insert(assignment.id.to_ascii_lowercase(), Arc::new(assignment));
+    }
+
+    pub fn put_policy_exemption(&mut self, exemption: Exemption) {
+        Arc::make_mut(&mut self.policy_exemptions)
+            .insert(exemption.id.to_ascii_lowercase(), Arc::new(exemption));
+    }
+
+    pub fn remove_policy_definition(&mut self, id: &str) {
+        Arc::make_mut(&mut self.policy_definitions).remove(&id.to_ascii_lowercase());
+    }
+
+    pub fn remove_policy_assignment(&mut self, id: &str) {
+        Arc::make_mut(&mut self.policy_assignments).remove(&id.to_ascii_lowercase());
+    }
+
+    pub fn remove_policy_exemption(&mut self, id: &str) {
+        Arc::make_mut(&mut self.policy_exemptions).remove(&id.to_ascii_lowercase());
+    }
 }

@@ -293,6 +293,7 @@ fn finding(
         reason: word.reason,
         rule: place,
         role: None,
+        lock: None,
         conditions: word.conditions,
     }
 }

@@ -1,6 +1,7 @@
-//! Who may do what: roles, policies, and the history of both.
+//! Who may do what: roles, policies, the history of both, and locks.
 
 pub(crate) mod exemptions;
+pub(crate) mod locks;
 pub(crate) mod policies;
 pub(crate) mod revisions;
 pub mod role_assignments;

@@ -412,7 +412,7 @@ pub(super) async fn save(
     changes.extend(revisions::changes(permit, env, &key, before, &document).await?);
     commit(permit, env, changes).await?;
     // Azure answers 201 to every write of a definition or assignment, and the CLI takes nothing else.
-    let is_new = former.is_none() || table != tables::POLICY_EXEMPTIONS;
+    let is_new = former.is_none() || ![tables::POLICY_EXEMPTIONS, tables::LOCKS].contains(&table);
     Ok(if is_new { Reply::created(document) } else { Reply::ok(document) })
 }
 

@@ -27,6 +27,7 @@ fn refused() -> Trace {
             exemption_id: None,
         }),
         role: None,
+        lock: None,
         conditions: Vec::new(),
     };
     Trace {

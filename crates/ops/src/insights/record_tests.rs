@@ -26,6 +26,7 @@ fn refused_by_policy() -> Trace {
             exemption_id: None,
         }),
         role: None,
+        lock: None,
         conditions: vec![Condition {
             path: "policyRules[2].if".into(),
             left: "field".into(),

@@ -97,6 +97,7 @@ async fn what_goes_with_a_group_is_all_that_is_in_it_and_nothing_beside_it() {
         (tables::ROLE_ASSIGNMENTS, "/providers/x/roleassignments/a".into(), json!({})),
         (tables::POLICY_ASSIGNMENTS, format!("/{hub}/providers/x/policyassignments/a"), json!({})),
         (tables::POLICY_EXEMPTIONS, format!("/{hub}/providers/x/policyexemptions/a"), json!({})),
+        (tables::LOCKS, format!("/{hub}/providers/x/locks/a"), json!({})),
         (tables::DIAGNOSTIC_SETTINGS, format!("/{hub}/providers/x/settings/a"), json!({})),
     ];
     let scope = Scope::parse(GROUP).unwrap();
