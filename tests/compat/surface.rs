@@ -411,3 +411,45 @@ fn providers_logs_and_raw_requests_answer_the_cli() {
         az.run(&["rest", "--method", "get", "--url", "/nowhere?api-version=2021-04-01"]).refused();
     assert!(nothing.contains("InvalidResourceType") || nothing.contains("nowhere"), "{nothing}");
 }
+
+#[test]
+fn locks_answer_the_cli_and_keep_what_they_lie_at() {
+    let home = tempfile::tempdir().unwrap();
+    let (server, az, place) = stage(home.path());
+    let data = server.data().display().to_string();
+    az.run(&["group", "create", "--name", "rg1", "--location", "westeurope"]).json();
+    let at_hub = ["--resource-group", &place.group, "--resource-name", &place.hub_name];
+    let of_hub = [&at_hub[..], &["--resource-type", "Microsoft.Devices/IotHubs"]].concat();
+    let run = |head: &[&str], tail: &[&str]| az.run(&[head, tail].concat());
+    let made =
+        run(&["lock", "create", "--name", "keep", "--lock-type", "CanNotDelete"], &of_hub).json();
+    let id = format!("{}/providers/Microsoft.Authorization/locks/keep", place.hub);
+    assert_eq!(text(&made, "/id"), id);
+    run(&["lock", "create", "--name", "all", "--lock-type", "CanNotDelete"], &[]).json();
+    let group = ["--resource-group", "rg1"];
+    run(&["lock", "create", "--name", "freeze", "--lock-type", "ReadOnly"], &group).json();
+    assert_eq!(az.run(&["lock", "list"]).json().as_array().unwrap().len(), 3);
+    assert_eq!(run(&["lock", "list"], &group).json().as_array().unwrap().len(), 1);
+    assert_eq!(run(&["lock", "list"], &of_hub).json().as_array().unwrap().len(), 1);
+    assert_eq!(text(&run(&["lock", "show", "--name", "keep"], &of_hub).json(), "/name"), "keep");
+    let changed = run(&["lock", "update", "--name", "keep", "--notes", "ask first"], &of_hub);
+    assert_eq!(text(&changed.json(), "/notes"), "ask first");
+
+    let frozen = az.run(&["group", "update", "--name", "rg1", "--tags", "team=line"]).refused();
+    assert!(frozen.contains("ScopeLocked") && frozen.contains("write operation"), "{frozen}");
+    run(&["lock", "update", "--name", "freeze", "--lock-type", "CanNotDelete"], &group).json();
+    az.run(&["group", "update", "--name", "rg1", "--tags", "team=line"]).json();
+
+    let refused = az.run(&["iot", "hub", "delete", "--name", &place.hub_name]).refused();
+    assert!(refused.contains("ScopeLocked") && refused.contains(&place.hub), "{refused}");
+    let delete = "Microsoft.Devices/IotHubs/delete";
+    let asked = ["--principal", "administrator", "--action", delete, "--scope", &place.hub];
+    let told = hubward(&[&["explain", "--data", &data, "-o", "json"], &asked[..]].concat());
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    let command = text(&told, "/fixes/0/command");
+    assert!(command.starts_with("az lock delete --ids") && command.contains(&id), "{command}");
+    az.paste(command).json();
+    assert_eq!(az.run(&["lock", "list"]).json().as_array().unwrap().len(), 1);
+    run(&["lock", "delete", "--name", "freeze"], &group).json();
+    az.run(&["iot", "hub", "delete", "--name", &place.hub_name]).json();
+}
