@@ -26,4 +26,5 @@ mod stories {
     pub mod policy_refuses;
     pub mod registration;
     pub mod sign_in;
+    pub mod test_cases;
 }

@@ -1,10 +1,11 @@
 //! The client subcommands: what a person asks a running server, and the answer on a terminal.
 //!
 //! Decides nothing about access: it signs in, asks the decisions API and lays out the trace that comes
-//! back; [`log`] and [`logs`] read files of the data directory. Start at [`run`]; `target` finds the server,
+//! back; [`log`] and [`logs`] read files of the data directory, and [`cases`] judges calls that files tell of. Start at [`run`]; `target` finds the server,
 //! `client` speaks to it, `render` writes the answer.
 
 mod answer;
+pub mod cases;
 mod client;
 pub mod diagnose;
 pub mod explain;
@@ -28,6 +29,7 @@ pub enum Command {
     Explain(explain::Explain),
     Log(log::Log),
     Logs(logs::Logs),
+    Test(cases::Test),
 }
 
 /// Runs a subcommand. Exit code 0: fine; 1: refused, not found or failed; 2: asked in a wrong way.
@@ -37,6 +39,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Explain(explain) => explain::run(&explain),
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
+        Command::Test(test) => cases::run(&test),
     };
     match done {
         Ok(code) => code,

@@ -33,6 +33,16 @@ pub(crate) enum Question {
 
 /// The whole answer as text.
 pub(crate) fn render(answer: &Answer, question: Question, mut page: Page) -> String {
+    decision(answer, question, &mut page);
+    if answer.decision.outcome.verdict == Verdict::Deny {
+        page.blank();
+        changes(&answer.fixes, &mut page);
+    }
+    page.into_text()
+}
+
+/// What was decided and why, without what would change it.
+pub(crate) fn decision(answer: &Answer, question: Question, page: &mut Page) {
     let trace = &answer.decision;
     let style = match trace.outcome.verdict {
         Verdict::Allow => Style::Good,
@@ -41,15 +51,10 @@ pub(crate) fn render(answer: &Answer, question: Question, mut page: Page) -> Str
     };
     page.paragraph(0, style, &headline(trace, question));
     page.blank();
-    facts(trace, question, &mut page);
+    facts(trace, question, page);
     page.blank();
-    gates(trace, &mut page);
-    cause::show(answer, &mut page);
-    if trace.outcome.verdict == Verdict::Deny {
-        page.blank();
-        changes(&answer.fixes, &mut page);
-    }
-    page.into_text()
+    gates(trace, page);
+    cause::show(answer, page);
 }
 
 /// What happened, in one sentence.

@@ -138,6 +138,25 @@ pub fn authenticate(
     }
 }
 
+/// Whom a token with these claims would stand for, for those who ask without calling: a caller and a step,
+/// and never an [`Authenticated`]. The signature is taken as right; everything else is checked as for a call.
+///
+/// # Errors
+/// A [`Refusal`] of the authentication gate, as [`authenticate`] gives it.
+pub fn judge_claims(
+    claims: &jwt::Claims,
+    door: &Door<'_>,
+    facts: &Facts,
+) -> Result<(Caller, Step), Box<Refusal>> {
+    match proven(claims, door, facts, door.head.time) {
+        Ok((caller, found)) => {
+            let reason = format!("{} {}", caller.kind.as_str(), caller.name);
+            Ok((caller, step(Verdict::Allow, reason, found)))
+        }
+        Err(no) => Err(Box::new(refuse(*no, door, facts))),
+    }
+}
+
 fn refuse(no: No, door: &Door<'_>, facts: &Facts) -> Refusal {
     let No { kind, message, finding } = no;
     let step = step(Verdict::Deny, finding.reason.clone(), finding);
@@ -184,15 +203,31 @@ fn no(fault: AuthFault, message: String, finding: Finding) -> Box<No> {
 }
 
 fn bearer(token: &str, door: &Door<'_>, facts: &Facts, now: Timestamp) -> Proof {
-    let deny = |fault, message: String| {
-        let found = finding(FindingKind::Token, "access token", FindingResult::Deny, &message);
-        Err(no(fault, message, found))
-    };
-    let claims = match jwt::verify(token, &facts.keys) {
-        Ok(claims) => claims,
-        Err(NotAToken::Malformed(because)) => return deny(AuthFault::Malformed, because.into()),
-        Err(NotAToken::Unsigned(because)) => return deny(AuthFault::Invalid, because.into()),
-    };
+    match jwt::verify(token, &facts.keys) {
+        Ok(claims) => proven(&claims, door, facts, now),
+        Err(NotAToken::Malformed(because)) => token_no(AuthFault::Malformed, because.into()),
+        Err(NotAToken::Unsigned(because)) => token_no(AuthFault::Invalid, because.into()),
+    }
+}
+
+fn token_no(fault: AuthFault, message: String) -> Proof {
+    let found = finding(FindingKind::Token, "access token", FindingResult::Deny, &message);
+    Err(no(fault, message, found))
+}
+
+/// For whom a token must be, to be taken for an operation: any of these.
+pub fn audiences(operation: &Operation) -> &'static [&'static str] {
+    match operation.plane {
+        Plane::Service if operation.surface() == Surface::Dps => DPS_AUDIENCES,
+        Plane::Service => HUB_AUDIENCES,
+        Plane::Directory => DIRECTORY_AUDIENCES,
+        Plane::Control | Plane::Open | Plane::Token | Plane::Device => CONTROL_AUDIENCES,
+    }
+}
+
+/// What a token says, once its signature is found right.
+fn proven(claims: &jwt::Claims, door: &Door<'_>, facts: &Facts, now: Timestamp) -> Proof {
+    let deny = token_no;
     let tenant = facts.tenant.to_string();
     if !claims.tenant.eq_ignore_ascii_case(&tenant)
         || claims.issuer != format!("{}/{tenant}/v2.0", facts.origin)
@@ -205,12 +240,11 @@ fn bearer(token: &str, door: &Door<'_>, facts: &Facts, now: Timestamp) -> Proof 
             ),
         );
     }
-    let (wanted, also): (&[&str], &str) = match door.operation.plane {
-        Plane::Service if door.operation.surface() == Surface::Dps => (DPS_AUDIENCES, ""),
-        Plane::Service => (HUB_AUDIENCES, ""),
-        Plane::Directory => (DIRECTORY_AUDIENCES, &facts.origin),
-        Plane::Control | Plane::Open | Plane::Token | Plane::Device => {
-            (CONTROL_AUDIENCES, &facts.origin)
+    let wanted = audiences(door.operation);
+    let also = match door.operation.plane {
+        Plane::Service => "",
+        Plane::Directory | Plane::Control | Plane::Open | Plane::Token | Plane::Device => {
+            facts.origin.as_str()
         }
     };
     let audience = claims.audience.trim_end_matches('/');
@@ -226,7 +260,7 @@ fn bearer(token: &str, door: &Door<'_>, facts: &Facts, now: Timestamp) -> Proof 
             ),
         );
     }
-    if let Err((fault, message)) = live(&claims, now) {
+    if let Err((fault, message)) = live(claims, now) {
         return deny(fault, message);
     }
     let Some(id) = claims.object_id else {

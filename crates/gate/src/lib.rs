@@ -11,6 +11,8 @@ pub mod jwt;
 pub mod locks;
 pub mod policy;
 
-pub use authentication::{Authenticated, CLOCK_SKEW_S, Door, authenticate};
+pub use authentication::{
+    Authenticated, CLOCK_SKEW_S, Door, audiences, authenticate, judge_claims,
+};
 pub use decide::{Ask, GATES, Judgement, Link, Permit, Refusal, admit, judge, judge_timed};
 pub use facts::Facts;

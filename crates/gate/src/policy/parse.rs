@@ -20,6 +20,8 @@ const PATTERN_BYTES_MAX: usize = 4_096;
 pub struct NotAPolicy {
     pub at: String,
     pub because: String,
+    /// What Azure's policies have and these do not, where that is the reason.
+    pub lacks: Option<&'static str>,
 }
 
 impl fmt::Display for NotAPolicy {
@@ -31,7 +33,37 @@ impl fmt::Display for NotAPolicy {
 impl std::error::Error for NotAPolicy {}
 
 fn refuse<T>(at: &str, because: impl Into<String>) -> Result<T, NotAPolicy> {
-    Err(NotAPolicy { at: at.to_owned(), because: because.into() })
+    Err(NotAPolicy { at: at.to_owned(), because: because.into(), lacks: None })
+}
+
+/// Refuses what could be meant, but cannot be evaluated here.
+fn lack<T>(at: &str, feature: &'static str, because: impl Into<String>) -> Result<T, NotAPolicy> {
+    Err(NotAPolicy { at: at.to_owned(), because: because.into(), lacks: Some(feature) })
+}
+
+const EXPRESSIONS: &str = "policy expressions and parameters";
+/// Azure's operators and effects that are not evaluated here.
+const OPERATORS_LACKING: &[&str] = &[
+    "policy operator less",
+    "policy operator lessOrEquals",
+    "policy operator greater",
+    "policy operator greaterOrEquals",
+];
+const EFFECTS_LACKING: &[&str] = &[
+    "policy effect addToNetworkGroup",
+    "policy effect append",
+    "policy effect auditIfNotExists",
+    "policy effect denyAction",
+    "policy effect deployIfNotExists",
+    "policy effect manual",
+    "policy effect modify",
+    "policy effect mutate",
+];
+
+/// The feature behind a word that Azure has and Hubward does not.
+fn lacking(features: &[&'static str], word: &str) -> Option<&'static str> {
+    let names = |it: &str| it.rsplit(' ').next().is_some_and(|it| it.eq_ignore_ascii_case(word));
+    features.iter().copied().find(|it| names(it))
 }
 
 /// Reads the rules from a definition's `properties`: `policyRule`, an object or an ordered array of such,
@@ -92,22 +124,24 @@ fn effect(at: &str, then: &Value) -> Result<Effect, NotAPolicy> {
         return refuse(&place, "`effect` is a text that is required");
     };
     if word.starts_with('[') {
-        return refuse(
+        return lack(
             &place,
+            EXPRESSIONS,
             "expressions and parameters cannot be evaluated yet; write the effect itself",
         );
     }
     let known = Effect::ALL.iter().find(|it| it.as_str().eq_ignore_ascii_case(word));
     let Some(effect) = known else {
         let possible: Vec<&str> = Effect::ALL.iter().map(|it| it.as_str()).collect();
-        return refuse(
-            &place,
-            format!(
+        return Err(NotAPolicy {
+            at: place,
+            because: format!(
                 "`{}` is not an effect that can be applied here; possible are {}",
                 word.escape_debug(),
                 possible.join(", ")
             ),
-        );
+            lacks: lacking(EFFECTS_LACKING, word),
+        });
     };
     match member(then, "details") {
         None | Some(Value::Null) => Ok(*effect),
@@ -147,8 +181,9 @@ fn test(at: &str, value: &Value, depth: usize, count: &mut usize) -> Result<Test
             "anyof" => Test::AnyOf(several(count)?),
             "not" => Test::Not(Box::new(test(&place, inner, depth + 1, count)?)),
             "value" | "count" => {
-                return refuse(
+                return lack(
                     &place,
+                    if lower == "count" { "policy count" } else { "policy value" },
                     format!("conditions on `{lower}` cannot be evaluated yet; use `field`"),
                 );
             }
@@ -181,13 +216,14 @@ fn field_test(at: &str, value: &Value) -> Result<Test, NotAPolicy> {
             }
             (None, _) => {
                 let possible: Vec<&str> = Operator::ALL.iter().map(|(_, it)| *it).collect();
-                return refuse(
-                    &format!("{at}.{key}"),
-                    format!(
+                return Err(NotAPolicy {
+                    at: format!("{at}.{key}"),
+                    because: format!(
                         "this is not an operator that can be evaluated; possible are {}",
                         possible.join(", ")
                     ),
-                );
+                    lacks: lacking(OPERATORS_LACKING, key),
+                });
             }
         }
     }
@@ -211,8 +247,9 @@ fn operand(at: &str, operator: Operator, value: &Value) -> Result<Value, NotAPol
             Value::String(text) if text.starts_with("[[") => {
                 Ok(Value::String(text.get(1..).unwrap_or("").to_owned()))
             }
-            Value::String(text) if text.starts_with('[') => refuse(
+            Value::String(text) if text.starts_with('[') => lack(
                 at,
+                EXPRESSIONS,
                 "expressions and parameters cannot be evaluated yet; write the value itself (`[[` stands for a leading `[`)",
             ),
             Value::String(text) if text.len() > PATTERN_BYTES_MAX => {
@@ -289,7 +326,11 @@ fn field(at: &str, text: &str) -> Result<Field, NotAPolicy> {
         "request.protocol" => Field::Protocol,
         "tags" => Field::Tags,
         _ if text.contains("[*]") => {
-            return refuse(at, "fields over the members of a list (`[*]`) cannot be evaluated yet");
+            return lack(
+                at,
+                "policy fields over lists",
+                "fields over the members of a list (`[*]`) cannot be evaluated yet",
+            );
         }
         _ if lower.starts_with("tags") => match tag(text) {
             Some(name) => Field::Tag(name),
@@ -431,6 +472,24 @@ mod tests {
             json!({ "if": { "field": "Microsoft.Devices/IotHubs/authorizationPolicies.primaryKey", "exists": true }, "then": { "effect": "deny" } }),
             "policyRule.if.field",
         );
+    }
+
+    #[test]
+    fn what_azure_has_beyond_this_is_told_from_what_nobody_has() {
+        let check = |condition: Value, effect: &str, lacks: Option<&str>| {
+            let fault =
+                parse(json!({ "if": condition, "then": { "effect": effect } })).unwrap_err();
+            assert_eq!(fault.lacks, lacks, "{fault}");
+        };
+        let ok = json!({ "field": "type", "equals": "x" });
+        check(ok.clone(), "DenyAction", Some("policy effect denyAction"));
+        check(ok.clone(), "[parameters('e')]", Some(EXPRESSIONS));
+        check(ok, "denny", None);
+        let count = json!({ "count": { "field": "a/b/c[*]" }, "equals": 0 });
+        check(count, "deny", Some("policy count"));
+        let less = json!({ "field": "type", "Less": 1 });
+        check(less, "deny", Some("policy operator less"));
+        check(json!({ "field": "type", "fewer": 1 }), "deny", None);
     }
 
     #[test]

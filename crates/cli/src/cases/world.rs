@@ -1,0 +1,590 @@
+//! A world: what a case takes as given, merged with what the case adds and removes, as the gates' facts.
+
+use super::file::{Stop, broken, lacks, take};
+use gate::Facts;
+use gate::facts::{Dps, Hub, Permission, Principal, Role, RoleAssignment, SasPolicy, SharedAccess};
+use gate::policy::{Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, parse_rules};
+use model::operations::Right;
+use model::{ActionPattern, ObjectId, PrincipalKind, Scope, Secret, Timestamp};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The issuer of the tokens that cases tell of.
+pub(super) const ORIGIN: &str = "https://hubward.test";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Told {
+    #[serde(default, rename = "description")]
+    _description: Value,
+    tenant: String,
+    now: String,
+    #[serde(default, rename = "managementGroups")]
+    _management_groups: Map<String, Value>,
+    #[serde(default, rename = "subscriptions")]
+    _subscriptions: Map<String, Value>,
+    #[serde(default)]
+    resources: BTreeMap<String, Value>,
+    #[serde(default)]
+    principals: BTreeMap<String, Value>,
+    #[serde(default)]
+    role_definitions: Map<String, Value>,
+    #[serde(default)]
+    role_assignments: Vec<Value>,
+    #[serde(default)]
+    deny_assignments: Vec<Value>,
+    #[serde(default)]
+    policy_definitions: Map<String, Value>,
+    #[serde(default)]
+    policy_set_definitions: Map<String, Value>,
+    #[serde(default)]
+    policy_assignments: Vec<Value>,
+    #[serde(default)]
+    policy_exemptions: Vec<Value>,
+    #[serde(default)]
+    locks: Vec<Value>,
+    propagation: Option<Value>,
+    explicit_grant_operations: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ResourceTold {
+    id: Option<String>,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    location: String,
+    #[serde(default)]
+    disable_local_auth: bool,
+    #[serde(default)]
+    shared_access_policies: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PrincipalTold {
+    #[serde(rename = "type")]
+    kind: PrincipalKind,
+    object_id: String,
+    app_id: Option<String>,
+    #[serde(default, rename = "memberOf")]
+    _member_of: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RoleTold {
+    #[serde(rename = "roleType")]
+    _role_type: Option<String>,
+    #[serde(rename = "description")]
+    _description: Option<String>,
+    #[serde(default)]
+    assignable_scopes: Vec<String>,
+    permissions: Vec<PermissionTold>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PermissionTold {
+    #[serde(default)]
+    actions: Vec<String>,
+    #[serde(default)]
+    not_actions: Vec<String>,
+    #[serde(default)]
+    data_actions: Vec<String>,
+    #[serde(default)]
+    not_data_actions: Vec<String>,
+    condition: Option<String>,
+    #[serde(rename = "conditionVersion")]
+    _condition_version: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RoleAssignmentTold {
+    name: String,
+    principal: String,
+    role: String,
+    scope: String,
+    condition: Option<String>,
+    #[serde(rename = "conditionVersion")]
+    _condition_version: Option<String>,
+    created_on: Option<String>,
+    deleted_on: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PolicyAssignmentTold {
+    name: String,
+    policy_definition: String,
+    scope: String,
+    #[serde(default)]
+    not_scopes: Vec<String>,
+    enforcement_mode: Option<Enforcement>,
+    #[serde(default)]
+    parameters: Map<String, Value>,
+    #[serde(default)]
+    overrides: Vec<Value>,
+    #[serde(default)]
+    resource_selectors: Vec<Value>,
+    /// Policies act at once; when they were made is no part of the decision.
+    #[serde(rename = "createdOn")]
+    _created_on: Option<String>,
+}
+
+#[derive(Deserialize, PartialEq)]
+enum Enforcement {
+    Default,
+    DoNotEnforce,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ExemptionTold {
+    name: String,
+    scope: String,
+    policy_assignment: String,
+    #[serde(rename = "exemptionCategory")]
+    _category: Category,
+    expires_on: Option<String>,
+    #[serde(default)]
+    policy_definition_reference_ids: Vec<String>,
+    #[serde(default)]
+    principal_ids: Vec<String>,
+}
+
+#[derive(Deserialize)]
+enum Category {
+    Waiver,
+    Mitigated,
+}
+
+/// What the gates decide by, and what a case can name.
+pub(super) struct World {
+    pub(super) facts: Facts,
+    pub(super) now: Timestamp,
+    pub(super) principals: BTreeMap<String, ObjectId>,
+    /// The file's own roles.
+    pub(super) roles: BTreeMap<ObjectId, String>,
+}
+
+/// The world of a case. What the case adds is merged first: lists grow, objects take members one level deep,
+/// everything else is set.
+pub(super) fn merged(
+    world: &Value,
+    add: &Map<String, Value>,
+    remove: &Map<String, Value>,
+) -> Result<Value, Stop> {
+    let Some(world) = world.as_object() else { return broken("world", "a world is an object") };
+    let mut world = world.clone();
+    for (name, more) in add {
+        match (world.get_mut(name), more) {
+            (Some(Value::Array(all)), Value::Array(more)) => all.extend(more.iter().cloned()),
+            (Some(Value::Object(all)), Value::Object(more)) => {
+                for (key, value) in more {
+                    match (all.get_mut(key), value) {
+                        (Some(Value::Object(old)), Value::Object(new)) => {
+                            old.extend(new.clone());
+                        }
+                        (_, value) => {
+                            all.insert(key.clone(), value.clone());
+                        }
+                    }
+                }
+            }
+            (_, value) => {
+                world.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    for (section, names) in remove {
+        let at = format!("remove.{section}");
+        for name in take::<Vec<String>>(names, &at)? {
+            let is_gone = match world.get_mut(section) {
+                Some(Value::Array(all)) => {
+                    let before = all.len();
+                    all.retain(|it| it.get("name").and_then(Value::as_str) != Some(&name));
+                    all.len() < before
+                }
+                Some(Value::Object(all)) => all.shift_remove(&name).is_some(),
+                Some(_) | None => false,
+            };
+            if !is_gone {
+                return broken(at, format!("the world has no `{name}` there"));
+            }
+        }
+    }
+    Ok(Value::Object(world))
+}
+
+/// Reads a merged world into facts.
+pub(super) fn build(world: &Value) -> Result<World, Stop> {
+    let told: Told = take(world, "world")?;
+    for (feature, is_asked) in [
+        ("deny assignments", !told.deny_assignments.is_empty()),
+        ("policy initiatives", !told.policy_set_definitions.is_empty()),
+        ("locks", !told.locks.is_empty()),
+        ("propagation of role assignments", told.propagation.is_some()),
+        ("explicit grants", told.explicit_grant_operations.is_some()),
+    ] {
+        if is_asked {
+            return lacks(feature);
+        }
+    }
+    let tenant = id(&told.tenant, "tenant")?;
+    let mut world = World {
+        facts: Facts::new(tenant, ORIGIN),
+        now: time(&told.now, "now")?,
+        principals: BTreeMap::new(),
+        roles: BTreeMap::new(),
+    };
+    for (key, value) in &told.resources {
+        resource(&mut world, key, value)?;
+    }
+    let mut groups = BTreeSet::new();
+    for (alias, value) in &told.principals {
+        let at = format!("principals.{alias}");
+        let told: PrincipalTold = take(value, &at)?;
+        let object_id = id(&told.object_id, &format!("{at}.objectId"))?;
+        let app_id = told.app_id.map(|it| id(&it, &format!("{at}.appId"))).transpose()?;
+        if told.kind == PrincipalKind::Group {
+            groups.insert(object_id);
+        }
+        world.principals.insert(alias.clone(), object_id);
+        world.facts.put_principal(Principal {
+            id: object_id,
+            kind: told.kind,
+            app_id,
+            display_name: alias.clone(),
+            is_enabled: true,
+        });
+    }
+    for (index, (name, value)) in told.role_definitions.iter().enumerate() {
+        let role = role(index, name, value)?;
+        world.roles.insert(role.id, name.clone());
+        world.facts.put_role(role);
+    }
+    let mut names = BTreeSet::new();
+    for (index, value) in told.role_assignments.iter().enumerate() {
+        let assignment = role_assignment(&world, index, value, &groups)?;
+        unique(&mut names, &assignment.name, &format!("roleAssignments[{index}].name"))?;
+        world.facts.put_role_assignment(assignment);
+    }
+    policies(&mut world, &told)?;
+    Ok(world)
+}
+
+fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
+    let at = format!("resources.{key}");
+    let told: ResourceTold = take(value, &at)?;
+    let scope = place(told.id.as_deref().unwrap_or(key), &at)?;
+    let is = |kind: &str| told.kind.eq_ignore_ascii_case(kind);
+    let (is_hub, known) = match is("Microsoft.Devices/IotHubs") {
+        true => (true, Right::HUB),
+        false => (false, Right::DPS),
+    };
+    if !is_hub && !is("Microsoft.Devices/provisioningServices") {
+        // Other resources are places and nothing more.
+        return Ok(());
+    }
+    let mut policies = Vec::new();
+    for (name, rights) in told.shared_access_policies {
+        let Some(rights) = Right::parse_list(&rights.join(","), known) else {
+            return broken(
+                format!("{at}.sharedAccessPolicies.{name}"),
+                format!("rights are {}", Right::join(known)),
+            );
+        };
+        let key = key_of(&name);
+        policies.push(SasPolicy {
+            primary: Secret::new(key.clone()),
+            secondary: Secret::new(key),
+            name,
+            rights,
+        });
+    }
+    let access = SharedAccess {
+        is_disabled: told.disable_local_auth,
+        is_disabled_for_devices: false,
+        policies,
+    };
+    let (uid, host) = (scope.key(), host_of(&scope));
+    match is_hub {
+        true => world.facts.put_hub(Hub { scope, uid, host, location: told.location, access }),
+        false => world.facts.put_dps(Dps {
+            scope,
+            uid,
+            host,
+            id_scope: String::new(),
+            location: told.location,
+            access,
+            identity: None,
+            links: Vec::new(),
+        }),
+    }
+    Ok(())
+}
+
+/// The key of a shared access policy: cases tell which policy signed, not with what.
+pub(super) fn key_of(policy: &str) -> Vec<u8> {
+    format!("the key of {policy}").into_bytes()
+}
+
+/// The host name at which a hub or provisioning service answers.
+pub(super) fn host_of(scope: &Scope) -> String {
+    format!("{}.hubward.test", scope.name().to_ascii_lowercase())
+}
+
+fn role(index: usize, name: &str, value: &Value) -> Result<Role, Stop> {
+    let at = format!("roleDefinitions.{name}");
+    let told: RoleTold = take(value, &at)?;
+    if told.permissions.iter().any(|it| it.condition.is_some()) {
+        return lacks("conditions of roles");
+    }
+    let patterns = |all: Vec<String>| all.iter().map(|it| ActionPattern::new(it)).collect();
+    let mut assignable_scopes = Vec::new();
+    for it in &told.assignable_scopes {
+        assignable_scopes.push(place(it, &format!("{at}.assignableScopes"))?);
+    }
+    Ok(Role {
+        // Files name roles; the gates know them by ids.
+        id: id(&format!("00000000-0000-0000-0000-{index:012x}"), &at)?,
+        name: name.to_owned(),
+        is_builtin: false,
+        permissions: told
+            .permissions
+            .into_iter()
+            .map(|it| Permission {
+                actions: patterns(it.actions),
+                not_actions: patterns(it.not_actions),
+                data_actions: patterns(it.data_actions),
+                not_data_actions: patterns(it.not_data_actions),
+            })
+            .collect(),
+        assignable_scopes,
+    })
+}
+
+fn role_assignment(
+    world: &World,
+    index: usize,
+    value: &Value,
+    groups: &BTreeSet<ObjectId>,
+) -> Result<RoleAssignment, Stop> {
+    let at = format!("roleAssignments[{index}]");
+    let told: RoleAssignmentTold = take(value, &at)?;
+    let principal = principal(world, &told.principal, &format!("{at}.principal"))?;
+    if groups.contains(&principal) {
+        return lacks("groups");
+    }
+    if told.condition.is_some() {
+        return lacks("conditions of role assignments");
+    }
+    let created = match &told.created_on {
+        Some(it) => time(it, &format!("{at}.createdOn"))?,
+        None => world.now,
+    };
+    if told.deleted_on.is_some() || created > world.now {
+        return lacks("propagation of role assignments");
+    }
+    let own = world.roles.iter().find(|(_, it)| it.eq_ignore_ascii_case(&told.role));
+    let builtin = || {
+        world
+            .facts
+            .roles
+            .values()
+            .find(|it| it.is_builtin && it.name.eq_ignore_ascii_case(&told.role))
+    };
+    let role = match own.map(|(id, _)| *id).or_else(|| builtin().map(|it| it.id)) {
+        Some(it) => it,
+        None => {
+            return lacks(format!(
+                "the role `{}`, which is neither in the file nor built in",
+                told.role
+            ));
+        }
+    };
+    let scope = place(&told.scope, &format!("{at}.scope"))?;
+    Ok(RoleAssignment {
+        id: id_at(&scope, "roleAssignments", &told.name),
+        name: told.name,
+        principal,
+        role,
+        scope,
+        created,
+    })
+}
+
+fn policies(world: &mut World, told: &Told) -> Result<(), Stop> {
+    for (name, value) in &told.policy_definitions {
+        world.facts.put_policy_definition(definition(name, value)?);
+    }
+    let mut names = BTreeSet::new();
+    for (index, value) in told.policy_assignments.iter().enumerate() {
+        let assignment = policy_assignment(world, index, value)?;
+        unique(&mut names, &assignment.name, &format!("policyAssignments[{index}].name"))?;
+        world.facts.put_policy_assignment(assignment);
+    }
+    let mut names = BTreeSet::new();
+    for (index, value) in told.policy_exemptions.iter().enumerate() {
+        let exemption = exemption(world, index, value)?;
+        unique(&mut names, &exemption.name, &format!("policyExemptions[{index}].name"))?;
+        world.facts.put_policy_exemption(exemption);
+    }
+    Ok(())
+}
+
+fn definition(name: &str, value: &Value) -> Result<PolicyDefinition, Stop> {
+    let at = format!("policyDefinitions.{name}");
+    let Some(told) = value.as_object() else { return broken(at, "a definition is an object") };
+    const KNOWN: &[&str] = &[
+        "mode",
+        "displayName",
+        "description",
+        "version",
+        "metadata",
+        "parameters",
+        "policyRule",
+        "policyRules",
+    ];
+    if let Some(other) = told.keys().find(|it| !KNOWN.contains(&it.as_str())) {
+        return broken(format!("{at}.{other}"), format!("a definition has {}", KNOWN.join(", ")));
+    }
+    let text = |key: &str| told.get(key).and_then(Value::as_str);
+    match text("mode").unwrap_or("All") {
+        "All" | "Indexed" | "Microsoft.Devices.Data" => {}
+        other => return lacks(format!("policy mode `{other}`")),
+    }
+    if told.get("parameters").and_then(Value::as_object).is_some_and(|it| !it.is_empty()) {
+        return lacks("policy expressions and parameters");
+    }
+    let rules = parse_rules(value).map_err(|it| not_a_policy(it, &format!("{at}.")))?;
+    Ok(PolicyDefinition {
+        id: definition_id(name),
+        name: name.to_owned(),
+        display_name: text("displayName").unwrap_or(name).to_owned(),
+        version: text("version").unwrap_or("1.0.0").to_owned(),
+        rules,
+    })
+}
+
+/// Rules that the gates cannot take: for want of a feature, or because nothing could.
+pub(super) fn not_a_policy(fault: NotAPolicy, before: &str) -> Stop {
+    match fault.lacks {
+        Some(feature) => Stop::NotSupported(feature.to_owned()),
+        None => Stop::Broken { at: format!("{before}{}", fault.at), because: fault.because },
+    }
+}
+
+fn policy_assignment(world: &World, index: usize, value: &Value) -> Result<PolicyAssignment, Stop> {
+    let at = format!("policyAssignments[{index}]");
+    let told: PolicyAssignmentTold = take(value, &at)?;
+    for (feature, is_asked) in [
+        ("policy expressions and parameters", !told.parameters.is_empty()),
+        ("policy overrides", !told.overrides.is_empty()),
+        ("policy resource selectors", !told.resource_selectors.is_empty()),
+    ] {
+        if is_asked {
+            return lacks(feature);
+        }
+    }
+    let definition_id = definition_id(&told.policy_definition);
+    let definition_key = definition_id.to_ascii_lowercase();
+    if !world.facts.policy_definitions.contains_key(&definition_key) {
+        return broken(
+            format!("{at}.policyDefinition"),
+            format!("the world has no policy definition `{}`", told.policy_definition),
+        );
+    }
+    let scope = place(&told.scope, &format!("{at}.scope"))?;
+    let mut not_scopes = Vec::new();
+    for it in &told.not_scopes {
+        not_scopes.push(place(it, &format!("{at}.notScopes"))?);
+    }
+    Ok(PolicyAssignment {
+        id: id_at(&scope, "policyAssignments", &told.name),
+        display_name: told.name.clone(),
+        name: told.name,
+        scope,
+        not_scopes,
+        definition_id,
+        definition_key,
+        is_enforced: told.enforcement_mode != Some(Enforcement::DoNotEnforce),
+        message: None,
+    })
+}
+
+fn exemption(world: &World, index: usize, value: &Value) -> Result<Exemption, Stop> {
+    let at = format!("policyExemptions[{index}]");
+    let told: ExemptionTold = take(value, &at)?;
+    if !told.policy_definition_reference_ids.is_empty() {
+        return lacks("policy initiatives");
+    }
+    let wanted = &told.policy_assignment;
+    let assignments = world.facts.policy_assignments.values();
+    let Some(assignment) = assignments.into_iter().find(|it| it.name.eq_ignore_ascii_case(wanted))
+    else {
+        return broken(
+            format!("{at}.policyAssignment"),
+            format!("the world has no policy assignment `{wanted}`"),
+        );
+    };
+    let mut principal_ids = Vec::new();
+    for it in &told.principal_ids {
+        principal_ids.push(principal(world, it, &format!("{at}.principalIds"))?);
+    }
+    let scope = place(&told.scope, &format!("{at}.scope"))?;
+    let expires = told.expires_on.map(|it| time(&it, &format!("{at}.expiresOn"))).transpose()?;
+    Ok(Exemption {
+        id: id_at(&scope, "policyExemptions", &told.name),
+        name: told.name,
+        scope,
+        assignment_id: assignment.id.clone(),
+        expires,
+        principal_ids,
+    })
+}
+
+fn unique(seen: &mut BTreeSet<String>, name: &str, at: &str) -> Result<(), Stop> {
+    match seen.insert(name.to_ascii_lowercase()) {
+        true => Ok(()),
+        false => broken(at, format!("`{name}` is the name of an earlier one, too")),
+    }
+}
+
+fn id_at(scope: &Scope, kind: &str, name: &str) -> String {
+    scope.join(&format!("providers/Microsoft.Authorization/{kind}/{name}")).as_str().to_owned()
+}
+
+fn definition_id(name: &str) -> String {
+    id_at(&Scope::root(), "policyDefinitions", name)
+}
+
+pub(super) fn id(text: &str, at: &str) -> Result<ObjectId, Stop> {
+    ObjectId::parse(text).map_or_else(|| broken(at, format!("`{text}` is no GUID")), Ok)
+}
+
+pub(super) fn time(text: &str, at: &str) -> Result<Timestamp, Stop> {
+    Timestamp::parse(text)
+        .map_or_else(|| broken(at, format!("`{text}` is no time such as 2026-11-22T08:00:00Z")), Ok)
+}
+
+/// A principal by its alias in the world, or by its object id.
+pub(super) fn principal(world: &World, text: &str, at: &str) -> Result<ObjectId, Stop> {
+    match world.principals.get(text).copied().or_else(|| ObjectId::parse(text)) {
+        Some(it) => Ok(it),
+        None => broken(at, format!("the world has no principal `{text}`")),
+    }
+}
+
+/// A scope. Management groups can be written, but nothing here is inside one.
+pub(super) fn place(text: &str, at: &str) -> Result<Scope, Stop> {
+    const GROUPS: &str = "/providers/microsoft.management/managementgroups";
+    if text.to_ascii_lowercase().starts_with(GROUPS) {
+        return lacks("management groups");
+    }
+    Scope::parse(text).map_err(|it| Stop::Broken { at: at.to_owned(), because: it.to_string() })
+}
