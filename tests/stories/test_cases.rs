@@ -51,6 +51,19 @@ fn every_case_of_ours_passes_and_the_last_line_counts_them() {
 }
 
 #[test]
+fn the_example_of_the_documentation_passes() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/test-cases.md");
+    let page = fs::read_to_string(page).unwrap();
+    let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = directory.path().join("plant.json");
+    fs::write(&file, example).unwrap();
+    let output = test(&[], &[&file]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+    assert!(out(&output).ends_with("\n1 of 1\n"), "{}", out(&output));
+}
+
+#[test]
 fn a_case_that_fails_shows_the_decision_gate_by_gate() {
     let directory = tempfile::tempdir().unwrap();
     let file = with_one(directory.path(), "a-role-does-not-reach-a-namesake-hub", |it| {

@@ -7,6 +7,7 @@ mod file;
 mod judge;
 mod report;
 mod shown;
+mod told;
 mod world;
 
 use crate::{Failure, say, show};

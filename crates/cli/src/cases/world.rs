@@ -1,166 +1,20 @@
 //! A world: what a case takes as given, merged with what the case adds and removes, as the gates' facts.
 
 use super::file::{Stop, broken, lacks, take};
+use super::told::{
+    Enforcement, ExemptionTold, PolicyAssignmentTold, PrincipalTold, ResourceTold,
+    RoleAssignmentTold, RoleTold, Told,
+};
 use gate::Facts;
 use gate::facts::{Dps, Hub, Permission, Principal, Role, RoleAssignment, SasPolicy, SharedAccess};
 use gate::policy::{Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, parse_rules};
 use model::operations::Right;
 use model::{ActionPattern, ObjectId, PrincipalKind, Scope, Secret, Timestamp};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The issuer of the tokens that cases tell of.
 pub(super) const ORIGIN: &str = "https://hubward.test";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Told {
-    #[serde(default, rename = "description")]
-    _description: Value,
-    tenant: String,
-    now: String,
-    #[serde(default, rename = "managementGroups")]
-    _management_groups: Map<String, Value>,
-    #[serde(default, rename = "subscriptions")]
-    _subscriptions: Map<String, Value>,
-    #[serde(default)]
-    resources: BTreeMap<String, Value>,
-    #[serde(default)]
-    principals: BTreeMap<String, Value>,
-    #[serde(default)]
-    role_definitions: Map<String, Value>,
-    #[serde(default)]
-    role_assignments: Vec<Value>,
-    #[serde(default)]
-    deny_assignments: Vec<Value>,
-    #[serde(default)]
-    policy_definitions: Map<String, Value>,
-    #[serde(default)]
-    policy_set_definitions: Map<String, Value>,
-    #[serde(default)]
-    policy_assignments: Vec<Value>,
-    #[serde(default)]
-    policy_exemptions: Vec<Value>,
-    #[serde(default)]
-    locks: Vec<Value>,
-    propagation: Option<Value>,
-    explicit_grant_operations: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ResourceTold {
-    id: Option<String>,
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    location: String,
-    #[serde(default)]
-    disable_local_auth: bool,
-    #[serde(default)]
-    shared_access_policies: BTreeMap<String, Vec<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PrincipalTold {
-    #[serde(rename = "type")]
-    kind: PrincipalKind,
-    object_id: String,
-    app_id: Option<String>,
-    #[serde(default, rename = "memberOf")]
-    _member_of: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RoleTold {
-    #[serde(rename = "roleType")]
-    _role_type: Option<String>,
-    #[serde(rename = "description")]
-    _description: Option<String>,
-    #[serde(default)]
-    assignable_scopes: Vec<String>,
-    permissions: Vec<PermissionTold>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PermissionTold {
-    #[serde(default)]
-    actions: Vec<String>,
-    #[serde(default)]
-    not_actions: Vec<String>,
-    #[serde(default)]
-    data_actions: Vec<String>,
-    #[serde(default)]
-    not_data_actions: Vec<String>,
-    condition: Option<String>,
-    #[serde(rename = "conditionVersion")]
-    _condition_version: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RoleAssignmentTold {
-    name: String,
-    principal: String,
-    role: String,
-    scope: String,
-    condition: Option<String>,
-    #[serde(rename = "conditionVersion")]
-    _condition_version: Option<String>,
-    created_on: Option<String>,
-    deleted_on: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PolicyAssignmentTold {
-    name: String,
-    policy_definition: String,
-    scope: String,
-    #[serde(default)]
-    not_scopes: Vec<String>,
-    enforcement_mode: Option<Enforcement>,
-    #[serde(default)]
-    parameters: Map<String, Value>,
-    #[serde(default)]
-    overrides: Vec<Value>,
-    #[serde(default)]
-    resource_selectors: Vec<Value>,
-    /// Policies act at once; when they were made is no part of the decision.
-    #[serde(rename = "createdOn")]
-    _created_on: Option<String>,
-}
-
-#[derive(Deserialize, PartialEq)]
-enum Enforcement {
-    Default,
-    DoNotEnforce,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ExemptionTold {
-    name: String,
-    scope: String,
-    policy_assignment: String,
-    #[serde(rename = "exemptionCategory")]
-    _category: Category,
-    expires_on: Option<String>,
-    #[serde(default)]
-    policy_definition_reference_ids: Vec<String>,
-    #[serde(default)]
-    principal_ids: Vec<String>,
-}
-
-#[derive(Deserialize)]
-enum Category {
-    Waiver,
-    Mitigated,
-}
 
 /// What the gates decide by, and what a case can name.
 pub(super) struct World {

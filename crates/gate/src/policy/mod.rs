@@ -7,6 +7,7 @@
 //! `principalIds` are this product's own.
 
 mod evaluate;
+mod lacking;
 mod parse;
 mod walk;
 

@@ -1,6 +1,7 @@
 //! Reads a definition's rules, once, when it is written. What cannot be evaluated exactly is refused here
 //! with its place, and never ignored: a condition that is skipped would change who may do what.
 
+use super::lacking::{EFFECTS, EXPRESSIONS, OPERATORS, lacking};
 use super::{Effect, Field, FieldTest, Operator, Place, Rule, Test};
 use model::json::member;
 use serde_json::Value;
@@ -39,31 +40,6 @@ fn refuse<T>(at: &str, because: impl Into<String>) -> Result<T, NotAPolicy> {
 /// Refuses what could be meant, but cannot be evaluated here.
 fn lack<T>(at: &str, feature: &'static str, because: impl Into<String>) -> Result<T, NotAPolicy> {
     Err(NotAPolicy { at: at.to_owned(), because: because.into(), lacks: Some(feature) })
-}
-
-const EXPRESSIONS: &str = "policy expressions and parameters";
-/// Azure's operators and effects that are not evaluated here.
-const OPERATORS_LACKING: &[&str] = &[
-    "policy operator less",
-    "policy operator lessOrEquals",
-    "policy operator greater",
-    "policy operator greaterOrEquals",
-];
-const EFFECTS_LACKING: &[&str] = &[
-    "policy effect addToNetworkGroup",
-    "policy effect append",
-    "policy effect auditIfNotExists",
-    "policy effect denyAction",
-    "policy effect deployIfNotExists",
-    "policy effect manual",
-    "policy effect modify",
-    "policy effect mutate",
-];
-
-/// The feature behind a word that Azure has and Hubward does not.
-fn lacking(features: &[&'static str], word: &str) -> Option<&'static str> {
-    let names = |it: &str| it.rsplit(' ').next().is_some_and(|it| it.eq_ignore_ascii_case(word));
-    features.iter().copied().find(|it| names(it))
 }
 
 /// Reads the rules from a definition's `properties`: `policyRule`, an object or an ordered array of such,
@@ -140,7 +116,7 @@ fn effect(at: &str, then: &Value) -> Result<Effect, NotAPolicy> {
                 word.escape_debug(),
                 possible.join(", ")
             ),
-            lacks: lacking(EFFECTS_LACKING, word),
+            lacks: lacking(EFFECTS, word),
         });
     };
     match member(then, "details") {
@@ -222,7 +198,7 @@ fn field_test(at: &str, value: &Value) -> Result<Test, NotAPolicy> {
                         "this is not an operator that can be evaluated; possible are {}",
                         possible.join(", ")
                     ),
-                    lacks: lacking(OPERATORS_LACKING, key),
+                    lacks: lacking(OPERATORS, key),
                 });
             }
         }
