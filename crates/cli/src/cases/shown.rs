@@ -51,7 +51,7 @@ impl Shown {
         for name in world.roles.values() {
             self.put(file, Part::Role { name: name.clone() }, false);
         }
-        for definition in world.facts.policy_definitions.values() {
+        for definition in &world.definitions {
             for it in &definition.rules {
                 self.put_rule(file, &definition.name, it, false);
             }
@@ -70,8 +70,7 @@ impl Shown {
                     FindingResult::Deny | FindingResult::WouldDeny | FindingResult::Audit
                 );
             if let Some(place) = found.rule.as_ref().filter(|_| matched) {
-                let key = place.definition_id.to_ascii_lowercase();
-                let definition = world.facts.policy_definitions.get(&key);
+                let definition = world.definitions.iter().find(|it| it.id == place.definition_id);
                 if let Some(it) = definition.and_then(|it| it.rules.get(place.index)) {
                     self.put_rule(file, &place.definition_name, it, true);
                 }

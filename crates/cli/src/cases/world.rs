@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) principals: BTreeMap<String, ObjectId>,
     /// The file's own roles.
     pub(super) roles: BTreeMap<ObjectId, String>,
+    /// Its policies, in their order.
+    pub(super) definitions: Vec<PolicyDefinition>,
 }
 
 /// The world of a case. What the case adds is merged first: lists grow, objects take members one level deep,
@@ -94,6 +96,7 @@ pub(super) fn build(world: &Value) -> Result<World, Stop> {
         now: time(&told.now, "now")?,
         principals: BTreeMap::new(),
         roles: BTreeMap::new(),
+        definitions: Vec::new(),
     };
     for (key, value) in &told.resources {
         resource(&mut world, key, value)?;
@@ -274,7 +277,9 @@ fn role_assignment(
 
 fn policies(world: &mut World, told: &Told) -> Result<(), Stop> {
     for (name, value) in &told.policy_definitions {
-        world.facts.put_policy_definition(definition(name, value)?);
+        let definition = definition(name, value)?;
+        world.facts.put_policy_definition(definition.clone());
+        world.definitions.push(definition);
     }
     let mut names = BTreeSet::new();
     for (index, value) in told.policy_assignments.iter().enumerate() {
