@@ -9,8 +9,8 @@
 
 mod gates {
     pub mod access;
-    pub mod locks;
     pub mod groups;
+    pub mod locks;
     pub mod policies;
     pub mod sas;
     pub mod tokens;

@@ -3,7 +3,7 @@
 use super::file::{Stop, broken, lacks, member, take};
 use super::world::{self, World};
 use gate::policy::{Effect, Subject, holds, parse_rules};
-use gate::{Ask, Door, jwt::Claims};
+use gate::{Ask, Door, Facts, jwt::Claims};
 use model::error::Denial;
 use model::principal::AuthType;
 use model::trace::{Caller, Channel, FindingKind, FindingResult, Object, Step, TraceHead};
@@ -14,6 +14,8 @@ use model::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+/// The tenant of rules that are tried by themselves.
+const TENANT: &str = "00000000-0000-0000-0000-000000000000";
 /// How long the tokens of cases live.
 const TOKEN_S: i64 = 3_600;
 
@@ -175,8 +177,16 @@ fn rule(case: &Map<String, Value>, expected: &Value) -> Result<Answer, Stop> {
         ..Caller::anyone()
     };
     let action = format!("{}/write", object.kind);
-    let subject =
-        Subject { object: &object, caller: &caller, action: &action, endpoint: "", protocol: "" };
+    // A rule alone knows nobody's services.
+    let nobody = Facts::new(world::id(TENANT, "tenant")?, world::ORIGIN);
+    let subject = Subject {
+        object: &object,
+        caller: &caller,
+        action: &action,
+        endpoint: "",
+        protocol: "",
+        facts: &nobody,
+    };
     let first = rules
         .iter()
         .filter(|it| it.effect != Effect::Disabled)
@@ -425,13 +435,13 @@ fn told_by(trace: &Trace, denial: Option<Denial>) -> Map<String, Value> {
         FindingKind::RoleAssignment => Some("roleAssignment"),
         FindingKind::PolicyRule => Some("policyAssignment"),
         FindingKind::SasRight if is_allowed => Some("sharedAccessPolicy"),
+        FindingKind::Lock => Some("lock"),
         FindingKind::SasRight
         | FindingKind::Token
         | FindingKind::Sas
         | FindingKind::Secret
         | FindingKind::DenyAssignment
         | FindingKind::Plane
-        | FindingKind::Lock
         | FindingKind::Resource => None,
     };
     if let Some((word, name)) = decisive.and_then(|it| Some((kind(it.kind)?, &it.name))) {

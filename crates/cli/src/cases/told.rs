@@ -61,8 +61,17 @@ pub(super) struct PrincipalTold {
     pub(super) kind: PrincipalKind,
     pub(super) object_id: String,
     pub(super) app_id: Option<String>,
-    #[serde(default, rename = "memberOf")]
-    pub(super) _member_of: Vec<String>,
+    /// Aliases of groups.
+    #[serde(default)]
+    pub(super) member_of: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct LockTold {
+    pub(super) name: String,
+    pub(super) scope: String,
+    pub(super) level: String,
 }
 
 #[derive(Deserialize)]

@@ -2,11 +2,14 @@
 
 use super::file::{Stop, broken, lacks, take};
 use super::told::{
-    Enforcement, ExemptionTold, PolicyAssignmentTold, PrincipalTold, ResourceTold,
+    Enforcement, ExemptionTold, LockTold, PolicyAssignmentTold, PrincipalTold, ResourceTold,
     RoleAssignmentTold, RoleTold, Told,
 };
 use gate::Facts;
-use gate::facts::{Dps, Hub, Permission, Principal, Role, RoleAssignment, SasPolicy, SharedAccess};
+use gate::facts::{
+    Dps, Group, Hub, Permission, Principal, Role, RoleAssignment, SasPolicy, SharedAccess,
+};
+use gate::locks::{Level, Lock};
 use gate::policy::{Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, parse_rules};
 use model::operations::Right;
 use model::{ActionPattern, ObjectId, PrincipalKind, Scope, Secret, Timestamp};
@@ -82,7 +85,6 @@ pub(super) fn build(world: &Value) -> Result<World, Stop> {
     for (feature, is_asked) in [
         ("deny assignments", !told.deny_assignments.is_empty()),
         ("policy initiatives", !told.policy_set_definitions.is_empty()),
-        ("locks", !told.locks.is_empty()),
         ("propagation of role assignments", told.propagation.is_some()),
         ("explicit grants", told.explicit_grant_operations.is_some()),
     ] {
@@ -101,23 +103,9 @@ pub(super) fn build(world: &Value) -> Result<World, Stop> {
     for (key, value) in &told.resources {
         resource(&mut world, key, value)?;
     }
-    let mut groups = BTreeSet::new();
-    for (alias, value) in &told.principals {
-        let at = format!("principals.{alias}");
-        let told: PrincipalTold = take(value, &at)?;
-        let object_id = id(&told.object_id, &format!("{at}.objectId"))?;
-        let app_id = told.app_id.map(|it| id(&it, &format!("{at}.appId"))).transpose()?;
-        if told.kind == PrincipalKind::Group {
-            groups.insert(object_id);
-        }
-        world.principals.insert(alias.clone(), object_id);
-        world.facts.put_principal(Principal {
-            id: object_id,
-            kind: told.kind,
-            app_id,
-            display_name: alias.clone(),
-            is_enabled: true,
-        });
+    principals(&mut world, &told)?;
+    for (index, value) in told.locks.iter().enumerate() {
+        lock(&mut world, index, value)?;
     }
     for (index, (name, value)) in told.role_definitions.iter().enumerate() {
         let role = role(index, name, value)?;
@@ -126,12 +114,66 @@ pub(super) fn build(world: &Value) -> Result<World, Stop> {
     }
     let mut names = BTreeSet::new();
     for (index, value) in told.role_assignments.iter().enumerate() {
-        let assignment = role_assignment(&world, index, value, &groups)?;
+        let assignment = role_assignment(&world, index, value)?;
         unique(&mut names, &assignment.name, &format!("roleAssignments[{index}].name"))?;
         world.facts.put_role_assignment(assignment);
     }
     policies(&mut world, &told)?;
     Ok(world)
+}
+
+/// Principals and groups, and who is in which.
+fn principals(world: &mut World, told: &Told) -> Result<(), Stop> {
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    let mut members: Vec<(String, ObjectId, String)> = Vec::new();
+    for (alias, value) in &told.principals {
+        let at = format!("principals.{alias}");
+        let told: PrincipalTold = take(value, &at)?;
+        let id_told = id(&told.object_id, &format!("{at}.objectId"))?;
+        let app_id = told.app_id.map(|it| id(&it, &format!("{at}.appId"))).transpose()?;
+        world.principals.insert(alias.clone(), id_told);
+        for group in told.member_of {
+            members.push((group, id_told, format!("{at}.memberOf")));
+        }
+        let display_name = alias.clone();
+        match told.kind == PrincipalKind::Group {
+            true => {
+                let group = Group { id: id_told, display_name, members: BTreeSet::new() };
+                groups.insert(alias.clone(), group);
+            }
+            false => world.facts.put_principal(Principal {
+                id: id_told,
+                kind: told.kind,
+                app_id,
+                display_name,
+                is_enabled: true,
+            }),
+        }
+    }
+    for (group, member, at) in members {
+        match groups.get_mut(&group) {
+            Some(group) => group.members.insert(member),
+            None => return broken(at, format!("the world has no group `{group}`")),
+        };
+    }
+    groups.into_values().for_each(|it| world.facts.put_group(it));
+    Ok(())
+}
+
+fn lock(world: &mut World, index: usize, value: &Value) -> Result<(), Stop> {
+    let at = format!("locks[{index}]");
+    let told: LockTold = take(value, &at)?;
+    let scope = place(&told.scope, &format!("{at}.scope"))?;
+    let Some(level) = Level::parse(&told.level) else {
+        return broken(format!("{at}.level"), "levels are CanNotDelete and ReadOnly");
+    };
+    world.facts.put_lock(Lock {
+        id: format!("{scope}/providers/Microsoft.Authorization/locks/{}", told.name),
+        name: told.name,
+        scope,
+        level,
+    });
+    Ok(())
 }
 
 fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
@@ -225,18 +267,10 @@ fn role(index: usize, name: &str, value: &Value) -> Result<Role, Stop> {
     })
 }
 
-fn role_assignment(
-    world: &World,
-    index: usize,
-    value: &Value,
-    groups: &BTreeSet<ObjectId>,
-) -> Result<RoleAssignment, Stop> {
+fn role_assignment(world: &World, index: usize, value: &Value) -> Result<RoleAssignment, Stop> {
     let at = format!("roleAssignments[{index}]");
     let told: RoleAssignmentTold = take(value, &at)?;
     let principal = principal(world, &told.principal, &format!("{at}.principal"))?;
-    if groups.contains(&principal) {
-        return lacks("groups");
-    }
     if told.condition.is_some() {
         return lacks("conditions of role assignments");
     }
