@@ -273,6 +273,61 @@ fn a_data_reader_sees_enrollments_and_neither_writes_them_nor_sees_their_keys() 
     call(&writer, "DELETE", group, &Value::Null).expect(204);
 }
 
+/// S0-30: a group is made and changed by a role that names the action in the thread's own spelling; without it
+/// both are refused, and the refusal names it. The number is this API's for a missing role, 401, as Azure has it.
+#[test]
+fn a_role_in_the_threads_spelling_writes_enrollment_groups_and_nothing_else_does() {
+    let world = World::new();
+    let dps = world.dps("onboarding");
+    let role = |id: &str, actions: Value| {
+        let scope = world.group();
+        let path = format!("{scope}/providers/Microsoft.Authorization/roleDefinitions/{id}");
+        let body = json!({ "properties": { "roleName": format!("role {id}"),
+            "assignableScopes": [scope], "permissions": [actions] } });
+        world.arm("PUT", &path, &body).expect(201);
+    };
+    let action = "Microsoft.Devices/ProvisioningServices/enrollmentGroups/write";
+    let (data, control) = (world.guid(), world.guid());
+    role(&data, json!({ "dataActions": [action] }));
+    // The same words among the actions are about another plane.
+    role(&control, json!({ "actions": [action] }));
+    let who = world.service_principal("onboarding-team");
+    world.assign(&who, &control, &dps).expect(201);
+    let put = |tag: Option<&str>, status: &str| {
+        let token = world.token(&who, "https://azure-devices-provisioning.net");
+        let authorization = format!("Bearer {token}");
+        let mut headers = vec![("Authorization", authorization.as_str())];
+        headers.extend(tag.map(|it| ("If-Match", it)));
+        let mut body = symmetric();
+        body["provisioningStatus"] = json!(status);
+        world.dps_with(&headers, "PUT", &dps, "/enrollmentGroups/line-3", &body)
+    };
+    let is_refused = |answer: Answer| {
+        let answer = answer.expect(401);
+        assert!(answer.text().to_lowercase().contains(&action.to_lowercase()), "{answer:?}");
+        let explained = world.explained(&answer.tracking());
+        assert_eq!(explained["decision"]["outcome"]["gate"], "access");
+    };
+    is_refused(put(None, "enabled"));
+    world.assign(&who, &data, &dps).expect(201);
+    let made = put(None, "enabled").expect(200);
+    let changed = put(Some(&tag(&made)), "disabled").expect(200);
+    assert_eq!(changed.body["provisioningStatus"], "disabled");
+    // Writing groups is not writing single enrollments, nor reading keys.
+    let single = |method: &str, path: &str| world.dps_as(&who, method, &dps, path, &symmetric());
+    single("PUT", "/enrollments/pump-1").expect(401);
+    single("POST", "/enrollmentGroups/line-3/attestationmechanism").expect(401);
+    let held = format!("{dps}/providers/Microsoft.Authorization/roleAssignments");
+    let held = world.arm("GET", &held, &Value::Null).expect(200).body;
+    let given = held["value"].as_array().unwrap().iter();
+    for it in
+        given.filter(|it| it["properties"]["roleDefinitionId"].as_str().unwrap().ends_with(&data))
+    {
+        world.arm("DELETE", it["id"].as_str().unwrap(), &Value::Null).expect(200);
+    }
+    is_refused(put(Some(&tag(&changed)), "enabled"));
+}
+
 #[test]
 fn only_keys_and_tokens_for_this_very_service_open_it() {
     let world = World::new();
