@@ -4,6 +4,8 @@
 //! list it, tests walk it. Source of the actions: Azure's published operations of each provider.
 
 use crate::action::ActionName;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Where an operation lives, and with it which credentials and which part of a role count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -225,9 +227,25 @@ impl Operation {
     }
 }
 
+/// The rows by the number of their operation: each operation has one.
+static ROWS: LazyLock<Vec<&'static Operation>> = LazyLock::new(|| {
+    let mut rows: Vec<&Operation> = OPERATIONS.iter().collect();
+    rows.sort_by_key(|it| it.op as usize);
+    rows
+});
+
+/// The rows by the name that traces have for them.
+static BY_NAME: LazyLock<BTreeMap<String, &'static Operation>> =
+    LazyLock::new(|| OPERATIONS.iter().map(|it| (it.name(), it)).collect());
+
 /// The row of an operation.
 pub fn operation(op: Op) -> &'static Operation {
-    OPERATIONS.iter().find(|it| it.op == op).expect("a test shows that every operation has a row")
+    ROWS.get(op as usize).expect("a test shows that every operation has a row")
+}
+
+/// The row of the operation of this name.
+pub fn named(name: &str) -> Option<&'static Operation> {
+    BY_NAME.get(name).copied()
 }
 
 const fn act(name: &'static str) -> ActionName {
@@ -1610,6 +1628,15 @@ mod tests {
                 assert!(addresses.insert(key), "{:?} shares {route:?}", row.op);
             }
         }
+    }
+
+    #[test]
+    fn every_operation_is_found_by_its_number_and_by_its_name() {
+        for row in OPERATIONS {
+            assert_eq!(operation(row.op).op, row.op);
+            assert_eq!(named(&row.name()).map(|it| it.op), Some(row.op));
+        }
+        assert!(named("PutDevices").is_none());
     }
 
     #[test]

@@ -184,5 +184,5 @@ fn row_named(action: &str) -> Result<&'static Operation, Error> {
 
 /// The operation that a trace is about.
 pub(crate) fn row_of(trace: &Trace) -> Option<&'static Operation> {
-    OPERATIONS.iter().find(|it| it.name() == trace.call.operation)
+    model::operations::named(&trace.call.operation)
 }
