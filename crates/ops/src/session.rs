@@ -298,15 +298,15 @@ impl Session {
         let own = own.map_err(failed)?;
         // A device of the same name that was made since is another device.
         let own = own.filter(|it| self.generation.is_empty() || it.generation == self.generation);
-        let keys: Vec<_> = own.iter().map(|it| it.keys.clone()).collect();
         let proving = Proving {
             operation: self.shown.operation,
             host: &self.shown.host,
             path: &self.shown.path,
             credential: &self.shown.credential,
-            own: &keys,
+            own: own.as_ref().map_or(&[], |it| std::slice::from_ref(&it.keys)),
         };
-        match (proving.prove(env, facts, &self.hub.scope, &self.head), own) {
+        let proven = proving.prove(env, facts, &self.hub.scope, &self.head);
+        match (proven, own) {
             (Ok(who), Some(own)) => {
                 self.who = who;
                 self.epoch = facts.epoch;

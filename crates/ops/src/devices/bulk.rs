@@ -1,7 +1,7 @@
 //! Many devices in one call: up to 100 entries, each with its own verdict.
 
 use super::identity::{built, etag};
-use super::registry::{changed, device_id, read, shard_of};
+use super::registry::{device_id, hub_of, read, shard};
 use crate::control::{failed, put as keep};
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -80,7 +80,8 @@ impl Mode {
 
 /// Up to 100 entries, each with its own verdict. Good ones are applied together; the answer lists the rest.
 pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let shard = shard_of(permit, env)?;
+    let hub = hub_of(permit, env)?;
+    let shard = shard(&hub)?;
     let all = entries(&input.body)?;
     for _ in 0..BULK_TRIES {
         let mut changes = Vec::new();
@@ -102,7 +103,7 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
         }
         match env.store.commit(&shard, changes).await {
             // Those of entries that failed have not changed; to look is all that it costs them.
-            Ok(_) => seen.iter().for_each(|it| changed(env, permit, it)),
+            Ok(_) => seen.iter().for_each(|it| env.presence.changed(&hub.uid, it)),
             Err(CommitError::Conflict { .. }) => continue,
             Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
                 return Err(failed(&error));

@@ -2,7 +2,7 @@
 //!
 //! A device and its twin are one document in its hub's shard; its etag derives from the revision.
 
-use super::registry::read;
+use super::registry::{read, shard};
 use crate::env::Env;
 use crate::shared_access::{self, KEY_BYTES};
 use base64::Engine as _;
@@ -12,7 +12,6 @@ use model::json::{at, member, text};
 use model::{DeviceId, Error, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use store::ShardId;
 
 /// Longest `statusReason`, in characters.
 const REASON_CHARS_MAX: usize = 128;
@@ -250,7 +249,7 @@ pub(crate) async fn credentials(
     id: &str,
 ) -> Result<Option<Credentials>, Error> {
     let Ok(id) = DeviceId::parse(id) else { return Ok(None) };
-    let shard = ShardId::hub(&hub.uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let shard = shard(hub)?;
     let Some((device, _)) = read(env, &shard, &id).await? else { return Ok(None) };
     let key = |name: &str| {
         let text = text(&device.authentication, &["symmetricKey", name])?;

@@ -1,6 +1,7 @@
 //! Where each hub keeps what its devices send: one log per hub, opened when the first message comes.
 
 use super::hubs;
+use super::registry::shard;
 use crate::env::Env;
 use gate::facts::Hub;
 use model::{Error, Scope, Timestamp};
@@ -149,18 +150,16 @@ impl Logs {
     }
 }
 
-/// Under which name a hub's messages and documents lie.
-pub(super) fn shard(hub: &Hub) -> Result<ShardId, Error> {
-    ShardId::hub(&hub.uid).map_err(|it| Error::Internal { message: it.to_string() })
-}
-
 fn unusable(shard: &ShardId, error: &dyn std::error::Error) -> Error {
-    let cause = error.source().map(|it| format!(": {it}")).unwrap_or_default();
-    Error::Internal { message: format!("the messages of `{shard}` cannot be kept: {error}{cause}") }
+    told(&format!("the messages of `{shard}` cannot be kept"), error)
 }
 
 /// What a failed append tells its sender.
 pub(super) fn failed(error: &LogError) -> Error {
-    let cause = std::error::Error::source(error).map(|it| format!(": {it}")).unwrap_or_default();
-    Error::Internal { message: format!("a message could not be kept: {error}{cause}") }
+    told("a message could not be kept", error)
+}
+
+fn told(what: &str, error: &dyn std::error::Error) -> Error {
+    let cause = error.source().map(|it| format!(": {it}")).unwrap_or_default();
+    Error::Internal { message: format!("{what}: {error}{cause}") }
 }

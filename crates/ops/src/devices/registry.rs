@@ -12,6 +12,7 @@ use model::json::{member, text};
 use model::trace::Object;
 use model::{DeviceId, Error, Op};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use store::{Change, CommitError, Document, Expect, Scan, ShardId, Write, tables};
 
 /// Most devices of one page.
@@ -32,7 +33,7 @@ pub(crate) async fn objects(
     } else {
         return Ok(Vec::new());
     };
-    let shard = ShardId::hub(&hub.uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let shard = shard(hub)?;
     let mut found = Vec::new();
     for (id, body, place) in entries {
         let former = read(env, &shard, &id).await?;
@@ -63,7 +64,8 @@ pub(crate) async fn objects(
 
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let id = device_id(input.param("device"))?;
-    let shard = shard_of(permit, env)?;
+    let hub = hub_of(permit, env)?;
+    let shard = shard(&hub)?;
     let former = read(env, &shard, &id).await?;
     let if_match = input.headers.if_match.as_deref();
     let expect = match (&former, if_match) {
@@ -92,12 +94,12 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         CommitError::Conflict { .. } => Error::DeviceStale(id.clone()),
         CommitError::ShardGone | CommitError::Store(_) => failed(&it),
     })?;
-    Ok(written(env, permit, &device, committed.revision))
+    Ok(written(env, &hub, &device, committed.revision))
 }
 
 /// True where the hub has a device of this id.
 pub(crate) async fn exists(env: &Env, hub: &Hub, id: &str) -> Result<bool, Error> {
-    let shard = ShardId::hub(&hub.uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let shard = shard(hub)?;
     Ok(read(env, &shard, &device_id(id)?).await?.is_some())
 }
 
@@ -108,7 +110,8 @@ pub(crate) async fn exists(env: &Env, hub: &Hub, id: &str) -> Result<bool, Error
 /// device over by choosing its name.
 pub(crate) async fn provision(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let id = device_id(input.param("device"))?;
-    let shard = shard_of(permit, env)?;
+    let hub = hub_of(permit, env)?;
+    let shard = shard(&hub)?;
     let former = read(env, &shard, &id).await?;
     let by = text(&input.body, &["provisionedBy"]).map(str::to_owned);
     let expect = match &former {
@@ -119,25 +122,26 @@ pub(crate) async fn provision(permit: &Permit, input: &Input, env: &Env) -> Resu
     let device = provisioned(&id, &input.body, former.as_ref().map(|(it, _)| it), env)?;
     let change = keep(tables::DEVICES, id.as_str(), expect, &device)?;
     let committed = env.store.commit(&shard, vec![change]).await.map_err(|it| failed(&it))?;
-    Ok(written(env, permit, &device, committed.revision))
+    Ok(written(env, &hub, &device, committed.revision))
 }
 
 pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let id = device_id(input.param("device"))?;
-    let found = read(env, &shard_of(permit, env)?, &id).await?;
+    let hub = hub_of(permit, env)?;
+    let found = read(env, &shard(&hub)?, &id).await?;
     match found {
-        Some((device, revision)) => Ok(tagged(shown(env, permit, &device, revision), revision)),
+        Some((device, revision)) => Ok(tagged(shown(env, &hub, &device, revision), revision)),
         None => Err(Error::DeviceNotFound(id)),
     }
 }
 
 pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let id = device_id(input.param("device"))?;
-    let shard = shard_of(permit, env)?;
+    let hub = hub_of(permit, env)?;
+    let shard = shard(&hub)?;
     let Some((_, revision)) = read(env, &shard, &id).await? else {
         return Err(Error::DeviceNotFound(id));
     };
-    let deleted = id.as_str().to_owned();
     let Some(tag) = input.headers.if_match.as_deref() else {
         return Err(Error::Stale {
             message: "`If-Match` is required to delete a device: its etag, or `*` for any version"
@@ -154,10 +158,10 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
         write: Write::Delete,
     };
     env.store.commit(&shard, vec![change]).await.map_err(|it| match it {
-        CommitError::Conflict { .. } => Error::DeviceStale(id),
+        CommitError::Conflict { .. } => Error::DeviceStale(id.clone()),
         CommitError::ShardGone | CommitError::Store(_) => failed(&it),
     })?;
-    changed(env, permit, &deleted);
+    env.presence.changed(&hub.uid, id.as_str());
     Ok(Reply::empty(204))
 }
 
@@ -175,15 +179,11 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
         }
     };
     let scan = Scan { prefix: String::new(), after: None, limit: top };
-    let page = env
-        .store
-        .scan(&shard_of(permit, env)?, tables::DEVICES, scan)
-        .await
-        .map_err(|it| unread(&it))?;
-    let devices: Result<Vec<Value>, Error> = page
-        .iter()
-        .map(|(key, it)| Ok(shown(env, permit, &parse(key, it)?, it.revision)))
-        .collect();
+    let hub = hub_of(permit, env)?;
+    let page = env.store.scan(&shard(&hub)?, tables::DEVICES, scan).await;
+    let page = page.map_err(|it| unread(&it))?;
+    let devices: Result<Vec<Value>, Error> =
+        page.iter().map(|(key, it)| Ok(shown(env, &hub, &parse(key, it)?, it.revision))).collect();
     Ok(Reply::ok(Value::Array(devices?)))
 }
 
@@ -191,11 +191,15 @@ pub(super) fn device_id(text: &str) -> Result<DeviceId, Error> {
     DeviceId::parse(text).map_err(|it| Error::DeviceIdInvalid { message: it.to_string() })
 }
 
-pub(super) fn shard_of(permit: &Permit, env: &Env) -> Result<ShardId, Error> {
+/// The hub that a call was admitted at.
+pub(super) fn hub_of(permit: &Permit, env: &Env) -> Result<Arc<Hub>, Error> {
     let facts = env.facts.load();
-    let hub = facts
-        .hub(permit.scope())
-        .ok_or_else(|| Error::UnknownHost { host: permit.scope().name().to_owned() })?;
+    let hub = facts.hub(permit.scope()).cloned();
+    hub.ok_or_else(|| Error::UnknownHost { host: permit.scope().name().to_owned() })
+}
+
+/// Where a hub's devices and messages lie.
+pub(super) fn shard(hub: &Hub) -> Result<ShardId, Error> {
     ShardId::hub(&hub.uid).map_err(|it| Error::Internal { message: it.to_string() })
 }
 
@@ -216,22 +220,14 @@ fn parse(key: &str, document: &Document) -> Result<Device, Error> {
 }
 
 /// A device as it is now: with its connection, which is no part of its document.
-fn shown(env: &Env, permit: &Permit, device: &Device, revision: u64) -> Value {
-    let facts = env.facts.load();
-    let uid = facts.hub(permit.scope()).map_or("", |it| it.uid.as_str());
-    device.shown(revision, env.presence.connected_since(uid, &device.device_id))
+fn shown(env: &Env, hub: &Hub, device: &Device, revision: u64) -> Value {
+    device.shown(revision, env.presence.connected_since(&hub.uid, &device.device_id))
 }
 
-/// Lets a device's session know that the device was changed.
-pub(super) fn changed(env: &Env, permit: &Permit, device: &str) {
-    if let Some(hub) = env.facts.load().hub(permit.scope()) {
-        env.presence.changed(&hub.uid, device);
-    }
-}
-
-fn written(env: &Env, permit: &Permit, device: &Device, revision: u64) -> Reply {
-    changed(env, permit, &device.device_id);
-    tagged(shown(env, permit, device, revision), revision)
+/// A device that was just written: its session hears of it.
+fn written(env: &Env, hub: &Hub, device: &Device, revision: u64) -> Reply {
+    env.presence.changed(&hub.uid, &device.device_id);
+    tagged(shown(env, hub, device, revision), revision)
 }
 
 fn tagged(body: Value, revision: u64) -> Reply {
@@ -249,7 +245,7 @@ pub fn first(id: &str, env: &Env) -> Result<(Change, String), Error> {
 
 /// A device's primary key, where the device exists and has one. For the printed connection string.
 pub async fn primary_key(env: &Env, hub: &Hub, id: &str) -> Option<String> {
-    let shard = ShardId::hub(&hub.uid).ok()?;
+    let shard = shard(hub).ok()?;
     let (device, _) = read(env, &shard, &DeviceId::parse(id).ok()?).await.ok()??;
     text(&device.authentication, &["symmetricKey", "primaryKey"]).map(str::to_owned)
 }
