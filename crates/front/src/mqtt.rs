@@ -135,7 +135,8 @@ async fn connection(
     if connect.protocol_level != 4 {
         return pipe.refuse(ConnectCode::UnacceptableProtocol).await;
     }
-    let greeting = Greeting { env, peer: peer.ip(), local: local.ip(), connect };
+    let credential = credential_of(&connect);
+    let greeting = Greeting { env, peer: peer.ip(), local: local.ip(), connect, credential };
     match greeting.named() {
         Some(named @ Named { peer: Peer::Device { .. }, .. }) => {
             device::serve(&greeting, &named, pipe, waiting).await;
@@ -156,6 +157,8 @@ struct Greeting<'a> {
     peer: IpAddr,
     local: IpAddr,
     connect: Connect,
+    /// What its password says, which each of its calls brings.
+    credential: Credential,
 }
 
 impl Greeting<'_> {
@@ -177,19 +180,9 @@ impl Greeting<'_> {
 
     /// How long to wait for the next packet: to the end of the client's signature at most.
     fn patience(&self) -> Duration {
-        let Credential::Sas(token) = self.credential() else { return self.silence() };
+        let Credential::Sas(token) = &self.credential else { return self.silence() };
         let left_ms = token.expiry.millis().saturating_sub(self.env.now().millis());
         self.silence().min(Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)))
-    }
-
-    fn credential(&self) -> Credential {
-        match &self.connect.password {
-            None => Credential::None,
-            Some(password) => match std::str::from_utf8(password.reveal()) {
-                Ok(text) => authorization::signature(text),
-                Err(_) => authorization::malformed("password", "it is not UTF-8"),
-            },
-        }
     }
 
     /// A call over this connection.
@@ -206,7 +199,7 @@ impl Greeting<'_> {
                 content_type: Some("application/json".into()),
                 ..Headers::default()
             },
-            credential: self.credential(),
+            credential: self.credential.clone(),
             channel: Channel {
                 protocol: Protocol::Mqtt.as_str().to_owned(),
                 request: crate::path::shown(&request),
@@ -227,6 +220,16 @@ impl Greeting<'_> {
             Peer::Registration { .. } => None,
         };
         meant.unwrap_or_else(|| self.local.to_canonical().to_string())
+    }
+}
+
+fn credential_of(connect: &Connect) -> Credential {
+    match &connect.password {
+        None => Credential::None,
+        Some(password) => match std::str::from_utf8(password.reveal()) {
+            Ok(text) => authorization::signature(text),
+            Err(_) => authorization::malformed("password", "it is not UTF-8"),
+        },
     }
 }
 
