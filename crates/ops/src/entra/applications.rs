@@ -7,7 +7,7 @@ use super::filters::{self, Forms, Listing};
 use super::passwords::{Holder, Password};
 pub(crate) use super::passwords::{add_password, remove_password};
 use super::principals::{self, ServicePrincipal};
-use super::{Object, entity, properties};
+use super::{Object, entity, properties, room_for_one};
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -15,7 +15,7 @@ use gate::Permit;
 use model::{Error, ObjectId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{Expect, ShardId, tables};
+use store::{Expect, tables};
 
 /// Most applications in the tenant: a list with a filter reads them all.
 const APPLICATIONS_MAX: u64 = 10_000;
@@ -234,20 +234,7 @@ pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Re
 /// # Errors
 /// [`Error::Invalid`] where a property cannot be taken, or an identifier URI belongs to another one.
 pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let count = env
-        .store
-        .count(&ShardId::control(), tables::APPLICATIONS)
-        .await
-        .map_err(|it| control::unread(&it))?;
-    if count >= APPLICATIONS_MAX {
-        return Err(Error::Invalid {
-            code: "Directory_QuotaExceeded",
-            at: None,
-            message: format!(
-                "the tenant has {count} applications, and takes no more; delete some first"
-            ),
-        });
-    }
+    room_for_one(env, tables::APPLICATIONS, APPLICATIONS_MAX, "applications").await?;
     let name = properties::display_name(&input.body)?
         .ok_or_else(|| Error::invalid("displayName", "this text is required"))?;
     let (object_id, app_id) = (ObjectId(env.new_uuid()), ObjectId(env.new_uuid()));

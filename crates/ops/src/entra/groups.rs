@@ -4,7 +4,7 @@
 //! through which others is worked out in `gate::facts`, from what [`change_facts`] makes here.
 
 use super::filters::{self, Forms, Listing};
-use super::{Object, applications, entity, properties};
+use super::{Object, applications, entity, properties, room_for_one};
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -13,7 +13,7 @@ use model::{Error, ObjectId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use store::{Expect, ShardId, tables};
+use store::{Expect, tables};
 
 /// Most groups in the tenant: a list with a filter reads them all.
 const GROUPS_MAX: u64 = 10_000;
@@ -172,18 +172,7 @@ pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Re
 /// # Errors
 /// [`Error::Invalid`] where a property is missing or cannot be taken.
 pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let count = env
-        .store
-        .count(&ShardId::control(), tables::GROUPS)
-        .await
-        .map_err(|it| control::unread(&it))?;
-    if count >= GROUPS_MAX {
-        return Err(Error::Invalid {
-            code: "Directory_QuotaExceeded",
-            at: None,
-            message: format!("the tenant has {count} groups, and takes no more; delete some first"),
-        });
-    }
+    room_for_one(env, tables::GROUPS, GROUPS_MAX, "groups").await?;
     let required = |name: &'static str| Error::invalid(name, "this text is required");
     let display_name =
         properties::display_name(&input.body)?.ok_or_else(|| required("displayName"))?;

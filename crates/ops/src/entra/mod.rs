@@ -1,9 +1,9 @@
 //! Sign-in and the directory: where tokens come from, and who can be given a role.
 //!
 //! [`discovery`] tells clients where to sign in, [`tokens`] signs what they then show, and `applications`,
-//! `principals`, `groups` and their `members` are the part of Microsoft Graph behind `az ad` and `az role assignment`. Whether a
-//! secret or a token is right is not decided here: that is `gate`'s authentication, by the facts that the
-//! `change_facts` functions below make from documents.
+//! `principals`, `groups` and their `members` are the part of Microsoft Graph behind `az ad` and
+//! `az role assignment`. Whether a secret or a token is right is not decided here: that is `gate`'s
+//! authentication, by the facts that the `change_facts` functions below make from documents.
 
 pub(crate) mod applications;
 pub(crate) mod discovery;
@@ -20,13 +20,13 @@ pub use passwords::hash_secret;
 use crate::control;
 use crate::env::Env;
 use applications::Application;
-use model::{ObjectId, Timestamp};
+use model::{Error, ObjectId, Timestamp};
 use passwords::{Holder, Password};
 use principals::ServicePrincipal;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
-use store::{Change, Expect, Table, tables};
+use store::{Change, Expect, ShardId, Table, tables};
 
 /// A directory object as Graph shows it: its properties in their order.
 type Object = serde_json::Map<String, Value>;
@@ -71,6 +71,20 @@ pub fn administrator(
 fn first<T: Serialize>(table: Table, key: String, document: &T) -> Change {
     control::put(table, key, Expect::Absent, document)
         .expect("structs of texts, numbers and JSON maps always have a JSON form")
+}
+
+/// Refuses one more of `what` where the table holds as many as a tenant may have.
+async fn room_for_one(env: &Env, table: Table, most: u64, what: &str) -> Result<(), Error> {
+    let count = env.store.count(&ShardId::control(), table).await;
+    let count = count.map_err(|it| control::unread(&it))?;
+    if count < most {
+        return Ok(());
+    }
+    Err(Error::Invalid {
+        code: "Directory_QuotaExceeded",
+        at: None,
+        message: format!("the tenant has {count} {what}, and takes no more; delete some first"),
+    })
 }
 
 /// `bytes` in hexadecimal: nothing in it means anything to a shell, a URL or a form.
