@@ -11,6 +11,7 @@ mod stories {
     pub mod bad_input;
     pub mod connections;
     pub mod control_plane;
+    pub mod deny_assignments;
     pub mod devices;
     pub mod diagnosis;
     pub mod diagnosis_sections;
@@ -20,6 +21,7 @@ mod stories {
     pub mod kills;
     pub mod locks;
     pub mod log_verify;
+    pub mod management_groups;
     pub mod mqtt_devices;
     pub mod mqtt_registration;
     pub mod no_way_round;

@@ -5,6 +5,7 @@ use crate::expect_none;
 use crate::files;
 use gate::policy::{CONDITIONS_MAX, DEPTH_MAX, Effect, Operator, RULES_MAX};
 use model::operations::Protocol;
+use model::published::PUBLISHED;
 use model::{ActionName, OPERATIONS, Operation, Plane};
 use std::fmt::Write as _;
 
@@ -78,6 +79,17 @@ fn operations_page() -> String {
             let cells = head.iter().map(|it| cell(row, it));
             line(format!("| {} |", cells.collect::<Vec<_>>().join(" | ")));
         }
+    }
+    page.push_str(
+        "\n## Published, without an address\n\n\
+         Roles can grant these actions, deny assignments and policies can name them, and a question about a decision \
+         can ask for them. Nothing answers to them yet.\n\n\
+         | what it does | action | kind | rights |\n| --- | --- | --- | --- |\n",
+    );
+    for row in PUBLISHED {
+        let kind = if row.plane == Plane::Service { "data" } else { "control" };
+        let cells = [row.says, &cell(row, "actions"), kind, &cell(row, "rights")];
+        writeln!(page, "| {} |", cells.join(" | ")).expect("a `String` takes every line");
     }
     page
 }

@@ -5,6 +5,7 @@
 //! subtraction counts inside its own block only.
 
 use crate::decide::{Ask, Findings, Link, Ruling};
+use crate::deny;
 use crate::facts::{Facts, List, RoleAssignment};
 use model::error::{Denial, DenialKind};
 use model::operations::Right;
@@ -32,6 +33,11 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
     if ask.operation.actions.is_empty() {
         return allow(findings, "every signed-in caller may do this");
     }
+    if let Some(denied) =
+        deny::rule(ask, ask.operation.actions, ask.scope, principal, facts, findings)
+    {
+        return denied;
+    }
     let held = facts.assignments_of(principal);
     let missing: Vec<ActionName> = ask
         .operation
@@ -56,6 +62,10 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
         return refuse(ask, &missing, why);
     }
     for link in ask.linked {
+        let actions = [link.action];
+        if let Some(denied) = deny::rule(ask, &actions, &link.scope, principal, facts, findings) {
+            return denied;
+        }
         if !is_granted(link.action, list, &link.scope, principal, held.clone(), facts, findings) {
             return refuse_linked(ask, link);
         }
@@ -72,7 +82,8 @@ fn names(actions: &[ActionName]) -> String {
     actions.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Looks through what the principal holds, itself or by its groups; the first grant ends the search where only the verdict counts.
+/// Looks through what the principal holds, itself or by its groups. Where only the verdict counts, the
+/// first grant ends the search.
 fn is_granted<'a>(
     action: ActionName,
     list: List,
@@ -84,12 +95,12 @@ fn is_granted<'a>(
 ) -> bool {
     let mut granted = false;
     for assignment in held {
-        let is_here = assignment.scope.contains(scope);
+        let is_here = facts.contains(&assignment.scope, scope);
         if !is_here && !findings.are_wanted() {
             continue;
         }
         let role = facts.roles.get(&assignment.role);
-        let pattern = role.and_then(|it| it.grants(action.as_str(), list));
+        let pattern = role.and_then(|it| facts.grants(it, action.as_str(), list));
         let grants = is_here && pattern.is_some();
         if grants && !findings.are_wanted() {
             return true;
@@ -153,7 +164,14 @@ fn near_miss(
         List::Actions => List::DataActions,
         List::DataActions => List::Actions,
     };
-    match (role.grants(action.as_str(), list), role.grants(action.as_str(), other)) {
+    if is_here && let Some(pattern) = facts.grants_by_wildcard(role, action.as_str(), list) {
+        return format!(
+            "`{}` of `{name}` does not cover `{action}`: that needs a role that names it",
+            pattern.as_str()
+        );
+    }
+    let grants = |list| facts.grants(role, action.as_str(), list);
+    match (grants(list), grants(other)) {
         (Some(_), _) if !is_here => {
             format!(
                 "`{name}` would grant `{action}`, but at `{}`, which does not contain `{scope}`",
@@ -194,7 +212,14 @@ fn rights(ask: &Ask<'_>, findings: &mut Findings) -> Ruling {
         }
         None => {
             let why = format!("the shared access policy `{}` lacks {}", ask.caller.name, wanted());
-            refuse(ask, ask.operation.actions, why)
+            let denial = Denial {
+                gate: Gate::Access,
+                kind: DenialKind::LacksRight,
+                message: why.clone(),
+                violations: Vec::new(),
+                target: ask.scope.as_str().to_owned(),
+            };
+            Ruling { denial: Some(denial), reason: why }
         }
     }
 }
@@ -237,7 +262,7 @@ fn request(ask: &Ask<'_>) -> String {
 }
 
 /// The caller's object id, and its application's, as Azure's sentences name them.
-fn ids(caller: &Caller) -> (String, String) {
+pub(crate) fn ids(caller: &Caller) -> (String, String) {
     let id = caller.object_id.as_ref().map_or_else(String::new, ObjectId::to_string);
     let app = caller.app_id.as_ref().map_or_else(|| id.clone(), ObjectId::to_string);
     (id, app)

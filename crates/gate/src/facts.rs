@@ -4,13 +4,18 @@
 //! are the exception to immutability: they count look-ups, so that a test can show that none happened.
 
 mod groups;
+mod management;
+mod roles;
 
 pub use groups::{Group, Groups, Membership};
+pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
+pub use roles::{List, Permission, Role, RoleAssignment};
 
+use crate::deny::DenyAssignment;
 use crate::locks::Lock;
 use crate::policy::{Exemption, PolicyAssignment, PolicyDefinition};
 use model::operations::Right;
-use model::{ActionName, ActionPattern, ObjectId, Plane, PrincipalKind, Scope, Secret, Timestamp};
+use model::{ObjectId, PrincipalKind, Scope, Secret, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,97 +48,6 @@ pub struct Application {
     /// The service principal behind it, once it has one.
     pub principal: Option<ObjectId>,
     pub secrets: Vec<SecretHash>,
-}
-
-/// One block of a role: what it grants minus what it leaves out.
-#[derive(Clone, Debug, Default)]
-pub struct Permission {
-    pub actions: Vec<ActionPattern>,
-    pub not_actions: Vec<ActionPattern>,
-    pub data_actions: Vec<ActionPattern>,
-    pub not_data_actions: Vec<ActionPattern>,
-}
-
-/// Which of a role's lists counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum List {
-    Actions,
-    DataActions,
-}
-
-impl List {
-    /// The planes are apart: devices and services are data, all else is not.
-    pub const fn of(plane: Plane) -> Self {
-        match plane {
-            Plane::Service | Plane::Device => Self::DataActions,
-            Plane::Control | Plane::Directory | Plane::Open | Plane::Token => Self::Actions,
-        }
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Actions => "actions",
-            Self::DataActions => "dataActions",
-        }
-    }
-}
-
-impl Permission {
-    /// The pattern that grants `action` in this block, where one does and no subtraction takes it away.
-    pub fn grants(&self, action: &str, list: List) -> Option<&ActionPattern> {
-        let (given, taken) = match list {
-            List::Actions => (&self.actions, &self.not_actions),
-            List::DataActions => (&self.data_actions, &self.not_data_actions),
-        };
-        let pattern = given.iter().find(|it| it.matches_text(action))?;
-        match taken.iter().any(|it| it.matches_text(action)) {
-            true => None,
-            false => Some(pattern),
-        }
-    }
-}
-
-/// The provider of applications, principals and their secrets.
-const DIRECTORY: &str = "Microsoft.Directory/";
-
-/// A role definition.
-#[derive(Clone, Debug)]
-pub struct Role {
-    pub id: ObjectId,
-    pub name: String,
-    pub is_builtin: bool,
-    pub permissions: Vec<Permission>,
-    pub assignable_scopes: Vec<Scope>,
-}
-
-impl Role {
-    /// The pattern by which the role grants `action`: of any of its blocks, each with its own subtraction.
-    ///
-    /// Of the directory only Owner and roles that name it grant anything: who may make secrets for any
-    /// application may become any of them, which no `*` of another role was meant to say.
-    pub fn grants(&self, action: &str, list: List) -> Option<&ActionPattern> {
-        let pattern = self.permissions.iter().find_map(|it| it.grants(action, list))?;
-        let starts = |it: &str| {
-            it.get(..DIRECTORY.len()).is_some_and(|it| it.eq_ignore_ascii_case(DIRECTORY))
-        };
-        let is_owner = self.is_builtin && self.id.to_string() == model::roles::OWNER;
-        match starts(action) && !starts(pattern.as_str()) && !is_owner {
-            true => None,
-            false => Some(pattern),
-        }
-    }
-}
-
-/// A role given to a principal or a group at a scope.
-#[derive(Clone, Debug)]
-pub struct RoleAssignment {
-    /// Its full id.
-    pub id: String,
-    pub name: String,
-    pub principal: ObjectId,
-    pub role: ObjectId,
-    pub scope: Scope,
-    pub created: Timestamp,
 }
 
 /// A shared access policy of a hub: a name, rights and two keys.
@@ -256,12 +170,17 @@ pub struct Facts {
     /// `https://host:port` of the management origin, without a trailing slash.
     pub origin: String,
     pub keys: Arc<Vec<VerifyingKey>>,
+    /// Whether security policies need roles that name them; without it they match as everything does.
+    pub has_explicit_grants: bool,
     pub principals: Arc<HashMap<ObjectId, Principal>>,
     pub applications: Arc<HashMap<ObjectId, Application>>,
     pub groups: Arc<Groups>,
     pub roles: Arc<HashMap<ObjectId, Arc<Role>>>,
     /// By principal or group.
     pub role_assignments: Arc<HashMap<ObjectId, Vec<Arc<RoleAssignment>>>>,
+    /// By lower-case id.
+    pub deny_assignments: Arc<BTreeMap<String, Arc<DenyAssignment>>>,
+    pub management: Arc<ManagementGroups>,
     /// By lower-case id.
     pub policy_definitions: Arc<HashMap<String, Arc<PolicyDefinition>>>,
     /// By lower-case id.
@@ -286,18 +205,21 @@ impl Facts {
     pub fn new(tenant: ObjectId, origin: impl Into<String>) -> Self {
         let roles = model::roles::BUILTIN_ROLES.iter().filter_map(|it| {
             let id = ObjectId::parse(it.id)?;
-            Some((id, Arc::new(builtin(id, it))))
+            Some((id, Arc::new(roles::builtin(id, it))))
         });
         Self {
             epoch: 0,
             tenant,
             origin: origin.into(),
             keys: Arc::default(),
+            has_explicit_grants: true,
             principals: Arc::default(),
             applications: Arc::default(),
             groups: Arc::default(),
             roles: Arc::new(roles.collect()),
             role_assignments: Arc::default(),
+            deny_assignments: Arc::default(),
+            management: Arc::default(),
             policy_definitions: Arc::default(),
             policy_assignments: Arc::default(),
             policy_exemptions: Arc::default(),
@@ -308,6 +230,7 @@ impl Facts {
             containers: Arc::default(),
             lookups: Arc::default(),
         }
+        .with_root_group()
     }
 
     /// The same facts with counters of their own.
@@ -416,47 +339,5 @@ impl Facts {
             Instance::Hub(hub) => Some(hub),
             Instance::Dps(_) => None,
         }
-    }
-
-    /// Every role that grants all of `actions`, narrowest first: fewest grants over the operation table,
-    /// then the patterns that say most.
-    pub fn roles_that_grant(&self, actions: &[ActionName], list: List) -> Vec<Arc<Role>> {
-        let mut fitting: Vec<Arc<Role>> = self
-            .roles
-            .values()
-            .filter(|role| actions.iter().all(|it| role.grants(it.as_str(), list).is_some()))
-            .cloned()
-            .collect();
-        fitting.sort_by_cached_key(|role| (breadth(role), role.name.clone()));
-        fitting
-    }
-}
-
-/// How much a role grants, for "which is the narrowest". The table alone does not tell: a wildcard
-/// reaches operations that are not in it, and the shorter its fixed part, the more of them.
-fn breadth(role: &Role) -> (usize, std::cmp::Reverse<usize>) {
-    let granted = model::OPERATIONS
-        .iter()
-        .flat_map(|row| row.actions.iter().map(move |it| (row.plane, it)))
-        .filter(|(plane, it)| role.grants(it.as_str(), List::of(*plane)).is_some())
-        .count();
-    let patterns = role.permissions.iter().flat_map(|it| it.actions.iter().chain(&it.data_actions));
-    let shortest = patterns.map(|it| it.as_str().split('*').next().map_or(0, str::len)).min();
-    (granted, std::cmp::Reverse(shortest.unwrap_or(0)))
-}
-
-fn builtin(id: ObjectId, row: &model::roles::BuiltinRole) -> Role {
-    let patterns = |texts: &[&str]| texts.iter().map(|it| ActionPattern::new(it)).collect();
-    Role {
-        id,
-        name: row.name.to_owned(),
-        is_builtin: true,
-        permissions: vec![Permission {
-            actions: patterns(row.actions),
-            not_actions: patterns(row.not_actions),
-            data_actions: patterns(row.data_actions),
-            not_data_actions: patterns(row.not_data_actions),
-        }],
-        assignable_scopes: vec![Scope::root()],
     }
 }

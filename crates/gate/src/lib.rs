@@ -6,6 +6,7 @@
 mod access;
 mod authentication;
 mod decide;
+pub mod deny;
 pub mod facts;
 pub mod jwt;
 pub mod locks;

@@ -1,6 +1,7 @@
 //! What clients see of refusals.
 
 use super::*;
+use crate::trace::Gate;
 
 fn refused_by_policy() -> Error {
     Error::Denied(Box::new(Denial {

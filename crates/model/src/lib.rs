@@ -1,7 +1,8 @@
 //! The nouns: what exists, what can be done to it, and how an attempt went.
 //!
 //! Two tables say everything that the rest reads: [`operations::OPERATIONS`] (what can be done, who may
-//! reach it, at which address) and [`resource_types::RESOURCE_TYPES`] (what exists in the control plane).
+//! reach it, at which address; [`published::PUBLISHED`] goes on with what has no address yet) and
+//! [`resource_types::RESOURCE_TYPES`] (what exists in the control plane).
 //! Nothing here does I/O, reads a clock or decides: `gate` decides, `ops` acts.
 
 pub mod action;
@@ -11,6 +12,7 @@ pub mod ids;
 pub mod json;
 pub mod operations;
 pub mod principal;
+pub mod published;
 pub mod resource_types;
 pub mod roles;
 pub mod scope;

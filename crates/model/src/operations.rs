@@ -4,11 +4,12 @@
 //! list it, tests walk it. Source of the actions: Azure's published operations of each provider.
 
 use crate::action::ActionName;
+use crate::published::PUBLISHED;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// Where an operation lives, and with it which credentials and which part of a role count.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub enum Plane {
     /// Resource management: `actions` of a role.
     Control,
@@ -243,6 +244,11 @@ pub fn operation(op: Op) -> &'static Operation {
     ROWS.get(op as usize).expect("a test shows that every operation has a row")
 }
 
+/// Every row: what has an address, and what is only published.
+pub fn known() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().chain(PUBLISHED)
+}
+
 /// The row of the operation of this name.
 pub fn named(name: &str) -> Option<&'static Operation> {
     BY_NAME.get(name).copied()
@@ -384,6 +390,22 @@ pub enum Op {
     GetLock,
     ListLocks,
     DeleteLock,
+    PutDenyAssignment,
+    GetDenyAssignment,
+    ListDenyAssignments,
+    DeleteDenyAssignment,
+    PutManagementGroup,
+    PatchManagementGroup,
+    GetManagementGroup,
+    ListManagementGroups,
+    DeleteManagementGroup,
+    CheckManagementGroupName,
+    ListEntities,
+    ListDescendants,
+    PutManagementGroupSubscription,
+    GetManagementGroupSubscription,
+    ListManagementGroupSubscriptions,
+    DeleteManagementGroupSubscription,
     ListRoleDefinitionRevisions,
     ListRoleAssignmentRevisions,
     ListPolicyDefinitionRevisions,
@@ -459,6 +481,8 @@ pub enum Op {
     ConnectToRegister,
     ConnectDevice,
     SendTelemetry,
+    /// What nobody can call yet; see [`PUBLISHED`].
+    Published,
 }
 
 /// The table itself. A plain constant: no macro, no registration at start-up.
@@ -908,6 +932,133 @@ pub const OPERATIONS: &[Operation] = &[
         Effect::ChangesFacts,
         &[arm("DELETE", "{scope}/providers/Microsoft.Authorization/locks/{name}")],
         "Deletes a management lock",
+    ),
+    control(
+        Op::PutDenyAssignment,
+        &[act("Microsoft.Authorization/denyAssignments/write")],
+        Effect::ChangesFacts,
+        &[arm("PUT", "{scope}/providers/Microsoft.Authorization/denyAssignments/{name}")],
+        "Denies actions to principals at a scope, whatever their roles",
+    ),
+    control(
+        Op::GetDenyAssignment,
+        &[act("Microsoft.Authorization/denyAssignments/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/denyAssignments/{name}")],
+        "Shows a deny assignment",
+    ),
+    control(
+        Op::ListDenyAssignments,
+        &[act("Microsoft.Authorization/denyAssignments/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/denyAssignments")],
+        "Lists the deny assignments at, above and below a scope",
+    ),
+    control(
+        Op::DeleteDenyAssignment,
+        &[act("Microsoft.Authorization/denyAssignments/delete")],
+        Effect::ChangesFacts,
+        &[arm("DELETE", "{scope}/providers/Microsoft.Authorization/denyAssignments/{name}")],
+        "Deletes a deny assignment",
+    ),
+    control(
+        Op::PutManagementGroup,
+        &[act("Microsoft.Management/managementGroups/write")],
+        Effect::ChangesFacts,
+        &[arm("PUT", "/providers/Microsoft.Management/managementGroups/{group}")],
+        "Creates or updates a management group",
+    ),
+    control(
+        Op::PatchManagementGroup,
+        &[act("Microsoft.Management/managementGroups/write")],
+        Effect::ChangesFacts,
+        &[arm("PATCH", "/providers/Microsoft.Management/managementGroups/{group}")],
+        "Renames or moves a management group",
+    ),
+    control(
+        Op::GetManagementGroup,
+        &[act("Microsoft.Management/managementGroups/read")],
+        Effect::Reads,
+        &[arm("GET", "/providers/Microsoft.Management/managementGroups/{group}")],
+        "Shows a management group",
+    ),
+    control(
+        Op::ListManagementGroups,
+        &[],
+        Effect::Reads,
+        &[arm("GET", "/providers/Microsoft.Management/managementGroups")],
+        "Lists the management groups that the caller can read",
+    ),
+    control(
+        Op::DeleteManagementGroup,
+        &[act("Microsoft.Management/managementGroups/delete")],
+        Effect::ChangesFacts,
+        &[arm("DELETE", "/providers/Microsoft.Management/managementGroups/{group}")],
+        "Deletes a management group that nothing is in",
+    ),
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::CheckManagementGroupName,
+            &[],
+            Effect::Reads,
+            &[arm("POST", "/providers/Microsoft.Management/checkNameAvailability")],
+            "Tells whether a management group's name is free",
+        )
+    },
+    control(
+        Op::ListEntities,
+        &[],
+        Effect::Reads,
+        &[arm("POST", "/providers/Microsoft.Management/getEntities")],
+        "Lists the management groups and subscriptions that the caller can read",
+    ),
+    control(
+        Op::ListDescendants,
+        &[act("Microsoft.Management/managementGroups/descendants/read")],
+        Effect::Reads,
+        &[arm("GET", "/providers/Microsoft.Management/managementGroups/{group}/descendants")],
+        "Lists everything below a management group",
+    ),
+    Operation {
+        body: Body::None,
+        ..control(
+            Op::PutManagementGroupSubscription,
+            &[act("Microsoft.Management/managementGroups/subscriptions/write")],
+            Effect::ChangesFacts,
+            &[arm(
+                "PUT",
+                "/providers/Microsoft.Management/managementGroups/{group}/subscriptions/{subscription}",
+            )],
+            "Puts a subscription into a management group",
+        )
+    },
+    control(
+        Op::GetManagementGroupSubscription,
+        &[act("Microsoft.Management/managementGroups/subscriptions/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "/providers/Microsoft.Management/managementGroups/{group}/subscriptions/{subscription}",
+        )],
+        "Shows a subscription of a management group",
+    ),
+    control(
+        Op::ListManagementGroupSubscriptions,
+        &[act("Microsoft.Management/managementGroups/subscriptions/read")],
+        Effect::Reads,
+        &[arm("GET", "/providers/Microsoft.Management/managementGroups/{group}/subscriptions")],
+        "Lists the subscriptions of a management group",
+    ),
+    control(
+        Op::DeleteManagementGroupSubscription,
+        &[act("Microsoft.Management/managementGroups/subscriptions/delete")],
+        Effect::ChangesFacts,
+        &[arm(
+            "DELETE",
+            "/providers/Microsoft.Management/managementGroups/{group}/subscriptions/{subscription}",
+        )],
+        "Takes a subscription out of a management group, back to the root",
     ),
     control(
         Op::ListRoleDefinitionRevisions,

@@ -158,6 +158,26 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
         secrets: &[],
     },
     ResourceType {
+        namespace: "Microsoft.Authorization",
+        name: "denyAssignments",
+        api_versions: &["2022-04-01", "2018-07-01-preview"],
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.Management",
+        name: "managementGroups",
+        api_versions: &[
+            "2023-04-01",
+            "2021-04-01",
+            "2020-05-01",
+            "2020-02-01",
+            "2018-03-01-preview",
+        ],
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
         namespace: "Microsoft.Insights",
         name: "diagnosticSettings",
         api_versions: &["2021-05-01-preview", "2017-05-01-preview"],

@@ -37,7 +37,10 @@ pub(crate) fn fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
         Gate::Policy => policy_fixes(trace, facts, env),
         // What a linked scope lacks is not in the trace: no proposal is better than a wrong one.
         Gate::Access if trace.outcome.code == "LinkedAuthorizationFailed" => Vec::new(),
-        Gate::Access => access_fixes(trace, facts, env),
+        Gate::Access => match deny_fix(trace, facts, env) {
+            Some(fix) => vec![fix],
+            None => access_fixes(trace, facts, env),
+        },
         Gate::Resource => lock_fix(trace, facts, env).into_iter().collect(),
         Gate::Authentication => Vec::new(),
     };
@@ -224,17 +227,17 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
     };
     let list = List::of(row.plane);
     let is_held = |action: &ActionName| {
-        facts.held_by(principal).filter(|it| it.scope.contains(&scope)).any(|it| {
+        facts.held_by(principal).filter(|it| facts.contains(&it.scope, &scope)).any(|it| {
             facts
                 .roles
                 .get(&it.role)
-                .is_some_and(|role| role.grants(action.as_str(), list).is_some())
+                .is_some_and(|role| facts.grants(role, action.as_str(), list).is_some())
         })
     };
     let missing: Vec<ActionName> = row.actions.iter().filter(|it| !is_held(it)).copied().collect();
     let mut found = Vec::new();
     for role in facts.roles_that_grant(&missing, list).into_iter().take(2) {
-        if !role.assignable_scopes.iter().any(|it| it.contains(&scope)) {
+        if !role.assignable_scopes.iter().any(|it| facts.contains(it, &scope)) {
             continue;
         }
         let mut changed = facts.clone();
@@ -265,6 +268,37 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
         });
     }
     found
+}
+
+/// The deny assignments that stand against the call, deleted. Roles are no way round them.
+fn deny_fix(trace: &Trace, facts: &Facts, env: &Env) -> Option<Fix> {
+    let denying: Vec<&Finding> = trace
+        .step(Gate::Access)
+        .into_iter()
+        .flat_map(|it| &it.findings)
+        .filter(|it| it.kind == FindingKind::DenyAssignment && it.result == FindingResult::Deny)
+        .collect();
+    let first = denying.first()?;
+    let mut changed = facts.clone();
+    for it in &denying {
+        changed.remove_deny_assignment(&it.id);
+    }
+    let names = denying.iter().map(|it| format!("`{}`", it.name)).collect::<Vec<_>>().join(", ");
+    let more = match denying.len() {
+        1 => String::new(),
+        _ => "; each of the others needs the same".to_owned(),
+    };
+    Some(Fix {
+        says: format!(
+            "delete {names}, or write it anew with this caller in `excludePrincipals`{more}"
+        ),
+        command: format!(
+            "az rest --method delete --url {}",
+            quoted(&format!("{}?api-version=2022-04-01", first.id))
+        ),
+        then: then(trace, &changed, env),
+        warning: Some("everybody whom it denies is free of it then".into()),
+    })
 }
 
 /// The locks that stand against the call, deleted: all of them, as each is enough to refuse it.

@@ -3,7 +3,8 @@
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::{
-    authorization, devices, diagnose, entra, insights, provisioning, questions, resources,
+    authorization, devices, diagnose, entra, insights, management, provisioning, questions,
+    resources,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -57,6 +58,33 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::ListRoleAssignments => authorization::role_assignments::list(permit, input, env).await,
         Op::DeleteRoleAssignment => {
             authorization::role_assignments::delete(permit, input, env).await
+        }
+        Op::PutDenyAssignment => authorization::deny_assignments::put(permit, input, env).await,
+        Op::GetDenyAssignment => authorization::deny_assignments::get(permit, input, env).await,
+        Op::ListDenyAssignments => authorization::deny_assignments::list(permit, input, env).await,
+        Op::DeleteDenyAssignment => {
+            authorization::deny_assignments::delete(permit, input, env).await
+        }
+        Op::PutManagementGroup | Op::PatchManagementGroup => {
+            management::put(permit, input, env).await
+        }
+        Op::GetManagementGroup => management::get(permit, input, env).await,
+        Op::ListManagementGroups => management::list(permit, input, env).await,
+        Op::DeleteManagementGroup => management::delete(permit, input, env).await,
+        Op::CheckManagementGroupName => management::check_name(permit, input, env).await,
+        Op::ListEntities => management::lists::entities(permit, input, env).await,
+        Op::ListDescendants => management::lists::descendants(permit, input, env).await,
+        Op::PutManagementGroupSubscription => {
+            management::subscriptions::put(permit, input, env).await
+        }
+        Op::GetManagementGroupSubscription => {
+            management::subscriptions::get(permit, input, env).await
+        }
+        Op::ListManagementGroupSubscriptions => {
+            management::subscriptions::list(permit, input, env).await
+        }
+        Op::DeleteManagementGroupSubscription => {
+            management::subscriptions::delete(permit, input, env).await
         }
         Op::PutPolicyDefinition => {
             authorization::policies::put_definition(permit, input, env).await
@@ -177,8 +205,9 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             devices::registry::provision(permit, input, env).await
         }
         Op::ConnectToRegister => provisioning::progress::connect(permit, input, env),
-        // Whoever connects gets a session, and the session does what its device asks: `session.rs`.
-        Op::ConnectDevice | Op::SendTelemetry => Err(Error::Internal {
+        // Whoever connects gets a session, and the session does what its device asks: `session.rs`. What is
+        // only published has no address to be called at.
+        Op::ConnectDevice | Op::SendTelemetry | Op::Published => Err(Error::Internal {
             message: format!("{} has no answer outside a session", permit.operation().name()),
         }),
     }

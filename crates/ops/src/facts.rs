@@ -3,7 +3,7 @@
 //! At start every gate-relevant document is read once; afterwards each commit brings its own changes.
 //! Documents are the truth: [`load`] gives the same facts at any time.
 
-use crate::{authorization, devices, entra, provisioning, resources};
+use crate::{authorization, devices, entra, management, provisioning, resources};
 use arc_swap::ArcSwap;
 use gate::Facts;
 use model::{Error, ObjectId};
@@ -29,6 +29,9 @@ const TABLES: &[Table] = &[
     tables::POLICY_ASSIGNMENTS,
     tables::POLICY_EXEMPTIONS,
     tables::LOCKS,
+    tables::DENY_ASSIGNMENTS,
+    tables::MANAGEMENT_GROUPS,
+    tables::SUBSCRIPTION_PLACES,
 ];
 
 impl FactsCell {
@@ -140,6 +143,11 @@ pub(crate) fn put(
         tables::POLICY_EXEMPTIONS => {
             authorization::exemptions::change_facts(facts, key, body).map_err(told)
         }
+        tables::DENY_ASSIGNMENTS => {
+            authorization::deny_assignments::change_facts(facts, key, body).map_err(told)
+        }
+        tables::MANAGEMENT_GROUPS => management::change_group(facts, key, body).map_err(told),
+        tables::SUBSCRIPTION_PLACES => management::change_place(facts, key, body).map_err(told),
         tables::LOCKS => authorization::locks::change_facts(facts, key, body).map_err(told),
         _ => Ok(()),
     }

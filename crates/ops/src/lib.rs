@@ -17,6 +17,7 @@ pub mod env;
 pub mod facts;
 pub mod input;
 pub mod insights;
+mod management;
 pub mod metrics;
 mod objects;
 mod proving;

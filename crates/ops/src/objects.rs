@@ -3,10 +3,10 @@
 
 use crate::env::Env;
 use crate::input::Input;
-use crate::{authorization, decisions, devices, diagnose, provisioning, resources};
+use crate::{authorization, decisions, devices, diagnose, management, provisioning, resources};
 use gate::Link;
 use gate::facts::Instance;
-use model::operations::{Effect, operation};
+use model::operations::{Body, Effect, operation};
 use model::trace::{Caller, Object};
 use model::{ActionName, Error, Op, Operation, Plane, Scope, TrackingId};
 use serde_json::{Map, Value};
@@ -55,6 +55,11 @@ pub(crate) async fn prepare(
     if row.plane != Plane::Control {
         return Ok(plain(Scope::root()));
     }
+    if row.op == Op::PutManagementGroup || row.op == Op::PatchManagementGroup {
+        let (scope, linked) = management::reached(input, &env.facts.load())?;
+        let objects = vec![object(&input.scope, &input.body)];
+        return Ok(Prepared { objects, linked, ..plain(scope) });
+    }
     let mut prepared = plain(judged(&input.scope));
     if row.effect == Effect::Reads {
         return Ok(prepared);
@@ -62,6 +67,9 @@ pub(crate) async fn prepare(
     if row.actions.iter().any(|it| it.is_write()) {
         if is_patch(row) {
             input.body = merged(row.op, &prepared.scope, &input.body, env).await?;
+        }
+        if row.body == Body::None {
+            input.body = Value::Object(Map::new());
         }
         if !input.body.is_object() {
             return Err(Error::invalid("body", "a JSON object is required"));
@@ -204,6 +212,9 @@ async fn links(op: Op, input: &Input, env: &Env) -> Result<Vec<Link>, Error> {
         });
         let scopes = authorization::roles::assignable_scopes(input, env).await?;
         return Ok(scopes.into_iter().map(|scope| Link { action, scope }).collect());
+    }
+    if op == Op::PutManagementGroupSubscription || op == Op::DeleteManagementGroupSubscription {
+        return Ok(management::subscriptions::links(input, &env.facts.load()));
     }
     // Whoever exempts lifts the assignment itself.
     if (op == Op::PutPolicyExemption || op == Op::PatchPolicyExemption)

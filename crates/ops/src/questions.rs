@@ -7,9 +7,9 @@ use crate::decisions::find;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::{Ask, Facts, Permit};
-use model::operations::Operation;
+use model::operations::{Operation, known};
 use model::trace::{Caller, FindingKind, Gate, Object, Trace, TraceHead};
-use model::{ActionName, Error, OPERATIONS, ObjectId, Op, Scope, TrackingId};
+use model::{ActionName, Error, ObjectId, Op, Scope, TrackingId};
 use serde_json::json;
 
 /// `GET /decisions/{id}`.
@@ -164,15 +164,15 @@ fn caller_named(text: &str, facts: &Facts) -> Result<Caller, Error> {
 
 /// The row that an action belongs to: the one that needs fewest other actions.
 fn row_named(action: &str) -> Result<&'static Operation, Error> {
-    let known = |it: &ActionName| it.as_str().eq_ignore_ascii_case(action);
-    OPERATIONS.iter().filter(|it| it.actions.iter().any(known)).min_by_key(|it| it.actions.len()).ok_or_else(|| {
+    let is_it = |it: &ActionName| it.as_str().eq_ignore_ascii_case(action);
+    known().filter(|it| it.actions.iter().any(is_it)).min_by_key(|it| it.actions.len()).ok_or_else(|| {
         // The same thing with another verb, or whatever else is called like it.
         let beside = |it: &str| match (it.rsplit_once('/'), action.rsplit_once('/')) {
             (Some((mine, _)), Some((its, _))) => mine.eq_ignore_ascii_case(its),
             _ => false,
         };
         let near: std::collections::BTreeSet<&str> =
-            OPERATIONS.iter().flat_map(|it| it.actions).map(|it| it.as_str()).filter(|it| beside(it)).collect();
+            known().flat_map(|it| it.actions).map(|it| it.as_str()).filter(|it| beside(it)).collect();
         let near: Vec<&str> = near.into_iter().collect();
         let hint = match near.is_empty() {
             true => "`az provider operation show --namespace Microsoft.Devices` lists those that exist".to_owned(),

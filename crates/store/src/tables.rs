@@ -74,6 +74,15 @@ pub const POLICY_EXEMPTIONS: Table = Table("policy_exemptions");
 /// Control: management locks, under their id in lower case.
 pub const LOCKS: Table = Table("locks");
 
+/// Control: deny assignments, under their id in lower case.
+pub const DENY_ASSIGNMENTS: Table = Table("deny_assignments");
+
+/// Control: management groups, under their name in lower case.
+pub const MANAGEMENT_GROUPS: Table = Table("management_groups");
+
+/// Control: in which management group a subscription is, under the subscription's id.
+pub const SUBSCRIPTION_PLACES: Table = Table("subscription_places");
+
 /// Control: diagnostic settings, under their id in lower case.
 pub const DIAGNOSTIC_SETTINGS: Table = Table("diagnostic_settings");
 

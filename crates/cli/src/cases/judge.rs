@@ -5,11 +5,12 @@ use super::world::{self, World};
 use gate::policy::{Effect, Subject, holds, parse_rules};
 use gate::{Ask, Door, Facts, jwt::Claims};
 use model::error::Denial;
+use model::operations::known;
 use model::principal::AuthType;
 use model::trace::{Caller, Channel, FindingKind, FindingResult, Object, Step, TraceHead};
 use model::{
-    ActionPattern, Credential, Error, Gate, OPERATIONS, Operation, Plane, PrincipalKind, Scope,
-    Trace, TrackingId, Verdict,
+    ActionPattern, Credential, Error, Gate, Operation, Plane, PrincipalKind, Scope, Trace,
+    TrackingId, Verdict,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -328,7 +329,7 @@ fn row(told: &[OperationTold]) -> Result<&'static Operation, Stop> {
     if told.is_empty() {
         return broken("request.operations", "at least one operation is required");
     }
-    OPERATIONS.iter().find(fits).map_or_else(
+    known().find(fits).map_or_else(
         || {
             let names: Vec<String> = told
                 .iter()
@@ -353,8 +354,7 @@ fn object(told: &Map<String, Value>, scope: &Scope, at: &str) -> Result<Object, 
         }
     };
     let (kind, name) = (text("type")?, text("name")?);
-    let is_data =
-        OPERATIONS.iter().filter_map(|it| it.object).any(|it| it.eq_ignore_ascii_case(&kind));
+    let is_data = known().filter_map(|it| it.object).any(|it| it.eq_ignore_ascii_case(&kind));
     let id = match (told.contains_key("id"), is_data) {
         (true, _) => text("id")?,
         (false, true) => {
@@ -435,12 +435,12 @@ fn told_by(trace: &Trace, denial: Option<Denial>) -> Map<String, Value> {
         FindingKind::RoleAssignment => Some("roleAssignment"),
         FindingKind::PolicyRule => Some("policyAssignment"),
         FindingKind::SasRight if is_allowed => Some("sharedAccessPolicy"),
+        FindingKind::DenyAssignment => Some("denyAssignment"),
         FindingKind::Lock => Some("lock"),
         FindingKind::SasRight
         | FindingKind::Token
         | FindingKind::Sas
         | FindingKind::Secret
-        | FindingKind::DenyAssignment
         | FindingKind::Plane
         | FindingKind::Resource => None,
     };

@@ -12,10 +12,12 @@ pub(super) struct Told {
     pub(super) _description: Value,
     pub(super) tenant: String,
     pub(super) now: String,
-    #[serde(default, rename = "managementGroups")]
-    pub(super) _management_groups: Map<String, Value>,
-    #[serde(default, rename = "subscriptions")]
-    pub(super) _subscriptions: Map<String, Value>,
+    /// Each with the group above it.
+    #[serde(default)]
+    pub(super) management_groups: BTreeMap<String, Option<String>>,
+    /// Each with the group that it is in.
+    #[serde(default)]
+    pub(super) subscriptions: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) resources: BTreeMap<String, Value>,
     #[serde(default)]
@@ -114,6 +116,19 @@ pub(super) struct RoleAssignmentTold {
     pub(super) _condition_version: Option<String>,
     pub(super) created_on: Option<String>,
     pub(super) deleted_on: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DenyAssignmentTold {
+    pub(super) name: String,
+    pub(super) scope: String,
+    pub(super) principals: Vec<String>,
+    #[serde(default)]
+    pub(super) exclude_principals: Vec<String>,
+    #[serde(default)]
+    pub(super) do_not_apply_to_child_scopes: bool,
+    pub(super) permissions: Vec<PermissionTold>,
 }
 
 #[derive(Deserialize)]

@@ -2,12 +2,14 @@
 
 use super::file::{Stop, broken, lacks, take};
 use super::told::{
-    Enforcement, ExemptionTold, LockTold, PolicyAssignmentTold, PrincipalTold, ResourceTold,
-    RoleAssignmentTold, RoleTold, Told,
+    DenyAssignmentTold, Enforcement, ExemptionTold, LockTold, PermissionTold, PolicyAssignmentTold,
+    PrincipalTold, ResourceTold, RoleAssignmentTold, RoleTold, Told,
 };
 use gate::Facts;
+use gate::deny::{DenyAssignment, Whom};
 use gate::facts::{
-    Dps, Group, Hub, Permission, Principal, Role, RoleAssignment, SasPolicy, SharedAccess,
+    Dps, Group, Hub, ManagementGroup, Permission, Principal, Role, RoleAssignment, SasPolicy,
+    SharedAccess,
 };
 use gate::locks::{Level, Lock};
 use gate::policy::{Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, parse_rules};
@@ -83,10 +85,8 @@ pub(super) fn merged(
 pub(super) fn build(world: &Value) -> Result<World, Stop> {
     let told: Told = take(world, "world")?;
     for (feature, is_asked) in [
-        ("deny assignments", !told.deny_assignments.is_empty()),
         ("policy initiatives", !told.policy_set_definitions.is_empty()),
         ("propagation of role assignments", told.propagation.is_some()),
-        ("explicit grants", told.explicit_grant_operations.is_some()),
     ] {
         if is_asked {
             return lacks(feature);
@@ -100,6 +100,8 @@ pub(super) fn build(world: &Value) -> Result<World, Stop> {
         roles: BTreeMap::new(),
         definitions: Vec::new(),
     };
+    world.facts.has_explicit_grants = told.explicit_grant_operations.unwrap_or(true);
+    management_groups(&mut world, &told)?;
     for (key, value) in &told.resources {
         resource(&mut world, key, value)?;
     }
@@ -118,8 +120,72 @@ pub(super) fn build(world: &Value) -> Result<World, Stop> {
         unique(&mut names, &assignment.name, &format!("roleAssignments[{index}].name"))?;
         world.facts.put_role_assignment(assignment);
     }
+    let mut names = BTreeSet::new();
+    for (index, value) in told.deny_assignments.iter().enumerate() {
+        let assignment = deny_assignment(&world, index, value)?;
+        unique(&mut names, &assignment.name, &format!("denyAssignments[{index}].name"))?;
+        world.facts.put_deny_assignment(assignment);
+    }
     policies(&mut world, &told)?;
     Ok(world)
+}
+
+/// Management groups, and which subscription is in which.
+fn management_groups(world: &mut World, told: &Told) -> Result<(), Stop> {
+    for (name, parent) in &told.management_groups {
+        if let Some(missing) =
+            parent.as_ref().filter(|it| !told.management_groups.contains_key(*it))
+        {
+            let at = format!("managementGroups.{name}");
+            return broken(at, format!("the world has no management group `{missing}`"));
+        }
+        world.facts.put_management_group(ManagementGroup {
+            name: name.clone(),
+            display_name: name.clone(),
+            parent: parent.clone(),
+        });
+    }
+    for (id, group) in &told.subscriptions {
+        if !told.management_groups.contains_key(group) {
+            let at = format!("subscriptions.{id}");
+            return broken(at, format!("the world has no management group `{group}`"));
+        }
+        world.facts.put_subscription(id, Some(group));
+    }
+    Ok(())
+}
+
+fn deny_assignment(world: &World, index: usize, value: &Value) -> Result<DenyAssignment, Stop> {
+    const EVERYONE: &str = "everyone";
+    let at = format!("denyAssignments[{index}]");
+    let told: DenyAssignmentTold = take(value, &at)?;
+    let scope = place(&told.scope, &format!("{at}.scope"))?;
+    let principals = |all: &[String], name: &str| -> Result<Vec<ObjectId>, Stop> {
+        all.iter().map(|it| principal(world, it, &format!("{at}.{name}"))).collect()
+    };
+    let whom = match told.principals.iter().any(|it| it == EVERYONE) {
+        true => Whom::Everyone,
+        false => Whom::These(principals(&told.principals, "principals")?),
+    };
+    Ok(DenyAssignment {
+        id: id_at(&scope, "denyAssignments", &told.name),
+        name: told.name,
+        scope,
+        is_at_scope_only: told.do_not_apply_to_child_scopes,
+        permissions: told.permissions.into_iter().map(permission).collect(),
+        whom,
+        excluded: principals(&told.exclude_principals, "excludePrincipals")?,
+    })
+}
+
+fn permission(told: PermissionTold) -> Permission {
+    let patterns = |all: Vec<String>| all.iter().map(|it| ActionPattern::new(it)).collect();
+    Permission {
+        actions: patterns(told.actions),
+        not_actions: patterns(told.not_actions),
+        data_actions: patterns(told.data_actions),
+        not_data_actions: patterns(told.not_data_actions),
+    }
 }
 
 /// Principals and groups, and who is in which.
@@ -243,7 +309,6 @@ fn role(index: usize, name: &str, value: &Value) -> Result<Role, Stop> {
     if told.permissions.iter().any(|it| it.condition.is_some()) {
         return lacks("conditions of roles");
     }
-    let patterns = |all: Vec<String>| all.iter().map(|it| ActionPattern::new(it)).collect();
     let mut assignable_scopes = Vec::new();
     for it in &told.assignable_scopes {
         assignable_scopes.push(place(it, &format!("{at}.assignableScopes"))?);
@@ -253,16 +318,7 @@ fn role(index: usize, name: &str, value: &Value) -> Result<Role, Stop> {
         id: id(&format!("00000000-0000-0000-0000-{index:012x}"), &at)?,
         name: name.to_owned(),
         is_builtin: false,
-        permissions: told
-            .permissions
-            .into_iter()
-            .map(|it| Permission {
-                actions: patterns(it.actions),
-                not_actions: patterns(it.not_actions),
-                data_actions: patterns(it.data_actions),
-                not_data_actions: patterns(it.not_data_actions),
-            })
-            .collect(),
+        permissions: told.permissions.into_iter().map(permission).collect(),
         assignable_scopes,
     })
 }
@@ -473,11 +529,6 @@ pub(super) fn principal(world: &World, text: &str, at: &str) -> Result<ObjectId,
     }
 }
 
-/// A scope. Management groups can be written, but nothing here is inside one.
 pub(super) fn place(text: &str, at: &str) -> Result<Scope, Stop> {
-    const GROUPS: &str = "/providers/microsoft.management/managementgroups";
-    if text.to_ascii_lowercase().starts_with(GROUPS) {
-        return lacks("management groups");
-    }
     Scope::parse(text).map_err(|it| Stop::Broken { at: at.to_owned(), because: it.to_string() })
 }

@@ -192,6 +192,6 @@ impl Facts {
     /// True where the principal holds any role at, above or below `scope`: it may know that the scope exists.
     pub fn has_any_role_near(&self, principal: ObjectId, scope: &Scope) -> bool {
         self.assignments_of(principal)
-            .any(|it| it.scope.contains(scope) || scope.contains(&it.scope))
+            .any(|it| self.contains(&it.scope, scope) || self.contains(scope, &it.scope))
     }
 }

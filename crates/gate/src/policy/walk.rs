@@ -38,7 +38,7 @@ fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> (Ruling, bool) {
     let mut is_noted = false;
     for object in ask.objects {
         for assignment in
-            facts.policy_assignments.values().filter(|it| it.scope.contains(ask.scope))
+            facts.policy_assignments.values().filter(|it| facts.contains(&it.scope, ask.scope))
         {
             let definition = facts.policy_definitions.get(&assignment.definition_key);
             let word = word_of(assignment, definition.map(|it| &**it), object, ask, facts, false);
@@ -101,10 +101,10 @@ fn applicable(ask: &Ask<'_>, facts: &Facts) -> Vec<Arc<PolicyAssignment>> {
     let mut found: Vec<Arc<PolicyAssignment>> = facts
         .policy_assignments
         .values()
-        .filter(|it| it.scope.contains(ask.scope))
+        .filter(|it| facts.contains(&it.scope, ask.scope))
         .cloned()
         .collect();
-    found.sort_by_cached_key(|it| (it.scope.segments().count(), it.name.to_ascii_lowercase()));
+    found.sort_by_cached_key(|it| (facts.depth(&it.scope), it.name.to_ascii_lowercase()));
     found
 }
 

@@ -36,7 +36,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         })?;
     let skips_check = text(given, &["assignmentScopeValidation"])
         .is_some_and(|it| it.eq_ignore_ascii_case("DoNotValidate"));
-    if !skips_check && !assignment.scope.contains(&place) {
+    if !skips_check && !facts.contains(&assignment.scope, &place) {
         return Err(Error::invalid(
             "path",
             format!(
@@ -95,14 +95,14 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     let filter = input.query("$filter").unwrap_or("");
     let reach = Reach::of(filter);
     let skips_expired = filter.to_ascii_lowercase().contains("excludeexpired()");
-    let now = env.now();
+    let (now, facts) = (env.now(), env.facts.load());
     let mut found = Vec::new();
     for (_, document) in all::<Value>(env, tables::POLICY_EXEMPTIONS, "").await? {
         let id =
             Scope::parse(text(&document, &["id"]).unwrap_or("/")).unwrap_or_else(|_| Scope::root());
         let expires = expires_of(document.get("properties").unwrap_or(&Value::Null))?;
         let is_over = expires.is_some_and(|it| it <= now);
-        if reach.shows(&scope_before(&id), permit.scope()) && !(is_over && skips_expired) {
+        if reach.shows(&scope_before(&id), permit.scope(), &facts) && !(is_over && skips_expired) {
             found.push(document);
         }
     }

@@ -64,10 +64,11 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
         }
         reach @ (Reach::AtAndAbove | Reach::Exactly | Reach::AtAndBelow) => reach,
     };
+    let facts = env.facts.load();
     let mut found = Vec::new();
     for (key, document) in all::<Value>(env, tables::LOCKS, "").await? {
         let lock = lock_of(&document, &key).map_err(|message| Error::Internal { message })?;
-        if reach.shows(&lock.scope, permit.scope()) {
+        if reach.shows(&lock.scope, permit.scope(), &facts) {
             found.push(document);
         }
     }

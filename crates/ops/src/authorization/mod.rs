@@ -1,5 +1,6 @@
-//! Who may do what: roles, policies, the history of both, and locks.
+//! Who may do what: roles and denials, policies, the history of both, and locks.
 
+pub(crate) mod deny_assignments;
 pub(crate) mod exemptions;
 pub(crate) mod locks;
 pub(crate) mod policies;
@@ -9,6 +10,7 @@ pub(crate) mod roles;
 
 use crate::env::Env;
 use gate::Facts;
+use gate::facts::management_group;
 use model::{Error, Scope};
 use serde_json::{Value, json};
 
@@ -36,6 +38,16 @@ pub(crate) fn stamp(
 /// device is no scope.
 pub(crate) fn check_scope(scope: &Scope, facts: &Facts) -> Result<(), Error> {
     let key = scope.key();
+    if let Some(group) = management_group(scope) {
+        let exists = facts.management.get(group).is_some();
+        return match exists && scope.same_place(&crate::management::scope_of(group)) {
+            true => Ok(()),
+            false => Err(Error::NotFound {
+                code: "ManagementGroupNotFound",
+                message: format!("there is no management group at `{scope}`"),
+            }),
+        };
+    }
     if scope.is_root()
         || facts.containers.contains_key(&key)
         || facts.hubs.contains_key(&key)
@@ -113,8 +125,8 @@ impl Reach {
     }
 
     /// True where the list at `here` shows what lies at `place`.
-    pub(crate) fn shows(self, place: &Scope, here: &Scope) -> bool {
-        let (above, below) = (place.contains(here), here.contains(place));
+    pub(crate) fn shows(self, place: &Scope, here: &Scope, facts: &Facts) -> bool {
+        let (above, below) = (facts.contains(place, here), facts.contains(here, place));
         match self {
             Self::Everything => above || below,
             Self::AtAndAbove => above,

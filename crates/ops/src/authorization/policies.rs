@@ -4,6 +4,7 @@ use super::{Reach, check_scope, refuse_unless_empty, revisions, scope_before};
 use crate::control::{all, commit, delete, get as read, put};
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use gate::facts::management_group;
 use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
 use gate::{Facts, Permit};
 use model::json::{member, text};
@@ -24,11 +25,12 @@ pub(crate) async fn put_definition(
 ) -> Result<Reply, Error> {
     let place = scope_before(permit.scope());
     check_scope(&place, &env.facts.load())?;
-    if place.subscription_id().is_none() || place.resource_group().is_some() {
+    let is_group = management_group(&place).is_some();
+    if !is_group && (place.subscription_id().is_none() || place.resource_group().is_some()) {
         return Err(Error::Invalid {
             code: "InvalidScope",
             at: Some("path".into()),
-            message: "a policy definition lies in a subscription".into(),
+            message: "a policy definition lies in a subscription or a management group".into(),
         });
     }
     check_name(permit.scope().name(), 64)?;
@@ -145,7 +147,8 @@ pub(crate) async fn put_assignment(
         refuse_unless_empty(given, name, why)?;
     }
     let not_scopes = not_scopes(given)?;
-    if let Some(outside) = not_scopes.iter().find(|it| !place.contains(it) || place.same_place(it))
+    if let Some(outside) =
+        not_scopes.iter().find(|it| !facts.contains(&place, it) || place.same_place(it))
     {
         return Err(Error::invalid(
             "properties.notScopes",
@@ -204,12 +207,13 @@ pub(crate) async fn list_assignments(
     let filter = input.query("$filter").unwrap_or("");
     let (reach, lower) = (Reach::of(filter), filter.to_ascii_lowercase());
     let wanted = lower.split("policydefinitionid eq '").nth(1).and_then(|it| it.split('\'').next());
+    let facts = env.facts.load();
     let mut found = Vec::new();
     for (_, document) in all::<Value>(env, tables::POLICY_ASSIGNMENTS, "").await? {
         let place = Scope::parse(text(&document, &["properties", "scope"]).unwrap_or("/"))
             .unwrap_or_else(|_| Scope::root());
         let definition = text(&document, &["properties", "policyDefinitionId"]).unwrap_or("");
-        if reach.shows(&place, permit.scope())
+        if reach.shows(&place, permit.scope(), &facts)
             && wanted.is_none_or(|it| definition.eq_ignore_ascii_case(it))
         {
             found.push(document);

@@ -53,7 +53,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             "conditions cannot be evaluated yet, so an assignment with one is refused",
         )?;
     }
-    if !role.is_builtin && !role.assignable_scopes.iter().any(|it| it.contains(&scope)) {
+    if !role.is_builtin && !role.assignable_scopes.iter().any(|it| facts.contains(it, &scope)) {
         let scopes: Vec<&str> = role.assignable_scopes.iter().map(Scope::as_str).collect();
         return Err(Error::Invalid {
             code: "RoleAssignmentScopeNotAssignableToRoleDefinition",
@@ -155,7 +155,8 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
             model::json::text(&document, &["properties", name]).unwrap_or("").to_owned()
         };
         let scope = Scope::parse(&text("scope")).unwrap_or_else(|_| Scope::root());
-        let is_near = scope.contains(here) || (!filter.at_scope && here.contains(&scope));
+        let is_near =
+            facts.contains(&scope, here) || (!filter.at_scope && facts.contains(here, &scope));
         let holder = text("principalId");
         let is_whose = holders
             .as_ref()

@@ -115,13 +115,14 @@ pub(crate) async fn list_definitions(
     env: &Env,
 ) -> Result<Reply, Error> {
     let scope = permit.scope();
+    let facts = env.facts.load();
     let filter = Filter::parse(input.query("$filter").unwrap_or(""))?;
     let mut found: Vec<Value> =
         BUILTIN_ROLES.iter().map(|it| builtin_document(it, scope)).collect();
     for (_, document) in all::<Value>(env, tables::ROLE_DEFINITIONS, "").await? {
         let scopes =
             scopes_of(document.get("properties").unwrap_or(&Value::Null)).unwrap_or_default();
-        if scopes.iter().any(|it| it.contains(scope) || scope.contains(it)) {
+        if scopes.iter().any(|it| facts.contains(it, scope) || facts.contains(scope, it)) {
             found.push(document);
         }
     }
@@ -199,7 +200,7 @@ pub(crate) fn change_facts(
     Ok(())
 }
 
-fn permission(block: &Value) -> Permission {
+pub(super) fn permission(block: &Value) -> Permission {
     let list = |name: &str| {
         let texts = block.get(name).and_then(Value::as_array).into_iter().flatten();
         texts.filter_map(Value::as_str).map(ActionPattern::new).collect()
@@ -254,7 +255,7 @@ fn scopes_of(properties: &Value) -> Result<Vec<Scope>, Error> {
 }
 
 /// The blocks with all four lists, each text checked; what cannot be decided by is refused.
-fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
+pub(super) fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
     let at = "properties.permissions";
     let given =
         member(properties, "permissions").and_then(Value::as_array).cloned().unwrap_or_default();

@@ -6,9 +6,11 @@ use super::{Check, Mark, Section, check};
 use crate::advice;
 use crate::call::may_see;
 use crate::questions::hide_roles;
+use gate::Facts;
 use gate::facts::{List, Role, RoleAssignment};
+use model::operations::known;
 use model::trace::FindingResult;
-use model::{ActionName, Gate, OPERATIONS, Op, Plane, Scope};
+use model::{ActionName, Gate, Op, Plane, Scope};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -110,7 +112,7 @@ pub(super) fn section(case: &Case<'_>, policies: Mark) -> Section {
 fn held<'a>(case: &Case<'a>) -> Vec<(&'a RoleAssignment, &'a Role)> {
     let identity = case.proof.caller.object_id;
     let all = identity.into_iter().flat_map(|it| case.facts.held_by(it));
-    let here = all.filter(|it| it.scope.contains(&case.hub.scope));
+    let here = all.filter(|it| case.facts.contains(&it.scope, &case.hub.scope));
     here.filter_map(|it| Some((&**it, &**case.facts.roles.get(&it.role)?))).collect()
 }
 
@@ -119,7 +121,7 @@ fn rights(case: &Case<'_>, held: &[(&RoleAssignment, &Role)]) -> Vec<RightHeld> 
         let grants: Vec<(&RoleAssignment, &Role, &str)> = held
             .iter()
             .filter_map(|(assignment, role)| {
-                let pattern = role.grants(action.as_str(), List::DataActions)?;
+                let pattern = case.facts.grants(role, action.as_str(), List::DataActions)?;
                 Some((*assignment, *role, pattern.as_str()))
             })
             .collect();
@@ -161,14 +163,14 @@ fn notes(case: &Case<'_>, held: &[(&RoleAssignment, &Role)]) -> Vec<Check> {
             .is_ok_and(|it| may_see(case.permit, Op::GetRoleAssignment, &it, case.facts, case.env))
     });
     if may_see_all {
-        notes.extend(redundant(held));
+        notes.extend(redundant(held, case.facts));
     }
     notes
 }
 
 /// Roles that another one contains, as far as hubs are concerned.
-fn redundant(held: &[(&RoleAssignment, &Role)]) -> Vec<Check> {
-    let granted: Vec<BTreeSet<&str>> = held.iter().map(|(_, role)| at_hubs(role)).collect();
+fn redundant(held: &[(&RoleAssignment, &Role)], facts: &Facts) -> Vec<Check> {
+    let granted: Vec<BTreeSet<&str>> = held.iter().map(|(_, role)| at_hubs(role, facts)).collect();
     let contains = |outer: usize, inner: usize| match (granted.get(outer), granted.get(inner)) {
         (Some(more), Some(less)) if outer != inner && !less.is_empty() => {
             // Of two that grant the same, the later one is too much.
@@ -191,14 +193,13 @@ fn redundant(held: &[(&RoleAssignment, &Role)]) -> Vec<Check> {
 }
 
 /// What a role grants of the data actions of hubs.
-fn at_hubs(role: &Role) -> BTreeSet<&'static str> {
-    OPERATIONS
-        .iter()
+fn at_hubs(role: &Role, facts: &Facts) -> BTreeSet<&'static str> {
+    known()
         .filter(|it| it.plane == Plane::Service)
         .flat_map(|it| it.actions)
         .map(|it| it.as_str())
         .filter(|it| it.starts_with("Microsoft.Devices/IotHubs/"))
-        .filter(|it| role.grants(it, List::DataActions).is_some())
+        .filter(|it| facts.grants(role, it, List::DataActions).is_some())
         .collect()
 }
 
@@ -232,11 +233,13 @@ mod tests {
 
     #[test]
     fn a_role_is_needless_where_another_grants_all_that_it_grants() {
+        let facts = Facts::new(ObjectId(uuid::Uuid::nil()), "");
         let check = |roles: &[(&str, &[&str])], expected: &[&str]| {
             let held: Vec<(RoleAssignment, Role)> =
                 roles.iter().map(|(name, patterns)| role(name, patterns)).collect();
             let held: Vec<(&RoleAssignment, &Role)> = held.iter().map(|(a, b)| (a, b)).collect();
-            let said: Vec<String> = redundant(&held).into_iter().map(|it| it.says).collect();
+            let said: Vec<String> =
+                redundant(&held, &facts).into_iter().map(|it| it.says).collect();
             assert_eq!(said.len(), expected.len(), "{said:?}");
             for (said, name) in said.iter().zip(expected) {
                 assert!(said.starts_with(&format!("`{name}` is not needed")), "{said}");

@@ -1,7 +1,7 @@
 //! What goes with a resource when it is deleted.
 //!
-//! Everything at or below it: resources, role assignments, policy assignments, exemptions, locks and
-//! diagnostic settings, so that none of them takes effect on a later resource of the same name. Azure leaves role
+//! Everything at or below it: resources, role and deny assignments, policy assignments, exemptions, locks
+//! and diagnostic settings, so that none of them takes effect on a later resource of the same name. Azure leaves role
 //! assignments behind, orphaned. A resource's own identity goes with it; the roles that it held elsewhere
 //! stay, orphaned. Definitions lie at the subscription and stay.
 
@@ -17,8 +17,9 @@ use store::{Change, Expect, ShardId, Table, tables};
 pub(crate) const CASCADE_DOCUMENTS_MAX: usize = 900;
 
 /// Documents that lie at a scope besides the resource itself.
-const EXTENSIONS: [Table; 5] = [
+const EXTENSIONS: [Table; 6] = [
     tables::ROLE_ASSIGNMENTS,
+    tables::DENY_ASSIGNMENTS,
     tables::POLICY_ASSIGNMENTS,
     tables::POLICY_EXEMPTIONS,
     tables::LOCKS,

@@ -1,13 +1,14 @@
 //! Resource providers: which types there are, and which operations each offers.
 //!
-//! Views of the two tables, `model::resource_types::RESOURCE_TYPES` and `model::OPERATIONS`; nothing is
-//! listed here that is not there.
+//! Views of the tables, `model::resource_types::RESOURCE_TYPES` and those of operations; nothing is listed
+//! here that is not there.
 
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::Permit;
+use model::operations::known;
 use model::resource_types::{LOCATIONS, RESOURCE_TYPES, ResourceType};
-use model::{Error, OPERATIONS, Operation, Plane};
+use model::{Error, Operation, Plane};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,8 +98,7 @@ fn namespaces() -> BTreeSet<&'static str> {
 
 /// Namespaces that have operations.
 fn acting_namespaces() -> BTreeSet<&'static str> {
-    OPERATIONS
-        .iter()
+    known()
         .flat_map(|row| row.actions)
         .filter_map(|it| it.as_str().split_once('/'))
         .map(|(namespace, _)| namespace)
@@ -154,7 +154,7 @@ fn offered(namespace: &str) -> Vec<Offered> {
     let mut all: BTreeMap<(&str, bool), Offered> = BTreeMap::new();
     // A row of one action describes it better than a row that needs several.
     let (single, several): (Vec<&Operation>, Vec<&Operation>) =
-        OPERATIONS.iter().partition(|it| it.actions.len() == 1);
+        known().partition(|it| it.actions.len() == 1);
     for row in single.into_iter().chain(several) {
         for action in row.actions {
             let name = action.as_str();
@@ -230,8 +230,7 @@ mod tests {
             .flat_map(offered)
             .map(|it| (it.name, it.is_data_action))
             .collect();
-        let all: BTreeSet<(&str, bool)> = OPERATIONS
-            .iter()
+        let all: BTreeSet<(&str, bool)> = known()
             .flat_map(|row| row.actions.iter().map(|it| (it.as_str(), row.plane == Plane::Service)))
             .collect();
         offered_names.sort_unstable();
@@ -274,7 +273,8 @@ mod tests {
             own,
             [
                 "Microsoft.Devices/checkNameAvailability/action",
-                "Microsoft.Devices/checkProvisioningServiceNameAvailability/action"
+                "Microsoft.Devices/checkProvisioningServiceNameAvailability/action",
+                "Microsoft.Devices/register/action",
             ]
         );
         let types: Vec<&str> = shown["resourceTypes"]

@@ -1,0 +1,202 @@
+//! Roles, and what of them grants what.
+
+use super::Facts;
+use model::operations::known;
+use model::{ActionName, ActionPattern, ObjectId, Plane, Scope, Timestamp};
+use std::sync::Arc;
+
+/// One block of a role: what it grants minus what it leaves out.
+#[derive(Clone, Debug, Default)]
+pub struct Permission {
+    pub actions: Vec<ActionPattern>,
+    pub not_actions: Vec<ActionPattern>,
+    pub data_actions: Vec<ActionPattern>,
+    pub not_data_actions: Vec<ActionPattern>,
+}
+
+/// Which of a role's lists counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum List {
+    Actions,
+    DataActions,
+}
+
+impl List {
+    /// The planes are apart: devices and services are data, all else is not.
+    pub const fn of(plane: Plane) -> Self {
+        match plane {
+            Plane::Service | Plane::Device => Self::DataActions,
+            Plane::Control | Plane::Directory | Plane::Open | Plane::Token => Self::Actions,
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Actions => "actions",
+            Self::DataActions => "dataActions",
+        }
+    }
+}
+
+impl Permission {
+    /// The pattern that grants `action` in this block, where one does and no subtraction takes it away.
+    fn grants(&self, action: &str, list: List, naming: Naming) -> Option<&ActionPattern> {
+        let (given, taken) = self.lists(list);
+        let fits = |it: &&ActionPattern| naming.is_met_by(it.as_str()) && it.matches_text(action);
+        let pattern = given.iter().find(fits)?;
+        match taken.iter().any(|it| it.matches_text(action)) {
+            true => None,
+            false => Some(pattern),
+        }
+    }
+
+    /// The pattern that covers `action` in this block, whether it names it or not.
+    pub(crate) fn covers(&self, action: &str, list: List) -> Option<&ActionPattern> {
+        self.grants(action, list, Naming::None)
+    }
+
+    const fn lists(&self, list: List) -> (&Vec<ActionPattern>, &Vec<ActionPattern>) {
+        match list {
+            List::Actions => (&self.actions, &self.not_actions),
+            List::DataActions => (&self.data_actions, &self.not_data_actions),
+        }
+    }
+}
+
+/// The provider of applications, principals and their secrets: who may make secrets for any application
+/// may become any of them, which no `*` of another role than Owner was meant to say.
+const DIRECTORY: &str = "Microsoft.Directory/";
+/// What devices may do at all is nobody's by the way, not even Owner's.
+const SECURITY_POLICIES: &str = "Microsoft.Devices/IotHubs/securityPolicies/";
+
+/// How far a pattern must name an action to grant it.
+#[derive(Clone, Copy)]
+enum Naming {
+    /// A wildcard reaches it from anywhere.
+    None,
+    /// Up to here.
+    Prefix(&'static str),
+}
+
+impl Naming {
+    fn is_met_by(self, pattern: &str) -> bool {
+        match self {
+            Self::None => true,
+            Self::Prefix(it) => starts(pattern, it),
+        }
+    }
+}
+
+fn starts(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix))
+}
+
+/// A role definition.
+#[derive(Clone, Debug)]
+pub struct Role {
+    pub id: ObjectId,
+    pub name: String,
+    pub is_builtin: bool,
+    pub permissions: Vec<Permission>,
+    pub assignable_scopes: Vec<Scope>,
+}
+
+impl Role {
+    /// The pattern by which the role grants `action`: of any of its blocks, each with its own subtraction.
+    fn grants(&self, action: &str, list: List, naming: Naming) -> Option<&ActionPattern> {
+        self.permissions.iter().find_map(|it| it.grants(action, list, naming))
+    }
+
+    fn is_owner(&self) -> bool {
+        self.is_builtin && self.id.to_string() == model::roles::OWNER
+    }
+}
+
+/// A role given to a principal or a group at a scope.
+#[derive(Clone, Debug)]
+pub struct RoleAssignment {
+    /// Its full id.
+    pub id: String,
+    pub name: String,
+    pub principal: ObjectId,
+    pub role: ObjectId,
+    pub scope: Scope,
+    pub created: Timestamp,
+}
+
+impl Facts {
+    /// The pattern by which `role` grants `action`. Some actions only those patterns grant that name them.
+    pub fn grants<'a>(
+        &self,
+        role: &'a Role,
+        action: &str,
+        list: List,
+    ) -> Option<&'a ActionPattern> {
+        role.grants(action, list, self.naming_of(role, action))
+    }
+
+    /// The pattern that would grant `action`, were it not for a pattern's having to name it.
+    pub fn grants_by_wildcard<'a>(
+        &self,
+        role: &'a Role,
+        action: &str,
+        list: List,
+    ) -> Option<&'a ActionPattern> {
+        match self.grants(role, action, list) {
+            Some(_) => None,
+            None => role.grants(action, list, Naming::None),
+        }
+    }
+
+    fn naming_of(&self, role: &Role, action: &str) -> Naming {
+        match () {
+            () if starts(action, SECURITY_POLICIES) && self.has_explicit_grants => {
+                Naming::Prefix(SECURITY_POLICIES)
+            }
+            () if starts(action, DIRECTORY) && !role.is_owner() => Naming::Prefix(DIRECTORY),
+            () => Naming::None,
+        }
+    }
+
+    /// Every role that grants all of `actions`, narrowest first: fewest grants over the operation table,
+    /// then the patterns that say most.
+    pub fn roles_that_grant(&self, actions: &[ActionName], list: List) -> Vec<Arc<Role>> {
+        let mut fitting: Vec<Arc<Role>> = self
+            .roles
+            .values()
+            .filter(|role| actions.iter().all(|it| self.grants(role, it.as_str(), list).is_some()))
+            .cloned()
+            .collect();
+        fitting.sort_by_cached_key(|role| (self.breadth(role), role.name.clone()));
+        fitting
+    }
+
+    /// How much a role grants, for "which is the narrowest". The tables alone do not tell: a wildcard
+    /// reaches operations that are in none, and the shorter its fixed part, the more of them.
+    fn breadth(&self, role: &Role) -> (usize, std::cmp::Reverse<usize>) {
+        let granted = known()
+            .flat_map(|row| row.actions.iter().map(move |it| (row.plane, it)))
+            .filter(|(plane, it)| self.grants(role, it.as_str(), List::of(*plane)).is_some())
+            .count();
+        let patterns =
+            role.permissions.iter().flat_map(|it| it.actions.iter().chain(&it.data_actions));
+        let shortest = patterns.map(|it| it.as_str().split('*').next().map_or(0, str::len)).min();
+        (granted, std::cmp::Reverse(shortest.unwrap_or(0)))
+    }
+}
+
+pub(super) fn builtin(id: ObjectId, row: &model::roles::BuiltinRole) -> Role {
+    let patterns = |texts: &[&str]| texts.iter().map(|it| ActionPattern::new(it)).collect();
+    Role {
+        id,
+        name: row.name.to_owned(),
+        is_builtin: true,
+        permissions: vec![Permission {
+            actions: patterns(row.actions),
+            not_actions: patterns(row.not_actions),
+            data_actions: patterns(row.data_actions),
+            not_data_actions: patterns(row.not_data_actions),
+        }],
+        assignable_scopes: vec![Scope::root()],
+    }
+}

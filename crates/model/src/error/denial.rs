@@ -1,0 +1,106 @@
+//! A gate's no: which gate, of what kind, in which words.
+
+use crate::trace::Gate;
+use serde_json::{Value, json};
+
+/// Why authentication refused: each its own sentence, so that a caller can act on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AuthFault {
+    /// No credential came.
+    Missing,
+    /// It could not be read.
+    Malformed,
+    /// Signature or key is wrong, or the principal behind it is gone.
+    Invalid,
+    Expired,
+    /// Issued by or for another tenant.
+    WrongTenant,
+    WrongAudience,
+    /// Keys and shared access signatures are switched off.
+    LocalAuthDisabled,
+}
+
+/// A gate's no.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Denial {
+    pub gate: Gate,
+    pub kind: DenialKind,
+    /// What the caller may read.
+    pub message: String,
+    /// The policies behind it, each a `PolicyViolation` of the denial envelope.
+    pub violations: Vec<Value>,
+    /// The resource or object that was refused: a device's id, a resource's name.
+    pub target: String,
+}
+
+impl Denial {
+    /// The same for a caller who may not read the policies behind it: their assignments' names, and no
+    /// more.
+    #[must_use]
+    pub fn named_only(mut self) -> Self {
+        if let DenialKind::Policy { assignments, .. } = &self.kind {
+            self.message = format!(
+                "Resource '{}' was disallowed by policy '{}'.",
+                self.target,
+                assignments.join("', '")
+            );
+            self.violations =
+                assignments.iter().map(|it| json!({ "policyAssignmentName": it })).collect();
+        }
+        self
+    }
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum DenialKind {
+    Unauthenticated(AuthFault),
+    /// `assignments` are the names of the policy assignments that deny; `object` is the type refused.
+    Policy {
+        assignments: Vec<String>,
+        object: String,
+    },
+    NotAuthorized,
+    /// The shared access policy that signed lacks the right.
+    LacksRight,
+    /// A deny assignment stands against it, whatever the roles.
+    DeniedByAssignment,
+    /// Allowed where it was asked, but not at another scope that the call reaches, too.
+    NotAuthorizedLinked,
+    /// The hub was deleted while the call was on its way.
+    HubGone,
+    /// A management lock stands against it.
+    Locked,
+    /// The token endpoint says no; see [`TokenFault`].
+    Token(TokenFault),
+}
+
+/// What the token endpoint refuses, under the numbers that clients know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenFault {
+    UnknownApplication,
+    BadSecret,
+    ExpiredSecret,
+    TenantNotFound,
+    BadScope,
+    UnknownResource,
+    UnsupportedGrant,
+    MissingField,
+    TooManyTries,
+}
+
+impl TokenFault {
+    /// OAuth's error word, Entra's number and the HTTP status.
+    pub const fn codes(self) -> (&'static str, u32, u16) {
+        match self {
+            Self::UnknownApplication => ("unauthorized_client", 700_016, 400),
+            Self::BadSecret => ("invalid_client", 7_000_215, 401),
+            Self::ExpiredSecret => ("invalid_client", 7_000_222, 401),
+            Self::TenantNotFound => ("invalid_request", 90_002, 400),
+            Self::BadScope => ("invalid_scope", 70_011, 400),
+            Self::UnknownResource => ("invalid_resource", 500_011, 400),
+            Self::UnsupportedGrant => ("unsupported_grant_type", 70_003, 400),
+            Self::MissingField => ("invalid_request", 900_144, 400),
+            Self::TooManyTries => ("temporarily_unavailable", 50_196, 429),
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! Actions that are published and have no address here: roles name them, policies and questions ask about
+//! them, `az provider operation show` lists them, and nobody can call them.
+//!
+//! An operation that gets an address moves to [`OPERATIONS`](crate::OPERATIONS). Source: the operations that
+//! Azure publishes for `Microsoft.Devices`; `securityPolicies` are this product's own.
+
+use crate::action::ActionName;
+use crate::operations::{Body, Effect, Op, Operation, Plane, Right};
+
+const fn act(name: &'static str) -> ActionName {
+    ActionName::new(name)
+}
+
+const fn control(actions: &'static [ActionName], says: &'static str) -> Operation {
+    Operation {
+        op: Op::Published,
+        plane: Plane::Control,
+        actions,
+        sas: &[],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::None,
+        routes: &[],
+        says,
+    }
+}
+
+const fn data(
+    actions: &'static [ActionName],
+    sas: &'static [Right],
+    object: Option<&'static str>,
+    says: &'static str,
+) -> Operation {
+    Operation { plane: Plane::Service, sas, object, ..control(actions, says) }
+}
+
+/// Each needs one action.
+pub const PUBLISHED: &[Operation] = &[
+    control(
+        &[act("Microsoft.Devices/IotHubs/certificates/delete")],
+        "Deletes a certificate of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/certificates/generateVerificationCode/action")],
+        "Makes a code that proves who holds a certificate",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/certificates/read")],
+        "Shows or lists the certificates of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/certificates/verify/action")],
+        "Verifies who holds a certificate",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/certificates/write")],
+        "Uploads a certificate to a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/diagnosticSettings/read")],
+        "Shows where a hub sends its logs",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/diagnosticSettings/write")],
+        "Changes where a hub sends its logs",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/eventGridFilters/delete")],
+        "Deletes an Event Grid filter of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/eventGridFilters/read")],
+        "Shows the Event Grid filters of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/eventGridFilters/write")],
+        "Creates or updates an Event Grid filter of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/eventHubEndpoints/consumerGroups/delete")],
+        "Deletes a consumer group of the built-in endpoint",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/eventHubEndpoints/consumerGroups/read")],
+        "Shows or lists the consumer groups of the built-in endpoint",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/eventHubEndpoints/consumerGroups/write")],
+        "Creates a consumer group of the built-in endpoint",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/exportDevices/action")],
+        "Exports all device identities to a storage container",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/importDevices/action")],
+        "Imports device identities from a storage container",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/iotHubStats/read")],
+        "Shows how many devices a hub has",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/jobs/read")],
+        "Shows or lists the import and export jobs of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/logDefinitions/read")],
+        "Lists the log categories of hubs",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/metricDefinitions/read")],
+        "Lists the metrics of hubs",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/networkSecurityPerimeterAssociationProxies/delete")],
+        "Deletes a perimeter association proxy of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/networkSecurityPerimeterAssociationProxies/read")],
+        "Shows a perimeter association proxy of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/networkSecurityPerimeterAssociationProxies/write")],
+        "Creates or updates a perimeter association proxy of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/networkSecurityPerimeterConfigurations/action")],
+        "Reconciles the network security perimeters of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/networkSecurityPerimeterConfigurations/read")],
+        "Shows the network security perimeters of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/notifyNetworkSecurityPerimeterUpdatesAvailable/action")],
+        "Tells a hub that its network security perimeter has changed",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/operationresults/read")],
+        "Tells how a long-running operation on a hub stands",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/privateEndpointConnectionProxies/delete")],
+        "Deletes a private endpoint proxy of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/privateEndpointConnectionProxies/operationResults/read")],
+        "Tells how an operation on a private endpoint proxy of a hub stands",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/privateEndpointConnectionProxies/read")],
+        "Shows a private endpoint proxy of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/privateEndpointConnectionProxies/validate/action")],
+        "Validates a private endpoint proxy of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/privateEndpointConnectionProxies/write")],
+        "Creates or updates a private endpoint proxy of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/delete")],
+        "Deletes a private endpoint of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/operationResults/read")],
+        "Tells how an operation on a private endpoint of a hub stands",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/read")],
+        "Shows or lists the private endpoints of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/write")],
+        "Changes a private endpoint of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/privateEndpointConnectionsApproval/action")],
+        "Approves or rejects a private endpoint of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/privateLinkResources/read")],
+        "Shows what private endpoints of a hub can lead to",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/quotaMetrics/read")],
+        "Shows how much of its quotas a hub has used",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/routing/$testall/action")],
+        "Tests a message against every route of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/routing/$testnew/action")],
+        "Tests a message against a route that is not kept",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/routingEndpointsHealth/read")],
+        "Shows the health of the endpoints of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/securityPolicies/delete")],
+        "Deletes the security policy of a device",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/securityPolicies/read")],
+        "Shows or lists the security policies of devices",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/securityPolicies/write")],
+        "Creates or updates the security policy of a device",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/securitySettings/operationResults/read")],
+        "Tells how a change of security settings stands",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/securitySettings/read")],
+        "Shows the security settings of a hub",
+    ),
+    control(
+        &[act("Microsoft.Devices/IotHubs/securitySettings/write")],
+        "Changes the security settings of a hub",
+    ),
+    control(&[act("Microsoft.Devices/IotHubs/skus/read")], "Lists the sizes that a hub can have"),
+    control(
+        &[act("Microsoft.Devices/locations/operationresults/read")],
+        "Tells how a long-running operation in a location stands",
+    ),
+    control(
+        &[act("Microsoft.Devices/operationresults/read")],
+        "Tells how a long-running operation stands",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/certificates/delete")],
+        "Deletes a certificate of a provisioning service",
+    ),
+    control(
+        &[act(
+            "Microsoft.Devices/provisioningServices/certificates/generateVerificationCode/action",
+        )],
+        "Makes a code that proves who holds a certificate",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/certificates/read")],
+        "Shows or lists the certificates of a provisioning service",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/certificates/verify/action")],
+        "Verifies who holds a certificate",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/certificates/write")],
+        "Uploads a certificate to a provisioning service",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/diagnosticSettings/read")],
+        "Shows where a provisioning service sends its logs",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/diagnosticSettings/write")],
+        "Changes where a provisioning service sends its logs",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/logDefinitions/read")],
+        "Lists the log categories of provisioning services",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/metricDefinitions/read")],
+        "Lists the metrics of provisioning services",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/operationresults/read")],
+        "Tells how a long-running operation on a provisioning service stands",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnectionProxies/delete")],
+        "Deletes a private endpoint proxy of a provisioning service",
+    ),
+    control(
+        &[act(
+            "Microsoft.Devices/provisioningServices/privateEndpointConnectionProxies/operationResults/read",
+        )],
+        "Tells how an operation on a private endpoint proxy of a provisioning service stands",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnectionProxies/read")],
+        "Shows a private endpoint proxy of a provisioning service",
+    ),
+    control(
+        &[act(
+            "Microsoft.Devices/provisioningServices/privateEndpointConnectionProxies/validate/action",
+        )],
+        "Validates a private endpoint proxy of a provisioning service",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnectionProxies/write")],
+        "Creates or updates a private endpoint proxy of a provisioning service",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnections/delete")],
+        "Deletes a private endpoint of a provisioning service",
+    ),
+    control(
+        &[act(
+            "Microsoft.Devices/provisioningServices/privateEndpointConnections/operationResults/read",
+        )],
+        "Tells how an operation on a private endpoint of a provisioning service stands",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnections/read")],
+        "Shows or lists the private endpoints of a provisioning service",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnections/write")],
+        "Changes a private endpoint of a provisioning service",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnectionsApproval/action")],
+        "Approves or rejects a private endpoint of a provisioning service",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/privateLinkResources/read")],
+        "Shows what private endpoints of a provisioning service can lead to",
+    ),
+    control(
+        &[act("Microsoft.Devices/provisioningServices/skus/read")],
+        "Lists the sizes that a provisioning service can have",
+    ),
+    control(&[act("Microsoft.Devices/register/action")], "Registers a subscription for hubs"),
+    control(&[act("Microsoft.Devices/usages/read")], "Shows how many hubs a subscription may have"),
+    data(
+        &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/feedback/action")],
+        &[Right::ServiceConnect],
+        None,
+        "Receives what became of messages to devices",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/queue/purge/action")],
+        &[Right::ServiceConnect],
+        None,
+        "Deletes the messages that wait for a device",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/send/action")],
+        &[Right::ServiceConnect],
+        None,
+        "Sends a message to a device",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/configurations/applyToEdgeDevice/action")],
+        &[Right::RegistryWrite],
+        None,
+        "Applies a configuration to an edge device",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/configurations/delete")],
+        &[Right::RegistryWrite],
+        Some("Microsoft.Devices/IotHubs/configurations"),
+        "Deletes a configuration",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/configurations/read")],
+        &[Right::RegistryRead, Right::ServiceConnect],
+        None,
+        "Shows or lists configurations",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/configurations/testQueries/action")],
+        &[Right::RegistryRead],
+        None,
+        "Tests the queries of a configuration",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/configurations/write")],
+        &[Right::RegistryWrite],
+        Some("Microsoft.Devices/IotHubs/configurations"),
+        "Creates or updates a configuration",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/directMethods/invoke/action")],
+        &[Right::ServiceConnect],
+        None,
+        "Invokes a method of a device",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/fileUpload/notifications/action")],
+        &[Right::ServiceConnect],
+        None,
+        "Receives what files were uploaded",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/jobs/delete")],
+        &[Right::ServiceConnect],
+        Some("Microsoft.Devices/IotHubs/jobs"),
+        "Cancels a job",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/jobs/read")],
+        &[Right::ServiceConnect],
+        None,
+        "Shows or lists jobs",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/jobs/write")],
+        &[Right::ServiceConnect],
+        Some("Microsoft.Devices/IotHubs/jobs"),
+        "Creates a job",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/statistics/read")],
+        &[Right::RegistryRead],
+        None,
+        "Shows how many devices there are, and how many are connected",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/twins/read")],
+        &[Right::ServiceConnect],
+        None,
+        "Shows a twin, or what a query finds among them",
+    ),
+    data(
+        &[act("Microsoft.Devices/IotHubs/twins/write")],
+        &[Right::ServiceConnect],
+        Some("Microsoft.Devices/IotHubs/twins"),
+        "Changes a twin",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::OPERATIONS;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn what_is_published_stands_once_per_plane_and_has_no_address() {
+        let mut seen: BTreeSet<(String, Plane)> = OPERATIONS
+            .iter()
+            .filter(|it| it.actions.len() == 1)
+            .flat_map(|row| {
+                row.actions.iter().map(|it| (it.as_str().to_ascii_lowercase(), row.plane))
+            })
+            .collect();
+        for row in PUBLISHED {
+            let [action] = row.actions else { panic!("{:?} needs one action", row.actions) };
+            assert!(seen.insert((action.as_str().to_ascii_lowercase(), row.plane)), "{action}");
+            assert_eq!(row.op, Op::Published);
+            assert!(row.routes.is_empty() && !row.says.is_empty(), "{action}");
+            assert_eq!(row.plane == Plane::Service, !row.sas.is_empty(), "{action}");
+        }
+    }
+}
