@@ -118,6 +118,7 @@ fn head() -> TraceHead {
             address: "127.0.0.1".into(),
             on_behalf_of: None,
         },
+        replica: None,
     }
 }
 
@@ -178,6 +179,7 @@ fn facts(policies: usize) -> Facts {
                 role: ObjectId::parse(DATA_CONTRIBUTOR).unwrap(),
                 scope: Scope::parse(&scope).unwrap(),
                 created: NOW,
+                deleted: None,
             });
         }
     }

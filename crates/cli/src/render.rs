@@ -157,6 +157,11 @@ fn facts(trace: &Trace, question: Question, page: &mut Page) {
         let from: Vec<&str> = from.into_iter().filter(|it| !it.is_empty()).collect();
         field("from", &from.join(" over "));
     }
+    if let Some(replica) = &call.replica {
+        let late =
+            format!("{}, which sees changes of roles after {} s", replica.index, replica.delay_s);
+        field("replica", &late);
+    }
     let actions = call.actions.join(", ");
     let operation = match actions.is_empty() {
         true => call.operation.clone(),

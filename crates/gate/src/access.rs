@@ -6,7 +6,7 @@
 
 use crate::decide::{Ask, Findings, Link, Ruling};
 use crate::deny;
-use crate::facts::{Facts, List, RoleAssignment};
+use crate::facts::{Facts, List, RoleAssignment, Seen};
 use model::error::{Denial, DenialKind};
 use model::operations::Right;
 use model::trace::{Caller, Finding, FindingKind, FindingResult, RolePlace};
@@ -43,7 +43,9 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
         .operation
         .actions
         .iter()
-        .filter(|it| !is_granted(**it, list, ask.scope, principal, held.clone(), facts, findings))
+        .filter(|it| {
+            !is_granted(ask, **it, list, ask.scope, principal, held.clone(), facts, findings)
+        })
         .copied()
         .collect();
     if !missing.is_empty() {
@@ -59,14 +61,30 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
             ),
             false => format!("no role at this scope grants {}", names(&missing)),
         };
-        return refuse(ask, &missing, why);
+        let mut ruling = refuse(ask, &missing, why);
+        let comes = |it: &ActionName| is_coming(ask, *it, list, held.clone(), facts);
+        if ask.head.replica.is_some() && missing.iter().all(comes) {
+            ruling.reason.push_str("; a role that does is on its way");
+            ruling.denial =
+                ruling.denial.map(|it| Denial { kind: DenialKind::NotAuthorizedYet, ..it });
+        }
+        return ruling;
     }
     for link in ask.linked {
         let actions = [link.action];
         if let Some(denied) = deny::rule(ask, &actions, &link.scope, principal, facts, findings) {
             return denied;
         }
-        if !is_granted(link.action, list, &link.scope, principal, held.clone(), facts, findings) {
+        if !is_granted(
+            ask,
+            link.action,
+            list,
+            &link.scope,
+            principal,
+            held.clone(),
+            facts,
+            findings,
+        ) {
             return refuse_linked(ask, link);
         }
     }
@@ -84,7 +102,9 @@ fn names(actions: &[ActionName]) -> String {
 
 /// Looks through what the principal holds, itself or by its groups. Where only the verdict counts, the
 /// first grant ends the search.
+#[expect(clippy::too_many_arguments, reason = "the parts of one question, each from another hand")]
 fn is_granted<'a>(
+    ask: &Ask<'_>,
     action: ActionName,
     list: List,
     scope: &Scope,
@@ -101,7 +121,12 @@ fn is_granted<'a>(
         }
         let role = facts.roles.get(&assignment.role);
         let pattern = role.and_then(|it| facts.grants(it, action.as_str(), list));
-        let grants = is_here && pattern.is_some();
+        let seen = assignment.seen(ask.head, ask.caller);
+        if seen == Seen::Gone {
+            continue;
+        }
+        let would_grant = is_here && pattern.is_some();
+        let grants = would_grant && seen.counts();
         if grants && !findings.are_wanted() {
             return true;
         }
@@ -113,6 +138,7 @@ fn is_granted<'a>(
             let (result, mut reason) = match (grants, is_first) {
                 (true, true) => (FindingResult::Allow, format!("`{name}` grants `{action}`")),
                 (true, false) => (FindingResult::Match, format!("`{name}` grants `{action}`, too")),
+                (false, _) if would_grant => (FindingResult::NotVisible, format!("`{name}` grants `{action}`")),
                 (false, _) => (
                     FindingResult::NoMatch,
                     near_miss(action, list, scope, assignment, &name, facts, is_here),
@@ -123,6 +149,18 @@ fn is_granted<'a>(
                     through.iter().map(|it| format!("`{}`", it.name)).collect();
                 // Writing to a `String` cannot fail.
                 let _ = write!(reason, ", through the group {}", names.join(" in "));
+            }
+            match seen {
+                // Writing to a `String` cannot fail.
+                Seen::NotFor(s) => drop(write!(
+                    reason,
+                    ", but the assignment is not seen here for {s} s more; a new token sees it at once"
+                )),
+                Seen::StillFor(s) => drop(write!(
+                    reason,
+                    "; the assignment is deleted, which is not seen here for {s} s more"
+                )),
+                Seen::Yes | Seen::Gone => {}
             }
             Finding {
                 kind: FindingKind::RoleAssignment,
@@ -145,6 +183,24 @@ fn is_granted<'a>(
         });
     }
     granted
+}
+
+/// True where an assignment would grant the action, once it is seen here.
+fn is_coming<'a>(
+    ask: &Ask<'_>,
+    action: ActionName,
+    list: List,
+    mut held: impl Iterator<Item = &'a Arc<RoleAssignment>>,
+    facts: &Facts,
+) -> bool {
+    held.any(|it| {
+        matches!(it.seen(ask.head, ask.caller), Seen::NotFor(_))
+            && facts.contains(&it.scope, ask.scope)
+            && facts
+                .roles
+                .get(&it.role)
+                .is_some_and(|role| facts.grants(role, action.as_str(), list).is_some())
+    })
 }
 
 /// Why an assignment did not grant, in the words that lead to a fix.

@@ -309,6 +309,7 @@ pub(crate) fn trace_of(
             objects: objects.to_vec(),
             caller: caller.cloned(),
             channel: head.channel.clone(),
+            replica: head.replica,
         },
         facts: facts.epoch,
         steps,

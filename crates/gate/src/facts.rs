@@ -9,6 +9,7 @@ mod roles;
 
 pub use groups::{Group, Groups, Membership};
 pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
+pub(crate) use roles::Seen;
 pub use roles::{List, Permission, Role, RoleAssignment};
 
 use crate::deny::DenyAssignment;
@@ -178,6 +179,8 @@ pub struct Facts {
     pub roles: Arc<HashMap<ObjectId, Arc<Role>>>,
     /// By principal or group.
     pub role_assignments: Arc<HashMap<ObjectId, Vec<Arc<RoleAssignment>>>>,
+    /// By principal or group: taken away, and not seen to be by every view. Empty where changes count at once.
+    pub faded: Arc<HashMap<ObjectId, Vec<Arc<RoleAssignment>>>>,
     /// By lower-case id.
     pub deny_assignments: Arc<BTreeMap<String, Arc<DenyAssignment>>>,
     pub management: Arc<ManagementGroups>,
@@ -218,6 +221,7 @@ impl Facts {
             groups: Arc::default(),
             roles: Arc::new(roles.collect()),
             role_assignments: Arc::default(),
+            faded: Arc::default(),
             deny_assignments: Arc::default(),
             management: Arc::default(),
             policy_definitions: Arc::default(),
@@ -274,6 +278,24 @@ impl Facts {
         let all = Arc::make_mut(&mut self.role_assignments);
         all.retain(|_, held| {
             held.retain(|it| !it.id.eq_ignore_ascii_case(id));
+            !held.is_empty()
+        });
+    }
+
+    /// Goes on counting what was taken away `at` that time, for views that have not seen it.
+    pub fn fade_role_assignment(&mut self, assignment: &RoleAssignment, at: Timestamp) {
+        let faded = RoleAssignment { deleted: Some(at), ..assignment.clone() };
+        let all = Arc::make_mut(&mut self.faded);
+        all.entry(faded.principal).or_default().push(Arc::new(faded));
+    }
+
+    /// Drops what was taken away before a time: every view has seen it.
+    pub fn forget_faded(&mut self, before: Timestamp) {
+        if self.faded.is_empty() {
+            return;
+        }
+        Arc::make_mut(&mut self.faded).retain(|_, held| {
+            held.retain(|it| it.deleted.is_some_and(|at| at >= before));
             !held.is_empty()
         });
     }

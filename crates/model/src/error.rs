@@ -155,7 +155,7 @@ impl Error {
                 DenialKind::DeniedByAssignment => {
                     (403, 401_003, "IotHubUnauthorized", "DenyAssignmentAuthorizationFailed")
                 }
-                DenialKind::NotAuthorized => {
+                DenialKind::NotAuthorized | DenialKind::NotAuthorizedYet => {
                     (403, 401_003, "IotHubUnauthorized", "AuthorizationFailed")
                 }
                 DenialKind::Token(fault) => {
@@ -212,7 +212,9 @@ impl Error {
             (Self::Denied(denial), Surface::Hub | Surface::Dps)
                 if matches!(
                     denial.kind,
-                    DenialKind::NotAuthorized | DenialKind::DeniedByAssignment
+                    DenialKind::NotAuthorized
+                        | DenialKind::NotAuthorizedYet
+                        | DenialKind::DeniedByAssignment
                 ) =>
             {
                 401

@@ -116,6 +116,17 @@ pub struct Channel {
     pub on_behalf_of: Option<Box<Caller>>,
 }
 
+/// The view of role assignments that judged a call, where changes of them spread slowly.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replica {
+    pub index: u16,
+    /// A change counts after so many seconds.
+    pub delay_s: u32,
+    /// It counts at once for a token that was issued after it.
+    pub is_healed_by_token: bool,
+}
+
 /// What a trace says of a call before any gate has spoken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TraceHead {
@@ -124,6 +135,8 @@ pub struct TraceHead {
     pub time: Timestamp,
     pub correlation_id: String,
     pub channel: Channel,
+    /// None where changes of roles count at once.
+    pub replica: Option<Replica>,
 }
 
 /// What policy looks at: the resource that the call would write.
@@ -153,6 +166,8 @@ pub struct Recorded {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller>,
     pub channel: Channel,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<Replica>,
 }
 
 /// A scope as text, so that a recorded call compares by what was written.

@@ -59,6 +59,7 @@ fn still_refused(trace: &Trace, facts: &Facts, env: &Env) -> Option<Gate> {
         time: env.now(),
         correlation_id: String::new(),
         channel: trace.call.channel.clone(),
+        replica: None,
     };
     let ask = Ask {
         operation: row,
@@ -251,6 +252,7 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
             role: role.id,
             scope: scope.clone(),
             created: env.now(),
+            deleted: None,
         });
         if still_refused(trace, &changed, env) == Some(Gate::Access) {
             continue;

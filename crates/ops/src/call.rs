@@ -210,7 +210,13 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     }
 
     let correlation_id = begun.correlation.clone();
-    let mut head = TraceHead { id: tracking, time: now, correlation_id, channel };
+    let mut head = TraceHead {
+        id: tracking,
+        time: now,
+        correlation_id,
+        channel,
+        replica: env.settings.propagation.replica(tracking),
+    };
     let own = own_keys(env, operation, instance, &input).await.map_err(failed)?;
     let path = input.path.clone();
     let proving =
@@ -359,10 +365,11 @@ fn refuse(
 /// Whether the same call can succeed later without anybody changing anything.
 fn retry_hint(error: &Error) -> &'static str {
     let throttled = DenialKind::Token(TokenFault::TooManyTries);
-    let is_throttled = matches!(error, Error::Denied(denial) if denial.kind == throttled);
-    match is_throttled || matches!(error, Error::Unavailable { .. }) {
-        true => "throttle",
-        false => "never",
+    let is = |kind: &DenialKind| matches!(error, Error::Denied(it) if it.kind == *kind);
+    match () {
+        () if is(&DenialKind::NotAuthorizedYet) => "propagation",
+        () if is(&throttled) || matches!(error, Error::Unavailable { .. }) => "throttle",
+        () => "never",
     }
 }
 
@@ -425,6 +432,7 @@ pub(crate) fn may_see(permit: &Permit, op: Op, scope: &Scope, facts: &Facts, env
         time: env.now(),
         correlation_id: String::new(),
         channel: Channel::default(),
+        replica: None,
     };
     let row = operation(op);
     let ask = Ask {

@@ -23,8 +23,10 @@ pub(crate) async fn commit(
     debug_assert_eq!(permit.operation().effect, model::operations::Effect::ChangesFacts);
     changes.extend(decisions::activity_changes(permit)?);
     // The new facts first: what gates could not decide by must not be kept either.
-    let facts = env.facts.with(&changes)?;
-    check_an_owner_stays(&env.facts.load(), &facts)?;
+    let before = env.facts.load();
+    let mut facts = env.facts.with(&changes)?;
+    check_an_owner_stays(&before, &facts)?;
+    env.settings.propagation.fade(&before, &mut facts, &changes, env.now());
     let committed =
         env.store.commit(&ShardId::control(), changes).await.map_err(|it| failed(&it))?;
     env.facts.swap(facts, committed.revision);

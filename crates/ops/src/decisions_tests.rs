@@ -30,6 +30,7 @@ fn refusal(number: usize, caller: Option<&Caller>) -> Trace {
             scope: "/".into(),
             objects: Vec::new(),
             caller: caller.cloned(),
+            replica: None,
             channel: Channel { address: "127.0.0.1".into(), ..Channel::default() },
         },
         facts: 1,

@@ -7,6 +7,7 @@ use crate::entra::tokens::Signer;
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
 use crate::metrics::Metrics;
+use crate::propagation::Propagation;
 use model::{ObjectId, Timestamp, TrackingId};
 use rand::RngCore;
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub struct Settings {
     /// The port in hubs' host names, where it is not 443.
     pub hub_port: u16,
     pub data_dir: PathBuf,
+    /// How changes of roles spread.
+    pub propagation: Propagation,
 }
 
 /// Asks the server to listen at a hub's address; answered once it does, or with the reason why not.

@@ -20,6 +20,7 @@ pub mod insights;
 mod management;
 pub mod metrics;
 mod objects;
+pub mod propagation;
 mod proving;
 pub mod provisioning;
 mod questions;

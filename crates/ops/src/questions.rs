@@ -53,6 +53,7 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             address: String::new(),
             on_behalf_of: None,
         },
+        replica: None,
     };
     let ask = Ask {
         operation: row,
@@ -101,6 +102,7 @@ pub(crate) fn may_read_policies(caller: &Caller, trace: &Trace, env: &Env, facts
         time: env.now(),
         correlation_id: String::new(),
         channel: trace.call.channel.clone(),
+        replica: None,
     };
     let scopes: Vec<Scope> = trace
         .step(Gate::Policy)

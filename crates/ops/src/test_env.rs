@@ -20,6 +20,7 @@ pub(crate) fn env() -> Env {
         loopback_net: "127.71.3".into(),
         hub_port: 443,
         data_dir: "/nowhere".into(),
+        propagation: crate::propagation::Propagation::default(),
     };
     let metrics = Metrics::default();
     let (diagnostics, _writer) = Diagnostics::start("/nowhere".into(), metrics.clone());

@@ -1,5 +1,6 @@
 //! What can be configured, with which default.
 
+use ops::propagation::Propagation;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -44,6 +45,16 @@ pub struct Up {
     /// The /24 of loopback addresses from which hubs get theirs, as `127.71.3`. Drawn on first start.
     #[arg(long, value_name = "NET", value_parser = loopback_net)]
     pub loopback_net: Option<String>,
+
+    /// How changes of roles spread: `off` is at once, everywhere; `azure` lets three replicas see them up to
+    /// ten minutes late, `azure:7` the same with other delays, `300` one replica after so many seconds. A
+    /// token that was issued after a change brings it along.
+    #[arg(long, value_name = "SPREAD", default_value = "off")]
+    pub propagation: Propagation,
+
+    /// Whether security policies of devices need a role that names them. Without, `*` covers them, too.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub explicit_grants: bool,
 }
 
 /// Reads `127.71.3`, with or without `.0/24` behind it.

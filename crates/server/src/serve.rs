@@ -89,7 +89,7 @@ impl Server {
         let certificates =
             Certificates::new(&saved.ca_certificate, saved.ca_key.reveal(), clock.clone())
                 .map_err(|it| it.to_string())?;
-        let (env, writer) = environment(&saved, &plan, &dir, store, clock, hosts).await?;
+        let (env, writer) = environment(options, &saved, &plan, &dir, store, clock, hosts).await?;
         let env = Arc::new(env);
         tidy_up(&env).await?;
 
@@ -163,6 +163,7 @@ fn plan(options: &Up, saved: &Saved) -> Result<Plan, String> {
 }
 
 async fn environment(
+    options: &Up,
     saved: &Saved,
     plan: &Plan,
     dir: &DataDir,
@@ -177,12 +178,14 @@ async fn environment(
         loopback_net: saved.loopback_net.clone(),
         hub_port: plan.hub_port,
         data_dir: dir.path.clone(),
+        propagation: options.propagation.clone(),
     };
     let key = STANDARD
         .decode(saved.signing_key.reveal())
         .map_err(|_| "the token-signing key cannot be read")?;
     let signer = Signer::from_pkcs8(&key)?;
     let mut facts = facts::load(&store, settings.tenant, &settings.origin).await?;
+    facts.has_explicit_grants = options.explicit_grants;
     facts.keys = Arc::new(vec![signer.verifying_key()]);
     let metrics = Metrics::default();
     let (diagnostics, writer) = Diagnostics::start(dir.path.clone(), metrics.clone());

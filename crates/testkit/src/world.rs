@@ -36,6 +36,7 @@ pub struct World {
     dir: TempDir,
     wire: Wire,
     connection: Connection,
+    propagation: &'static str,
 }
 
 /// Somebody who can call.
@@ -50,15 +51,20 @@ pub struct Identity {
 impl World {
     /// A fresh server with a resource group, a hub and a device.
     pub fn new() -> Self {
+        Self::spreading("off")
+    }
+
+    /// The same, where changes of roles spread as `--propagation` says.
+    pub fn spreading(propagation: &'static str) -> Self {
         let dir = tempfile::tempdir().expect("the system has room for a data directory");
         let now_ms = Arc::new(AtomicI64::new(BEGINNING_S * 1_000));
         let runtime = Runtime::new().expect("the system has threads");
-        let server = start(&runtime, dir.path(), &now_ms);
+        let server = start(&runtime, dir.path(), &now_ms, propagation);
         let data = dir.path().join("data");
         let connection =
             Connection::read(&data).expect("a server that runs has written connection.env");
         let wire = Wire::new(connection.ca_file());
-        Self { runtime, server: Some(server), now_ms, dir, wire, connection }
+        Self { runtime, server: Some(server), now_ms, dir, wire, connection, propagation }
     }
 
     /// The server's insides, for counters and for minting what no client could.
@@ -87,7 +93,7 @@ impl World {
     pub fn restart(&mut self) {
         let server = self.server.take().expect("it runs as long as the world");
         self.runtime.block_on(server.stop()).expect("the server stops in order");
-        self.server = Some(start(&self.runtime, self.dir.path(), &self.now_ms));
+        self.server = Some(start(&self.runtime, self.dir.path(), &self.now_ms, self.propagation));
     }
 
     pub fn subscription(&self) -> String {
@@ -359,7 +365,7 @@ impl Drop for World {
     }
 }
 
-fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>) -> Server {
+fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>, propagation: &str) -> Server {
     let options = Up {
         data: dir.join("data"),
         empty: false,
@@ -369,6 +375,8 @@ fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>) -> Server {
         metrics_port: METRICS_PORT,
         listen: None,
         loopback_net: None,
+        propagation: propagation.parse().expect("it is written as the server reads it"),
+        explicit_grants: true,
     };
     let wall = Arc::clone(now_ms);
     let ticks = AtomicU64::new(0);

@@ -242,6 +242,7 @@ fn call(request: &Request, world: &World) -> Result<(Trace, Option<Denial>), Sto
             request: operation.actions.first().map_or_else(String::new, ToString::to_string),
             ..Channel::default()
         },
+        replica: world.replica,
     };
     let host = world::host_of(&scope);
     let facts = &world.facts;

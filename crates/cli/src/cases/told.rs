@@ -38,7 +38,7 @@ pub(super) struct Told {
     pub(super) policy_exemptions: Vec<Value>,
     #[serde(default)]
     pub(super) locks: Vec<Value>,
-    pub(super) propagation: Option<Value>,
+    pub(super) propagation: Option<PropagationTold>,
     pub(super) explicit_grant_operations: Option<bool>,
 }
 
@@ -116,6 +116,18 @@ pub(super) struct RoleAssignmentTold {
     pub(super) _condition_version: Option<String>,
     pub(super) created_on: Option<String>,
     pub(super) deleted_on: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PropagationTold {
+    pub(super) delay_seconds: u32,
+    #[serde(default = "yes")]
+    pub(super) token_refresh_forces: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]

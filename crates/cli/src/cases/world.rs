@@ -14,6 +14,7 @@ use gate::facts::{
 use gate::locks::{Level, Lock};
 use gate::policy::{Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, parse_rules};
 use model::operations::Right;
+use model::trace::Replica;
 use model::{ActionPattern, ObjectId, PrincipalKind, Scope, Secret, Timestamp};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,8 @@ pub(super) const ORIGIN: &str = "https://hubward.test";
 pub(super) struct World {
     pub(super) facts: Facts,
     pub(super) now: Timestamp,
+    /// How late changes of roles are seen.
+    pub(super) replica: Option<Replica>,
     pub(super) principals: BTreeMap<String, ObjectId>,
     /// The file's own roles.
     pub(super) roles: BTreeMap<ObjectId, String>,
@@ -84,10 +87,7 @@ pub(super) fn merged(
 /// Reads a merged world into facts.
 pub(super) fn build(world: &Value) -> Result<World, Stop> {
     let told: Told = take(world, "world")?;
-    for (feature, is_asked) in [
-        ("policy initiatives", !told.policy_set_definitions.is_empty()),
-        ("propagation of role assignments", told.propagation.is_some()),
-    ] {
+    for (feature, is_asked) in [("policy initiatives", !told.policy_set_definitions.is_empty())] {
         if is_asked {
             return lacks(feature);
         }
@@ -96,6 +96,11 @@ pub(super) fn build(world: &Value) -> Result<World, Stop> {
     let mut world = World {
         facts: Facts::new(tenant, ORIGIN),
         now: time(&told.now, "now")?,
+        replica: told.propagation.map(|it| Replica {
+            index: 0,
+            delay_s: it.delay_seconds,
+            is_healed_by_token: it.token_refresh_forces,
+        }),
         principals: BTreeMap::new(),
         roles: BTreeMap::new(),
         definitions: Vec::new(),
@@ -118,7 +123,10 @@ pub(super) fn build(world: &Value) -> Result<World, Stop> {
     for (index, value) in told.role_assignments.iter().enumerate() {
         let assignment = role_assignment(&world, index, value)?;
         unique(&mut names, &assignment.name, &format!("roleAssignments[{index}].name"))?;
-        world.facts.put_role_assignment(assignment);
+        match assignment.deleted {
+            Some(at) => world.facts.fade_role_assignment(&assignment, at),
+            None => world.facts.put_role_assignment(assignment),
+        }
     }
     let mut names = BTreeSet::new();
     for (index, value) in told.deny_assignments.iter().enumerate() {
@@ -334,9 +342,7 @@ fn role_assignment(world: &World, index: usize, value: &Value) -> Result<RoleAss
         Some(it) => time(it, &format!("{at}.createdOn"))?,
         None => world.now,
     };
-    if told.deleted_on.is_some() || created > world.now {
-        return lacks("propagation of role assignments");
-    }
+    let deleted = told.deleted_on.map(|it| time(&it, &format!("{at}.deletedOn"))).transpose()?;
     let own = world.roles.iter().find(|(_, it)| it.eq_ignore_ascii_case(&told.role));
     let builtin = || {
         world
@@ -362,6 +368,7 @@ fn role_assignment(world: &World, index: usize, value: &Value) -> Result<RoleAss
         role,
         scope,
         created,
+        deleted,
     })
 }
 

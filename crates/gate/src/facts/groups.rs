@@ -169,13 +169,18 @@ impl Facts {
             .flat_map(|it| self.role_assignments.get(&it).map_or(&[][..], Vec::as_slice))
     }
 
-    /// The same, each look-up counted.
+    /// The same with what was taken away of late, the look-up counted.
     pub(crate) fn assignments_of(
         &self,
         principal: ObjectId,
     ) -> impl Iterator<Item = &Arc<RoleAssignment>> + Clone {
         Lookups::count(&self.lookups.role);
-        self.held_by(principal)
+        let groups = self.groups.of(principal).iter().map(|it| it.group);
+        let faded = std::iter::once(principal)
+            .chain(groups)
+            .filter(|_| !self.faded.is_empty())
+            .flat_map(|it| self.faded.get(&it).map_or(&[][..], Vec::as_slice));
+        self.held_by(principal).chain(faded)
     }
 
     /// The groups by which `principal` holds `assignment`, from the one that lists it to the one that was

@@ -2,6 +2,7 @@
 
 use super::Facts;
 use model::operations::known;
+use model::trace::{Caller, TraceHead};
 use model::{ActionName, ActionPattern, ObjectId, Plane, Scope, Timestamp};
 use std::sync::Arc;
 
@@ -122,6 +123,47 @@ pub struct RoleAssignment {
     pub role: ObjectId,
     pub scope: Scope,
     pub created: Timestamp,
+    /// When it was taken away, where it still counts for views that have not seen that.
+    pub deleted: Option<Timestamp>,
+}
+
+/// Whether a view counts a role assignment, and for how long, or until when not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seen {
+    Yes,
+    /// Taken away, and still counted for so many seconds.
+    StillFor(i64),
+    /// Given, and not counted for so many seconds more.
+    NotFor(i64),
+    Gone,
+}
+
+impl Seen {
+    pub(crate) const fn counts(self) -> bool {
+        matches!(self, Self::Yes | Self::StillFor(_))
+    }
+}
+
+impl RoleAssignment {
+    /// How the view that judges the call sees this. A token that was issued after a change brings it along.
+    pub(crate) fn seen(&self, head: &TraceHead, caller: &Caller) -> Seen {
+        let Some(replica) = head.replica else {
+            return if self.deleted.is_some() { Seen::Gone } else { Seen::Yes };
+        };
+        // Seconds until a change at `then` is seen; none once it is.
+        let left = |then: Timestamp| {
+            let due = then.plus_seconds(i64::from(replica.delay_s));
+            let is_fresh =
+                replica.is_healed_by_token && caller.token_issued.is_some_and(|it| it >= then);
+            (head.time < due && !is_fresh).then(|| due.seconds() - head.time.seconds())
+        };
+        match (left(self.created), self.deleted.map(left)) {
+            (_, Some(None)) => Seen::Gone,
+            (Some(s), _) => Seen::NotFor(s),
+            (None, Some(Some(s))) => Seen::StillFor(s),
+            (None, None) => Seen::Yes,
+        }
+    }
 }
 
 impl Facts {

@@ -98,6 +98,7 @@ pub fn assign(facts: &mut Facts, who: &str, role: &str, at: &str) {
         role: id(role),
         scope: scope(at),
         created: NOW,
+        deleted: None,
     });
 }
 
@@ -164,6 +165,7 @@ pub fn head(request: &str) -> TraceHead {
             address: "127.0.0.1".into(),
             on_behalf_of: None,
         },
+        replica: None,
     }
 }
 

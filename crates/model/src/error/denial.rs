@@ -60,6 +60,8 @@ pub enum DenialKind {
         object: String,
     },
     NotAuthorized,
+    /// The same, with a role on its way that would do.
+    NotAuthorizedYet,
     /// The shared access policy that signed lacks the right.
     LacksRight,
     /// A deny assignment stands against it, whatever the roles.

@@ -241,6 +241,7 @@ pub(crate) fn change_facts(
             .ok_or("`roleDefinitionId` is not one")?,
         scope: Scope::parse(text("scope")).map_err(|it| it.to_string())?,
         created: Timestamp::parse(text("createdOn")).unwrap_or_default(),
+        deleted: None,
     });
     Ok(())
 }

@@ -144,6 +144,7 @@ fn head(env: &Env, dps: &Dps, device: &str) -> TraceHead {
             address: String::new(),
             on_behalf_of: Some(Box::new(registering)),
         },
+        replica: None,
     }
 }
 

@@ -219,6 +219,7 @@ mod tests {
             role: id,
             scope: Scope::root(),
             created: Timestamp::default(),
+            deleted: None,
         };
         let permission = Permission { data_actions, ..Permission::default() };
         let role = Role {

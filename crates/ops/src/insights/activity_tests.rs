@@ -51,6 +51,7 @@ fn refused() -> Trace {
                 via: None,
                 rights: Vec::new(),
             }),
+            replica: None,
             channel: Channel {
                 protocol: "https".into(),
                 request: format!("PUT {HUB}"),

@@ -53,6 +53,7 @@ fn refused_by_policy() -> Trace {
                 body: json!({}),
             }],
             caller: Some(Caller::anyone()),
+            replica: None,
             channel: Channel {
                 protocol: "https".into(),
                 request: "PUT /devices/pump-7".into(),
