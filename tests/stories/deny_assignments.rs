@@ -111,3 +111,25 @@ fn a_denial_that_says_nothing_clear_is_refused_with_its_place() {
     let below = format!("{}/devices/d1", world.hub());
     deny(&world, &below, &permission, &json!({})).expect(400);
 }
+
+/// A refusal of each gate that decides is judged again from what was kept of it, to the same answer. Every
+/// story does so with all of its refusals when it ends; this one counts them.
+#[test]
+fn a_kept_decision_comes_out_the_same_when_it_is_judged_again() {
+    let world = World::new();
+    let (group, hub) = (world.group(), world.hub());
+    let who = world.service_principal("operator");
+    let register = || world.hub_as(&who, "PUT", &hub, "/devices/d1", &json!({ "deviceId": "d1" }));
+    let before = world.judged_again();
+    // No role, a denial, a policy, a lock; and each of them changes the facts for the next.
+    register().expect(401);
+    world.assign(&who, DATA_CONTRIBUTOR, &hub).expect(201);
+    deny(&world, &hub, &json!({ "dataActions": ["*"] }), &json!({})).expect(201);
+    register().expect(401);
+    world.arm("DELETE", &id(&hub), &Value::Null).expect(200);
+    let lock = format!("{group}/providers/Microsoft.Authorization/locks/keep");
+    world.arm("PUT", &lock, &json!({ "properties": { "level": "CanNotDelete" } })).expect(201);
+    world.arm("DELETE", &hub, &Value::Null).expect(409);
+    // Three refusals and four changes of the control plane.
+    assert_eq!(world.judged_again() - before, 7);
+}

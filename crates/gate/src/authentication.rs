@@ -6,7 +6,7 @@
 mod secret;
 mod signature;
 
-use crate::decide::{Refusal, trace_of};
+use crate::decide::{Refusal, recorded, trace_of};
 use crate::facts::{Facts, OwnKeys, SharedAccess};
 use crate::jwt::{self, NotAToken};
 use model::error::{AuthFault, Denial, DenialKind, TokenFault};
@@ -169,10 +169,8 @@ fn refuse(no: No, door: &Door<'_>, facts: &Facts) -> Refusal {
     };
     let trace = trace_of(
         door.head,
-        door.operation,
-        door.scope,
-        &[],
-        None,
+        door.operation.plane,
+        recorded(door.head, door.operation, door.scope),
         facts,
         vec![step],
         Some(&denial),

@@ -6,7 +6,8 @@ use crate::{access, locks, policy};
 use model::error::{Denial, DenialKind};
 use model::operations::{Effect, Surface};
 use model::trace::{
-    Caller, Finding, FindingKind, FindingResult, Object, Outcome, Recorded, Step, Trace, TraceHead,
+    Caller, Finding, FindingKind, FindingResult, Object, Outcome, Reached, Recorded, Step, Trace,
+    TraceHead,
 };
 use model::{ActionName, Error, Gate, Operation, Plane, Scope, Verdict};
 
@@ -35,6 +36,12 @@ pub struct Ask<'a> {
 pub struct Link {
     pub action: ActionName,
     pub scope: Scope,
+}
+
+impl Link {
+    fn recorded(&self) -> Reached {
+        Reached { action: self.action.as_str().to_owned(), scope: self.scope.as_str().to_owned() }
+    }
 }
 
 /// What a gate said, with the denial to answer where it said no.
@@ -194,16 +201,13 @@ pub fn judge_timed(
             break;
         }
     }
-    let trace = trace_of(
-        ask.head,
-        ask.operation,
-        ask.scope,
-        ask.objects,
-        Some(ask.caller),
-        facts,
-        steps,
-        denial.as_ref(),
-    );
+    let call = Recorded {
+        objects: ask.objects.to_vec(),
+        linked: ask.linked.iter().map(Link::recorded).collect(),
+        caller: Some(ask.caller.clone()),
+        ..recorded(ask.head, ask.operation, ask.scope)
+    };
+    let trace = trace_of(ask.head, ask.operation.plane, call, facts, steps, denial.as_ref());
     Judgement { denial, trace }
 }
 
@@ -272,14 +276,26 @@ fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     Ruling { denial: None, reason }
 }
 
+/// A call as far as it is known before anybody was proven.
+pub(crate) fn recorded(head: &TraceHead, operation: &Operation, scope: &Scope) -> Recorded {
+    Recorded {
+        operation: operation.name(),
+        actions: operation.actions.iter().map(|it| it.as_str().to_owned()).collect(),
+        plane: operation.plane.as_str().to_owned(),
+        scope: scope.as_str().to_owned(),
+        objects: Vec::new(),
+        linked: Vec::new(),
+        caller: None,
+        channel: head.channel.clone(),
+        replica: head.replica,
+    }
+}
+
 /// Puts a trace together; gates that have no step yet were not evaluated.
-#[expect(clippy::too_many_arguments, reason = "the parts of a trace, each from another hand")]
 pub(crate) fn trace_of(
     head: &TraceHead,
-    operation: &'static Operation,
-    scope: &Scope,
-    objects: &[Object],
-    caller: Option<&Caller>,
+    plane: Plane,
+    call: Recorded,
     facts: &Facts,
     mut steps: Vec<Step>,
     denial: Option<&Denial>,
@@ -295,22 +311,13 @@ pub(crate) fn trace_of(
             code: "OK".into(),
             message: String::new(),
         },
-        Some(denial) => refused(denial, operation.plane),
+        Some(denial) => refused(denial, plane),
     };
     Trace {
         id: head.id,
         time: head.time,
         correlation_id: head.correlation_id.clone(),
-        call: Recorded {
-            operation: operation.name(),
-            actions: operation.actions.iter().map(|it| it.as_str().to_owned()).collect(),
-            plane: operation.plane.as_str().to_owned(),
-            scope: scope.as_str().to_owned(),
-            objects: objects.to_vec(),
-            caller: caller.cloned(),
-            channel: head.channel.clone(),
-            replica: head.replica,
-        },
+        call,
         facts: facts.epoch,
         steps,
         outcome,

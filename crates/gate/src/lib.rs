@@ -11,9 +11,11 @@ pub mod facts;
 pub mod jwt;
 pub mod locks;
 pub mod policy;
+mod replay;
 
 pub use authentication::{
     Authenticated, CLOCK_SKEW_S, Door, audiences, authenticate, judge_claims,
 };
 pub use decide::{Ask, GATES, Judgement, Link, Permit, Refusal, admit, judge, judge_timed};
 pub use facts::Facts;
+pub use replay::{NotReplayable, replay};

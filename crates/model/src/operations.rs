@@ -249,6 +249,15 @@ pub fn known() -> impl Iterator<Item = &'static Operation> {
     OPERATIONS.iter().chain(PUBLISHED)
 }
 
+/// Every action of the rows by its text: a trace has texts.
+static ACTIONS: LazyLock<BTreeMap<&'static str, ActionName>> =
+    LazyLock::new(|| known().flat_map(|it| it.actions).map(|it| (it.as_str(), *it)).collect());
+
+/// The action of this name.
+pub fn action(name: &str) -> Option<ActionName> {
+    ACTIONS.get(name).copied()
+}
+
 /// The row of the operation of this name.
 pub fn named(name: &str) -> Option<&'static Operation> {
     BY_NAME.get(name).copied()

@@ -37,6 +37,10 @@ const fn data(
 /// Each needs one action.
 pub const PUBLISHED: &[Operation] = &[
     control(
+        &[act("Microsoft.Authorization/policyAssignments/exempt/action")],
+        "Exempts from a policy assignment",
+    ),
+    control(
         &[act("Microsoft.Devices/IotHubs/certificates/delete")],
         "Deletes a certificate of a hub",
     ),

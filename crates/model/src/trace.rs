@@ -163,11 +163,21 @@ pub struct Recorded {
     pub scope: ScopeText,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<Object>,
+    /// What else it needs, and where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub linked: Vec<Reached>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller>,
     pub channel: Channel,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<Replica>,
+}
+
+/// An action at a further scope that a call reaches.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Reached {
+    pub action: String,
+    pub scope: ScopeText,
 }
 
 /// A scope as text, so that a recorded call compares by what was written.

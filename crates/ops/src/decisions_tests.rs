@@ -31,6 +31,7 @@ fn refusal(number: usize, caller: Option<&Caller>) -> Trace {
             objects: Vec::new(),
             caller: caller.cloned(),
             replica: None,
+            linked: Vec::new(),
             channel: Channel { address: "127.0.0.1".into(), ..Channel::default() },
         },
         facts: 1,

@@ -7,7 +7,7 @@ use crate::{authorization, devices, entra, management, provisioning, resources};
 use arc_swap::ArcSwap;
 use gate::Facts;
 use model::{Error, ObjectId};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use store::{Change, Engine, Scan, ShardId, StoreError, Table, Write, tables};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -15,7 +15,10 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub struct FactsCell {
     current: ArcSwap<Facts>,
     order: RwLock<()>,
+    watcher: OnceLock<Watcher>,
 }
+
+type Watcher = Box<dyn Fn(&Arc<Facts>) + Send + Sync>;
 
 /// The tables whose documents gates decide by.
 const TABLES: &[Table] = &[
@@ -36,12 +39,23 @@ const TABLES: &[Table] = &[
 
 impl FactsCell {
     pub fn new(facts: Facts) -> Self {
-        Self { current: ArcSwap::from_pointee(facts), order: RwLock::new(()) }
+        Self {
+            current: ArcSwap::from_pointee(facts),
+            order: RwLock::new(()),
+            watcher: OnceLock::new(),
+        }
     }
 
     /// The facts as of now. Holding them holds nobody up.
     pub fn load(&self) -> Arc<Facts> {
         self.current.load_full()
+    }
+
+    /// Shows `watcher` the facts, and from now on each new version before any gate sees it: who would judge
+    /// past calls again needs the facts of their time. Only the first watcher is taken.
+    pub fn watch(&self, watcher: impl Fn(&Arc<Facts>) + Send + Sync + 'static) {
+        watcher(&self.load());
+        drop(self.watcher.set(Box::new(watcher)));
     }
 
     /// Held by a write from its decision to its end.
@@ -75,7 +89,11 @@ impl FactsCell {
     /// Lets the gates see what was committed as `revision`.
     pub(crate) fn swap(&self, mut facts: Facts, revision: u64) {
         facts.epoch = revision;
-        self.current.store(Arc::new(facts));
+        let facts = Arc::new(facts);
+        if let Some(watcher) = self.watcher.get() {
+            watcher(&facts);
+        }
+        self.current.store(facts);
     }
 }
 

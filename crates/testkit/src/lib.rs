@@ -9,6 +9,7 @@ mod device;
 pub mod fuzz;
 mod mqtt_client;
 mod process;
+mod versions;
 mod wire_client;
 mod world;
 

@@ -1,6 +1,7 @@
 //! A server in this process, with its own clock, and the people in it.
 
 use crate::device::Device;
+use crate::versions::Versions;
 use crate::wire_client::{Answer, Wire};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -37,6 +38,7 @@ pub struct World {
     wire: Wire,
     connection: Connection,
     propagation: &'static str,
+    versions: Versions,
 }
 
 /// Somebody who can call.
@@ -60,11 +62,13 @@ impl World {
         let now_ms = Arc::new(AtomicI64::new(BEGINNING_S * 1_000));
         let runtime = Runtime::new().expect("the system has threads");
         let server = start(&runtime, dir.path(), &now_ms, propagation);
+        let versions = Versions::default();
+        versions.watch(&server.env);
         let data = dir.path().join("data");
         let connection =
             Connection::read(&data).expect("a server that runs has written connection.env");
         let wire = Wire::new(connection.ca_file());
-        Self { runtime, server: Some(server), now_ms, dir, wire, connection, propagation }
+        Self { runtime, server: Some(server), now_ms, dir, wire, connection, propagation, versions }
     }
 
     /// The server's insides, for counters and for minting what no client could.
@@ -94,6 +98,13 @@ impl World {
         let server = self.server.take().expect("it runs as long as the world");
         self.runtime.block_on(server.stop()).expect("the server stops in order");
         self.server = Some(start(&self.runtime, self.dir.path(), &self.now_ms, self.propagation));
+        self.versions.watch(self.env());
+    }
+
+    /// How many kept decisions come out the same when they are judged again, offline, from their traces and
+    /// the facts of their time. One that does not fails the test when the world ends.
+    pub fn judged_again(&self) -> usize {
+        self.runtime.block_on(self.versions.replayed(self.env())).0
     }
 
     pub fn subscription(&self) -> String {
@@ -360,7 +371,12 @@ impl Default for World {
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(server) = self.server.take() {
+            let (_, faults) = self.runtime.block_on(self.versions.replayed(&server.env));
             drop(self.runtime.block_on(server.stop()));
+            // A test that has failed says why itself.
+            if !std::thread::panicking() {
+                assert!(faults.is_empty(), "judged again, otherwise: {}", faults.join("\n"));
+            }
         }
     }
 }

@@ -52,6 +52,7 @@ fn refused() -> Trace {
                 rights: Vec::new(),
             }),
             replica: None,
+            linked: Vec::new(),
             channel: Channel {
                 protocol: "https".into(),
                 request: format!("PUT {HUB}"),

@@ -1,0 +1,74 @@
+//! A decision again, from its trace: the recorded call, the facts of its time, and no clock.
+//!
+//! Who called is taken as the trace says; what proved it is not kept. So a refusal of the first gate cannot
+//! be made again, and every other one can.
+
+use crate::decide::{Ask, Judgement, Link, judge_timed};
+use crate::facts::Facts;
+use model::operations::{action, named};
+use model::trace::TraceHead;
+use model::{Gate, Scope, Trace};
+use std::fmt;
+
+/// Why a trace cannot be judged again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotReplayable {
+    /// Nobody was proven, or nothing was asked of a gate behind.
+    AtAuthentication,
+    /// Objects too large to keep were cut from the trace.
+    Shortened,
+    /// It names an operation, action or scope that there is none of.
+    Unknown,
+}
+
+impl fmt::Display for NotReplayable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AtAuthentication => "authentication refused it, and credentials are not kept",
+            Self::Shortened => "an object of the call was too large to be kept",
+            Self::Unknown => "it names an operation, action or scope that does not exist",
+        })
+    }
+}
+
+impl std::error::Error for NotReplayable {}
+
+/// Judges the call of a trace again, by the facts that it was judged by: those of its epoch.
+///
+/// # Errors
+/// [`NotReplayable`].
+pub fn replay(trace: &Trace, facts: &Facts) -> Result<Judgement, NotReplayable> {
+    let call = &trace.call;
+    let is_first = trace.outcome.gate == Some(Gate::Authentication);
+    let (Some(caller), Some(authentication), false) =
+        (&call.caller, trace.step(Gate::Authentication), is_first)
+    else {
+        return Err(NotReplayable::AtAuthentication);
+    };
+    if call.objects.iter().any(|it| it.body.is_null()) {
+        return Err(NotReplayable::Shortened);
+    }
+    let scope = |text: &str| Scope::parse(text).map_err(|_| NotReplayable::Unknown);
+    let operation = named(&call.operation).ok_or(NotReplayable::Unknown)?;
+    let mut linked = Vec::with_capacity(call.linked.len());
+    for it in &call.linked {
+        let action = action(&it.action).ok_or(NotReplayable::Unknown)?;
+        linked.push(Link { action, scope: scope(&it.scope)? });
+    }
+    let head = TraceHead {
+        id: trace.id,
+        time: trace.time,
+        correlation_id: trace.correlation_id.clone(),
+        channel: call.channel.clone(),
+        replica: call.replica,
+    };
+    let ask = Ask {
+        operation,
+        scope: &scope(&call.scope)?,
+        objects: &call.objects,
+        linked: &linked,
+        caller,
+        head: &head,
+    };
+    Ok(judge_timed(authentication.clone(), &ask, &facts.uncounted(), &|| 0))
+}
