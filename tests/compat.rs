@@ -8,6 +8,7 @@
 )]
 
 mod compat {
+    pub mod access;
     pub mod az;
     pub mod diagnosis;
     pub mod first_walk;
