@@ -8,7 +8,7 @@ mod groups;
 pub use groups::{Group, Groups, Membership};
 
 use crate::locks::Lock;
-use crate::policy::{Exemption, PolicyAssignment, PolicyDefinition};
+use crate::policy::{Exemption, Initiative, PolicyAssignment, PolicyDefinition};
 use model::operations::Right;
 use model::{ActionName, ActionPattern, ObjectId, Plane, PrincipalKind, Scope, Secret, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -265,6 +265,8 @@ pub struct Facts {
     /// By lower-case id.
     pub policy_definitions: Arc<HashMap<String, Arc<PolicyDefinition>>>,
     /// By lower-case id.
+    pub initiatives: Arc<HashMap<String, Arc<Initiative>>>,
+    /// By lower-case id.
     pub policy_assignments: Arc<BTreeMap<String, Arc<PolicyAssignment>>>,
     /// By lower-case id.
     pub policy_exemptions: Arc<BTreeMap<String, Arc<Exemption>>>,
@@ -299,6 +301,7 @@ impl Facts {
             roles: Arc::new(roles.collect()),
             role_assignments: Arc::default(),
             policy_definitions: Arc::default(),
+            initiatives: Arc::default(),
             policy_assignments: Arc::default(),
             policy_exemptions: Arc::default(),
             locks: Arc::default(),

@@ -4,7 +4,7 @@ use crate::ids::{DeviceId, TrackingId};
 use crate::json;
 use crate::operations::Surface;
 use crate::time::Timestamp;
-use crate::trace::Gate;
+use crate::trace::{Gate, Verb};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -59,10 +59,12 @@ impl Denial {
 #[derive(Clone, PartialEq, Debug)]
 pub enum DenialKind {
     Unauthenticated(AuthFault),
-    /// `assignments` are the names of the policy assignments that deny; `object` is the type refused.
+    /// `assignments` are the names of the policy assignments that deny; `object` is the type refused, and
+    /// `verb` what was to be done to it.
     Policy {
         assignments: Vec<String>,
         object: String,
+        verb: Verb,
     },
     NotAuthorized,
     /// Allowed where it was asked, but not at another scope that the call reaches, too.
@@ -233,7 +235,9 @@ impl Error {
                     };
                     (401, 401_002, "IotHubUnauthorizedAccess", code)
                 }
-                DenialKind::Policy { object, .. } if object.ends_with("/devices") => {
+                DenialKind::Policy { object, verb: Verb::Write, .. }
+                    if object.ends_with("/devices") =>
+                {
                     (403, 403_000, "DeviceRegistrationDenied", "RequestDisallowedByPolicy")
                 }
                 DenialKind::Policy { .. } => {
@@ -408,12 +412,18 @@ impl Error {
     /// A policy's refusal in the three lines that people know it by; everything else in its own words.
     fn hub_text(&self, wire: &Wire) -> String {
         let Self::Denied(denial) = self else { return wire.message.clone() };
-        let DenialKind::Policy { assignments, object } = &denial.kind else {
+        let DenialKind::Policy { assignments, object, verb } = &denial.kind else {
             return wire.message.clone();
         };
-        let what = match object.rsplit('/').next().unwrap_or("") {
-            "devices" => "Device registration denied".to_owned(),
-            other => format!("Write to {other} denied"),
+        let what = match (verb, object.rsplit('/').next().unwrap_or("")) {
+            (Verb::Write, "devices") => "Device registration denied".to_owned(),
+            (Verb::Write, other) => format!("Write to {other} denied"),
+            (Verb::Delete | Verb::DeleteWithGroup, "devices") => {
+                "Device deletion denied".to_owned()
+            }
+            (Verb::Delete | Verb::DeleteWithGroup, other) => {
+                format!("Deletion from {other} denied")
+            }
         };
         format!("HTTP 403: Forbidden\nError: {what}\nPolicy: {}", assignments.join(", "))
     }

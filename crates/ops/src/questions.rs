@@ -8,7 +8,7 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::{Ask, Facts, Permit};
 use model::operations::Operation;
-use model::trace::{Caller, FindingKind, Gate, Object, Trace, TraceHead};
+use model::trace::{Caller, FindingKind, Gate, Object, Trace, TraceHead, Verb};
 use model::{ActionName, Error, OPERATIONS, ObjectId, Op, Scope, TrackingId};
 use serde_json::json;
 
@@ -29,6 +29,8 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let row = row_named(action)?;
     let scope = permit.scope().clone();
     let name = input.text(&["objectName"]).unwrap_or("any-device");
+    let is_deletion = action.to_ascii_lowercase().ends_with("/delete");
+    let verb = if is_deletion { Verb::Delete } else { Verb::Write };
     let objects = match row.object {
         _ if !row.is_judged_by_policy() => Vec::new(),
         Some(kind) => {
@@ -39,9 +41,10 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
                 name: name.to_owned(),
                 id: id.as_str().to_owned(),
                 body: json!({}),
+                verb,
             }]
         }
-        None => vec![crate::objects::object(&scope, &json!({}))],
+        None => vec![Object { verb, ..crate::objects::object(&scope, &json!({})) }],
     };
     let head = TraceHead {
         id: env.new_tracking_id(),

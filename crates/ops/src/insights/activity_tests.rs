@@ -25,6 +25,7 @@ fn refused() -> Trace {
             effect: "deny".into(),
             assignment_scope: "/subscriptions/s".into(),
             exemption_id: None,
+            initiative: None,
         }),
         role: None,
         lock: None,

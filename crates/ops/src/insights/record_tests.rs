@@ -24,6 +24,7 @@ fn refused_by_policy() -> Trace {
             effect: "deny".into(),
             assignment_scope: "/subscriptions/s".into(),
             exemption_id: None,
+            initiative: None,
         }),
         role: None,
         lock: None,
@@ -51,6 +52,7 @@ fn refused_by_policy() -> Trace {
                 name: "pump-7".into(),
                 id: format!("{HUB}/devices/pump-7"),
                 body: json!({}),
+                verb: model::trace::Verb::Write,
             }],
             caller: Some(Caller::anyone()),
             channel: Channel {
