@@ -415,15 +415,11 @@ impl Error {
         let DenialKind::Policy { assignments, object, verb } = &denial.kind else {
             return wire.message.clone();
         };
-        let what = match (verb, object.rsplit('/').next().unwrap_or("")) {
-            (Verb::Write, "devices") => "Device registration denied".to_owned(),
-            (Verb::Write, other) => format!("Write to {other} denied"),
-            (Verb::Delete | Verb::DeleteWithGroup, "devices") => {
-                "Device deletion denied".to_owned()
-            }
-            (Verb::Delete | Verb::DeleteWithGroup, other) => {
-                format!("Deletion from {other} denied")
-            }
+        let what = match (verb.is_write(), object.rsplit('/').next().unwrap_or("")) {
+            (true, "devices") => "Device registration denied".to_owned(),
+            (true, other) => format!("Write to {other} denied"),
+            (false, "devices") => "Device deletion denied".to_owned(),
+            (false, other) => format!("Deletion from {other} denied"),
         };
         format!("HTTP 403: Forbidden\nError: {what}\nPolicy: {}", assignments.join(", "))
     }

@@ -228,7 +228,8 @@ impl Operation {
             && (self.writes() || self.deletes())
     }
 
-    fn writes(&self) -> bool {
+    /// True where one action is a create or update of anything but policies.
+    pub fn writes(&self) -> bool {
         self.actions.iter().any(|it| it.is_write() && !it.as_str().starts_with(POLICIES))
     }
 

@@ -253,7 +253,9 @@ fn a_deny_stops_no_deletion_and_a_deny_action_stops_nothing_else() {
     // Of a bulk call only what it deletes is guarded.
     let (written, gone) =
         (super::world::device(HUB, "d2"), deleted(DEVICES, &device, Verb::Delete));
-    assert!(does(&facts, ANA, Op::BulkDevices, HUB, &[written.clone()]).denial.is_none());
+    assert!(
+        does(&facts, ANA, Op::BulkDevices, HUB, std::slice::from_ref(&written)).denial.is_none()
+    );
     let bulk = does(&facts, ANA, Op::BulkDevices, HUB, &[written, gone]);
     assert_eq!(bulk.denial.unwrap().target, "d1");
     // Nor does it see whoever would lift it.
