@@ -63,6 +63,10 @@ fn deletes_device(world: &World, who: &Identity, hub: &str, device: &str) -> Ans
     world.wire().json_with("DELETE", &url, &headers, &Value::Null)
 }
 
+fn policy_lookups(world: &World) -> u64 {
+    world.env().facts.load().lookups.policy.load(std::sync::atomic::Ordering::SeqCst)
+}
+
 fn is_refused(answer: &Answer, by: &str) {
     assert_eq!(answer.status, 403, "{answer:?}");
     assert!(answer.text().contains("RequestDisallowedByPolicy"), "{answer:?}");
@@ -308,7 +312,9 @@ fn a_guarded_device_stays_and_a_plain_deny_guards_nothing() {
     }
     world.define_policy("no-writes", &deny("*")).expect(201);
     world.assign_policy("no-writes", &hub).expect(201);
+    let before = policy_lookups(&world);
     deletes_device(&world, &who, &hub, "d1").expect(204);
+    assert_eq!(policy_lookups(&world), before, "nothing is looked up where nothing is guarded");
     world.arm("DELETE", &assignment_id(&hub, "no-writes"), &Value::Null).expect(200);
 
     // What is stored counts: an enabled device stays, a disabled one goes.
@@ -374,6 +380,48 @@ fn a_guarded_hub_stays_and_keeps_the_group_around_it() {
     world.arm("PUT", &definition, &json!({ "properties": lenient })).expect(201);
     is_refused(&delete(&hub), "policyAssignments/keep");
     delete(&group).expect(200);
+}
+
+#[test]
+fn a_guard_over_everything_can_still_be_lifted() {
+    let world = World::new();
+    let (hub, group) = (world.hub(), world.group());
+    let who = world.service_principal("somebody");
+    let below = |kind: &str, name: &str| format!("{hub}/providers/Microsoft.{kind}/{name}");
+    let put = |path: &str, properties: Value| {
+        world.arm("PUT", path, &json!({ "properties": properties })).expect(201);
+    };
+    let delete = |path: &str| world.arm("DELETE", path, &Value::Null);
+    let held = world.assign(&who, DATA_CONTRIBUTOR, &hub).expect(201).body;
+    let (lock, exemption) =
+        (below("Authorization/locks", "l"), below("Authorization/policyExemptions", "e"));
+    put(&lock, json!({ "level": "CanNotDelete" }));
+    define_names(&world);
+    let everything = json!({ "if": { "field": "type", "exists": true },
+        "then": { "effect": "denyAction", "details": { "actionNames": ["delete"] } } });
+    world.define_policy("keep-all", &everything).expect(201);
+    world.assign_policy("keep-all", &group).expect(201);
+    let assignment = assignment_id(&group, "keep-all");
+    let device = format!("{hub}/devices/d1");
+    let exempt = format!("{device}/providers/Microsoft.Authorization/policyExemptions/e");
+    for path in [&exemption, &exempt] {
+        put(path, json!({ "policyAssignmentId": assignment, "exemptionCategory": "Waiver" }));
+    }
+
+    for path in [&lock, &exemption] {
+        delete(path).expect(200);
+    }
+    // A role assignment is guarded, and so is the hub; the one device that is exempt is not.
+    is_refused(&delete(held["id"].as_str().unwrap()), "keep-all");
+    is_refused(&delete(&hub), "keep-all");
+    world.puts_device(&who, &hub, "d1").expect(200);
+    world.puts_device(&who, &hub, "d10").expect(200);
+    deletes_device(&world, &who, &hub, "d1").expect(204);
+    is_refused(&deletes_device(&world, &who, &hub, "d10"), "keep-all");
+    for path in [&exempt, &id(&world, "policySetDefinitions", "names"), &assignment] {
+        delete(path).expect(200);
+    }
+    delete(held["id"].as_str().unwrap()).expect(200);
 }
 
 #[test]

@@ -265,6 +265,24 @@ fn a_deny_stops_no_deletion_and_a_deny_action_stops_nothing_else() {
     }
 }
 
+/// S0-23: a rule can name the deletion, and is about no other.
+#[test]
+fn a_rule_against_deletions_can_name_the_action() {
+    let mut facts = open();
+    let mut rule = guard(DEVICES);
+    let action = "microsoft.devices/iothubs/devices/DELETE";
+    rule["if"] = json!({ "field": "request.action", "equals": action });
+    policy(&mut facts, "keep", &rule, HUB);
+    let device = deleted(DEVICES, &format!("{HUB}/devices/d1"), Verb::Delete);
+    let hub = deleted("Microsoft.Devices/IotHubs", HUB, Verb::Delete);
+    for op in [Op::DeleteDevice, Op::BulkDevices] {
+        let judged = does(&facts, ANA, op, HUB, std::slice::from_ref(&device));
+        assert!(judged.denial.is_some(), "{op:?}");
+    }
+    assert!(does(&facts, ANA, Op::DeleteHub, HUB, &[hub]).denial.is_none());
+    assert!(!is_denied(&facts, "d1"));
+}
+
 #[test]
 fn a_guarded_hub_keeps_its_resource_group_unless_the_rule_says_otherwise() {
     let mut facts = open();
