@@ -270,6 +270,12 @@ fn what_is_no_initiative_or_override_is_refused_with_its_place() {
     let good = json!({ "policyDefinitions": [member("no-pumps")] });
     refused(&elsewhere, &good, 400, "", "lies in a subscription");
 
+    for number in 1..200 {
+        let path = id(&world, "policySetDefinitions", &format!("n{number}"));
+        world.arm("PUT", &path, &json!({ "properties": good })).expect(201);
+    }
+    refused(&set, &good, 400, "", "at most 200 initiatives");
+
     let assignment = assignment_id(&hub, "names-1");
     let assigned = |kind: &str, name: &str, more: &Value, at: &str, says: &str| {
         let mut properties = json!({ "policyDefinitionId": id(&world, kind, name) });
