@@ -374,6 +374,15 @@ fn a_guarded_hub_stays_and_keeps_the_group_around_it() {
     is_refused(&refused, "policyAssignments/keep");
     assert_eq!(refused.body["error"]["target"], hub.rsplit('/').next().unwrap());
     world.arm("GET", &hub, &Value::Null).expect(200);
+    // Whoever asks beforehand is told the same, and not what the hub holds.
+    let owner = world.service_principal("owner");
+    world.assign(&owner, OWNER, &group).expect(201);
+    let body = json!({ "principal": "owner", "scope": group,
+        "action": "Microsoft.Resources/subscriptions/resourceGroups/delete" });
+    let told = world.arm("POST", "/decisions/ask", &body).expect(200).body;
+    assert_eq!(told["decision"]["outcome"]["gate"], "policy", "{told}");
+    let object = &told["decision"]["call"]["objects"][1];
+    assert_eq!((&object["verb"], &object["body"]), (&json!("deleteWithGroup"), &json!({})));
     // The neighbour is not guarded, and the hub is changed as before.
     delete(&second).expect(200);
     world.arm("PATCH", &hub, &json!({ "tags": { "line": "7" } })).expect(200);

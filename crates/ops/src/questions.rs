@@ -4,13 +4,14 @@
 use crate::advice;
 use crate::call::may_see;
 use crate::decisions::find;
+use crate::deletions;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::{Ask, Facts, Permit};
 use model::operations::Operation;
 use model::trace::{Caller, FindingKind, Gate, Object, Trace, TraceHead, Verb};
 use model::{ActionName, Error, OPERATIONS, ObjectId, Op, Scope, TrackingId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// `GET /decisions/{id}`.
 pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
@@ -44,7 +45,9 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
                 verb,
             }]
         }
-        None => vec![Object { verb, ..crate::objects::object(&scope, &json!({})) }],
+        // What would go along decides, too, and it is known: the stored resources are looked at.
+        None if is_deletion => deletions::objects(row, &scope, env).await?,
+        None => vec![crate::objects::object(&scope, &json!({}))],
     };
     let head = TraceHead {
         id: env.new_tracking_id(),
@@ -66,7 +69,13 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         head: &head,
     };
     let judged = gate::judge(&ask, &facts);
-    answer(permit, env, &facts, judged.trace)
+    let mut reply = answer(permit, env, &facts, judged.trace)?;
+    // Whoever may ask need not be allowed to read what was looked at.
+    let shown = reply.body.as_mut().and_then(|it| it.pointer_mut("/decision/call/objects"));
+    for object in shown.and_then(Value::as_array_mut).into_iter().flatten() {
+        model::json::set(object, "body", json!({}));
+    }
+    Ok(reply)
 }
 
 fn answer(permit: &Permit, env: &Env, facts: &Facts, trace: Trace) -> Result<Reply, Error> {
