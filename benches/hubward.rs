@@ -17,7 +17,7 @@ use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess};
 use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
 use gate::{Ask, Authenticated, Door, Facts, admit, authenticate};
 use model::operations::{Right, operation};
-use model::trace::{Channel, Object, TraceHead};
+use model::trace::{Channel, Object, TraceHead, Verb};
 use model::{
     Credential, ObjectId, Op, PrincipalKind, SasToken, Scope, Secret, Timestamp, TrackingId,
 };
@@ -79,6 +79,7 @@ fn decisions() {
             name: "d1".into(),
             id: format!("{HUB}/devices/d1"),
             body: json!({ "deviceId": "d1", "status": "enabled" }),
+            verb: Verb::Write,
         }];
         let proven = proven(&facts, &scope, &head);
         let mut caller = proven.caller().clone();
@@ -209,7 +210,9 @@ fn facts(policies: usize) -> Facts {
             definition_key: id.to_ascii_lowercase(),
             definition_id: id,
             is_enforced: true,
-            message: None,
+            messages: Vec::new(),
+            overrides: Vec::new(),
+            resource_selectors: Vec::new(),
         });
     }
     facts

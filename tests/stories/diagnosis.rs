@@ -111,6 +111,39 @@ fn a_fresh_provisioning_service_passes_all_three_sections() {
     assert!(!told.to_string().to_lowercase().contains("sharedaccesskey"), "{told}");
 }
 
+#[test]
+fn a_member_that_came_to_an_initiative_is_found_as_the_change_behind_refusals() {
+    let fleet = Fleet::new();
+    let world = &fleet.world;
+    let (hub, at) = (world.hub(), "providers/Microsoft.Authorization");
+    world.define_policy("harmless", &allow(&fleet.identity)).expect(201);
+    world.define_policy(POLICY, &deny()).expect(201);
+    let id = |kind: &str, name: &str| format!("{}/{at}/{kind}/{name}", world.subscription());
+    let put = |path: &str, properties: Value| {
+        world.arm("PUT", path, &json!({ "properties": properties })).expect(201);
+    };
+    let set = id("policySetDefinitions", "baseline");
+    let with = |names: &[&str]| {
+        let member = |it: &&str| json!({ "policyDefinitionId": id("policyDefinitions", it) });
+        json!({ "policyDefinitions": names.iter().map(member).collect::<Vec<_>>() })
+    };
+    put(&set, with(&["harmless"]));
+    put(&format!("{hub}/{at}/policyAssignments/baseline"), json!({ "policyDefinitionId": set }));
+    assert_eq!(fleet.registers("pump-1")["status"], "assigned");
+    world.pass_seconds(60);
+    put(&set, with(&[POLICY, "harmless"]));
+    let changed = world.now();
+    world.pass_seconds(1);
+    assert_eq!(fleet.registers("pump-2")["status"], "failed");
+    let told = diagnosed(&fleet);
+    let found = &told["sections"][2]["findings"][0];
+    assert_eq!(found["rule"]["initiative"]["referenceId"], POLICY, "{told}");
+    let change = &told["onset"]["change"];
+    assert_eq!(change["kind"], "policySetDefinition", "{told}");
+    assert_eq!((&change["name"], &change["verb"]), (&json!("baseline"), &json!("updated")));
+    assert_eq!(change["time"], changed.rfc3339());
+}
+
 /// S0-09, S0-10: three sections, and the first refusal beside the change that caused it.
 #[test]
 fn a_policy_is_named_with_its_rule_and_since_when_it_refuses() {

@@ -108,8 +108,12 @@ fn cell(row: &Operation, column: &str) -> String {
         }
         "actions" => joined(row.actions.iter().map(|it: &ActionName| it.as_str())),
         "rights" => joined(row.sas.iter().map(|it| it.as_str())),
-        _ if row.is_judged_by_policy() => "write".to_owned(),
-        _ => String::new(),
+        _ if !row.is_judged_by_policy() => String::new(),
+        _ => match (row.writes(), row.deletes()) {
+            (true, true) => "write, delete".to_owned(),
+            (true, false) => "write".to_owned(),
+            (false, _) => "delete".to_owned(),
+        },
     }
 }
 

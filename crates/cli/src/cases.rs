@@ -4,6 +4,7 @@
 //! `file` reads, `world` builds, `judge` asks, `report` prints.
 
 mod file;
+mod initiatives;
 mod judge;
 mod report;
 mod shown;

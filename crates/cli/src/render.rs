@@ -17,7 +17,7 @@ pub(crate) const LABEL_CHARS: usize = 11;
 pub(crate) const ROWS_MAX: usize = 50;
 /// Most changes that are shown: the smallest come first.
 const FIXES_MAX: usize = 10;
-/// Most of the objects that a call would write.
+/// Most of the objects that a call would write or delete.
 const OBJECTS_MAX: usize = 10;
 /// Longest sentence or value from a trace.
 pub(crate) const TEXT_CHARS_MAX: usize = 2_000;
@@ -178,7 +178,8 @@ fn facts(trace: &Trace, question: Question, page: &mut Page) {
     if let Some(more) = call.objects.len().checked_sub(OBJECTS_MAX).filter(|it| *it > 0) {
         objects.push(format!("and {more} more"));
     }
-    field("writes", &objects.join(", "));
+    let deletes = call.objects.first().is_some_and(|it| !it.verb.is_write());
+    field(if deletes { "deletes" } else { "writes" }, &objects.join(", "));
     let outcome = &trace.outcome;
     if outcome.verdict == Verdict::Deny {
         field("answer", &format!("{} {}: {}", outcome.status, outcome.code, outcome.message));

@@ -14,7 +14,7 @@ pub use roles::{List, Permission, Role, RoleAssignment};
 
 use crate::deny::DenyAssignment;
 use crate::locks::Lock;
-use crate::policy::{Exemption, PolicyAssignment, PolicyDefinition};
+use crate::policy::{Exemption, Initiative, PolicyAssignment, PolicyDefinition};
 use model::operations::Right;
 use model::{ObjectId, PrincipalKind, Scope, Secret, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -187,6 +187,8 @@ pub struct Facts {
     /// By lower-case id.
     pub policy_definitions: Arc<HashMap<String, Arc<PolicyDefinition>>>,
     /// By lower-case id.
+    pub initiatives: Arc<HashMap<String, Arc<Initiative>>>,
+    /// By lower-case id.
     pub policy_assignments: Arc<BTreeMap<String, Arc<PolicyAssignment>>>,
     /// By lower-case id.
     pub policy_exemptions: Arc<BTreeMap<String, Arc<Exemption>>>,
@@ -225,6 +227,7 @@ impl Facts {
             deny_assignments: Arc::default(),
             management: Arc::default(),
             policy_definitions: Arc::default(),
+            initiatives: Arc::default(),
             policy_assignments: Arc::default(),
             policy_exemptions: Arc::default(),
             locks: Arc::default(),

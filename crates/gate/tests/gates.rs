@@ -10,6 +10,7 @@
 mod gates {
     pub mod access;
     pub mod groups;
+    pub mod initiatives;
     pub mod locks;
     pub mod policies;
     pub mod sas;

@@ -8,6 +8,7 @@ use crate::ids::{DeviceId, TrackingId};
 use crate::json;
 use crate::operations::Surface;
 use crate::time::Timestamp;
+use crate::trace::Verb;
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -138,7 +139,9 @@ impl Error {
                     };
                     (401, 401_002, "IotHubUnauthorizedAccess", code)
                 }
-                DenialKind::Policy { object, .. } if object.ends_with("/devices") => {
+                DenialKind::Policy { object, verb: Verb::Write, .. }
+                    if object.ends_with("/devices") =>
+                {
                     (403, 403_000, "DeviceRegistrationDenied", "RequestDisallowedByPolicy")
                 }
                 DenialKind::Policy { .. } => {
@@ -324,12 +327,14 @@ impl Error {
     /// A policy's refusal in the three lines that people know it by; everything else in its own words.
     fn hub_text(&self, wire: &Wire) -> String {
         let Self::Denied(denial) = self else { return wire.message.clone() };
-        let DenialKind::Policy { assignments, object } = &denial.kind else {
+        let DenialKind::Policy { assignments, object, verb } = &denial.kind else {
             return wire.message.clone();
         };
-        let what = match object.rsplit('/').next().unwrap_or("") {
-            "devices" => "Device registration denied".to_owned(),
-            other => format!("Write to {other} denied"),
+        let what = match (verb.is_write(), object.rsplit('/').next().unwrap_or("")) {
+            (true, "devices") => "Device registration denied".to_owned(),
+            (true, other) => format!("Write to {other} denied"),
+            (false, "devices") => "Device deletion denied".to_owned(),
+            (false, other) => format!("Deletion from {other} denied"),
         };
         format!("HTTP 403: Forbidden\nError: {what}\nPolicy: {}", assignments.join(", "))
     }

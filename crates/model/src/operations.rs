@@ -195,7 +195,8 @@ pub struct Operation {
     pub actions: &'static [ActionName],
     /// Any one of these rights of a shared access policy is enough. Empty: no key reaches it.
     pub sas: &'static [Right],
-    /// The type of object that policy judges, for data-plane writes; control-plane writes take it from the scope.
+    /// The type of object that policy judges, for data-plane writes and deletions; those of the control plane
+    /// take it from the scope.
     pub object: Option<&'static str>,
     pub effect: Effect,
     pub body: Body,
@@ -218,15 +219,40 @@ impl Operation {
         }
     }
 
-    /// True where one action is a create or update, which policy judges. Policies themselves are not
-    /// judged: a rule that catches everything must not stop its own repair.
+    /// True where one action is a create or update, or a deletion, which policy judges. Policies themselves
+    /// are not judged: a rule that catches everything must not stop its own repair. Nor are deletions of
+    /// what keeps others out, see [`NEVER_GUARDED`].
     pub fn is_judged_by_policy(&self) -> bool {
-        matches!(self.plane, Plane::Control | Plane::Service)
-            && self.actions.iter().any(|it| {
-                it.is_write() && !it.as_str().starts_with("Microsoft.Authorization/policy")
-            })
+        // What reads and what sends telemetry is most of all calls: one comparison each.
+        !matches!(self.effect, Effect::Reads | Effect::Appends)
+            && matches!(self.plane, Plane::Control | Plane::Service)
+            && (self.writes() || self.deletes())
+    }
+
+    /// True where one action is a create or update of anything but policies.
+    pub fn writes(&self) -> bool {
+        self.actions.iter().any(|it| it.is_write() && !it.as_str().starts_with(POLICIES))
+    }
+
+    /// True where one action is a deletion that a policy can guard against.
+    pub fn deletes(&self) -> bool {
+        let is_guarded = |it: &ActionName| {
+            !it.as_str().starts_with(POLICIES) && !NEVER_GUARDED.contains(&it.as_str())
+        };
+        self.actions.iter().any(|it| it.ends_in("delete") && is_guarded(it))
     }
 }
+
+/// How the actions on policies begin: definitions, initiatives, assignments, exemptions.
+const POLICIES: &str = "Microsoft.Authorization/policy";
+
+/// Deletions that no policy stops, or a policy could lock everybody out for good; those of policies are in
+/// [`POLICIES`]. Source: Azure Policy documentation, "Azure Policy definitions denyAction effect".
+const NEVER_GUARDED: &[&str] = &[
+    "Microsoft.Authorization/denyAssignments/delete",
+    "Microsoft.Authorization/locks/delete",
+    "Microsoft.Resources/subscriptions/delete",
+];
 
 /// The rows by the number of their operation: each operation has one.
 static ROWS: LazyLock<Vec<&'static Operation>> = LazyLock::new(|| {
@@ -385,6 +411,10 @@ pub enum Op {
     GetPolicyDefinition,
     ListPolicyDefinitions,
     DeletePolicyDefinition,
+    PutPolicySetDefinition,
+    GetPolicySetDefinition,
+    ListPolicySetDefinitions,
+    DeletePolicySetDefinition,
     PutPolicyAssignment,
     PatchPolicyAssignment,
     GetPolicyAssignment,
@@ -418,6 +448,7 @@ pub enum Op {
     ListRoleDefinitionRevisions,
     ListRoleAssignmentRevisions,
     ListPolicyDefinitionRevisions,
+    ListPolicySetDefinitionRevisions,
     ListPolicyAssignmentRevisions,
     ListPolicyExemptionRevisions,
     PutDiagnosticSetting,
@@ -845,6 +876,34 @@ pub const OPERATIONS: &[Operation] = &[
         "Deletes a policy definition",
     ),
     control(
+        Op::PutPolicySetDefinition,
+        &[act("Microsoft.Authorization/policySetDefinitions/write")],
+        Effect::ChangesFacts,
+        &[arm("PUT", "{scope}/providers/Microsoft.Authorization/policySetDefinitions/{name}")],
+        "Creates or updates an initiative",
+    ),
+    control(
+        Op::GetPolicySetDefinition,
+        &[act("Microsoft.Authorization/policySetDefinitions/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/policySetDefinitions/{name}")],
+        "Shows an initiative",
+    ),
+    control(
+        Op::ListPolicySetDefinitions,
+        &[act("Microsoft.Authorization/policySetDefinitions/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/policySetDefinitions")],
+        "Lists each initiative at a scope",
+    ),
+    control(
+        Op::DeletePolicySetDefinition,
+        &[act("Microsoft.Authorization/policySetDefinitions/delete")],
+        Effect::ChangesFacts,
+        &[arm("DELETE", "{scope}/providers/Microsoft.Authorization/policySetDefinitions/{name}")],
+        "Deletes an initiative",
+    ),
+    control(
         Op::PutPolicyAssignment,
         &[act("Microsoft.Authorization/policyAssignments/write")],
         Effect::ChangesFacts,
@@ -1092,6 +1151,16 @@ pub const OPERATIONS: &[Operation] = &[
             "{scope}/providers/Microsoft.Authorization/policyDefinitions/{name}/revisions",
         )],
         "Lists the revisions of a policy definition: author, time, difference",
+    ),
+    control(
+        Op::ListPolicySetDefinitionRevisions,
+        &[act("Microsoft.Authorization/policySetDefinitions/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "{scope}/providers/Microsoft.Authorization/policySetDefinitions/{name}/revisions",
+        )],
+        "Lists the revisions of an initiative: author, time, difference",
     ),
     control(
         Op::ListPolicyAssignmentRevisions,
@@ -1421,7 +1490,7 @@ pub const OPERATIONS: &[Operation] = &[
         plane: Plane::Service,
         actions: &[act("Microsoft.Devices/IotHubs/devices/delete")],
         sas: &[Right::RegistryWrite],
-        object: None,
+        object: DEVICES,
         effect: Effect::Writes,
         body: Body::None,
         routes: &[hub("DELETE", "/devices/{device}")],
@@ -1574,7 +1643,7 @@ pub const OPERATIONS: &[Operation] = &[
         plane: Plane::Service,
         actions: &[act("Microsoft.Devices/provisioningServices/enrollments/delete")],
         sas: &[Right::EnrollmentWrite],
-        object: None,
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollments"),
         effect: Effect::Writes,
         body: Body::None,
         routes: &[dps("DELETE", "/enrollments/{enrollment}")],
@@ -1631,7 +1700,7 @@ pub const OPERATIONS: &[Operation] = &[
         plane: Plane::Service,
         actions: &[act("Microsoft.Devices/provisioningServices/enrollmentGroups/delete")],
         sas: &[Right::EnrollmentWrite],
-        object: None,
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollmentGroups"),
         effect: Effect::Writes,
         body: Body::None,
         routes: &[dps("DELETE", "/enrollmentGroups/{enrollment}")],
@@ -1677,7 +1746,7 @@ pub const OPERATIONS: &[Operation] = &[
         plane: Plane::Service,
         actions: &[act("Microsoft.Devices/provisioningServices/registrationStates/delete")],
         sas: &[Right::RegistrationStatusWrite],
-        object: None,
+        object: Some("Microsoft.Devices/ProvisioningServices/registrationStates"),
         effect: Effect::Writes,
         body: Body::None,
         routes: &[dps("DELETE", "/registrations/{registration}")],
@@ -1797,6 +1866,22 @@ mod tests {
             assert_eq!(named(&row.name()).map(|it| it.op), Some(row.op));
         }
         assert!(named("PutDevices").is_none());
+    }
+
+    #[test]
+    fn policy_judges_writes_and_deletions_but_not_what_it_could_lock_out() {
+        for row in OPERATIONS {
+            let does = |verb: &str| row.actions.iter().any(|it| it.ends_in(verb));
+            let is_policy = row.actions.iter().any(|it| it.as_str().starts_with(POLICIES));
+            let is_kept = !matches!(row.plane, Plane::Control | Plane::Service)
+                || is_policy
+                || row.op == Op::DeleteLock;
+            let expected = (does("write") || does("delete")) && !is_kept;
+            assert_eq!(row.is_judged_by_policy(), expected, "{:?}", row.op);
+        }
+        for op in [Op::PutLock, Op::DeleteDevice, Op::BulkDevices, Op::DeleteRoleAssignment] {
+            assert!(operation(op).is_judged_by_policy(), "{op:?}");
+        }
     }
 
     #[test]

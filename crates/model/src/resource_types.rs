@@ -130,6 +130,21 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
     },
     ResourceType {
         namespace: "Microsoft.Authorization",
+        name: "policySetDefinitions",
+        api_versions: &[
+            "2025-11-01",
+            "2025-03-01",
+            "2023-04-01",
+            "2021-06-01",
+            "2020-09-01",
+            "2019-09-01",
+            "2017-06-01-preview",
+        ],
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.Authorization",
         name: "policyAssignments",
         api_versions: &[
             "2025-11-01",

@@ -139,7 +139,29 @@ pub struct TraceHead {
     pub replica: Option<Replica>,
 }
 
-/// What policy looks at: the resource that the call would write.
+/// What a call would do to an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verb {
+    #[default]
+    Write,
+    Delete,
+    /// Deleted along with the resource group that it lies in: the call names the group alone.
+    DeleteWithGroup,
+}
+
+impl Verb {
+    pub const fn is_write(self) -> bool {
+        matches!(self, Self::Write)
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    const fn is_usual(&self) -> bool {
+        self.is_write()
+    }
+}
+
+/// What policy looks at: the resource that the call would write or delete.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Object {
@@ -147,8 +169,10 @@ pub struct Object {
     pub kind: String,
     pub name: String,
     pub id: String,
-    /// The body as it would be stored, without its secrets.
+    /// The body as it would be stored, or as it is stored of what would be deleted, without its secrets.
     pub body: Value,
+    #[serde(default, skip_serializing_if = "Verb::is_usual")]
+    pub verb: Verb,
 }
 
 /// A call as it was judged: with the facts and the time, enough to judge it again.
@@ -271,6 +295,24 @@ pub struct RulePlace {
     /// The exemption that removed the rule, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exemption_id: Option<String>,
+    /// The initiative that brought the definition, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initiative: Option<InitiativePlace>,
+}
+
+/// The member of an initiative that a rule belongs to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InitiativePlace {
+    /// Of the policy set definition.
+    pub id: String,
+    pub name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub display_name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// The member's `policyDefinitionReferenceId`.
+    pub reference_id: String,
 }
 
 /// The exact grant of a role.

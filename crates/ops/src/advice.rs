@@ -6,7 +6,7 @@
 use crate::env::Env;
 use crate::questions::row_of;
 use gate::facts::{List, RoleAssignment};
-use gate::policy::{Effect, Exemption, Field, FieldTest, Operator, Rule, Test};
+use gate::policy::{Cascade, Effect, Exemption, Field, FieldTest, Operator, Rule, Test};
 use gate::{Ask, Facts};
 use model::trace::{Caller, Finding, FindingKind, FindingResult, Gate, Object, Trace, TraceHead};
 use model::{ActionName, Scope, Verdict};
@@ -112,7 +112,8 @@ fn allow_before(
     env: &Env,
     warning: Option<String>,
 ) -> Option<Fix> {
-    let place = denied.rule.as_ref()?;
+    // An `allow` is about writes, so none helps where a deletion is denied.
+    let place = denied.rule.as_ref().filter(|_| !is_deletion(trace))?;
     let principal = caller.object_id?;
     let object = trace.call.objects.first()?;
     let key = place.definition_id.to_ascii_lowercase();
@@ -148,7 +149,10 @@ fn allow_before(
 
 /// An exemption at the judged scope: for this caller alone, or for everybody.
 fn exempt(trace: &Trace, denied: &Finding, caller: &Caller, facts: &Facts, env: &Env) -> Vec<Fix> {
-    let scope = trace.scope();
+    let scope = exempted(trace, denied);
+    // Of an initiative, the member that denies and no other.
+    let initiative = denied.rule.as_ref().and_then(|it| it.initiative.as_ref());
+    let members: Vec<String> = initiative.map(|it| it.reference_id.clone()).into_iter().collect();
     let try_it = |principals: Vec<model::ObjectId>| {
         let mut changed = facts.clone();
         changed.put_policy_exemption(Exemption {
@@ -161,6 +165,8 @@ fn exempt(trace: &Trace, denied: &Finding, caller: &Caller, facts: &Facts, env: 
             assignment_id: denied.id.clone(),
             expires: None,
             principal_ids: principals,
+            reference_ids: members.clone(),
+            resource_selectors: Vec::new(),
         });
         (still_refused(trace, &changed, env) != Some(Gate::Policy))
             .then(|| then(trace, &changed, env))
@@ -178,8 +184,12 @@ fn exempt(trace: &Trace, denied: &Finding, caller: &Caller, facts: &Facts, env: 
     if let Some(id) = caller.object_id
         && let Some(then) = try_it(vec![id])
     {
-        let body = json!({ "properties": {
-            "policyAssignmentId": denied.id, "exemptionCategory": "Waiver", "principalIds": [id] } });
+        let mut properties = json!({ "policyAssignmentId": denied.id, "exemptionCategory": "Waiver",
+            "principalIds": [id] });
+        if !members.is_empty() {
+            model::json::set(&mut properties, "policyDefinitionReferenceIds", json!(members));
+        }
+        let body = json!({ "properties": properties });
         found.push(Fix {
             says: format!("exempt `{}` alone from `{}` on `{}`", caller.name, denied.name, scope.name()),
             command: format!(
@@ -195,15 +205,34 @@ fn exempt(trace: &Trace, denied: &Finding, caller: &Caller, facts: &Facts, env: 
         found.push(Fix {
             says: format!("exempt `{}` from `{}`", scope.name(), denied.name),
             command: format!(
-                "az policy exemption create --name {name} --policy-assignment {} --exemption-category Waiver --scope {}",
+                "az policy exemption create --name {name} --policy-assignment {} --exemption-category Waiver --scope {}{}",
                 quoted(&denied.id),
-                quoted(scope.as_str())
+                quoted(scope.as_str()),
+                members
+                    .iter()
+                    .map(|it| format!(" --policy-definition-reference-ids {}", quoted(it)))
+                    .collect::<String>()
             ),
             then,
             warning: Some("this exempts every caller, not only this one".into()),
         });
     }
     found
+}
+
+fn is_deletion(trace: &Trace) -> bool {
+    trace.call.objects.first().is_some_and(|it| !it.verb.is_write())
+}
+
+/// Where an exemption from what denies would lie: where the call was judged, or at the resource itself where
+/// the policy is assigned below that.
+fn exempted(trace: &Trace, denied: &Finding) -> Scope {
+    let at = trace.scope();
+    let assigned = denied.rule.as_ref().and_then(|it| Scope::parse(&it.assignment_scope).ok());
+    match assigned {
+        Some(it) if !it.contains(&at) => it,
+        Some(_) | None => at,
+    }
 }
 
 /// The narrowest known role that grants what is missing.
@@ -361,7 +390,25 @@ fn only(object: &Object, principal: &str) -> Test {
 
 /// A rule back in its written form.
 fn rule_json(rule: &Rule) -> Value {
-    json!({ "if": test_json(&rule.condition), "then": { "effect": rule.effect.as_str() } })
+    json!({ "if": test_json(&rule.condition), "then": then_json(rule.effect) })
+}
+
+fn then_json(effect: Effect) -> Value {
+    let mut shown = json!({ "effect": effect.as_str() });
+    if let Effect::DenyAction(cascade) = effect {
+        let mut details = json!({ "actionNames": ["delete"] });
+        let word = match cascade {
+            Cascade::Unsaid => None,
+            Cascade::Deny => Some("deny"),
+            Cascade::Allow => Some("allow"),
+        };
+        if let Some(word) = word {
+            let behaviors = json!({ "resourceGroup": word });
+            model::json::set(&mut details, "cascadeBehaviors", behaviors);
+        }
+        model::json::set(&mut shown, "details", details);
+    }
+    shown
 }
 
 fn test_json(test: &Test) -> Value {

@@ -98,6 +98,12 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::DeletePolicyDefinition => {
             authorization::policies::delete_definition(permit, input, env).await
         }
+        Op::PutPolicySetDefinition => authorization::policy_sets::put(permit, input, env).await,
+        Op::GetPolicySetDefinition => authorization::policy_sets::get(permit, input, env).await,
+        Op::ListPolicySetDefinitions => authorization::policy_sets::list(permit, input, env).await,
+        Op::DeletePolicySetDefinition => {
+            authorization::policy_sets::delete(permit, input, env).await
+        }
         Op::PutPolicyAssignment | Op::PatchPolicyAssignment => {
             authorization::policies::put_assignment(permit, input, env).await
         }
@@ -168,6 +174,7 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::ListRoleDefinitionRevisions
         | Op::ListRoleAssignmentRevisions
         | Op::ListPolicyDefinitionRevisions
+        | Op::ListPolicySetDefinitionRevisions
         | Op::ListPolicyAssignmentRevisions
         | Op::ListPolicyExemptionRevisions => {
             authorization::revisions::list(permit, input, env).await

@@ -29,6 +29,7 @@ const TABLES: &[Table] = &[
     tables::ROLE_DEFINITIONS,
     tables::ROLE_ASSIGNMENTS,
     tables::POLICY_DEFINITIONS,
+    tables::POLICY_SET_DEFINITIONS,
     tables::POLICY_ASSIGNMENTS,
     tables::POLICY_EXEMPTIONS,
     tables::LOCKS,
@@ -154,6 +155,9 @@ pub(crate) fn put(
         }
         tables::POLICY_DEFINITIONS => {
             authorization::policies::change_definition(facts, key, body).map_err(told)
+        }
+        tables::POLICY_SET_DEFINITIONS => {
+            authorization::policy_sets::change_facts(facts, key, body).map_err(told)
         }
         tables::POLICY_ASSIGNMENTS => {
             authorization::policies::change_assignment(facts, key, body).map_err(told)

@@ -9,6 +9,7 @@ pub mod authorization;
 pub mod call;
 mod control;
 pub mod decisions;
+mod deletions;
 pub mod devices;
 mod diagnose;
 mod dispatch;

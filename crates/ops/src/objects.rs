@@ -1,13 +1,15 @@
-//! What the gates look at, made ready: the judged scope, the objects that a call would write, and the
-//! further scopes that it reaches. A patch is merged here, so that gate and operation see the same whole.
+//! What the gates look at, made ready: the judged scope, the objects that a call would write or delete, and
+//! the further scopes that it reaches. A patch is merged here, so that gate and operation see the same whole.
 
 use crate::env::Env;
 use crate::input::Input;
-use crate::{authorization, decisions, devices, diagnose, management, provisioning, resources};
+use crate::{
+    authorization, decisions, deletions, devices, diagnose, management, provisioning, resources,
+};
 use gate::Link;
 use gate::facts::Instance;
 use model::operations::{Body, Effect, operation};
-use model::trace::{Caller, Object};
+use model::trace::{Caller, Object, Verb};
 use model::{ActionName, Error, Op, Operation, Plane, Scope, TrackingId};
 use serde_json::{Map, Value};
 
@@ -34,7 +36,8 @@ pub(crate) async fn prepare(
             return Ok(Prepared { objects, ..plain(hub.scope.clone()) });
         }
         Some(Instance::Dps(dps)) => {
-            let objects = provisioning::enrollments::objects(row, input, dps)?;
+            let mut objects = provisioning::enrollments::objects(row, input, dps)?;
+            objects.extend(provisioning::guarded::objects(row, input, dps, env).await?);
             return Ok(Prepared { objects, ..plain(dps.scope.clone()) });
         }
         None => {}
@@ -84,6 +87,7 @@ pub(crate) async fn prepare(
         };
         prepared.objects = vec![object(&prepared.scope, stored.as_ref().unwrap_or(&input.body))];
     }
+    prepared.objects.extend(deletions::objects(row, &prepared.scope, env).await?);
     prepared.linked = links(row.op, input, env).await?;
     Ok(prepared)
 }
@@ -131,7 +135,7 @@ pub(crate) fn judged(path: &Scope) -> Scope {
     Scope::parse(&text).unwrap_or_else(|_| Scope::root())
 }
 
-/// What policy sees of a resource that would be written: its body without its secrets.
+/// What policy sees of a resource that would be written or deleted: its body without its secrets.
 pub(crate) fn object(scope: &Scope, body: &Value) -> Object {
     let kind = scope.resource_type().unwrap_or_default();
     let mut body = body.clone();
@@ -141,7 +145,13 @@ pub(crate) fn object(scope: &Scope, body: &Value) -> Object {
             strip(&mut body, &steps);
         }
     }
-    Object { kind, name: scope.name().to_owned(), id: scope.as_str().to_owned(), body }
+    Object {
+        kind,
+        name: scope.name().to_owned(),
+        id: scope.as_str().to_owned(),
+        body,
+        verb: Verb::Write,
+    }
 }
 
 fn strip(value: &mut Value, path: &[&str]) {

@@ -4,13 +4,14 @@
 use crate::advice;
 use crate::call::may_see;
 use crate::decisions::find;
+use crate::deletions;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::{Ask, Facts, Permit};
 use model::operations::{Operation, known};
-use model::trace::{Caller, FindingKind, Gate, Object, Trace, TraceHead};
+use model::trace::{Caller, FindingKind, Gate, Object, Trace, TraceHead, Verb};
 use model::{ActionName, Error, ObjectId, Op, Scope, TrackingId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// `GET /decisions/{id}`.
 pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
@@ -29,6 +30,8 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let row = row_named(action)?;
     let scope = permit.scope().clone();
     let name = input.text(&["objectName"]).unwrap_or("any-device");
+    let is_deletion = action.to_ascii_lowercase().ends_with("/delete");
+    let verb = if is_deletion { Verb::Delete } else { Verb::Write };
     let objects = match row.object {
         _ if !row.is_judged_by_policy() => Vec::new(),
         Some(kind) => {
@@ -39,8 +42,11 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
                 name: name.to_owned(),
                 id: id.as_str().to_owned(),
                 body: json!({}),
+                verb,
             }]
         }
+        // What would go along decides, too, and it is known: the stored resources are looked at.
+        None if is_deletion => deletions::objects(row, &scope, env).await?,
         None => vec![crate::objects::object(&scope, &json!({}))],
     };
     let head = TraceHead {
@@ -64,7 +70,13 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         head: &head,
     };
     let judged = gate::judge(&ask, &facts);
-    answer(permit, env, &facts, judged.trace)
+    let mut reply = answer(permit, env, &facts, judged.trace)?;
+    // Whoever may ask need not be allowed to read what was looked at.
+    let shown = reply.body.as_mut().and_then(|it| it.pointer_mut("/decision/call/objects"));
+    for object in shown.and_then(Value::as_array_mut).into_iter().flatten() {
+        model::json::set(object, "body", json!({}));
+    }
+    Ok(reply)
 }
 
 fn answer(permit: &Permit, env: &Env, facts: &Facts, trace: Trace) -> Result<Reply, Error> {

@@ -65,6 +65,9 @@ pub const ROLE_ASSIGNMENTS: Table = Table("role_assignments");
 /// Control: policy definitions, under their id in lower case.
 pub const POLICY_DEFINITIONS: Table = Table("policy_definitions");
 
+/// Control: initiatives, which are policy set definitions, under their id in lower case.
+pub const POLICY_SET_DEFINITIONS: Table = Table("policy_set_definitions");
+
 /// Control: policy assignments, under their id in lower case.
 pub const POLICY_ASSIGNMENTS: Table = Table("policy_assignments");
 

@@ -7,9 +7,9 @@ use gate::{Ask, Door, Facts, jwt::Claims};
 use model::error::Denial;
 use model::operations::known;
 use model::principal::AuthType;
-use model::trace::{Caller, Channel, FindingKind, FindingResult, Object, Step, TraceHead};
+use model::trace::{Caller, Channel, FindingKind, FindingResult, Object, Step, TraceHead, Verb};
 use model::{
-    ActionPattern, Credential, Error, Gate, Operation, Plane, PrincipalKind, Scope, Trace,
+    ActionPattern, Credential, Error, Gate, Op, Operation, Plane, PrincipalKind, Scope, Trace,
     TrackingId, Verdict,
 };
 use serde::Deserialize;
@@ -192,7 +192,7 @@ fn rule(case: &Map<String, Value>, expected: &Value) -> Result<Answer, Stop> {
         .iter()
         .filter(|it| it.effect != Effect::Disabled)
         .find(|it| holds(&it.condition, &subject, &mut None));
-    Ok(compared(expected.clone(), json!(first.map(|it| it.effect.as_str()))))
+    Ok(compared(expected.clone(), json!(first.map(|it| it.effect.as_str().to_ascii_lowercase()))))
 }
 
 fn authorize(
@@ -229,7 +229,7 @@ fn call(request: &Request, world: &World) -> Result<(Trace, Option<Denial>), Sto
     let operation = row(&request.operations)?;
     let scope = world::place(&request.scope, "request.scope")?;
     let objects = match &request.resource {
-        Some(it) => vec![object(it, &scope, "request.resource")?],
+        Some(it) => vec![done_by(operation, object(it, &scope, "request.resource")?)],
         None => Vec::new(),
     };
     let head = TraceHead {
@@ -368,7 +368,19 @@ fn object(told: &Map<String, Value>, scope: &Scope, at: &str) -> Result<Object, 
     if is_data && let Some(Value::Object(properties)) = body.shift_remove("properties") {
         body.extend(properties);
     }
-    Ok(Object { kind, name, id, body: Value::Object(body) })
+    Ok(Object { kind, name, id, body: Value::Object(body), verb: Verb::Write })
+}
+
+/// The object with what the call would do to it. What a call deletes besides the group that it names goes
+/// with that group.
+fn done_by(operation: &Operation, object: Object) -> Object {
+    let is_group = object.kind.to_ascii_lowercase().ends_with("/resourcegroups");
+    let verb = match (operation.op, operation.actions.iter().any(|it| it.is_write())) {
+        (Op::DeleteResourceGroup, _) if !is_group => Verb::DeleteWithGroup,
+        (_, false) if operation.deletes() => Verb::Delete,
+        (_, _) => Verb::Write,
+    };
+    Object { verb, ..object }
 }
 
 /// Checks what a case expects of a call; the gate of access goes by the word of the format.

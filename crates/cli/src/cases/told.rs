@@ -181,6 +181,8 @@ pub(super) struct ExemptionTold {
     #[serde(default)]
     pub(super) policy_definition_reference_ids: Vec<String>,
     #[serde(default)]
+    pub(super) resource_selectors: Vec<Value>,
+    #[serde(default)]
     pub(super) principal_ids: Vec<String>,
 }
 

@@ -1,6 +1,7 @@
 //! A world: what a case takes as given, merged with what the case adds and removes, as the gates' facts.
 
 use super::file::{Stop, broken, lacks, take};
+use super::initiatives;
 use super::told::{
     DenyAssignmentTold, Enforcement, ExemptionTold, LockTold, PermissionTold, PolicyAssignmentTold,
     PrincipalTold, ResourceTold, RoleAssignmentTold, RoleTold, Told,
@@ -12,7 +13,9 @@ use gate::facts::{
     SharedAccess,
 };
 use gate::locks::{Level, Lock};
-use gate::policy::{Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, parse_rules};
+use gate::policy::{
+    Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, check_mode, parse_rules,
+};
 use model::operations::Right;
 use model::trace::Replica;
 use model::{ActionPattern, ObjectId, PrincipalKind, Scope, Secret, Timestamp};
@@ -87,11 +90,6 @@ pub(super) fn merged(
 /// Reads a merged world into facts.
 pub(super) fn build(world: &Value) -> Result<World, Stop> {
     let told: Told = take(world, "world")?;
-    for (feature, is_asked) in [("policy initiatives", !told.policy_set_definitions.is_empty())] {
-        if is_asked {
-            return lacks(feature);
-        }
-    }
     let tenant = id(&told.tenant, "tenant")?;
     let mut world = World {
         facts: Facts::new(tenant, ORIGIN),
@@ -378,6 +376,10 @@ fn policies(world: &mut World, told: &Told) -> Result<(), Stop> {
         world.facts.put_policy_definition(definition.clone());
         world.definitions.push(definition);
     }
+    for (name, value) in &told.policy_set_definitions {
+        let initiative = initiatives::initiative(world, name, value)?;
+        world.facts.put_initiative(initiative);
+    }
     let mut names = BTreeSet::new();
     for (index, value) in told.policy_assignments.iter().enumerate() {
         let assignment = policy_assignment(world, index, value)?;
@@ -417,7 +419,10 @@ fn definition(name: &str, value: &Value) -> Result<PolicyDefinition, Stop> {
     if told.get("parameters").and_then(Value::as_object).is_some_and(|it| !it.is_empty()) {
         return lacks("policy expressions and parameters");
     }
-    let rules = parse_rules(value).map_err(|it| not_a_policy(it, &format!("{at}.")))?;
+    let mode = text("mode").unwrap_or("All");
+    let rules = parse_rules(value)
+        .and_then(|rules| check_mode(mode, &rules).map(|()| rules))
+        .map_err(|it| not_a_policy(it, &format!("{at}.")))?;
     Ok(PolicyDefinition {
         id: definition_id(name),
         name: name.to_owned(),
@@ -438,23 +443,12 @@ pub(super) fn not_a_policy(fault: NotAPolicy, before: &str) -> Stop {
 fn policy_assignment(world: &World, index: usize, value: &Value) -> Result<PolicyAssignment, Stop> {
     let at = format!("policyAssignments[{index}]");
     let told: PolicyAssignmentTold = take(value, &at)?;
-    for (feature, is_asked) in [
-        ("policy expressions and parameters", !told.parameters.is_empty()),
-        ("policy overrides", !told.overrides.is_empty()),
-        ("policy resource selectors", !told.resource_selectors.is_empty()),
-    ] {
-        if is_asked {
-            return lacks(feature);
-        }
+    if !told.parameters.is_empty() {
+        return lacks("policy expressions and parameters");
     }
-    let definition_id = definition_id(&told.policy_definition);
+    let definition_id = initiatives::assigned(world, &told.policy_definition, &at)?;
     let definition_key = definition_id.to_ascii_lowercase();
-    if !world.facts.policy_definitions.contains_key(&definition_key) {
-        return broken(
-            format!("{at}.policyDefinition"),
-            format!("the world has no policy definition `{}`", told.policy_definition),
-        );
-    }
+    let initiative = world.facts.initiatives.get(&definition_key).map(|it| &**it);
     let scope = place(&told.scope, &format!("{at}.scope"))?;
     let mut not_scopes = Vec::new();
     for it in &told.not_scopes {
@@ -469,16 +463,15 @@ fn policy_assignment(world: &World, index: usize, value: &Value) -> Result<Polic
         definition_id,
         definition_key,
         is_enforced: told.enforcement_mode != Some(Enforcement::DoNotEnforce),
-        message: None,
+        messages: Vec::new(),
+        overrides: initiatives::overrides(told.overrides, initiative, &at)?,
+        resource_selectors: initiatives::resource_selectors(told.resource_selectors, &at)?,
     })
 }
 
 fn exemption(world: &World, index: usize, value: &Value) -> Result<Exemption, Stop> {
     let at = format!("policyExemptions[{index}]");
     let told: ExemptionTold = take(value, &at)?;
-    if !told.policy_definition_reference_ids.is_empty() {
-        return lacks("policy initiatives");
-    }
     let wanted = &told.policy_assignment;
     let assignments = world.facts.policy_assignments.values();
     let Some(assignment) = assignments.into_iter().find(|it| it.name.eq_ignore_ascii_case(wanted))
@@ -488,6 +481,11 @@ fn exemption(world: &World, index: usize, value: &Value) -> Result<Exemption, St
             format!("the world has no policy assignment `{wanted}`"),
         );
     };
+    let initiative = world.facts.initiatives.get(&assignment.definition_key).map(|it| &**it);
+    for it in &told.policy_definition_reference_ids {
+        let at = format!("{at}.policyDefinitionReferenceIds");
+        initiatives::check_reference(&at, it, initiative)?;
+    }
     let mut principal_ids = Vec::new();
     for it in &told.principal_ids {
         principal_ids.push(principal(world, it, &format!("{at}.principalIds"))?);
@@ -501,6 +499,8 @@ fn exemption(world: &World, index: usize, value: &Value) -> Result<Exemption, St
         assignment_id: assignment.id.clone(),
         expires,
         principal_ids,
+        reference_ids: told.policy_definition_reference_ids,
+        resource_selectors: initiatives::resource_selectors(told.resource_selectors, &at)?,
     })
 }
 
@@ -511,11 +511,11 @@ fn unique(seen: &mut BTreeSet<String>, name: &str, at: &str) -> Result<(), Stop>
     }
 }
 
-fn id_at(scope: &Scope, kind: &str, name: &str) -> String {
+pub(super) fn id_at(scope: &Scope, kind: &str, name: &str) -> String {
     scope.join(&format!("providers/Microsoft.Authorization/{kind}/{name}")).as_str().to_owned()
 }
 
-fn definition_id(name: &str) -> String {
+pub(super) fn definition_id(name: &str) -> String {
     id_at(&Scope::root(), "policyDefinitions", name)
 }
 

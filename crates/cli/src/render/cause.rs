@@ -136,6 +136,10 @@ pub(crate) fn detail(found: &Finding, page: &mut Page) {
         }
         field("definition", &definition);
         field("rule", &format!("index {} of `{}`", rule.index, rule.definition_name));
+        if let Some(it) = &rule.initiative {
+            let said = format!("member `{}` of `{}`", it.reference_id, it.name);
+            field("initiative", &said);
+        }
         field("effect", &rule.effect);
         field("at scope", &rule.assignment_scope);
         field("exemption", rule.exemption_id.as_deref().unwrap_or_default());

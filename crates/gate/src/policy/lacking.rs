@@ -12,7 +12,6 @@ pub(super) const EFFECTS: &[&str] = &[
     "policy effect addToNetworkGroup",
     "policy effect append",
     "policy effect auditIfNotExists",
-    "policy effect denyAction",
     "policy effect deployIfNotExists",
     "policy effect manual",
     "policy effect modify",

@@ -1,49 +1,35 @@
-//! The second gate: does an enforced policy deny the write?
+//! The second gate: does an enforced policy deny the write, or the deletion?
 //!
-//! Start at [`rule`]. An assignment brings a definition to a scope; its rules are walked in order and the
-//! first that matches with `allow` or `deny` is that assignment's word. Any assignment's deny denies; an
-//! `allow` shields from the later rules of its own assignment and grants nothing. Reads and actions are
-//! not judged. Source: Azure Policy documentation; `allow`, ordered rules, caller fields and
-//! `principalIds` are this product's own.
+//! Start at [`rule`]. An assignment brings a definition, or an initiative of several, to a scope; the rules
+//! are walked in order and the first that matches with `allow`, `deny` or `denyAction` is that assignment's
+//! word. Any assignment's deny denies; an `allow` shields from the later rules of its own assignment and
+//! grants nothing. Reads and actions are not judged. Source: Azure Policy documentation; `allow`, ordered
+//! rules, caller fields and `principalIds` are this product's own.
 
+mod effects;
+mod envelope;
 mod evaluate;
+mod initiative;
 mod lacking;
 mod parse;
+mod selectors;
 mod walk;
 
+pub use effects::{Cascade, Effect, check_mode};
 pub use evaluate::{Subject, holds};
+pub use initiative::{Initiative, MEMBERS_MAX, Member, parse_members, version_fits};
 pub use parse::{CONDITIONS_MAX, DEPTH_MAX, NotAPolicy, RULES_MAX, parse_rules};
+pub use selectors::{
+    Override, ResourceSelector, SELECTORS_MAX, Selector, SelectorKind, VALUES_MAX, parse_overrides,
+    parse_resource_selectors, references,
+};
+pub use walk::guards_deletions;
 pub(crate) use walk::rule;
 
 use crate::facts::Facts;
 use model::{ObjectId, Scope, Timestamp};
 use serde_json::Value;
 use std::sync::Arc;
-
-/// What a rule does where its condition holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Effect {
-    Deny,
-    /// Shields from the later rules of its own assignment.
-    Allow,
-    /// Puts the call on record and goes on.
-    Audit,
-    /// The rule is not evaluated.
-    Disabled,
-}
-
-impl Effect {
-    pub const ALL: [Self; 4] = [Self::Deny, Self::Allow, Self::Audit, Self::Disabled];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Deny => "deny",
-            Self::Allow => "allow",
-            Self::Audit => "audit",
-            Self::Disabled => "disabled",
-        }
-    }
-}
 
 /// One rule: a condition and what follows from it.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,7 +159,7 @@ pub struct PolicyDefinition {
     pub rules: Vec<Rule>,
 }
 
-/// A definition brought to a scope.
+/// A definition or an initiative brought to a scope.
 #[derive(Clone, Debug)]
 pub struct PolicyAssignment {
     /// Its full id.
@@ -183,13 +169,38 @@ pub struct PolicyAssignment {
     pub scope: Scope,
     /// Below the scope: not evaluated there.
     pub not_scopes: Vec<Scope>,
+    /// Of the definition or the initiative.
     pub definition_id: String,
-    /// The same in lower case, by which the definition is found.
+    /// The same in lower case, by which it is found.
     pub definition_key: String,
     /// False for `DoNotEnforce`: evaluated and told, never applied.
     pub is_enforced: bool,
     /// Why, in the author's words.
-    pub message: Option<String>,
+    pub messages: Vec<Message>,
+    /// Other effects than the definitions say, in the order in which they are tried.
+    pub overrides: Vec<Override>,
+    /// The resources that it is about: any one is enough, and none means every resource.
+    pub resource_selectors: Vec<ResourceSelector>,
+}
+
+/// Why an assignment refuses, in the author's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub text: String,
+    /// The member that it is about; `None` for every member, and where there are none.
+    pub reference_id: Option<String>,
+}
+
+impl PolicyAssignment {
+    /// What its author says to a refusal: the sentence for the member, or else the one for all.
+    pub(crate) fn message(&self, reference_id: Option<&str>) -> Option<&str> {
+        let own = |it: &&Message| match (&it.reference_id, reference_id) {
+            (Some(mine), Some(its)) => mine.eq_ignore_ascii_case(its),
+            (_, _) => false,
+        };
+        let general = || self.messages.iter().find(|it| it.reference_id.is_none());
+        self.messages.iter().find(own).or_else(general).map(|it| it.text.as_str())
+    }
 }
 
 /// Takes an assignment's rules away from a scope, for everybody or for named callers, for a time or for good.
@@ -204,6 +215,10 @@ pub struct Exemption {
     pub expires: Option<Timestamp>,
     /// Whom it exempts; empty is everybody.
     pub principal_ids: Vec<ObjectId>,
+    /// The members of an initiative whose rules it takes away; empty is the whole assignment.
+    pub reference_ids: Vec<String>,
+    /// The resources that it is about: any one is enough, and none means every resource.
+    pub resource_selectors: Vec<ResourceSelector>,
 }
 
 impl Facts {

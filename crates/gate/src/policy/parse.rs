@@ -1,6 +1,7 @@
 //! Reads a definition's rules, once, when it is written. What cannot be evaluated exactly is refused here
 //! with its place, and never ignored: a condition that is skipped would change who may do what.
 
+use super::effects::guarded;
 use super::lacking::{EFFECTS, EXPRESSIONS, OPERATORS, lacking};
 use super::{Effect, Field, FieldTest, Operator, Place, Rule, Test};
 use model::json::member;
@@ -119,12 +120,13 @@ fn effect(at: &str, then: &Value) -> Result<Effect, NotAPolicy> {
             lacks: lacking(EFFECTS, word),
         });
     };
-    match member(then, "details") {
-        None | Some(Value::Null) => Ok(*effect),
-        Some(_) => refuse(
-            &format!("{at}.details"),
-            format!("the effect `{}` takes no details", effect.as_str()),
-        ),
+    let place = format!("{at}.details");
+    match (effect, member(then, "details")) {
+        (Effect::DenyAction(_), details) => Ok(Effect::DenyAction(guarded(&place, details)?)),
+        (_, None | Some(Value::Null)) => Ok(*effect),
+        (_, Some(_)) => {
+            refuse(&place, format!("the effect `{}` takes no details", effect.as_str()))
+        }
     }
 }
 
@@ -458,7 +460,8 @@ mod tests {
             assert_eq!(fault.lacks, lacks, "{fault}");
         };
         let ok = json!({ "field": "type", "equals": "x" });
-        check(ok.clone(), "DenyAction", Some("policy effect denyAction"));
+        check(ok.clone(), "Modify", Some("policy effect modify"));
+        check(ok.clone(), "DenyAction", None);
         check(ok.clone(), "[parameters('e')]", Some(EXPRESSIONS));
         check(ok, "denny", None);
         let count = json!({ "count": { "field": "a/b/c[*]" }, "equals": 0 });

@@ -1,29 +1,54 @@
 //! From assignments to a verdict: which apply, which rule of each speaks first, and whose word counts.
 
+use super::envelope::{Denied, bare_denial, finding, full_denial};
+use super::initiative::{Brought, Member, Part};
+use super::selectors::{Selected, overriding, select};
 use super::{Effect, Exemption, PolicyAssignment, PolicyDefinition, Rule, Subject, holds};
 use crate::decide::{Ask, Findings, Ruling};
 use crate::facts::{Facts, Lookups};
-use model::error::{Denial, DenialKind};
-use model::trace::{Condition, Finding, FindingKind, FindingResult, Object, RulePlace};
-use model::{ActionName, Gate, Scope};
-use serde_json::{Value, json};
+use model::trace::{Condition, FindingResult, Object, Verb};
+use model::{ActionName, Plane, Scope};
+use std::borrow::Cow;
 use std::sync::Arc;
 
+/// Most conditions that are noted of rules that did not match: an initiative may have very many.
+const CONDITIONS_NOTED_MAX: usize = 1_000;
+
 /// What one assignment says to one object.
-struct Word {
-    result: FindingResult,
-    reason: String,
-    rule: Option<usize>,
-    effect: &'static str,
-    exemption: Option<String>,
-    conditions: Vec<Condition>,
+pub(super) struct Word<'a> {
+    pub(super) result: FindingResult,
+    pub(super) reason: String,
+    /// Whose rule decided, where one did.
+    pub(super) part: Option<Part<'a>>,
+    pub(super) rule: Option<usize>,
+    pub(super) effect: &'static str,
+    /// What took rules away: all of them, or those of some members.
+    pub(super) exemptions: Vec<&'a Exemption>,
+    pub(super) conditions: Vec<Condition>,
+}
+
+/// One object on its way through the assignments.
+#[derive(Clone, Copy)]
+struct Judged<'c, 'a> {
+    object: &'c Object,
+    /// The place whose assignments count: where the call is judged, or where the object itself lies that goes
+    /// with its group.
+    at: &'c Scope,
+    ask: &'c Ask<'c>,
+    facts: &'a Facts,
+    /// False where nobody will read why.
+    records: bool,
 }
 
 /// Judges every object of the call by every assignment that applies. One denied object denies the call.
 /// Also tells whether an audit or an unenforced deny wants the call on record.
 pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Ruling, bool) {
-    if !ask.operation.is_judged_by_policy() || ask.objects.is_empty() {
-        let reason = findings.told(|| "policies judge writes, and this is none".into());
+    let is_judged = ask.operation.is_judged_by_policy();
+    if !is_judged || ask.objects.is_empty() {
+        let reason = findings.told(|| match is_judged {
+            false => "policies judge writes and deletions, and this is neither".into(),
+            true => "nothing is written, and no policy here guards against deletion".into(),
+        });
         return (Ruling { denial: None, reason }, false);
     }
     Lookups::count(&facts.lookups.policy);
@@ -33,15 +58,30 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Ru
     }
 }
 
+/// True where a policy that is assigned at, above or below a scope has a rule against deletions, so that
+/// whoever would delete has to tell what. A policy that cannot be read counts as one.
+pub fn guards_deletions(facts: &Facts, scope: &Scope) -> bool {
+    let guards = |it: &PolicyDefinition| {
+        it.rules.iter().any(|rule| matches!(rule.effect, Effect::DenyAction(_)))
+    };
+    facts
+        .policy_assignments
+        .values()
+        .filter(|it| facts.contains(&it.scope, scope) || facts.contains(scope, &it.scope))
+        .flat_map(|it| Brought::of(it, facts).parts(facts))
+        .any(|it| it.definition.is_none_or(guards))
+}
+
 /// The verdict alone. Any deny denies, so the order of the assignments does not matter.
 fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> (Ruling, bool) {
     let mut is_noted = false;
     for object in ask.objects {
+        let at = judged_at(object, ask);
+        let judged = Judged { object, at: &at, ask, facts, records: false };
         for assignment in
-            facts.policy_assignments.values().filter(|it| facts.contains(&it.scope, ask.scope))
+            facts.policy_assignments.values().filter(|it| facts.contains(&it.scope, &at))
         {
-            let definition = facts.policy_definitions.get(&assignment.definition_key);
-            let word = word_of(assignment, definition.map(|it| &**it), object, ask, facts, false);
+            let word = judged.word_of(assignment, Brought::of(assignment, facts));
             is_noted |= matches!(word.result, FindingResult::Audit | FindingResult::WouldDeny);
             if matches!(word.result, FindingResult::Deny | FindingResult::Error) {
                 let denial = Some(bare_denial(assignment, object));
@@ -54,213 +94,329 @@ fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> (Ruling, bool) {
 
 /// The verdict with everything that was looked at: broad assignments before narrow, then by name.
 fn rule_in_full(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Ruling, bool) {
-    let assignments = applicable(ask, facts);
-    if assignments.is_empty() {
-        return (Ruling { denial: None, reason: "no policy is assigned here".into() }, false);
-    }
-    let mut denied: Vec<(Arc<PolicyAssignment>, Finding)> = Vec::new();
+    let mut denied: Vec<Denied<'_>> = Vec::new();
     let mut refused: Option<&Object> = None;
     let mut is_noted = false;
+    let mut applied = std::collections::BTreeSet::new();
     for object in ask.objects {
-        for assignment in &assignments {
-            let definition = facts.policy_definitions.get(&assignment.definition_key);
-            let word = word_of(assignment, definition.map(|it| &**it), object, ask, facts, true);
+        let at = judged_at(object, ask);
+        let judged = Judged { object, at: &at, ask, facts, records: true };
+        for assignment in applicable(&at, facts) {
+            applied.insert(assignment.id.as_str());
+            let brought = Brought::of(assignment, facts);
+            let word = judged.word_of(assignment, brought);
             is_noted |= matches!(word.result, FindingResult::Audit | FindingResult::WouldDeny);
             let denies = matches!(word.result, FindingResult::Deny | FindingResult::Error);
-            let found = finding(assignment, definition.map(|it| &**it), word);
+            let exemptions = word.exemptions.clone();
+            let found = finding(assignment, brought, word);
             if denies && refused.is_none_or(|it| it.id == object.id) {
                 refused = Some(object);
-                denied.push((Arc::clone(assignment), found.clone()));
+                denied.push(Denied { assignment, finding: found.clone(), exemptions });
             }
             findings.add(|| found);
         }
     }
     match refused {
         None => {
-            let reason = format!("{} assigned, none denies", plural(assignments.len()));
+            let reason = match applied.len() {
+                0 => "no policy is assigned here".into(),
+                1 => "1 policy assigned, none denies".into(),
+                count => format!("{count} policies assigned, none denies"),
+            };
             (Ruling { denial: None, reason }, is_noted)
         }
         Some(object) => {
             let denial = full_denial(&denied, object, facts);
-            let names: Vec<&str> = denied.iter().map(|(it, _)| it.name.as_str()).collect();
+            let names: Vec<&str> = denied.iter().map(|it| it.assignment.name.as_str()).collect();
             let reason = format!("denied by policy `{}`", names.join("`, `"));
             (Ruling { denial: Some(denial), reason }, is_noted)
         }
     }
 }
 
-fn plural(count: usize) -> String {
-    match count {
-        1 => "1 policy".into(),
-        _ => format!("{count} policies"),
+/// Where an object is judged. What goes with its resource group is judged where it lies itself: a policy on
+/// one hub protects it from the deletion of the group around it.
+fn judged_at<'a>(object: &Object, ask: &Ask<'a>) -> Cow<'a, Scope> {
+    match object.verb {
+        Verb::Write | Verb::Delete => Cow::Borrowed(ask.scope),
+        Verb::DeleteWithGroup => {
+            Scope::parse(&object.id).map_or(Cow::Borrowed(ask.scope), Cow::Owned)
+        }
     }
 }
 
-/// The assignments whose scope contains the call's, broad before narrow, then by name.
-fn applicable(ask: &Ask<'_>, facts: &Facts) -> Vec<Arc<PolicyAssignment>> {
-    let mut found: Vec<Arc<PolicyAssignment>> = facts
-        .policy_assignments
-        .values()
-        .filter(|it| facts.contains(&it.scope, ask.scope))
-        .cloned()
-        .collect();
+/// The assignments whose scope contains a place, broad before narrow, then by name.
+fn applicable<'a>(at: &Scope, facts: &'a Facts) -> Vec<&'a PolicyAssignment> {
+    let all = facts.policy_assignments.values().map(Arc::as_ref);
+    let mut found: Vec<&PolicyAssignment> =
+        all.filter(|it| facts.contains(&it.scope, at)).collect();
     found.sort_by_cached_key(|it| (facts.depth(&it.scope), it.name.to_ascii_lowercase()));
     found
 }
 
-/// Walks the rules of one assignment: the first that matches with `allow` or `deny` is its word.
-fn word_of(
-    assignment: &PolicyAssignment,
-    definition: Option<&PolicyDefinition>,
-    object: &Object,
-    ask: &Ask<'_>,
-    facts: &Facts,
-    records: bool,
-) -> Word {
-    let quiet = |result, reason: &str| Word {
-        result,
-        reason: if records { reason.to_owned() } else { String::new() },
-        rule: None,
-        effect: "",
-        exemption: None,
-        conditions: Vec::new(),
-    };
-    // Nearly every assignment leaves nothing out and nobody is exempt from it: no place to read then.
-    if !assignment.not_scopes.is_empty() || !facts.policy_exemptions.is_empty() {
-        let place = Scope::parse(&object.id).unwrap_or_else(|_| ask.scope.clone());
-        if let Some(excluded) =
-            assignment.not_scopes.iter().find(|it| covers(it, &place, ask.scope))
-        {
-            return quiet(FindingResult::Excluded, &format!("`notScopes` leaves out `{excluded}`"));
-        }
-        if let Some(exemption) = exemption_for(assignment, &place, ask, facts) {
-            let mut word = quiet(FindingResult::Exempt, &exempt_reason(exemption));
-            word.exemption = Some(exemption.id.clone());
-            return word;
-        }
-    }
-    let Some(definition) = definition else {
-        // INVARIANT: an error inside a decision denies.
-        return quiet(
-            FindingResult::Error,
-            "the definition behind the assignment does not exist any more, which denies",
-        );
-    };
-    outcome(definition, assignment.is_enforced, object, ask, facts, records).unwrap_or_else(
-        |conditions| Word { conditions, ..quiet(FindingResult::NoMatch, "no rule matches") },
-    )
+/// Whom an assignment's exemptions lift it for.
+enum Lifted<'a> {
+    Whole(&'a Exemption),
+    /// For the members that these name; for none where the list is empty.
+    Members(Vec<&'a Exemption>),
 }
 
-fn exempt_reason(exemption: &Exemption) -> String {
-    let whom = match exemption.principal_ids.is_empty() {
-        true => "every caller",
-        false => "this caller",
-    };
-    match exemption.expires {
-        Some(end) => format!("the exemption `{}` exempts {whom} until {end}", exemption.name),
-        None => format!("the exemption `{}` exempts {whom}", exemption.name),
+impl<'c, 'a: 'c> Judged<'c, 'a> {
+    fn quiet(&self, result: FindingResult, reason: impl FnOnce() -> String) -> Word<'a> {
+        Word {
+            result,
+            reason: if self.records { reason() } else { String::new() },
+            part: None,
+            rule: None,
+            effect: "",
+            exemptions: Vec::new(),
+            conditions: Vec::new(),
+        }
     }
-}
 
-/// The rules in their order. `Err` carries the conditions of the rules that did not match.
-fn outcome(
-    definition: &PolicyDefinition,
-    is_enforced: bool,
-    object: &Object,
-    ask: &Ask<'_>,
-    facts: &Facts,
-    records: bool,
-) -> Result<Word, Vec<Condition>> {
-    let mut seen = Vec::new();
-    let mut audited: Option<Word> = None;
-    for rule in &definition.rules {
-        if rule.effect == Effect::Disabled {
-            continue;
+    /// Walks the rules of one assignment, where it is about the object at all.
+    fn word_of(&self, assignment: &PolicyAssignment, brought: Brought<'a>) -> Word<'a> {
+        if !self.is_selected(&assignment.resource_selectors) {
+            return self.quiet(FindingResult::Excluded, || {
+                "its `resourceSelectors` are about other resources".into()
+            });
         }
-        let (matched, conditions) = try_rule(rule, object, ask, facts, records);
-        if !matched {
-            seen.extend(conditions);
-            continue;
+        let mut lifting = Vec::new();
+        // Nearly every assignment leaves nothing out and nobody is exempt from it: no place to read then.
+        if !assignment.not_scopes.is_empty() || !self.facts.policy_exemptions.is_empty() {
+            let place = Scope::parse(&self.object.id).unwrap_or_else(|_| self.at.clone());
+            let excluded = assignment.not_scopes.iter().find(|it| covers(it, &place, self.at));
+            if let Some(it) = excluded {
+                return self
+                    .quiet(FindingResult::Excluded, || format!("`notScopes` leaves out `{it}`"));
+            }
+            match self.lifted(assignment, &place) {
+                Lifted::Whole(exemption) => {
+                    let reason = || exempt_reason(exemption, None);
+                    let word = self.quiet(FindingResult::Exempt, reason);
+                    return Word { exemptions: vec![exemption], ..word };
+                }
+                Lifted::Members(all) => lifting = all,
+            }
         }
-        let result = match (rule.effect, is_enforced) {
-            (Effect::Deny, true) => FindingResult::Deny,
-            (Effect::Deny, false) => FindingResult::WouldDeny,
+        self.outcome(assignment, brought, &lifting)
+    }
+
+    fn is_selected(&self, selectors: &[super::ResourceSelector]) -> bool {
+        selectors.is_empty() || select(selectors, self.selected(None))
+    }
+
+    fn selected(&self, member: Option<&'a Member>) -> Selected<'c> {
+        let object = self.object;
+        let own = model::json::text(&object.body, &["location"]);
+        let is_data = self.ask.operation.plane == Plane::Service;
+        // A device is where its hub is.
+        let around = || {
+            let hub = self.facts.hub(self.ask.scope).map(|it| it.location.as_str());
+            hub.or_else(|| self.facts.dps(self.ask.scope).map(|it| it.location.as_str()))
+        };
+        let location = if is_data { around() } else { own };
+        Selected { object, location, reference_id: member.map(|it| it.reference_id.as_str()) }
+    }
+
+    /// The exemptions that count here, now and for this caller. One that names the caller goes before one
+    /// that exempts everybody: it is the narrower truth.
+    fn lifted(&self, assignment: &PolicyAssignment, place: &Scope) -> Lifted<'a> {
+        let caller = self.ask.caller.object_id;
+        let counts = |it: &&Exemption| {
+            it.assignment_id.eq_ignore_ascii_case(&assignment.id)
+                && covers(&it.scope, place, self.at)
+                && it.expires.is_none_or(|end| self.ask.head.time < end)
+                && (it.principal_ids.is_empty()
+                    || caller.is_some_and(|id| it.principal_ids.contains(&id)))
+                && self.is_selected(&it.resource_selectors)
+        };
+        let all = self.facts.policy_exemptions.values().map(Arc::as_ref);
+        let mut found: Vec<&Exemption> = all.filter(counts).collect();
+        found.sort_by_key(|it| it.principal_ids.is_empty());
+        match found.iter().find(|it| it.reference_ids.is_empty()) {
+            Some(whole) => Lifted::Whole(whole),
+            None => Lifted::Members(found),
+        }
+    }
+
+    /// The rules of all parts in their order: the first that matches and is no audit is the word.
+    fn outcome(
+        &self,
+        assignment: &PolicyAssignment,
+        brought: Brought<'a>,
+        lifting: &[&'a Exemption],
+    ) -> Word<'a> {
+        let mut seen = Vec::new();
+        let mut exempt: Option<(&'a Exemption, &'a Member)> = None;
+        let mut exemptions: Vec<&'a Exemption> = Vec::new();
+        let mut audited: Option<Word<'a>> = None;
+        for part in brought.parts(self.facts) {
+            if let Some(member) = part.member
+                && let Some(exemption) = lifting.iter().find(|it| names(it, member))
+            {
+                exempt.get_or_insert((exemption, member));
+                exemptions.push(exemption);
+                continue;
+            }
+            let with = match assignment.overrides.is_empty() {
+                true => None,
+                false => overriding(&assignment.overrides, self.selected(part.member)),
+            };
+            if with == Some(Effect::Disabled) {
+                continue;
+            }
+            let Some(definition) = part.definition else {
+                return Word { exemptions, ..self.missing(assignment, part) };
+            };
+            for rule in &definition.rules {
+                let effect = rule.effect.overridden(with);
+                if effect == Effect::Disabled || !rule.effect.judges(self.object.verb) {
+                    continue;
+                }
+                let (matched, mut conditions) = self.try_rule(rule);
+                if !matched {
+                    let room = CONDITIONS_NOTED_MAX.saturating_sub(seen.len());
+                    conditions.truncate(room);
+                    seen.extend(conditions.into_iter().map(|it| of_member(it, part.member)));
+                    continue;
+                }
+                let word = self.matched(assignment, part, rule, effect, conditions);
+                if word.result == FindingResult::Audit {
+                    audited = Some(word);
+                    continue;
+                }
+                return Word { exemptions, ..word };
+            }
+        }
+        let undecided = || match exempt {
+            Some((exemption, member)) => {
+                self.quiet(FindingResult::Exempt, || exempt_reason(exemption, Some(member)))
+            }
+            None => self.quiet(FindingResult::NoMatch, || "no rule matches".into()),
+        };
+        let word = audited.unwrap_or_else(|| Word { conditions: seen, ..undecided() });
+        Word { exemptions, ..word }
+    }
+
+    /// The word of an assignment whose definition is gone.
+    fn missing(&self, assignment: &PolicyAssignment, part: Part<'a>) -> Word<'a> {
+        // INVARIANT: an error inside a decision denies, where the assignment is enforced.
+        let result = match assignment.is_enforced {
+            true => FindingResult::Error,
+            false => FindingResult::WouldDeny,
+        };
+        let what = |member: Option<&Member>| match member {
+            None => "the definition behind the assignment does not exist any more".to_owned(),
+            Some(it) => format!(
+                "the definition behind the initiative's member `{}` does not exist any more",
+                it.reference_id
+            ),
+        };
+        let word = self.quiet(result, || format!("{}, which denies", what(part.member)));
+        Word { part: Some(part), ..word }
+    }
+
+    fn matched(
+        &self,
+        assignment: &PolicyAssignment,
+        part: Part<'a>,
+        rule: &Rule,
+        effect: Effect,
+        conditions: Vec<Condition>,
+    ) -> Word<'a> {
+        let result = match (effect, assignment.is_enforced) {
+            (Effect::Deny | Effect::DenyAction(_), true) => FindingResult::Deny,
+            (Effect::Deny | Effect::DenyAction(_), false) => FindingResult::WouldDeny,
             (Effect::Allow, _) => FindingResult::Allow,
             (Effect::Audit, _) => FindingResult::Audit,
-            (Effect::Disabled, _) => continue,
+            (Effect::Disabled, _) => FindingResult::Disabled,
         };
-        let word = Word {
-            result,
-            reason: if !records {
-                String::new()
-            } else if result == FindingResult::WouldDeny {
-                format!("rule {} would deny, but the assignment is not enforced", rule.index)
-            } else {
-                format!("rule {} matches: {}", rule.index, rule.effect.as_str())
-            },
+        let of = || match part.member {
+            Some(it) => format!(" of `{}`", it.reference_id),
+            None => String::new(),
+        };
+        let word = self.quiet(result, || match (result, effect == rule.effect) {
+            (FindingResult::WouldDeny, _) => {
+                format!(
+                    "rule {}{} would deny, but the assignment is not enforced",
+                    rule.index,
+                    of()
+                )
+            }
+            (_, true) => format!("rule {}{} matches: {}", rule.index, of(), effect.as_str()),
+            (_, false) => format!(
+                "rule {}{} matches: {}, by an override of the assignment",
+                rule.index,
+                of(),
+                effect.as_str()
+            ),
+        });
+        Word {
+            part: Some(part),
             rule: Some(rule.index),
-            effect: rule.effect.as_str(),
-            exemption: None,
+            effect: effect.as_str(),
             conditions,
-        };
-        if result == FindingResult::Audit {
-            audited = Some(word);
-            continue;
+            ..word
         }
-        return Ok(word);
     }
-    audited.ok_or(seen)
+
+    fn try_rule(&self, rule: &Rule) -> (bool, Vec<Condition>) {
+        let (ask, object) = (self.ask, self.object);
+        let request = &ask.head.channel.request;
+        let subject = Subject {
+            object,
+            caller: ask.caller,
+            action: action(ask, object),
+            endpoint: request.split_once(' ').map_or(request.as_str(), |(_, path)| path),
+            protocol: &ask.head.channel.protocol,
+            facts: self.facts,
+        };
+        let mut record = self.records.then(Vec::new);
+        let matched = holds(&rule.condition, &subject, &mut record);
+        (matched, record.unwrap_or_default())
+    }
 }
 
-fn try_rule(
-    rule: &Rule,
-    object: &Object,
-    ask: &Ask<'_>,
-    facts: &Facts,
-    records: bool,
-) -> (bool, Vec<Condition>) {
-    // Of several writes the one of this object's type.
-    let writes = || ask.operation.actions.iter().filter(|it| it.is_write());
+/// Of the actions that do to the object what is judged, the one of its type.
+fn action(ask: &Ask<'_>, object: &Object) -> &'static str {
+    let is_write = object.verb.is_write();
+    let does = |it: &&ActionName| match is_write {
+        true => it.is_write(),
+        false => it.ends_in("delete"),
+    };
     let is_own = |it: &&ActionName| {
         it.as_str()
             .rsplit_once('/')
             .is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(&object.kind))
     };
-    let action = writes().find(is_own).or_else(|| writes().next()).map_or("", |it| it.as_str());
-    let request = &ask.head.channel.request;
-    let subject = Subject {
-        object,
-        caller: ask.caller,
-        action,
-        endpoint: request.split_once(' ').map_or(request.as_str(), |(_, path)| path),
-        protocol: &ask.head.channel.protocol,
-        facts,
-    };
-    let mut record = records.then(Vec::new);
-    let matched = holds(&rule.condition, &subject, &mut record);
-    (matched, record.unwrap_or_default())
+    let all = || ask.operation.actions.iter().filter(does);
+    all().find(is_own).or_else(|| all().next()).map_or("", |it| it.as_str())
 }
 
-/// The exemption that takes the assignment away here, now and for this caller. One that names the caller
-/// goes before one that exempts everybody: it is the narrower truth.
-fn exemption_for<'a>(
-    assignment: &PolicyAssignment,
-    place: &Scope,
-    ask: &Ask<'_>,
-    facts: &'a Facts,
-) -> Option<&'a Exemption> {
-    let caller = ask.caller.object_id;
-    facts
-        .policy_exemptions
-        .values()
-        .map(|it| &**it)
-        .filter(|it| it.assignment_id.eq_ignore_ascii_case(&assignment.id))
-        .filter(|it| covers(&it.scope, place, ask.scope))
-        .filter(|it| it.expires.is_none_or(|end| ask.head.time < end))
-        .filter(|it| {
-            it.principal_ids.is_empty() || caller.is_some_and(|id| it.principal_ids.contains(&id))
-        })
-        .min_by_key(|it| it.principal_ids.is_empty())
+fn names(exemption: &Exemption, member: &Member) -> bool {
+    exemption.reference_ids.iter().any(|it| it.eq_ignore_ascii_case(&member.reference_id))
+}
+
+/// Rules of several members stand at the same places of their definitions.
+fn of_member(mut condition: Condition, member: Option<&Member>) -> Condition {
+    if let Some(it) = member {
+        condition.path = format!("{}: {}", it.reference_id, condition.path);
+    }
+    condition
+}
+
+fn exempt_reason(exemption: &Exemption, member: Option<&Member>) -> String {
+    let whom = match exemption.principal_ids.is_empty() {
+        true => "every caller",
+        false => "this caller",
+    };
+    let from = match member {
+        Some(it) => format!(" from `{}`", it.reference_id),
+        None => String::new(),
+    };
+    let until = exemption.expires.map_or_else(String::new, |end| format!(" until {end}"));
+    format!("the exemption `{}` exempts {whom}{from}{until}", exemption.name)
 }
 
 /// True where `outer` contains `place`. Down to the judged scope case does not matter, as everywhere in
@@ -269,127 +425,4 @@ fn covers(outer: &Scope, place: &Scope, judged: &Scope) -> bool {
     let depth = judged.segments().count();
     outer.contains(place)
         && outer.segments().skip(depth).zip(place.segments().skip(depth)).all(|(a, b)| a == b)
-}
-
-fn finding(
-    assignment: &PolicyAssignment,
-    definition: Option<&PolicyDefinition>,
-    word: Word,
-) -> Finding {
-    let place = definition.map(|it| RulePlace {
-        definition_id: it.id.clone(),
-        definition_name: it.name.clone(),
-        display_name: it.display_name.clone(),
-        index: word.rule.unwrap_or(0),
-        effect: word.effect.to_owned(),
-        assignment_scope: assignment.scope.as_str().to_owned(),
-        exemption_id: word.exemption.clone(),
-    });
-    Finding {
-        kind: FindingKind::PolicyRule,
-        id: assignment.id.clone(),
-        name: assignment.name.clone(),
-        result: word.result,
-        reason: word.reason,
-        rule: place,
-        role: None,
-        lock: None,
-        conditions: word.conditions,
-    }
-}
-
-fn denial_of(
-    names: Vec<String>,
-    object: &Object,
-    message: String,
-    violations: Vec<Value>,
-) -> Denial {
-    Denial {
-        gate: Gate::Policy,
-        kind: DenialKind::Policy { assignments: names, object: object.kind.clone() },
-        message,
-        violations,
-        target: object.name.clone(),
-    }
-}
-
-/// A denial whose words nobody will read: the caller decides again with the trace.
-fn bare_denial(assignment: &PolicyAssignment, object: &Object) -> Denial {
-    denial_of(vec![assignment.name.clone()], object, String::new(), Vec::new())
-}
-
-/// The denial envelope: every assignment that denies the object, each with what it evaluated.
-fn full_denial(
-    denied: &[(Arc<PolicyAssignment>, Finding)],
-    object: &Object,
-    facts: &Facts,
-) -> Denial {
-    let mut identifiers = Vec::new();
-    let mut violations = Vec::new();
-    let mut reasons = Vec::new();
-    for (assignment, found) in denied {
-        let definition = facts.policy_definitions.get(&assignment.definition_key);
-        let name = definition.map_or("", |it| it.name.as_str());
-        identifiers.push(json!({
-            "policyAssignment": { "name": assignment.name, "id": assignment.id },
-            "policyDefinition": { "name": name, "id": assignment.definition_id },
-        }));
-        reasons.extend(assignment.message.clone());
-        violations.push(violation(assignment, definition.map(|it| &**it), found));
-    }
-    let identifiers = Value::Array(identifiers).to_string();
-    let standard = format!(
-        "Resource '{}' was disallowed by policy. Policy identifiers: '{identifiers}'.",
-        object.name
-    );
-    let message = match reasons.is_empty() {
-        true => standard,
-        false => format!("Reasons: '{}'. {standard}", reasons.join("; ")),
-    };
-    denial_of(denied.iter().map(|(it, _)| it.name.clone()).collect(), object, message, violations)
-}
-
-fn violation(
-    assignment: &PolicyAssignment,
-    definition: Option<&PolicyDefinition>,
-    found: &Finding,
-) -> Value {
-    let expressions: Vec<Value> = found
-        .conditions
-        .iter()
-        .map(|it| {
-            let mut shown = json!({
-                "result": if it.result { "True" } else { "False" },
-                "expressionKind": "Field",
-                "expression": it.expression,
-                "path": it.expression,
-                "targetValue": it.expected,
-                "operator": capital(&it.operator),
-            });
-            if let Some(actual) = &it.actual {
-                model::json::set(&mut shown, "expressionValue", actual.clone());
-            }
-            shown
-        })
-        .collect();
-    json!({
-        "evaluationDetails": { "evaluatedExpressions": expressions, "reason": assignment.message.clone().unwrap_or_default() },
-        "policyDefinitionId": assignment.definition_id,
-        "policyDefinitionName": definition.map_or("", |it| it.name.as_str()),
-        "policyDefinitionDisplayName": definition.map_or("", |it| it.display_name.as_str()),
-        "policyDefinitionVersion": definition.map_or("", |it| it.version.as_str()),
-        "policyDefinitionEffect": found.rule.as_ref().map_or("deny", |it| it.effect.as_str()),
-        "policyAssignmentId": assignment.id,
-        "policyAssignmentName": assignment.name,
-        "policyAssignmentDisplayName": assignment.display_name,
-        "policyAssignmentScope": assignment.scope.as_str(),
-        "policyAssignmentParameters": {},
-        "policyExemptionIds": [],
-        "ruleIndex": found.rule.as_ref().map_or(0, |it| it.index),
-    })
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |it| it.to_uppercase().chain(letters).collect())
 }

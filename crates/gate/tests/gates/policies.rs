@@ -3,7 +3,7 @@
 use super::world::*;
 use gate::Facts;
 use gate::policy::Exemption;
-use model::trace::{FindingResult, Gate};
+use model::trace::{FindingResult, Gate, Verb};
 use model::{Op, Timestamp, Verdict};
 use serde_json::{Value, json};
 
@@ -101,6 +101,7 @@ fn a_condition_on_the_type_holds_for_device_writes_only() {
         name: "hub1".into(),
         id: HUB.into(),
         body: json!({ "location": "westus" }),
+        verb: Verb::Write,
     };
     assert!(does(&facts, ANA, Op::PutHub, HUB, &[hub]).denial.is_none());
 }
@@ -130,6 +131,7 @@ fn a_rule_can_name_the_action() {
         name: "hub1".into(),
         id: HUB.into(),
         body: json!({}),
+        verb: Verb::Write,
     };
     assert!(does(&facts, ANA, Op::PutHub, HUB, &[hub]).denial.is_some());
 }
@@ -152,6 +154,8 @@ fn exempt(facts: &mut Facts, at: &str, expires: Option<Timestamp>, whom: &[&str]
         assignment_id: policy_assignment_id("v2", HUB),
         expires,
         principal_ids: whom.iter().map(|it| id(it)).collect(),
+        reference_ids: Vec::new(),
+        resource_selectors: Vec::new(),
     });
 }
 
@@ -250,6 +254,7 @@ fn a_catch_all_deny_does_not_stop_its_own_repair() {
         name: "x".into(),
         id: HUB.into(),
         body: json!({}),
+        verb: Verb::Write,
     };
     for op in [Op::PutPolicyAssignment, Op::PutPolicyDefinition, Op::PutPolicyExemption] {
         assert!(

@@ -7,7 +7,7 @@ use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
 use gate::{Ask, Facts, Judgement, judge, judge_timed};
 use model::operations::{Right, operation};
 use model::principal::AuthType;
-use model::trace::{Caller, Channel, Gate, Object, Step, TraceHead};
+use model::trace::{Caller, Channel, Gate, Object, Step, TraceHead, Verb};
 use model::{ObjectId, Op, PrincipalKind, Scope, Secret, Timestamp, TrackingId};
 use ring::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use rsa::pkcs8::EncodePrivateKey as _;
@@ -121,7 +121,9 @@ pub fn policy(facts: &mut Facts, name: &str, rules: &Value, at: &str) {
         definition_key: definition_id.to_ascii_lowercase(),
         definition_id,
         is_enforced: true,
-        message: None,
+        messages: Vec::new(),
+        overrides: Vec::new(),
+        resource_selectors: Vec::new(),
     });
 }
 
@@ -190,6 +192,7 @@ pub fn device(hub: &str, name: &str) -> Object {
         name: name.into(),
         id: format!("{hub}/devices/{name}"),
         body: json!({ "deviceId": name }),
+        verb: Verb::Write,
     }
 }
 

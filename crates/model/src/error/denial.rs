@@ -1,6 +1,6 @@
 //! A gate's no: which gate, of what kind, in which words.
 
-use crate::trace::Gate;
+use crate::trace::{Gate, Verb};
 use serde_json::{Value, json};
 
 /// Why authentication refused: each its own sentence, so that a caller can act on it.
@@ -54,10 +54,12 @@ impl Denial {
 #[derive(Clone, PartialEq, Debug)]
 pub enum DenialKind {
     Unauthenticated(AuthFault),
-    /// `assignments` are the names of the policy assignments that deny; `object` is the type refused.
+    /// `assignments` are the names of the policy assignments that deny; `object` is the type refused, and
+    /// `verb` what was to be done to it.
     Policy {
         assignments: Vec<String>,
         object: String,
+        verb: Verb,
     },
     NotAuthorized,
     /// The same, with a role on its way that would do.

@@ -3,11 +3,11 @@
 use super::policies::{
     check_name, check_text, count_at, document, former, kept, properties_of, remove, save, show,
 };
-use super::{Reach, refuse_unless_empty, scope_before};
+use super::{Reach, policy_terms, scope_before};
 use crate::control::all;
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use gate::policy::Exemption;
+use gate::policy::{Exemption, MEMBERS_MAX};
 use gate::{Facts, Permit};
 use model::json::{member, text};
 use model::{Error, ObjectId, Scope, Timestamp};
@@ -52,12 +52,12 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             "categories are Waiver and Mitigated",
         ));
     }
-    for (name, why) in [
-        ("policyDefinitionReferenceIds", "initiatives cannot be evaluated yet"),
-        ("resourceSelectors", "selectors cannot be evaluated yet"),
-    ] {
-        refuse_unless_empty(given, name, why)?;
+    let initiative = facts.initiatives.get(&assignment.definition_key).map(|it| &**it);
+    for (index, it) in reference_ids_of(given)?.iter().enumerate() {
+        let at = format!("policyDefinitionReferenceIds[{index}]");
+        policy_terms::check_reference(&at, it, initiative)?;
     }
+    policy_terms::resource_selectors(given)?;
     expires_of(given)?;
     principals_of(given)?;
     let former = former(env, tables::POLICY_EXEMPTIONS, permit.scope()).await?;
@@ -77,6 +77,8 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             "expiresOn",
             "principalIds",
             "assignmentScopeValidation",
+            "policyDefinitionReferenceIds",
+            "resourceSelectors",
         ],
     );
     properties.insert("policyAssignmentId".into(), json!(assignment.id));
@@ -134,6 +136,9 @@ pub(crate) fn change_facts(
         assignment_id: text(properties, &["policyAssignmentId"]).unwrap_or("").to_owned(),
         expires: expires_of(properties).map_err(|it| it.to_string())?,
         principal_ids: principals_of(properties).map_err(|it| it.to_string())?,
+        reference_ids: reference_ids_of(properties).map_err(|it| it.to_string())?,
+        resource_selectors: policy_terms::resource_selectors(properties)
+            .map_err(|it| it.to_string())?,
     });
     Ok(())
 }
@@ -161,6 +166,23 @@ fn expires_of(properties: &Value) -> Result<Option<Timestamp>, Error> {
             )
         }),
     }
+}
+
+/// The members that are exempted; empty, as clients also send it, is the whole assignment.
+fn reference_ids_of(properties: &Value) -> Result<Vec<String>, Error> {
+    let at = "properties.policyDefinitionReferenceIds";
+    let given = match member(properties, "policyDefinitionReferenceIds") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(it) => it.as_array().filter(|it| it.len() <= MEMBERS_MAX),
+    };
+    let given = given.ok_or_else(|| {
+        Error::invalid(at, format!("this is a list of at most {MEMBERS_MAX} names of members"))
+    })?;
+    let name = |it: &Value| it.as_str().map(str::to_owned);
+    given
+        .iter()
+        .map(|it| name(it).ok_or_else(|| Error::invalid(at, "the name of a member is a text")))
+        .collect()
 }
 
 fn principals_of(properties: &Value) -> Result<Vec<ObjectId>, Error> {

@@ -4,6 +4,8 @@ pub(crate) mod deny_assignments;
 pub(crate) mod exemptions;
 pub(crate) mod locks;
 pub(crate) mod policies;
+pub(crate) mod policy_sets;
+mod policy_terms;
 pub(crate) mod revisions;
 pub mod role_assignments;
 pub(crate) mod roles;

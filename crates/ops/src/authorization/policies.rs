@@ -1,11 +1,13 @@
 //! Policy definitions and their assignments.
 
-use super::{Reach, check_scope, refuse_unless_empty, revisions, scope_before};
+use super::{
+    Reach, check_scope, policy_sets, policy_terms, refuse_unless_empty, revisions, scope_before,
+};
 use crate::control::{all, commit, delete, get as read, put};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::facts::management_group;
-use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
+use gate::policy::{PolicyAssignment, PolicyDefinition, check_mode, parse_rules};
 use gate::{Facts, Permit};
 use model::json::{member, text};
 use model::{Error, Scope};
@@ -50,7 +52,11 @@ pub(crate) async fn put_definition(
             "modes are All, Indexed and Microsoft.Devices.Data",
         ));
     }
-    parse_rules(given).map_err(|it| invalid_rule(&format!("properties.{}", it.at), &it.because))?;
+    parse_rules(given)
+        .and_then(|rules| check_mode(mode, &rules))
+        .map_err(|it| invalid_rule(&format!("properties.{}", it.at), &it.because))?;
+    let version = text(given, &["version"]).unwrap_or("1.0.0");
+    policy_sets::check_version(permit.scope().as_str(), version, &env.facts.load())?;
     let former = former(env, tables::POLICY_DEFINITIONS, permit.scope()).await?;
     if former.is_none()
         && count_at(env, tables::POLICY_DEFINITIONS, &place).await? >= DEFINITIONS_MAX
@@ -66,7 +72,7 @@ pub(crate) async fn put_definition(
     );
     properties.insert("policyType".into(), json!("Custom"));
     properties.insert("mode".into(), json!(mode));
-    properties.insert("version".into(), json!(text(given, &["version"]).unwrap_or("1.0.0")));
+    properties.insert("version".into(), json!(version));
     properties.insert("versions".into(), json!(["1.0.0"]));
     let document = document(permit, "policyDefinitions", properties, former.as_ref(), env);
     save(permit, env, tables::POLICY_DEFINITIONS, document, former).await
@@ -98,23 +104,7 @@ pub(crate) async fn delete_definition(
     _input: &Input,
     env: &Env,
 ) -> Result<Reply, Error> {
-    let id = permit.scope().as_str();
-    let facts = env.facts.load();
-    let users: Vec<&str> = facts
-        .policy_assignments
-        .values()
-        .filter(|it| it.definition_id.eq_ignore_ascii_case(id))
-        .map(|it| it.id.as_str())
-        .collect();
-    if !users.is_empty() {
-        return Err(Error::Conflict {
-            code: "PolicyDefinitionInUse",
-            message: format!(
-                "the definition is assigned by {}; delete the assignments first",
-                users.join(", ")
-            ),
-        });
-    }
+    policy_sets::check_definition_unused(permit.scope().as_str(), &env.facts.load())?;
     remove(permit, env, tables::POLICY_DEFINITIONS).await
 }
 
@@ -133,19 +123,9 @@ pub(crate) async fn put_assignment(
     let definition = text(given, &["policyDefinitionId"]).ok_or_else(|| {
         Error::invalid("properties.policyDefinitionId", "the id of a policy definition is required")
     })?;
-    let Some(known) = facts.policy_definitions.get(&definition.to_ascii_lowercase()) else {
-        return Err(Error::NotFound {
-            code: "PolicyDefinitionNotFound",
-            message: format!("there is no policy definition `{}`", definition.escape_debug()),
-        });
-    };
-    for (name, why) in [
-        ("parameters", "parameters cannot be evaluated yet"),
-        ("overrides", "overrides cannot be evaluated yet"),
-        ("resourceSelectors", "selectors cannot be evaluated yet"),
-    ] {
-        refuse_unless_empty(given, name, why)?;
-    }
+    let (known, initiative) = policy_sets::assigned(definition, &facts)?;
+    refuse_unless_empty(given, "parameters", "parameters cannot be evaluated yet")?;
+    policy_terms::check(given, initiative)?;
     let not_scopes = not_scopes(given)?;
     if let Some(outside) =
         not_scopes.iter().find(|it| !facts.contains(&place, it) || place.same_place(it))
@@ -173,9 +153,17 @@ pub(crate) async fn put_assignment(
     }
     let mut properties = kept(
         given,
-        &["displayName", "description", "metadata", "parameters", "nonComplianceMessages"],
+        &[
+            "displayName",
+            "description",
+            "metadata",
+            "parameters",
+            "nonComplianceMessages",
+            "overrides",
+            "resourceSelectors",
+        ],
     );
-    properties.insert("policyDefinitionId".into(), json!(known.id));
+    properties.insert("policyDefinitionId".into(), json!(known));
     properties.insert("notScopes".into(), json!(not_scopes));
     properties.insert("enforcementMode".into(), json!(mode));
     properties.insert("scope".into(), json!(place));
@@ -282,7 +270,6 @@ pub(crate) fn change_assignment(
     let document: Value = serde_json::from_slice(body).map_err(|it| it.to_string())?;
     let properties = document.get("properties").ok_or("`properties` is missing")?;
     let word = |name: &str| text(properties, &[name]).unwrap_or("").to_owned();
-    let messages = member(properties, "nonComplianceMessages").and_then(Value::as_array);
     facts.put_policy_assignment(PolicyAssignment {
         id: text(&document, &["id"]).unwrap_or(key).to_owned(),
         name: text(&document, &["name"]).unwrap_or("").to_owned(),
@@ -292,10 +279,10 @@ pub(crate) fn change_assignment(
         definition_key: word("policyDefinitionId").to_ascii_lowercase(),
         definition_id: word("policyDefinitionId"),
         is_enforced: !word("enforcementMode").eq_ignore_ascii_case("DoNotEnforce"),
-        message: messages
-            .and_then(|it| it.first())
-            .and_then(|it| text(it, &["message"]))
-            .map(str::to_owned),
+        messages: policy_terms::messages(properties),
+        overrides: policy_terms::overrides(properties).map_err(|it| it.to_string())?,
+        resource_selectors: policy_terms::resource_selectors(properties)
+            .map_err(|it| it.to_string())?,
     });
     Ok(())
 }
@@ -317,7 +304,7 @@ fn not_scopes(properties: &Value) -> Result<Vec<Scope>, Error> {
         .collect()
 }
 
-fn invalid_rule(at: &str, because: &str) -> Error {
+pub(super) fn invalid_rule(at: &str, because: &str) -> Error {
     Error::Invalid {
         code: "InvalidPolicyRule",
         at: Some(at.to_owned()),
@@ -446,7 +433,7 @@ pub(super) async fn remove(permit: &Permit, env: &Env, table: Table) -> Result<R
 }
 
 /// The key prefix of everything below a scope.
-fn below(scope: &Scope) -> String {
+pub(super) fn below(scope: &Scope) -> String {
     if scope.is_root() { "/providers/".into() } else { format!("{}/", scope.key()) }
 }
 

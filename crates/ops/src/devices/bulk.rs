@@ -20,15 +20,28 @@ const BULK_TRIES: usize = 5;
 pub(super) fn written(body: &Value) -> Result<Vec<(DeviceId, &Value, String)>, Error> {
     let mut found = Vec::new();
     for (index, entry) in entries(body)?.iter().enumerate() {
-        let id = DeviceId::parse(named(entry)).map_err(|it| Error::DeviceInvalid {
-            at: format!("[{index}].id"),
-            message: it.to_string(),
-        })?;
+        let id = id_of(entry, index)?;
         if Mode::of(entry, index)?.writes() {
             found.push((id, entry, format!("[{index}].")));
         }
     }
     Ok(found)
+}
+
+/// The devices that entries delete.
+pub(super) fn deleted(body: &Value) -> Result<Vec<DeviceId>, Error> {
+    let mut found = Vec::new();
+    for (index, entry) in entries(body)?.iter().enumerate() {
+        if !Mode::of(entry, index)?.writes() {
+            found.push(id_of(entry, index)?);
+        }
+    }
+    Ok(found)
+}
+
+fn id_of(entry: &Value, index: usize) -> Result<DeviceId, Error> {
+    DeviceId::parse(named(entry))
+        .map_err(|it| Error::DeviceInvalid { at: format!("[{index}].id"), message: it.to_string() })
 }
 
 /// The device that an entry is about, in either of the names that clients use.

@@ -9,7 +9,7 @@ use crate::input::{Input, Reply};
 use gate::Permit;
 use gate::facts::Hub;
 use model::json::{member, text};
-use model::trace::Object;
+use model::trace::{Object, Verb};
 use model::{DeviceId, Error, Op};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -31,10 +31,13 @@ pub(crate) async fn objects(
     } else if op == Op::BulkDevices {
         bulk::written(&input.body)?
     } else {
-        return Ok(Vec::new());
+        Vec::new()
     };
+    let mut found = deleted(op, input, hub, env).await?;
+    if entries.is_empty() {
+        return Ok(found);
+    }
     let shard = shard(hub)?;
-    let mut found = Vec::new();
     for (id, body, place) in entries {
         let former = read(env, &shard, &id).await?;
         let former = former.as_ref().map(|(it, _)| it);
@@ -47,6 +50,7 @@ pub(crate) async fn objects(
             name: id.as_str().to_owned(),
             id: format!("{}/devices/{id}", hub.scope),
             body: device.judged(),
+            verb: Verb::Write,
         });
         if let Some(twin) =
             member(body, "initialTwin").filter(|_| op == Op::ProvisionDeviceWithTwin)
@@ -56,8 +60,35 @@ pub(crate) async fn objects(
                 name: id.as_str().to_owned(),
                 id: format!("{}/devices/{id}", hub.scope),
                 body: twin.clone(),
+                verb: Verb::Write,
             });
         }
+    }
+    Ok(found)
+}
+
+/// The devices that a call would delete, as they are stored; nothing where no policy guards deletions, see
+/// [`crate::deletions`].
+async fn deleted(op: Op, input: &Input, hub: &Hub, env: &Env) -> Result<Vec<Object>, Error> {
+    let guards = || gate::policy::guards_deletions(&env.facts.load(), &hub.scope);
+    let ids = if op == Op::DeleteDevice && guards() {
+        vec![device_id(input.param("device"))?]
+    } else if op == Op::BulkDevices && guards() {
+        bulk::deleted(&input.body)?
+    } else {
+        return Ok(Vec::new());
+    };
+    let shard = shard(hub)?;
+    let mut found = Vec::new();
+    for id in ids {
+        let stored = read(env, &shard, &id).await?;
+        found.push(Object {
+            kind: "Microsoft.Devices/IotHubs/devices".into(),
+            name: id.as_str().to_owned(),
+            id: format!("{}/devices/{id}", hub.scope),
+            body: stored.map_or_else(|| json!({}), |(it, _)| it.judged()),
+            verb: Verb::Delete,
+        });
     }
     Ok(found)
 }

@@ -128,6 +128,7 @@ impl Undo {
 fn may_read(case: &Case<'_>, past: &Past) -> bool {
     let op = match past.change.kind {
         "policyDefinition" => Op::GetPolicyDefinition,
+        "policySetDefinition" => Op::GetPolicySetDefinition,
         "policyExemption" => Op::GetPolicyExemption,
         "roleAssignment" => Op::GetRoleAssignment,
         "roleDefinition" => Op::GetRoleDefinition,
@@ -153,6 +154,14 @@ async fn policies(case: &Case<'_>, trace: &Trace) -> Result<History, Error> {
     }
     for id in &definitions {
         let kind = Kind { table: tables::POLICY_DEFINITIONS, name: "policyDefinition" };
+        kind.note(case, &revisions::prefix(id), &everything, &mut found).await?;
+    }
+    let initiatives: BTreeSet<String> = denying
+        .iter()
+        .filter_map(|it| Some(it.rule.as_ref()?.initiative.as_ref()?.id.to_ascii_lowercase()))
+        .collect();
+    for id in &initiatives {
+        let kind = Kind { table: tables::POLICY_SET_DEFINITIONS, name: "policySetDefinition" };
         kind.note(case, &revisions::prefix(id), &everything, &mut found).await?;
     }
     let is_from_one = |it: &Noted| {

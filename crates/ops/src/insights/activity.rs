@@ -310,6 +310,11 @@ fn policies(trace: &Trace) -> Value {
             set(&mut policy, "policyDefinitionName", json!(rule.definition_name));
             set(&mut policy, "policyDefinitionEffect", json!(rule.effect));
             set(&mut policy, "ruleIndex", json!(rule.index));
+            if let Some(it) = &rule.initiative {
+                set(&mut policy, "policySetDefinitionId", json!(it.id));
+                set(&mut policy, "policySetDefinitionName", json!(it.name));
+                set(&mut policy, "policyDefinitionReferenceId", json!(it.reference_id));
+            }
         }
         policy
     });

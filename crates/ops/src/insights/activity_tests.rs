@@ -1,6 +1,6 @@
 use super::*;
 use model::principal::{AuthType, PrincipalKind};
-use model::trace::{Channel, Finding, FindingKind, Outcome, Recorded, RulePlace};
+use model::trace::{Channel, Finding, FindingKind, InitiativePlace, Outcome, Recorded, RulePlace};
 use model::{ObjectId, TrackingId};
 
 const HUB: &str = "/subscriptions/s/resourceGroups/rg1/providers/Microsoft.Devices/IotHubs/plant";
@@ -25,6 +25,13 @@ fn refused() -> Trace {
             effect: "deny".into(),
             assignment_scope: "/subscriptions/s".into(),
             exemption_id: None,
+            initiative: Some(InitiativePlace {
+                id: "/i".into(),
+                name: "baseline".into(),
+                display_name: String::new(),
+                version: String::new(),
+                reference_id: "keys".into(),
+            }),
         }),
         role: None,
         lock: None,
@@ -147,6 +154,8 @@ fn the_policies_behind_a_refusal_are_named_in_texts_only() {
     assert_eq!(policies[0]["policyAssignmentName"], "strict");
     assert_eq!(policies[0]["policyDefinitionName"], "no-sas");
     assert_eq!(policies[0]["ruleIndex"], 2);
+    assert_eq!(policies[0]["policySetDefinitionName"], "baseline");
+    assert_eq!(policies[0]["policyDefinitionReferenceId"], "keys");
     assert_eq!(policies[0]["principalId"], "00000000-0000-0000-0000-000000000007");
     assert_eq!(policies[0]["trackingId"], "00000000-0000-0000-0000-000000000000");
 }

@@ -177,6 +177,10 @@ fn decision(entry: &Entry) -> Value {
         set(&mut decision, "policy", json!(finding.name));
         set(&mut decision, "policyDefinition", json!(rule.definition_name));
         set(&mut decision, "ruleIndex", json!(rule.index));
+        if let Some(it) = &rule.initiative {
+            set(&mut decision, "policySetDefinition", json!(it.name));
+            set(&mut decision, "policyDefinitionReferenceId", json!(it.reference_id));
+        }
     }
     decision
 }

@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::Permit;
 use gate::facts::Dps;
-use model::trace::Object;
+use model::trace::{Object, Verb};
 use model::{Error, Op, Operation};
 use serde_json::{Value, json};
 use store::{Change, CommitError, Expect, Scan, ShardId, tables};
@@ -51,10 +51,11 @@ pub(crate) fn objects(row: &Operation, input: &Input, dps: &Dps) -> Result<Vec<O
         name: draft.id().to_owned(),
         id: format!("{}/{}/{}", dps.scope, kind.collection(), draft.id()),
         body: draft.judged(),
+        verb: Verb::Write,
     }])
 }
 
-const fn kind_of(op: Op) -> Kind {
+pub(super) const fn kind_of(op: Op) -> Kind {
     match matches!(
         op,
         Op::PutEnrollmentGroup

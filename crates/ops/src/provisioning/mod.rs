@@ -5,6 +5,7 @@ pub(crate) mod attestation;
 pub(crate) mod enrollment;
 mod enrollment_body;
 pub mod enrollments;
+pub(crate) mod guarded;
 mod links;
 pub(crate) mod progress;
 pub mod register;
