@@ -15,7 +15,7 @@ mod mqtt;
 
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess};
 use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
-use gate::{Ask, Authenticated, Door, Facts, admit, authenticate};
+use gate::{Ask, Attributes, Authenticated, Door, Facts, admit, authenticate};
 use model::operations::{Right, operation};
 use model::trace::{Channel, Object, TraceHead};
 use model::{
@@ -89,6 +89,7 @@ fn decisions() {
             scope: &scope,
             objects: &objects,
             linked: &[],
+            attributes: Attributes::default(),
             caller: &caller,
             head: &head,
         };
@@ -178,6 +179,7 @@ fn facts(policies: usize) -> Facts {
                 role: ObjectId::parse(DATA_CONTRIBUTOR).unwrap(),
                 scope: Scope::parse(&scope).unwrap(),
                 created: NOW,
+                condition: None,
             });
         }
     }

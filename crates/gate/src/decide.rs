@@ -1,6 +1,7 @@
 //! The order of the gates, and the one loop that walks them.
 
 use crate::authentication::Authenticated;
+use crate::condition::Attributes;
 use crate::facts::{Facts, Lookups};
 use crate::{access, locks, policy};
 use model::error::{Denial, DenialKind};
@@ -25,6 +26,8 @@ pub struct Ask<'a> {
     pub objects: &'a [Object],
     /// What the caller must be allowed elsewhere, too, for the call to pass.
     pub linked: &'a [Link],
+    /// What conditions of roles look at.
+    pub attributes: Attributes<'a>,
     pub caller: &'a Caller,
     pub head: &'a TraceHead,
 }

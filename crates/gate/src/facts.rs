@@ -7,6 +7,7 @@ mod groups;
 
 pub use groups::{Group, Groups, Membership};
 
+use crate::condition::Condition;
 use crate::locks::Lock;
 use crate::policy::{Exemption, PolicyAssignment, PolicyDefinition};
 use model::operations::Right;
@@ -52,6 +53,8 @@ pub struct Permission {
     pub not_actions: Vec<ActionPattern>,
     pub data_actions: Vec<ActionPattern>,
     pub not_data_actions: Vec<ActionPattern>,
+    /// What must be fulfilled, too, for the block to grant.
+    pub condition: Option<Condition>,
 }
 
 /// Which of a role's lists counts.
@@ -107,21 +110,40 @@ pub struct Role {
 }
 
 impl Role {
-    /// The pattern by which the role grants `action`: of any of its blocks, each with its own subtraction.
+    /// The pattern by which the role grants `action` whatever the call is like: of a block without a
+    /// condition.
+    pub fn grants(&self, action: &str, list: List) -> Option<&ActionPattern> {
+        let mut granting = self.granting(action, list);
+        granting.find(|it| it.block.condition.is_none()).map(|it| it.pattern)
+    }
+
+    /// Every block that grants `action`, if its condition is fulfilled; each with its own subtraction.
     ///
     /// Of the directory only Owner and roles that name it grant anything: who may make secrets for any
     /// application may become any of them, which no `*` of another role was meant to say.
-    pub fn grants(&self, action: &str, list: List) -> Option<&ActionPattern> {
-        let pattern = self.permissions.iter().find_map(|it| it.grants(action, list))?;
+    pub fn granting(&self, action: &str, list: List) -> impl Iterator<Item = Granting<'_>> {
         let starts = |it: &str| {
             it.get(..DIRECTORY.len()).is_some_and(|it| it.eq_ignore_ascii_case(DIRECTORY))
         };
-        let is_owner = self.is_builtin && self.id.to_string() == model::roles::OWNER;
-        match starts(action) && !starts(pattern.as_str()) && !is_owner {
-            true => None,
-            false => Some(pattern),
-        }
+        let is_owner = || self.is_builtin && self.id.to_string() == model::roles::OWNER;
+        let blocks = self.permissions.iter().enumerate();
+        blocks.filter_map(move |(index, block)| {
+            let pattern = block.grants(action, list)?;
+            match starts(action) && !starts(pattern.as_str()) && !is_owner() {
+                true => None,
+                false => Some(Granting { index, block, pattern }),
+            }
+        })
     }
+}
+
+/// A block of a role, and the pattern by which it grants what was looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Granting<'a> {
+    /// Which of the role's blocks, from 0.
+    pub index: usize,
+    pub block: &'a Permission,
+    pub pattern: &'a ActionPattern,
 }
 
 /// A role given to a principal or a group at a scope.
@@ -134,6 +156,8 @@ pub struct RoleAssignment {
     pub role: ObjectId,
     pub scope: Scope,
     pub created: Timestamp,
+    /// What must be fulfilled, too, for the role to grant anything.
+    pub condition: Option<Condition>,
 }
 
 /// A shared access policy of a hub: a name, rights and two keys.
@@ -456,6 +480,7 @@ fn builtin(id: ObjectId, row: &model::roles::BuiltinRole) -> Role {
             not_actions: patterns(row.not_actions),
             data_actions: patterns(row.data_actions),
             not_data_actions: patterns(row.not_data_actions),
+            condition: None,
         }],
         assignable_scopes: vec![Scope::root()],
     }

@@ -158,15 +158,15 @@ pub struct Recorded {
 /// A scope as text, so that a recorded call compares by what was written.
 pub type ScopeText = String;
 
-/// One condition of a rule, evaluated.
+/// One condition of a rule, or one comparison of a role's condition, evaluated.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// Where it stands in the definition: `policyRule.if.allOf[1]`.
+    /// Where it stands: `policyRule.if.allOf[1]`, `permissions[0].condition, line 1, character 9`.
     pub path: String,
-    /// `field`, with `value` and `count` to come.
+    /// `field`, with `value` and `count` to come, or `attribute`.
     pub left: String,
-    /// What was looked at: `identity.principalId`.
+    /// What was looked at: `identity.principalId`, `@Request[...]`.
     pub expression: String,
     pub operator: String,
     pub expected: Value,

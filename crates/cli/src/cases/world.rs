@@ -6,6 +6,7 @@ use super::told::{
     RoleAssignmentTold, RoleTold, Told,
 };
 use gate::Facts;
+use gate::condition::Condition;
 use gate::facts::{
     Dps, Group, Hub, Permission, Principal, Role, RoleAssignment, SasPolicy, SharedAccess,
 };
@@ -240,29 +241,28 @@ pub(super) fn host_of(scope: &Scope) -> String {
 fn role(index: usize, name: &str, value: &Value) -> Result<Role, Stop> {
     let at = format!("roleDefinitions.{name}");
     let told: RoleTold = take(value, &at)?;
-    if told.permissions.iter().any(|it| it.condition.is_some()) {
-        return lacks("conditions of roles");
-    }
     let patterns = |all: Vec<String>| all.iter().map(|it| ActionPattern::new(it)).collect();
     let mut assignable_scopes = Vec::new();
     for it in &told.assignable_scopes {
         assignable_scopes.push(place(it, &format!("{at}.assignableScopes"))?);
+    }
+    let mut permissions = Vec::new();
+    for (block, it) in told.permissions.into_iter().enumerate() {
+        let at = format!("{at}.permissions[{block}].condition");
+        permissions.push(Permission {
+            actions: patterns(it.actions),
+            not_actions: patterns(it.not_actions),
+            data_actions: patterns(it.data_actions),
+            not_data_actions: patterns(it.not_data_actions),
+            condition: condition(it.condition.as_deref(), &at)?,
+        });
     }
     Ok(Role {
         // Files name roles; the gates know them by ids.
         id: id(&format!("00000000-0000-0000-0000-{index:012x}"), &at)?,
         name: name.to_owned(),
         is_builtin: false,
-        permissions: told
-            .permissions
-            .into_iter()
-            .map(|it| Permission {
-                actions: patterns(it.actions),
-                not_actions: patterns(it.not_actions),
-                data_actions: patterns(it.data_actions),
-                not_data_actions: patterns(it.not_data_actions),
-            })
-            .collect(),
+        permissions,
         assignable_scopes,
     })
 }
@@ -271,9 +271,7 @@ fn role_assignment(world: &World, index: usize, value: &Value) -> Result<RoleAss
     let at = format!("roleAssignments[{index}]");
     let told: RoleAssignmentTold = take(value, &at)?;
     let principal = principal(world, &told.principal, &format!("{at}.principal"))?;
-    if told.condition.is_some() {
-        return lacks("conditions of role assignments");
-    }
+    let condition = condition(told.condition.as_deref(), &format!("{at}.condition"))?;
     let created = match &told.created_on {
         Some(it) => time(it, &format!("{at}.createdOn"))?,
         None => world.now,
@@ -306,7 +304,14 @@ fn role_assignment(world: &World, index: usize, value: &Value) -> Result<RoleAss
         role,
         scope,
         created,
+        condition,
     })
+}
+
+fn condition(text: Option<&str>, at: &str) -> Result<Option<Condition>, Stop> {
+    text.map(Condition::parse)
+        .transpose()
+        .map_err(|it| Stop::Broken { at: at.to_owned(), because: it.to_string() })
 }
 
 fn policies(world: &mut World, told: &Told) -> Result<(), Stop> {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess, VerifyingKey};
 use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
-use gate::{Ask, Facts, Judgement, judge, judge_timed};
+use gate::{Ask, Attributes, Facts, Judgement, judge, judge_timed};
 use model::operations::{Right, operation};
 use model::principal::AuthType;
 use model::trace::{Caller, Channel, Gate, Object, Step, TraceHead};
@@ -98,6 +98,7 @@ pub fn assign(facts: &mut Facts, who: &str, role: &str, at: &str) {
         role: id(role),
         scope: scope(at),
         created: NOW,
+        condition: None,
     });
 }
 
@@ -219,6 +220,7 @@ fn asked(
         scope: &scope,
         objects,
         linked: &[],
+        attributes: Attributes::default(),
         caller: &caller,
         head: &head,
     })

@@ -1,5 +1,6 @@
 //! Who may do what: roles, policies, the history of both, and locks.
 
+mod conditions;
 pub(crate) mod exemptions;
 pub(crate) mod locks;
 pub(crate) mod policies;

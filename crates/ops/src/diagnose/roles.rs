@@ -6,6 +6,8 @@ use super::{Check, Mark, Section, check};
 use crate::advice;
 use crate::call::may_see;
 use crate::questions::hide_roles;
+use gate::Attributes;
+use gate::condition::Subject;
 use gate::facts::{List, Role, RoleAssignment};
 use model::trace::FindingResult;
 use model::{ActionName, Gate, OPERATIONS, Op, Plane, Scope};
@@ -116,10 +118,15 @@ fn held<'a>(case: &Case<'a>) -> Vec<(&'a RoleAssignment, &'a Role)> {
 
 fn rights(case: &Case<'_>, held: &[(&RoleAssignment, &Role)]) -> Vec<RightHeld> {
     let right = |action: ActionName| {
+        let subject = Subject {
+            action: action.as_str(),
+            attributes: Attributes::default(),
+            now: Some(case.head.time),
+        };
         let grants: Vec<(&RoleAssignment, &Role, &str)> = held
             .iter()
             .filter_map(|(assignment, role)| {
-                let pattern = role.grants(action.as_str(), List::DataActions)?;
+                let pattern = assignment.grants(role, List::DataActions, &subject)?;
                 Some((*assignment, *role, pattern.as_str()))
             })
             .collect();
@@ -166,8 +173,12 @@ fn notes(case: &Case<'_>, held: &[(&RoleAssignment, &Role)]) -> Vec<Check> {
     notes
 }
 
-/// Roles that another one contains, as far as hubs are concerned.
+/// Roles that another one contains, as far as hubs are concerned. What a condition limits is not compared.
 fn redundant(held: &[(&RoleAssignment, &Role)]) -> Vec<Check> {
+    let is_limited = |(assignment, role): &&(&RoleAssignment, &Role)| {
+        assignment.condition.is_some() || role.permissions.iter().any(|it| it.condition.is_some())
+    };
+    let held: Vec<_> = held.iter().filter(|it| !is_limited(it)).collect();
     let granted: Vec<BTreeSet<&str>> = held.iter().map(|(_, role)| at_hubs(role)).collect();
     let contains = |outer: usize, inner: usize| match (granted.get(outer), granted.get(inner)) {
         (Some(more), Some(less)) if outer != inner && !less.is_empty() => {
@@ -218,6 +229,7 @@ mod tests {
             role: id,
             scope: Scope::root(),
             created: Timestamp::default(),
+            condition: None,
         };
         let permission = Permission { data_actions, ..Permission::default() };
         let role = Role {
