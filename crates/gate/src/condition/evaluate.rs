@@ -13,6 +13,9 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+/// Most comparisons that are noted of one assignment: a trace is kept and shown, and has a bound.
+const NOTED_MAX: usize = 64;
+
 /// Where comparisons are noted.
 pub(super) struct Record<'a> {
     /// What the condition stands in.
@@ -113,7 +116,9 @@ struct Noted {
 }
 
 fn note(record: &mut Option<Record<'_>>, at: Position, make: impl FnOnce() -> Noted) {
-    if let Some(Record { of, all }) = record {
+    if let Some(Record { of, all }) = record
+        && all.len() < NOTED_MAX
+    {
         let Noted { expression, operator, expected, actual, result } = make();
         let path = format!("{of}, {at}");
         let left = "attribute".into();

@@ -118,9 +118,9 @@ impl Condition {
         Ok(Self { test: parse::parse(text)?, text: text.into() })
     }
 
-    /// True where the condition is fulfilled. With `record`, every comparison is made and noted under the
-    /// name of what the condition stands in; without, the first that settles the answer ends it. The
-    /// answer is the same.
+    /// True where the condition is fulfilled. With `record`, every comparison is made, and the first 64
+    /// are noted under the name of what the condition stands in; without, the first that settles the
+    /// answer ends it. The answer is the same.
     ///
     /// # Errors
     /// The [`Fault`] of a comparison without an answer, unless the others settle it whatever it is.

@@ -264,6 +264,15 @@ fn what_is_looked_at_is_noted_with_its_place() {
 }
 
 #[test]
+fn of_many_comparisons_the_first_are_noted_and_all_are_made() {
+    let subject = Subject { action: "a/read", attributes: Attributes::default(), now: None };
+    let text = format!("{} OR 1 NumericEquals 1", vec!["1 NumericEquals 2"; 200].join(" OR "));
+    let mut noted = Vec::new();
+    assert_eq!(parse(&text).holds(&subject, Some(("condition", &mut noted))), Ok(true));
+    assert_eq!(noted.len(), 64);
+}
+
+#[test]
 fn what_is_no_condition_is_refused_with_its_place_and_reason() {
     let check = |text: &str, character: usize, words: &str| {
         let found = refused(text);
