@@ -85,6 +85,16 @@ fn a_delegate_gives_and_takes_the_roles_that_its_condition_names_and_no_other() 
     let group = group["id"].as_str().unwrap();
     let disguised = json!({ "principalType": "ServicePrincipal" });
     is_refused(&gives(&world, &who, READER, group, &disguised), "write");
+    // Of somebody whom the directory does not know yet, the body's word counts, in any casing.
+    let (unknown, user) = (world.guid(), json!({ "principalType": "User" }));
+    is_refused(&gives(&world, &who, READER, &unknown, &user), "write");
+    is_refused(
+        &gives(&world, &who, READER, &unknown, &json!({ "principalType": "Robot" })),
+        "write",
+    );
+    let told = json!({ "principalType": "SERVICEPRINCIPAL" });
+    let told = gives(&world, &who, READER, &unknown, &told).expect(201).body;
+    assert_eq!(told["properties"]["principalType"], "ServicePrincipal");
     // Nor does the delegate lift its own limit, or change what somebody else was given.
     let own = made["id"].as_str().unwrap();
     let unlimited = json!({ "properties": {

@@ -12,6 +12,8 @@ use store::{Expect, tables};
 
 /// Most role assignments in a subscription.
 const ASSIGNMENTS_MAX: usize = 4_000;
+/// Source: Azure RBAC documentation, REST reference of role assignments.
+const PRINCIPAL_TYPES: [&str; 5] = ["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"];
 
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let name = ObjectId::parse(input.param("name"))
@@ -33,7 +35,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let principal_text = input.required_text(&["properties", "principalId"])?;
     let principal = ObjectId::parse(principal_text)
         .ok_or_else(|| Error::invalid("properties.principalId", "an object id is a GUID"))?;
-    let given_type = input.text(&["properties", "principalType"]).filter(|it| !it.is_empty());
+    let given_type = given_type(input)?;
     let known = facts.kind_of(principal);
     if known.is_none() && given_type.is_none() {
         return Err(Error::Invalid {
@@ -123,20 +125,34 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     Ok(if is_new { Reply::created(document) } else { Reply::ok(document) })
 }
 
+/// The type of principal that the body names, in the casing in which conditions compare it.
+fn given_type(input: &Input) -> Result<Option<&'static str>, Error> {
+    let text = input.text(&["properties", "principalType"]).filter(|it| !it.is_empty());
+    let Some(text) = text else { return Ok(None) };
+    let known = PRINCIPAL_TYPES.iter().find(|it| it.eq_ignore_ascii_case(text));
+    match known {
+        Some(it) => Ok(Some(it)),
+        None => Err(Error::invalid(
+            "properties.principalType",
+            format!("a principal's type is one of {}", PRINCIPAL_TYPES.join(", ")),
+        )),
+    }
+}
+
 /// What a principal is stored as: what the directory knows counts, not what the body says.
-fn principal_type(known: Option<PrincipalKind>, given: Option<&str>) -> &str {
-    known.map_or(given.unwrap_or("ServicePrincipal"), |it| it.directory_type())
+fn principal_type(known: Option<PrincipalKind>, given: Option<&'static str>) -> &'static str {
+    known.map_or(given.unwrap_or("ServicePrincipal"), PrincipalKind::directory_type)
 }
 
 /// What conditions see below `@Request` of an assignment that a call would write: the role, the principal
-/// and its type as they would be stored. What is no GUID is left out, and compares as missing.
+/// and its type as they would be stored. What could not be stored is left out, and compares as missing.
 ///
 /// Source: Azure RBAC documentation, "Delegate Azure access management to others", attributes.
 pub(crate) fn asked_for(input: &Input, facts: &Facts) -> Map<String, Value> {
     let text = |name: &str| input.text(&["properties", name]).unwrap_or("");
     let principal = ObjectId::parse(text("principalId"));
-    let given = Some(text("principalType")).filter(|it| !it.is_empty());
-    let kind = principal_type(principal.and_then(|it| facts.kind_of(it)), given);
+    let known = principal.and_then(|it| facts.kind_of(it));
+    let kind = given_type(input).map(|it| principal_type(known, it)).ok();
     seen(text("roleDefinitionId"), principal, kind)
 }
 
@@ -147,10 +163,10 @@ pub(crate) async fn stored(scope: &Scope, env: &Env) -> Result<Map<String, Value
     let Some((document, _)) = found else { return Ok(Map::new()) };
     let text = |name: &str| model::json::text(&document, &["properties", name]).unwrap_or("");
     let principal = ObjectId::parse(text("principalId"));
-    Ok(seen(text("roleDefinitionId"), principal, text("principalType")))
+    Ok(seen(text("roleDefinitionId"), principal, Some(text("principalType"))))
 }
 
-fn seen(role: &str, principal: Option<ObjectId>, kind: &str) -> Map<String, Value> {
+fn seen(role: &str, principal: Option<ObjectId>, kind: Option<&str>) -> Map<String, Value> {
     let role = ObjectId::parse(role.rsplit('/').next().unwrap_or(""));
     let all = [
         ("RoleDefinitionId", json!(role)),
