@@ -50,9 +50,9 @@ mod tests {
         let check = |object: Value, expected: Result<Option<&str>, &str>| {
             let found = read(&object, "properties");
             let found = found.map(|it| it.map(|it| it.text.to_string()));
-            let found = found.map_err(|error| match error {
-                Error::Invalid { at, message, .. } => format!("{}: {message}", at.unwrap()),
-                other => panic!("{other}"),
+            let found = found.map_err(|error| {
+                let Error::Invalid { at, message, .. } = error else { panic!("{error}") };
+                format!("{}: {message}", at.unwrap())
             });
             match expected {
                 Ok(text) => assert_eq!(found, Ok(text.map(str::to_owned)), "{object}"),
