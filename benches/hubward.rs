@@ -15,7 +15,7 @@ mod mqtt;
 
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess};
 use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
-use gate::{Ask, Authenticated, Door, Facts, admit, authenticate};
+use gate::{Ask, Attributes, Authenticated, Door, Facts, admit, authenticate};
 use model::operations::{Right, operation};
 use model::trace::{Channel, Object, TraceHead, Verb};
 use model::{
@@ -90,6 +90,7 @@ fn decisions() {
             scope: &scope,
             objects: &objects,
             linked: &[],
+            attributes: Attributes::default(),
             caller: &caller,
             head: &head,
         };
@@ -181,6 +182,7 @@ fn facts(policies: usize) -> Facts {
                 scope: Scope::parse(&scope).unwrap(),
                 created: NOW,
                 deleted: None,
+                condition: None,
             });
         }
     }

@@ -41,7 +41,8 @@ fn with_one(directory: &Path, id: &str, change: impl FnOnce(&mut Value)) -> Path
 
 #[test]
 fn every_case_of_ours_passes_and_the_last_line_counts_them() {
-    let output = test(&[], &[&cases("roles.json"), &cases("policies.json")]);
+    let files = ["roles.json", "policies.json", "conditions.json"].map(cases);
+    let output = test(&[], &files.iter().map(PathBuf::as_path).collect::<Vec<_>>());
     let shown = out(&output);
     assert_eq!(output.status.code(), Some(0), "{shown}{}", err(&output));
     let passed = shown.lines().filter(|it| it.starts_with("pass ")).count();
@@ -121,6 +122,13 @@ fn a_case_that_cannot_be_understood_is_told_by_file_case_and_field() {
     check(&|it| it["world"] = json!("plan"), "world: the file has no world `plan`");
     check(&|it| it["kind"] = json!("authorise"), "kind: ");
     check(&|it| it["ad"] = json!({}), "ad: ");
+    let limited = |condition: &str, version: &str| {
+        json!({ "roleAssignments": [{ "name": "c", "principal": "intake", "role": "Owner",
+            "scope": "/subscriptions/plant", "condition": condition, "conditionVersion": version }] })
+    };
+    let place = "roleAssignments[3].condition: line 1, character 5: an operator";
+    check(&|it| it["add"] = limited("true", "2.0"), place);
+    check(&|it| it["add"] = limited("Exists @Request[a]", "1.0"), "roleAssignments[3]: unknown");
     check(&|it| it["remove"] = json!({ "roleAssignments": ["r10"] }), "remove.roleAssignments: ");
     check(
         &|it| it["add"] = json!({ "policyDefinitions": { "p": { "policyRule": { "if": {} } } } }),

@@ -3,6 +3,7 @@
 
 use crate::expect_none;
 use crate::files;
+use gate::condition;
 use gate::policy::{CONDITIONS_MAX, DEPTH_MAX, Effect, Operator, RULES_MAX};
 use model::operations::Protocol;
 use model::published::PUBLISHED;
@@ -145,6 +146,21 @@ fn the_page_of_policies_names_every_operator_effect_and_limit() {
     let faults: Vec<String> =
         operators.chain(effects).chain(limits).filter(|it| !page.contains(it.as_str())).collect();
     expect_none("`docs/reference/policies.md` does not name", &faults);
+}
+
+#[test]
+fn the_page_of_conditions_names_every_operator_and_limit() {
+    let page = files::read("docs/reference/conditions.md");
+    let limits = [
+        format!("{} bytes", grouped(condition::TEXT_BYTES_MAX)),
+        format!("{} tests and values", grouped(condition::NODES_MAX)),
+        format!("{} steps", grouped(condition::STEPS_MAX)),
+        condition::DEPTH_MAX.to_string(),
+    ];
+    let names = condition::operators().map(|it| format!("`{it}`"));
+    let faults: Vec<String> =
+        names.chain(limits).filter(|it| !page.contains(it.as_str())).collect();
+    expect_none("`docs/reference/conditions.md` does not name", &faults);
 }
 
 /// `4,096`.

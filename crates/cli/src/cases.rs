@@ -3,7 +3,9 @@
 //! The very gates that serve judge the calls that files tell of; this only builds their facts and compares.
 //! `file` reads, `world` builds, `judge` asks, `report` prints.
 
+mod alone;
 mod file;
+mod holders;
 mod initiatives;
 mod judge;
 mod report;

@@ -2,17 +2,22 @@
 //!
 //! The two planes of a role are strictly apart: `actions` never grant a data action, nor the other way
 //! round. Grants add up over assignments, a caller's own and those of each group that it is in; a
-//! subtraction counts inside its own block only.
+//! subtraction counts inside its own block only. An assignment or a block with a condition grants where
+//! that is fulfilled, and denies nothing where it is not.
 
+mod word;
+
+use crate::condition::Subject;
 use crate::decide::{Ask, Findings, Link, Ruling};
 use crate::deny;
-use crate::facts::{Facts, List, RoleAssignment, Seen};
+use crate::facts::{Facts, List, Role, RoleAssignment, Seen};
 use model::error::{Denial, DenialKind};
 use model::operations::Right;
 use model::trace::{Caller, Finding, FindingKind, FindingResult, RolePlace};
-use model::{ActionName, Gate, ObjectId, Plane, PrincipalKind, Scope};
+use model::{ActionName, ActionPattern, Gate, ObjectId, Plane, PrincipalKind, Scope};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use word::Told;
 
 pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     let list = match ask.operation.plane {
@@ -28,7 +33,8 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
         return rights(ask, findings);
     }
     let Some(principal) = ask.caller.object_id else {
-        return refuse(ask, ask.operation.actions, "the caller is nobody in the directory".into());
+        let why = "the caller is nobody in the directory".to_owned();
+        return refuse(ask, ask.operation.actions, why.into());
     };
     if ask.operation.actions.is_empty() {
         return allow(findings, "every signed-in caller may do this");
@@ -39,15 +45,20 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
         return denied;
     }
     let held = facts.assignments_of(principal);
-    let missing: Vec<ActionName> = ask
-        .operation
-        .actions
-        .iter()
-        .filter(|it| {
-            !is_granted(ask, **it, list, ask.scope, principal, held.clone(), facts, findings)
-        })
-        .copied()
-        .collect();
+    let wanted = Wanted { list, principal, facts, ask };
+    let mut missing: Vec<ActionName> = Vec::new();
+    let mut unfulfilled: Vec<ActionName> = Vec::new();
+    let mut is_coming = ask.head.replica.is_some();
+    for action in ask.operation.actions {
+        let found = look_for(*action, ask.scope, held.clone(), &wanted, findings);
+        if !matches!(found, Grant::Yes) {
+            missing.push(*action);
+        }
+        if matches!(found, Grant::Unfulfilled) {
+            unfulfilled.push(*action);
+        }
+        is_coming &= matches!(found, Grant::Yes | Grant::Coming);
+    }
     if !missing.is_empty() {
         let why = match held.clone().next().is_none() {
             true => format!(
@@ -59,11 +70,15 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
                 },
                 names(&missing)
             ),
+            false if !unfulfilled.is_empty() => format!(
+                "a role at this scope would grant {}, but a condition is not fulfilled",
+                names(&unfulfilled)
+            ),
             false => format!("no role at this scope grants {}", names(&missing)),
         };
-        let mut ruling = refuse(ask, &missing, why);
-        let comes = |it: &ActionName| is_coming(ask, *it, list, held.clone(), facts);
-        if ask.head.replica.is_some() && missing.iter().all(comes) {
+        let is_by_condition = !unfulfilled.is_empty();
+        let mut ruling = refuse(ask, &missing, Cause { why, is_by_condition });
+        if is_coming {
             ruling.reason.push_str("; a role that does is on its way");
             ruling.denial =
                 ruling.denial.map(|it| Denial { kind: DenialKind::NotAuthorizedYet, ..it });
@@ -75,21 +90,30 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
         if let Some(denied) = deny::rule(ask, &actions, &link.scope, principal, facts, findings) {
             return denied;
         }
-        if !is_granted(
-            ask,
-            link.action,
-            list,
-            &link.scope,
-            principal,
-            held.clone(),
-            facts,
-            findings,
-        ) {
-            return refuse_linked(ask, link);
+        match look_for(link.action, &link.scope, held.clone(), &wanted, findings) {
+            Grant::Yes => {}
+            Grant::No | Grant::Coming | Grant::Unfulfilled => return refuse_linked(ask, link),
         }
     }
     let reason = findings.told(|| format!("granted: {}", names(ask.operation.actions)));
     Ruling { denial: None, reason }
+}
+
+/// For whom a grant is looked for, and by what.
+struct Wanted<'a> {
+    list: List,
+    principal: ObjectId,
+    facts: &'a Facts,
+    ask: &'a Ask<'a>,
+}
+
+enum Grant {
+    Yes,
+    No,
+    /// An assignment grants it that is not seen here yet.
+    Coming,
+    /// A role has the action, but a condition stands before it.
+    Unfulfilled,
 }
 
 fn allow(findings: &Findings, reason: &str) -> Ruling {
@@ -102,44 +126,59 @@ fn names(actions: &[ActionName]) -> String {
 
 /// Looks through what the principal holds, itself or by its groups. Where only the verdict counts, the
 /// first grant ends the search.
-#[expect(clippy::too_many_arguments, reason = "the parts of one question, each from another hand")]
-fn is_granted<'a>(
-    ask: &Ask<'_>,
+fn look_for<'a>(
     action: ActionName,
-    list: List,
     scope: &Scope,
-    principal: ObjectId,
     held: impl Iterator<Item = &'a Arc<RoleAssignment>>,
-    facts: &Facts,
+    wanted: &Wanted<'_>,
     findings: &mut Findings,
-) -> bool {
-    let mut granted = false;
+) -> Grant {
+    let Wanted { list, principal, facts, ask } = *wanted;
+    let now = Some(ask.head.time);
+    let subject = Subject { action: action.as_str(), attributes: ask.attributes, now };
+    let mut found = Grant::No;
     for assignment in held {
         let is_here = facts.contains(&assignment.scope, scope);
         if !is_here && !findings.are_wanted() {
             continue;
         }
         let role = facts.roles.get(&assignment.role);
-        let pattern = role.and_then(|it| facts.grants(it, action.as_str(), list));
         let seen = assignment.seen(ask.head, ask.caller);
         if seen == Seen::Gone {
             continue;
         }
-        let would_grant = is_here && pattern.is_some();
+        let told = Told::new(findings.are_wanted());
+        let word = role
+            .filter(|_| is_here)
+            .and_then(|role| word::word(assignment, role, list, &subject, facts, told));
+        let would_grant = word.as_ref().is_some_and(|it| it.grants);
         let grants = would_grant && seen.counts();
         if grants && !findings.are_wanted() {
-            return true;
+            return Grant::Yes;
         }
-        let is_first = grants && !granted;
-        granted |= grants;
+        let is_first = grants && !matches!(found, Grant::Yes);
+        match (&found, &word) {
+            (_, Some(_)) if grants => found = Grant::Yes,
+            (Grant::No | Grant::Unfulfilled, Some(_)) if would_grant => found = Grant::Coming,
+            (Grant::No, Some(_)) => found = Grant::Unfulfilled,
+            (_, _) => {}
+        }
         findings.add(|| {
             let name = role.map_or_else(|| assignment.role.to_string(), |it| it.name.clone());
             let through = facts.through(principal, assignment);
-            let (result, mut reason) = match (grants, is_first) {
-                (true, true) => (FindingResult::Allow, format!("`{name}` grants `{action}`")),
-                (true, false) => (FindingResult::Match, format!("`{name}` grants `{action}`, too")),
-                (false, _) if would_grant => (FindingResult::NotVisible, format!("`{name}` grants `{action}`")),
-                (false, _) => (
+            let (result, mut reason) = match (&word, is_first) {
+                (Some(it), _) if !it.grants => (
+                    FindingResult::NoMatch,
+                    format!("`{name}` would grant `{action}`, but {}", it.told.reason()),
+                ),
+                (Some(_), _) if !grants => {
+                    (FindingResult::NotVisible, format!("`{name}` grants `{action}`"))
+                }
+                (Some(_), true) => (FindingResult::Allow, format!("`{name}` grants `{action}`")),
+                (Some(_), false) => {
+                    (FindingResult::Match, format!("`{name}` grants `{action}`, too"))
+                }
+                (None, _) => (
                     FindingResult::NoMatch,
                     near_miss(action, list, scope, assignment, &name, facts, is_here),
                 ),
@@ -162,6 +201,10 @@ fn is_granted<'a>(
                 )),
                 Seen::Yes | Seen::Gone => {}
             }
+            let pattern = match &word {
+                Some(it) => Some(it.pattern),
+                None => role.and_then(|it| pattern(it, action, list, facts)),
+            };
             Finding {
                 kind: FindingKind::RoleAssignment,
                 id: assignment.id.clone(),
@@ -178,29 +221,21 @@ fn is_granted<'a>(
                     through,
                 }),
                 lock: None,
-                conditions: Vec::new(),
+                conditions: word.and_then(|it| it.told.conditions).unwrap_or_default(),
             }
         });
     }
-    granted
+    found
 }
 
-/// True where an assignment would grant the action, once it is seen here.
-fn is_coming<'a>(
-    ask: &Ask<'_>,
+/// The pattern by which a role has an action, whatever its conditions say.
+fn pattern<'a>(
+    role: &'a Role,
     action: ActionName,
     list: List,
-    mut held: impl Iterator<Item = &'a Arc<RoleAssignment>>,
     facts: &Facts,
-) -> bool {
-    held.any(|it| {
-        matches!(it.seen(ask.head, ask.caller), Seen::NotFor(_))
-            && facts.contains(&it.scope, ask.scope)
-            && facts
-                .roles
-                .get(&it.role)
-                .is_some_and(|role| facts.grants(role, action.as_str(), list).is_some())
-    })
+) -> Option<&'a ActionPattern> {
+    facts.granting(role, action.as_str(), list).next().map(|it| it.pattern)
 }
 
 /// Why an assignment did not grant, in the words that lead to a fix.
@@ -226,8 +261,7 @@ fn near_miss(
             pattern.as_str()
         );
     }
-    let grants = |list| facts.grants(role, action.as_str(), list);
-    match (grants(list), grants(other)) {
+    match (pattern(role, action, list, facts), pattern(role, action, other, facts)) {
         (Some(_), _) if !is_here => {
             format!(
                 "`{name}` would grant `{action}`, but at `{}`, which does not contain `{scope}`",
@@ -280,20 +314,42 @@ fn rights(ask: &Ask<'_>, findings: &mut Findings) -> Ruling {
     }
 }
 
+/// Why a call is refused.
+struct Cause {
+    why: String,
+    /// A role has what is missing, and only a condition stands before it.
+    is_by_condition: bool,
+}
+
+impl From<String> for Cause {
+    fn from(why: String) -> Self {
+        Self { why, is_by_condition: false }
+    }
+}
+
 /// The refusal in the words of its plane, naming what is `missing`.
-fn refuse(ask: &Ask<'_>, missing: &[ActionName], why: String) -> Ruling {
+fn refuse(ask: &Ask<'_>, missing: &[ActionName], cause: Cause) -> Ruling {
     let first = missing.first().map_or("", |it| it.as_str());
     let (id, app) = ids(ask.caller);
+    let Cause { why, is_by_condition } = cause;
+    // Source: observed messages of Azure Resource Manager. What a hub says to a condition is not known.
+    let (on_arm, on_hub) = match is_by_condition {
+        true => (
+            "authorization or an ABAC condition not fulfilled",
+            "no assigned permissions or an ABAC condition not fulfilled",
+        ),
+        false => ("authorization", "no assigned permissions"),
+    };
     let message = match ask.operation.plane {
         Plane::Service | Plane::Device => format!(
-            "Principal {} is not authorized for {} due to no assigned permissions; needed: {}",
+            "Principal {} is not authorized for {} due to {on_hub}; needed: {}",
             ask.caller.name,
             request(ask),
             missing.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ")
         ),
         Plane::Directory => "Insufficient privileges to complete the operation.".into(),
         Plane::Control | Plane::Open | Plane::Token => format!(
-            "The client '{app}' with object id '{id}' does not have authorization to perform action '{first}' over \
+            "The client '{app}' with object id '{id}' does not have {on_arm} to perform action '{first}' over \
              scope '{}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
             ask.scope
         ),

@@ -1,6 +1,7 @@
 //! The order of the gates, and the one loop that walks them.
 
 use crate::authentication::Authenticated;
+use crate::condition::Attributes;
 use crate::facts::{Facts, Lookups};
 use crate::{access, locks, policy};
 use model::error::{Denial, DenialKind};
@@ -26,6 +27,8 @@ pub struct Ask<'a> {
     pub objects: &'a [Object],
     /// What the caller must be allowed elsewhere, too, for the call to pass.
     pub linked: &'a [Link],
+    /// What conditions of roles look at.
+    pub attributes: Attributes<'a>,
     pub caller: &'a Caller,
     pub head: &'a TraceHead,
 }
@@ -204,6 +207,7 @@ pub fn judge_timed(
     let call = Recorded {
         objects: ask.objects.to_vec(),
         linked: ask.linked.iter().map(Link::recorded).collect(),
+        attributes: ask.attributes.recorded(),
         caller: Some(ask.caller.clone()),
         ..recorded(ask.head, ask.operation, ask.scope)
     };
@@ -285,6 +289,7 @@ pub(crate) fn recorded(head: &TraceHead, operation: &Operation, scope: &Scope) -
         scope: scope.as_str().to_owned(),
         objects: Vec::new(),
         linked: Vec::new(),
+        attributes: None,
         caller: None,
         channel: head.channel.clone(),
         replica: head.replica,

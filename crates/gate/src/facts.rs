@@ -10,7 +10,7 @@ mod roles;
 pub use groups::{Group, Groups, Membership};
 pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
 pub(crate) use roles::Seen;
-pub use roles::{List, Permission, Role, RoleAssignment};
+pub use roles::{Granting, List, Permission, Role, RoleAssignment};
 
 use crate::deny::DenyAssignment;
 use crate::locks::Lock;

@@ -5,6 +5,7 @@
 
 mod access;
 mod authentication;
+pub mod condition;
 mod decide;
 pub mod deny;
 pub mod facts;
@@ -16,6 +17,7 @@ mod replay;
 pub use authentication::{
     Authenticated, CLOCK_SKEW_S, Door, audiences, authenticate, judge_claims,
 };
+pub use condition::Attributes;
 pub use decide::{Ask, GATES, Judgement, Link, Permit, Refusal, admit, judge, judge_timed};
 pub use facts::Facts;
 pub use replay::{NotReplayable, replay};

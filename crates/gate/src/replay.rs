@@ -3,6 +3,7 @@
 //! Who called is taken as the trace says; what proved it is not kept. So a refusal of the first gate cannot
 //! be made again, and every other one can.
 
+use crate::condition::Attributes;
 use crate::decide::{Ask, Judgement, Link, judge_timed};
 use crate::facts::Facts;
 use model::operations::{action, named};
@@ -67,6 +68,7 @@ pub fn replay(trace: &Trace, facts: &Facts) -> Result<Judgement, NotReplayable> 
         scope: &scope(&call.scope)?,
         objects: &call.objects,
         linked: &linked,
+        attributes: Attributes::replayed(call.attributes.as_deref()),
         caller,
         head: &head,
     };

@@ -9,6 +9,7 @@
 
 mod gates {
     pub mod access;
+    pub mod conditions;
     pub mod groups;
     pub mod initiatives;
     pub mod locks;

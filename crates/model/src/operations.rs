@@ -1875,7 +1875,7 @@ mod tests {
             let is_policy = row.actions.iter().any(|it| it.as_str().starts_with(POLICIES));
             let is_kept = !matches!(row.plane, Plane::Control | Plane::Service)
                 || is_policy
-                || row.op == Op::DeleteLock;
+                || matches!(row.op, Op::DeleteLock | Op::DeleteDenyAssignment);
             let expected = (does("write") || does("delete")) && !is_kept;
             assert_eq!(row.is_judged_by_policy(), expected, "{:?}", row.op);
         }

@@ -18,7 +18,7 @@ const fn control(actions: &'static [ActionName], says: &'static str) -> Operatio
         actions,
         sas: &[],
         object: None,
-        effect: Effect::Reads,
+        effect: Effect::Writes,
         body: Body::None,
         routes: &[],
         says,

@@ -7,7 +7,7 @@ use crate::ids::{ObjectId, TrackingId};
 use crate::principal::{AuthType, PrincipalKind};
 use crate::{Scope, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The gates, each of which may end a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Serialize, Deserialize)]
@@ -190,11 +190,27 @@ pub struct Recorded {
     /// What else it needs, and where.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub linked: Vec<Reached>,
+    /// What conditions could look at, where there was anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Box<RecordedAttributes>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller>,
     pub channel: Channel,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<Replica>,
+}
+
+/// The attributes of a call by where they come from: names with texts, numbers, booleans or lists of such.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct RecordedAttributes {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Map<String, Value>>,
 }
 
 /// An action at a further scope that a call reaches.
@@ -207,15 +223,15 @@ pub struct Reached {
 /// A scope as text, so that a recorded call compares by what was written.
 pub type ScopeText = String;
 
-/// One condition of a rule, evaluated.
+/// One condition of a rule, or one comparison of a role's condition, evaluated.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// Where it stands in the definition: `policyRule.if.allOf[1]`.
+    /// Where it stands: `policyRule.if.allOf[1]`, `permissions[0].condition, line 1, character 9`.
     pub path: String,
-    /// `field`, with `value` and `count` to come.
+    /// `field`, with `value` and `count` to come, or `attribute`.
     pub left: String,
-    /// What was looked at: `identity.principalId`.
+    /// What was looked at: `identity.principalId`, `@Request[...]`.
     pub expression: String,
     pub operator: String,
     pub expected: Value,

@@ -7,7 +7,7 @@ use crate::env::Env;
 use crate::questions::row_of;
 use gate::facts::{List, RoleAssignment};
 use gate::policy::{Cascade, Effect, Exemption, Field, FieldTest, Operator, Rule, Test};
-use gate::{Ask, Facts};
+use gate::{Ask, Attributes, Facts};
 use model::trace::{Caller, Finding, FindingKind, FindingResult, Gate, Object, Trace, TraceHead};
 use model::{ActionName, Scope, Verdict};
 use serde::Serialize;
@@ -66,6 +66,7 @@ fn still_refused(trace: &Trace, facts: &Facts, env: &Env) -> Option<Gate> {
         scope: &scope,
         objects: &trace.call.objects,
         linked: &[],
+        attributes: Attributes::default(),
         caller,
         head: &head,
     };
@@ -257,7 +258,8 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
     };
     let list = List::of(row.plane);
     let is_held = |action: &ActionName| {
-        facts.held_by(principal).filter(|it| facts.contains(&it.scope, &scope)).any(|it| {
+        let here = facts.held_by(principal).filter(|it| facts.contains(&it.scope, &scope));
+        here.filter(|it| it.condition.is_none()).any(|it| {
             facts
                 .roles
                 .get(&it.role)
@@ -265,6 +267,10 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
         })
     };
     let missing: Vec<ActionName> = row.actions.iter().filter(|it| !is_held(it)).copied().collect();
+    let looked_at = trace.step(Gate::Access).into_iter().flat_map(|it| &it.findings);
+    let is_by_condition = looked_at
+        .filter(|it| it.kind == FindingKind::RoleAssignment && it.result == FindingResult::NoMatch)
+        .any(|it| !it.conditions.is_empty());
     let mut found = Vec::new();
     for role in facts.roles_that_grant(&missing, list).into_iter().take(2) {
         if !role.assignable_scopes.iter().any(|it| facts.contains(it, &scope)) {
@@ -282,6 +288,7 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
             scope: scope.clone(),
             created: env.now(),
             deleted: None,
+            condition: None,
         });
         if still_refused(trace, &changed, env) == Some(Gate::Access) {
             continue;
@@ -295,7 +302,10 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
                 quoted(scope.as_str())
             ),
             then: then(trace, &changed, env),
-            warning: None,
+            warning: is_by_condition.then(|| {
+                "a condition limits the roles that are held now: without one, this role is not limited"
+                    .into()
+            }),
         });
     }
     found

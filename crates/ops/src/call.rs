@@ -17,7 +17,7 @@ use crate::session::{Session, Shown};
 use crate::{decisions, dispatch, objects, questions};
 use body::{read_form, read_json};
 use gate::facts::Instance;
-use gate::{Ask, Authenticated, Facts, Permit, Refusal};
+use gate::{Ask, Attributes, Authenticated, Facts, Permit, Refusal};
 use model::error::{Denial, DenialKind, TokenFault};
 use model::operations::{Body, Effect, Protocol, Surface, operation};
 use model::trace::{Channel, TraceHead};
@@ -264,6 +264,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         scope: &prepared.scope,
         objects: &prepared.objects,
         linked: &prepared.linked,
+        attributes: prepared.attributes(),
         caller: who.caller(),
         head: &head,
     };
@@ -440,6 +441,7 @@ pub(crate) fn may_see(permit: &Permit, op: Op, scope: &Scope, facts: &Facts, env
         scope,
         objects: &[],
         linked: &[],
+        attributes: Attributes::default(),
         caller: permit.caller(),
         head: &head,
     };

@@ -1,13 +1,14 @@
-//! What the gates look at, made ready: the judged scope, the objects that a call would write or delete, and
-//! the further scopes that it reaches. A patch is merged here, so that gate and operation see the same whole.
+//! What the gates look at, made ready: the judged scope, the objects that a call would write or delete, the
+//! further scopes that it reaches, and what conditions see of it. A patch is merged here, so that gate and
+//! operation see the same whole.
 
 use crate::env::Env;
 use crate::input::Input;
 use crate::{
     authorization, decisions, deletions, devices, diagnose, management, provisioning, resources,
 };
-use gate::Link;
 use gate::facts::Instance;
+use gate::{Attributes, Link};
 use model::operations::{Body, Effect, operation};
 use model::trace::{Caller, Object, Verb};
 use model::{ActionName, Error, Op, Operation, Plane, Scope, TrackingId};
@@ -19,6 +20,31 @@ pub(crate) struct Prepared {
     pub(crate) scope: Scope,
     pub(crate) objects: Vec<Object>,
     pub(crate) linked: Vec<Link>,
+    /// What conditions see of the request, where they see anything of it.
+    pub(crate) asked_for: Option<Map<String, Value>>,
+    /// What they see of the resource that is there.
+    pub(crate) stored: Option<Map<String, Value>>,
+}
+
+impl Prepared {
+    fn plain(operation: &'static Operation, scope: Scope) -> Self {
+        Self {
+            operation,
+            scope,
+            objects: Vec::new(),
+            linked: Vec::new(),
+            asked_for: None,
+            stored: None,
+        }
+    }
+
+    pub(crate) fn attributes(&self) -> Attributes<'_> {
+        Attributes {
+            request: self.asked_for.as_ref(),
+            resource: self.stored.as_ref(),
+            ..Attributes::default()
+        }
+    }
 }
 
 /// Makes a call ready for the gates. May replace `input.body` by the merged whole of a patch.
@@ -29,7 +55,7 @@ pub(crate) async fn prepare(
     caller: &Caller,
     env: &Env,
 ) -> Result<Prepared, Error> {
-    let plain = |scope| Prepared { operation: row, scope, objects: Vec::new(), linked: Vec::new() };
+    let plain = |scope| Prepared::plain(row, scope);
     match instance {
         Some(Instance::Hub(hub)) => {
             let objects = devices::registry::objects(row.op, input, hub, env).await?;
@@ -89,6 +115,13 @@ pub(crate) async fn prepare(
     }
     prepared.objects.extend(deletions::objects(row, &prepared.scope, env).await?);
     prepared.linked = links(row.op, input, env).await?;
+    if row.op == Op::PutRoleAssignment {
+        let seen = authorization::role_assignments::asked_for(input, &env.facts.load());
+        prepared.asked_for = Some(seen);
+    } else if row.op == Op::DeleteRoleAssignment {
+        let seen = authorization::role_assignments::stored(&prepared.scope, env).await?;
+        prepared.stored = Some(seen);
+    }
     Ok(prepared)
 }
 
@@ -112,7 +145,7 @@ async fn decision(
         _ => false,
     };
     let row = if is_own { operation(Op::GetOwnDecision) } else { row };
-    Ok(Prepared { operation: row, scope: trace.scope(), objects: Vec::new(), linked: Vec::new() })
+    Ok(Prepared::plain(row, trace.scope()))
 }
 
 /// The place at which a path is judged: the resource itself, or what contains the list or action that

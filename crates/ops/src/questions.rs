@@ -7,7 +7,7 @@ use crate::decisions::find;
 use crate::deletions;
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use gate::{Ask, Facts, Permit};
+use gate::{Ask, Attributes, Facts, Permit};
 use model::operations::{Operation, known};
 use model::trace::{Caller, FindingKind, Gate, Object, Trace, TraceHead, Verb};
 use model::{ActionName, Error, ObjectId, Op, Scope, TrackingId};
@@ -66,6 +66,7 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         scope: &scope,
         objects: &objects,
         linked: &[],
+        attributes: Attributes::default(),
         caller: &caller,
         head: &head,
     };
@@ -124,7 +125,15 @@ pub(crate) fn may_read_policies(caller: &Caller, trace: &Trace, env: &Env, facts
         .chain([trace.scope()])
         .collect();
     scopes.iter().all(|scope| {
-        let ask = Ask { operation: row, scope, objects: &[], linked: &[], caller, head: &head };
+        let ask = Ask {
+            operation: row,
+            scope,
+            objects: &[],
+            linked: &[],
+            attributes: Attributes::default(),
+            caller,
+            head: &head,
+        };
         gate::judge(&ask, facts).denial.is_none()
     })
 }

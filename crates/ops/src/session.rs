@@ -15,7 +15,7 @@ use crate::insights::diagnostics::{Departure, Draft};
 use crate::proving::{Proving, instance};
 use bytes::Bytes;
 use gate::facts::{Hub, Instance};
-use gate::{Ask, Authenticated, Facts, Permit};
+use gate::{Ask, Attributes, Authenticated, Facts, Permit};
 use model::operations::{Surface, operation};
 use model::trace::TraceHead;
 use model::{Credential, Error, Op, Operation, Timestamp, TrackingId};
@@ -279,6 +279,7 @@ impl Session {
             scope: &self.hub.scope,
             objects: &[],
             linked: &[],
+            attributes: Attributes::default(),
             caller: self.who.caller(),
             head: &self.head,
         };

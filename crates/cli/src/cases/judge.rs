@@ -1,22 +1,16 @@
 //! One case: what is asked of the gates, and whether they said what is expected.
 
+use super::alone;
 use super::file::{Stop, broken, lacks, member, take};
 use super::world::{self, World};
-use gate::policy::{Effect, Subject, holds, parse_rules};
-use gate::{Ask, Door, Facts, jwt::Claims};
+use gate::{Ask, Attributes, Door, jwt::Claims};
 use model::error::Denial;
 use model::operations::known;
-use model::principal::AuthType;
 use model::trace::{Caller, Channel, FindingKind, FindingResult, Object, Step, TraceHead, Verb};
-use model::{
-    ActionPattern, Credential, Error, Gate, Op, Operation, Plane, PrincipalKind, Scope, Trace,
-    TrackingId, Verdict,
-};
+use model::{Credential, Error, Gate, Op, Operation, Plane, Scope, Trace, TrackingId, Verdict};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The tenant of rules that are tried by themselves.
-const TENANT: &str = "00000000-0000-0000-0000-000000000000";
 /// How long the tokens of cases live.
 const TOKEN_S: i64 = 3_600;
 
@@ -42,13 +36,13 @@ struct Request {
     auth: Option<AuthTold>,
     now: Option<String>,
     token_issued_at: Option<String>,
-    /// Only conditions look at these.
-    #[serde(default, rename = "requestAttributes")]
-    _request_attributes: Value,
-    #[serde(default, rename = "resourceAttributes")]
-    _resource_attributes: Value,
-    #[serde(default, rename = "environment")]
-    _environment: Value,
+    /// What conditions see, by the names of attributes.
+    #[serde(default)]
+    request_attributes: Map<String, Value>,
+    #[serde(default)]
+    resource_attributes: Map<String, Value>,
+    #[serde(default)]
+    environment: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -72,28 +66,6 @@ enum AuthTold {
         #[serde(default)]
         expired: bool,
     },
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RuleContext {
-    #[serde(default)]
-    identity: IdentityTold,
-    #[serde(default, rename = "now")]
-    _now: Value,
-    #[serde(default, rename = "resourceGroup")]
-    _resource_group: Value,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct IdentityTold {
-    principal_id: Option<String>,
-    principal_type: Option<PrincipalKind>,
-    app_id: Option<String>,
-    auth_type: Option<AuthType>,
-    #[serde(default)]
-    groups: Vec<Value>,
 }
 
 /// Asks the gates. `worlds` are those of the case's file.
@@ -124,75 +96,16 @@ pub(super) fn judge(
         return broken("expect", "`expect` is missing: without it the case shows nothing");
     };
     match kind.as_str() {
-        "match" => pattern(case, expected),
-        "policyRule" => rule(case, expected),
+        "match" => alone::pattern(case, expected),
+        "policyRule" => alone::rule(case, expected),
         "authorize" => authorize(case, worlds, expected),
-        "validate" => lacks("validation of writes without a server"),
-        _ => lacks("conditions of role assignments"),
+        "condition" => alone::condition(case, expected),
+        _ => lacks("validation of writes without a server"),
     }
 }
 
-fn pattern(case: &Map<String, Value>, expected: &Value) -> Result<Answer, Stop> {
-    let (pattern, action): (String, String) = (member(case, "pattern")?, member(case, "action")?);
-    let expected: bool = take(expected, "expect")?;
-    let got = ActionPattern::new(&pattern).matches_text(&action);
-    Ok(compared(json!(expected), json!(got)))
-}
-
-fn compared(expected: Value, got: Value) -> Answer {
+pub(super) fn compared(expected: Value, got: Value) -> Answer {
     Answer { passes: expected == got, expected, got, trace: None, world: None }
-}
-
-/// A rule alone, without assignment: its effect where it matches.
-fn rule(case: &Map<String, Value>, expected: &Value) -> Result<Answer, Stop> {
-    let _: Option<String> = take(expected, "expect")?;
-    if case.get("parameters").and_then(Value::as_object).is_some_and(|it| !it.is_empty()) {
-        return lacks("policy expressions and parameters");
-    }
-    let told: Value = member(case, "policyRule")?;
-    if told.is_array() {
-        return broken(
-            "policyRule",
-            "this is one rule; a case of kind `authorize` shows rules in their order",
-        );
-    }
-    let rules =
-        parse_rules(&json!({ "policyRule": told })).map_err(|it| world::not_a_policy(it, ""))?;
-    let context = match case.get("context") {
-        Some(it) => take(it, "context")?,
-        None => RuleContext::default(),
-    };
-    if !context.identity.groups.is_empty() {
-        return lacks("groups");
-    }
-    let resource: Map<String, Value> = member(case, "resource")?;
-    let object = object(&resource, &Scope::root(), "resource")?;
-    let id_of = |it: &Option<String>, name: &str| {
-        it.as_ref().map(|it| world::id(it, &format!("context.identity.{name}"))).transpose()
-    };
-    let caller = Caller {
-        kind: context.identity.principal_type.unwrap_or(PrincipalKind::ServicePrincipal),
-        object_id: id_of(&context.identity.principal_id, "principalId")?,
-        app_id: id_of(&context.identity.app_id, "appId")?,
-        auth: context.identity.auth_type.unwrap_or(AuthType::Entra),
-        ..Caller::anyone()
-    };
-    let action = format!("{}/write", object.kind);
-    // A rule alone knows nobody's services.
-    let nobody = Facts::new(world::id(TENANT, "tenant")?, world::ORIGIN);
-    let subject = Subject {
-        object: &object,
-        caller: &caller,
-        action: &action,
-        endpoint: "",
-        protocol: "",
-        facts: &nobody,
-    };
-    let first = rules
-        .iter()
-        .filter(|it| it.effect != Effect::Disabled)
-        .find(|it| holds(&it.condition, &subject, &mut None));
-    Ok(compared(expected.clone(), json!(first.map(|it| it.effect.as_str().to_ascii_lowercase()))))
 }
 
 fn authorize(
@@ -258,6 +171,12 @@ fn call(request: &Request, world: &World) -> Result<(Trace, Option<Denial>), Sto
         scope: &scope,
         objects: &objects,
         linked: &[],
+        attributes: Attributes {
+            request: Some(&request.request_attributes),
+            resource: Some(&request.resource_attributes),
+            environment: Some(&request.environment),
+            ..Attributes::default()
+        },
         caller: &caller,
         head: &head,
     };
@@ -299,7 +218,8 @@ fn authenticated(request: &Request, door: &Door<'_>, world: &World) -> Result<Pr
     let tenant = tenant.unwrap_or_else(|| world.facts.tenant.to_string());
     let issued = match &request.token_issued_at {
         Some(it) => world::time(it, "request.tokenIssuedAt")?,
-        None => world.now,
+        // As old as one may be: no change is brought along by it.
+        None => world.now.plus_seconds(-TOKEN_S),
     };
     let claims = Claims {
         issuer: format!("{}/{tenant}/v2.0", world::ORIGIN),
@@ -347,7 +267,7 @@ fn row(told: &[OperationTold]) -> Result<&'static Operation, Stop> {
 
 /// What policy looks at. Aliases of data-plane objects lead to their top, those of resources below
 /// `properties`; cases write both below `properties`.
-fn object(told: &Map<String, Value>, scope: &Scope, at: &str) -> Result<Object, Stop> {
+pub(super) fn object(told: &Map<String, Value>, scope: &Scope, at: &str) -> Result<Object, Stop> {
     let text = |name: &str| -> Result<String, Stop> {
         match told.get(name) {
             Some(it) => take(it, &format!("{at}.{name}")),

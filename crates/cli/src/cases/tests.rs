@@ -48,14 +48,34 @@ fn a_file_needs_its_version_cases_and_an_id_for_each() {
 
 #[test]
 fn kinds_without_a_gate_never_pass() {
-    for (kind, feature) in [
-        ("condition", "conditions of role assignments"),
-        ("validate", "validation of writes without a server"),
-    ] {
-        let case = object(json!({ "id": "a", "kind": kind, "expect": true }));
-        let stop = judge::judge(&case, &Map::new()).map(|_| ()).unwrap_err();
-        assert_eq!(stop, file::Stop::NotSupported(feature.into()));
-    }
+    let case = object(json!({ "id": "a", "kind": "validate", "expect": true }));
+    let stop = judge::judge(&case, &Map::new()).map(|_| ()).unwrap_err();
+    assert_eq!(stop, file::Stop::NotSupported("validation of writes without a server".into()));
+}
+
+#[test]
+fn a_condition_is_true_false_or_an_error_and_a_misspelt_one_is_told() {
+    let ask = |condition: &str, expect: Value| {
+        let case = object(json!({ "id": "a", "kind": "condition", "condition": condition,
+            "context": { "action": "a/read", "resource": { "size": "10" } }, "expect": expect }));
+        judge::judge(&case, &Map::new()).map(|it| (it.passes, it.got))
+    };
+    let read = "ActionMatches{'a/*'}";
+    assert_eq!(ask(read, json!(true)), Ok((true, json!(true))));
+    assert_eq!(ask(read, json!(false)), Ok((false, json!(true))));
+    let mistyped = "@Resource[size] NumericEquals 10";
+    assert_eq!(ask(mistyped, json!("error")), Ok((true, json!("error"))));
+    assert_eq!(ask(mistyped, json!(false)), Ok((false, json!("error"))));
+    assert_eq!(ask("ActionMatches{", json!("error")), Ok((true, json!("error"))));
+    let broken = |stop, field: &str, words: &str| match stop {
+        Err(file::Stop::Broken { at, because }) => {
+            assert_eq!(at, field);
+            assert!(because.contains(words), "{because}");
+        }
+        other => panic!("{other:?}"),
+    };
+    broken(ask("ActionMatches{", json!(true)), "condition", "line 1, character 15");
+    broken(ask(read, json!("true")), "expect", "a condition is");
 }
 
 #[test]

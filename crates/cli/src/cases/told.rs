@@ -101,7 +101,7 @@ pub(super) struct PermissionTold {
     pub(super) not_data_actions: Vec<String>,
     pub(super) condition: Option<String>,
     #[serde(rename = "conditionVersion")]
-    pub(super) _condition_version: Option<String>,
+    pub(super) _condition_version: Option<ConditionVersion>,
 }
 
 #[derive(Deserialize)]
@@ -113,7 +113,7 @@ pub(super) struct RoleAssignmentTold {
     pub(super) scope: String,
     pub(super) condition: Option<String>,
     #[serde(rename = "conditionVersion")]
-    pub(super) _condition_version: Option<String>,
+    pub(super) _condition_version: Option<ConditionVersion>,
     pub(super) created_on: Option<String>,
     pub(super) deleted_on: Option<String>,
 }
@@ -161,6 +161,13 @@ pub(super) struct PolicyAssignmentTold {
     /// Policies act at once; when they were made is no part of the decision.
     #[serde(rename = "createdOn")]
     pub(super) _created_on: Option<String>,
+}
+
+/// The only version of the language of conditions.
+#[derive(Deserialize)]
+pub(super) enum ConditionVersion {
+    #[serde(rename = "2.0")]
+    Two,
 }
 
 #[derive(Deserialize, PartialEq)]

@@ -1,24 +1,19 @@
 //! A world: what a case takes as given, merged with what the case adds and removes, as the gates' facts.
 
 use super::file::{Stop, broken, lacks, take};
-use super::initiatives;
 use super::told::{
-    DenyAssignmentTold, Enforcement, ExemptionTold, LockTold, PermissionTold, PolicyAssignmentTold,
-    PrincipalTold, ResourceTold, RoleAssignmentTold, RoleTold, Told,
+    Enforcement, ExemptionTold, LockTold, PolicyAssignmentTold, PrincipalTold, ResourceTold, Told,
 };
+use super::{holders, initiatives};
 use gate::Facts;
-use gate::deny::{DenyAssignment, Whom};
-use gate::facts::{
-    Dps, Group, Hub, ManagementGroup, Permission, Principal, Role, RoleAssignment, SasPolicy,
-    SharedAccess,
-};
+use gate::facts::{Dps, Group, Hub, Principal, SasPolicy, SharedAccess};
 use gate::locks::{Level, Lock};
 use gate::policy::{
     Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, check_mode, parse_rules,
 };
 use model::operations::Right;
 use model::trace::Replica;
-use model::{ActionPattern, ObjectId, PrincipalKind, Scope, Secret, Timestamp};
+use model::{ObjectId, PrincipalKind, Scope, Secret, Timestamp};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,7 +99,7 @@ pub(super) fn build(world: &Value) -> Result<World, Stop> {
         definitions: Vec::new(),
     };
     world.facts.has_explicit_grants = told.explicit_grant_operations.unwrap_or(true);
-    management_groups(&mut world, &told)?;
+    holders::management_groups(&mut world, &told)?;
     for (key, value) in &told.resources {
         resource(&mut world, key, value)?;
     }
@@ -113,13 +108,13 @@ pub(super) fn build(world: &Value) -> Result<World, Stop> {
         lock(&mut world, index, value)?;
     }
     for (index, (name, value)) in told.role_definitions.iter().enumerate() {
-        let role = role(index, name, value)?;
+        let role = holders::role(index, name, value)?;
         world.roles.insert(role.id, name.clone());
         world.facts.put_role(role);
     }
     let mut names = BTreeSet::new();
     for (index, value) in told.role_assignments.iter().enumerate() {
-        let assignment = role_assignment(&world, index, value)?;
+        let assignment = holders::role_assignment(&world, index, value)?;
         unique(&mut names, &assignment.name, &format!("roleAssignments[{index}].name"))?;
         match assignment.deleted {
             Some(at) => world.facts.fade_role_assignment(&assignment, at),
@@ -128,70 +123,12 @@ pub(super) fn build(world: &Value) -> Result<World, Stop> {
     }
     let mut names = BTreeSet::new();
     for (index, value) in told.deny_assignments.iter().enumerate() {
-        let assignment = deny_assignment(&world, index, value)?;
+        let assignment = holders::deny_assignment(&world, index, value)?;
         unique(&mut names, &assignment.name, &format!("denyAssignments[{index}].name"))?;
         world.facts.put_deny_assignment(assignment);
     }
     policies(&mut world, &told)?;
     Ok(world)
-}
-
-/// Management groups, and which subscription is in which.
-fn management_groups(world: &mut World, told: &Told) -> Result<(), Stop> {
-    for (name, parent) in &told.management_groups {
-        if let Some(missing) =
-            parent.as_ref().filter(|it| !told.management_groups.contains_key(*it))
-        {
-            let at = format!("managementGroups.{name}");
-            return broken(at, format!("the world has no management group `{missing}`"));
-        }
-        world.facts.put_management_group(ManagementGroup {
-            name: name.clone(),
-            display_name: name.clone(),
-            parent: parent.clone(),
-        });
-    }
-    for (id, group) in &told.subscriptions {
-        if !told.management_groups.contains_key(group) {
-            let at = format!("subscriptions.{id}");
-            return broken(at, format!("the world has no management group `{group}`"));
-        }
-        world.facts.put_subscription(id, Some(group));
-    }
-    Ok(())
-}
-
-fn deny_assignment(world: &World, index: usize, value: &Value) -> Result<DenyAssignment, Stop> {
-    const EVERYONE: &str = "everyone";
-    let at = format!("denyAssignments[{index}]");
-    let told: DenyAssignmentTold = take(value, &at)?;
-    let scope = place(&told.scope, &format!("{at}.scope"))?;
-    let principals = |all: &[String], name: &str| -> Result<Vec<ObjectId>, Stop> {
-        all.iter().map(|it| principal(world, it, &format!("{at}.{name}"))).collect()
-    };
-    let whom = match told.principals.iter().any(|it| it == EVERYONE) {
-        true => Whom::Everyone,
-        false => Whom::These(principals(&told.principals, "principals")?),
-    };
-    Ok(DenyAssignment {
-        id: id_at(&scope, "denyAssignments", &told.name),
-        name: told.name,
-        scope,
-        is_at_scope_only: told.do_not_apply_to_child_scopes,
-        permissions: told.permissions.into_iter().map(permission).collect(),
-        whom,
-        excluded: principals(&told.exclude_principals, "excludePrincipals")?,
-    })
-}
-
-fn permission(told: PermissionTold) -> Permission {
-    let patterns = |all: Vec<String>| all.iter().map(|it| ActionPattern::new(it)).collect();
-    Permission {
-        actions: patterns(told.actions),
-        not_actions: patterns(told.not_actions),
-        data_actions: patterns(told.data_actions),
-        not_data_actions: patterns(told.not_data_actions),
-    }
 }
 
 /// Principals and groups, and who is in which.
@@ -307,67 +244,6 @@ pub(super) fn key_of(policy: &str) -> Vec<u8> {
 /// The host name at which a hub or provisioning service answers.
 pub(super) fn host_of(scope: &Scope) -> String {
     format!("{}.hubward.test", scope.name().to_ascii_lowercase())
-}
-
-fn role(index: usize, name: &str, value: &Value) -> Result<Role, Stop> {
-    let at = format!("roleDefinitions.{name}");
-    let told: RoleTold = take(value, &at)?;
-    if told.permissions.iter().any(|it| it.condition.is_some()) {
-        return lacks("conditions of roles");
-    }
-    let mut assignable_scopes = Vec::new();
-    for it in &told.assignable_scopes {
-        assignable_scopes.push(place(it, &format!("{at}.assignableScopes"))?);
-    }
-    Ok(Role {
-        // Files name roles; the gates know them by ids.
-        id: id(&format!("00000000-0000-0000-0000-{index:012x}"), &at)?,
-        name: name.to_owned(),
-        is_builtin: false,
-        permissions: told.permissions.into_iter().map(permission).collect(),
-        assignable_scopes,
-    })
-}
-
-fn role_assignment(world: &World, index: usize, value: &Value) -> Result<RoleAssignment, Stop> {
-    let at = format!("roleAssignments[{index}]");
-    let told: RoleAssignmentTold = take(value, &at)?;
-    let principal = principal(world, &told.principal, &format!("{at}.principal"))?;
-    if told.condition.is_some() {
-        return lacks("conditions of role assignments");
-    }
-    let created = match &told.created_on {
-        Some(it) => time(it, &format!("{at}.createdOn"))?,
-        None => world.now,
-    };
-    let deleted = told.deleted_on.map(|it| time(&it, &format!("{at}.deletedOn"))).transpose()?;
-    let own = world.roles.iter().find(|(_, it)| it.eq_ignore_ascii_case(&told.role));
-    let builtin = || {
-        world
-            .facts
-            .roles
-            .values()
-            .find(|it| it.is_builtin && it.name.eq_ignore_ascii_case(&told.role))
-    };
-    let role = match own.map(|(id, _)| *id).or_else(|| builtin().map(|it| it.id)) {
-        Some(it) => it,
-        None => {
-            return lacks(format!(
-                "the role `{}`, which is neither in the file nor built in",
-                told.role
-            ));
-        }
-    };
-    let scope = place(&told.scope, &format!("{at}.scope"))?;
-    Ok(RoleAssignment {
-        id: id_at(&scope, "roleAssignments", &told.name),
-        name: told.name,
-        principal,
-        role,
-        scope,
-        created,
-        deleted,
-    })
 }
 
 fn policies(world: &mut World, told: &Told) -> Result<(), Stop> {

@@ -55,7 +55,15 @@ fn refused(trace: &Trace, page: &mut Page) {
     match step.gate {
         // Shown apart, whichever gate decided.
         Gate::Policy => {}
-        Gate::Access => listed("Roles looked at, and why each did not do", &others, page),
+        Gate::Access => {
+            listed("Roles looked at, and why each did not do", &others, page);
+            for found in others.iter().filter(|it| !it.conditions.is_empty()).take(ROWS_MAX) {
+                page.blank();
+                let title = format!("Conditions of {} `{}`", kind(found.kind), found.name);
+                page.paragraph(0, Style::Bold, &shorten(&title, TEXT_CHARS_MAX));
+                conditions(&found.conditions, page);
+            }
+        }
         Gate::Authentication | Gate::Resource => listed("Also looked at", &others, page),
     }
 }
@@ -169,7 +177,7 @@ fn conditions(all: &[Condition], page: &mut Page) {
 
 fn condition(it: &Condition) -> Vec<Cell> {
     let left = match it.left.as_str() {
-        "field" => it.expression.clone(),
+        "field" | "attribute" => it.expression.clone(),
         other => format!("{other} {}", it.expression),
     };
     let (style, holds) = match it.result {

@@ -261,6 +261,23 @@ fn an_access_denial_shows_why_each_role_did_not_do() {
     ");
 }
 
+#[test]
+fn a_condition_that_was_not_fulfilled_is_shown_comparison_by_comparison() {
+    let mut answer = refused_by_access();
+    let found = &mut answer["decision"]["steps"][2]["findings"][0];
+    found["conditions"] = json!([{
+        "path": "condition, line 2, character 5", "left": "attribute", "expression": "@Request[colour]",
+        "operator": "StringEquals", "expected": "red", "result": false,
+    }]);
+    let shown = shown(&answer, Question::Why);
+    let (_, table) = shown.split_once("Conditions of role assignment `a1`\n").unwrap();
+    let (table, _) = table.split_once("\n\nThe smallest change").unwrap();
+    insta::assert_snapshot!(table.trim(), @r#"
+    condition                       field             operator      expected  actual  holds
+      condition, line 2, character 5  @Request[colour]  StringEquals  "red"     absent  false
+    "#);
+}
+
 fn allowed() -> Value {
     let granted = role_finding(
         "IoT Hub Registry Contributor",

@@ -1,6 +1,7 @@
 //! Roles, and what of them grants what.
 
 use super::Facts;
+use crate::condition::Condition;
 use model::operations::known;
 use model::trace::{Caller, TraceHead};
 use model::{ActionName, ActionPattern, ObjectId, Plane, Scope, Timestamp};
@@ -13,6 +14,8 @@ pub struct Permission {
     pub not_actions: Vec<ActionPattern>,
     pub data_actions: Vec<ActionPattern>,
     pub not_data_actions: Vec<ActionPattern>,
+    /// What must be fulfilled, too, for the block to grant.
+    pub condition: Option<Condition>,
 }
 
 /// Which of a role's lists counts.
@@ -103,14 +106,31 @@ pub struct Role {
 }
 
 impl Role {
-    /// The pattern by which the role grants `action`: of any of its blocks, each with its own subtraction.
-    fn grants(&self, action: &str, list: List, naming: Naming) -> Option<&ActionPattern> {
-        self.permissions.iter().find_map(|it| it.grants(action, list, naming))
+    /// Every block that grants `action`, if its condition is fulfilled; each with its own subtraction.
+    fn granting<'a>(
+        &'a self,
+        action: &str,
+        list: List,
+        naming: Naming,
+    ) -> impl Iterator<Item = Granting<'a>> {
+        self.permissions.iter().enumerate().filter_map(move |(index, block)| {
+            let pattern = block.grants(action, list, naming)?;
+            Some(Granting { index, block, pattern })
+        })
     }
 
     fn is_owner(&self) -> bool {
         self.is_builtin && self.id.to_string() == model::roles::OWNER
     }
+}
+
+/// A block of a role, and the pattern by which it grants what was looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Granting<'a> {
+    /// Which of the role's blocks, from 0.
+    pub index: usize,
+    pub block: &'a Permission,
+    pub pattern: &'a ActionPattern,
 }
 
 /// A role given to a principal or a group at a scope.
@@ -123,6 +143,8 @@ pub struct RoleAssignment {
     pub role: ObjectId,
     pub scope: Scope,
     pub created: Timestamp,
+    /// What must be fulfilled, too, for the role to grant anything.
+    pub condition: Option<Condition>,
     /// When it was taken away, where it still counts for views that have not seen that.
     pub deleted: Option<Timestamp>,
 }
@@ -167,26 +189,38 @@ impl RoleAssignment {
 }
 
 impl Facts {
-    /// The pattern by which `role` grants `action`. Some actions only those patterns grant that name them.
+    /// Every block of `role` that grants `action`, if its condition is fulfilled. Some actions only those
+    /// patterns grant that name them.
+    pub fn granting<'a>(
+        &self,
+        role: &'a Role,
+        action: &str,
+        list: List,
+    ) -> impl Iterator<Item = Granting<'a>> {
+        role.granting(action, list, self.naming_of(role, action))
+    }
+
+    /// The pattern by which `role` grants `action` whatever the call is like: of a block without a condition.
     pub fn grants<'a>(
         &self,
         role: &'a Role,
         action: &str,
         list: List,
     ) -> Option<&'a ActionPattern> {
-        role.grants(action, list, self.naming_of(role, action))
+        let mut granting = self.granting(role, action, list);
+        granting.find(|it| it.block.condition.is_none()).map(|it| it.pattern)
     }
 
     /// The pattern that would grant `action`, were it not for a pattern's having to name it.
-    pub fn grants_by_wildcard<'a>(
+    pub(crate) fn grants_by_wildcard<'a>(
         &self,
         role: &'a Role,
         action: &str,
         list: List,
     ) -> Option<&'a ActionPattern> {
-        match self.grants(role, action, list) {
+        match self.granting(role, action, list).next() {
             Some(_) => None,
-            None => role.grants(action, list, Naming::None),
+            None => role.granting(action, list, Naming::None).next().map(|it| it.pattern),
         }
     }
 
@@ -238,6 +272,7 @@ pub(super) fn builtin(id: ObjectId, row: &model::roles::BuiltinRole) -> Role {
             not_actions: patterns(row.not_actions),
             data_actions: patterns(row.data_actions),
             not_data_actions: patterns(row.not_data_actions),
+            condition: None,
         }],
         assignable_scopes: vec![Scope::root()],
     }

@@ -1,7 +1,7 @@
 //! Shared access signatures at a hub's service API.
 
 use super::world::*;
-use gate::{Ask, Door, Facts, Refusal, authenticate, judge};
+use gate::{Ask, Attributes, Door, Facts, Refusal, authenticate, judge};
 use model::error::{AuthFault, DenialKind};
 use model::operations::operation;
 use model::{Credential, Op, SasToken, Secret, Timestamp, Verdict};
@@ -144,6 +144,7 @@ fn a_policys_rights_cover_what_they_name_and_writing_covers_reading() {
             scope: &scope,
             objects: &objects,
             linked: &[],
+            attributes: Attributes::default(),
             caller: who.caller(),
             head: &head,
         };

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess, VerifyingKey};
 use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
-use gate::{Ask, Facts, Judgement, judge, judge_timed};
+use gate::{Ask, Attributes, Facts, Judgement, judge, judge_timed};
 use model::operations::{Right, operation};
 use model::principal::AuthType;
 use model::trace::{Caller, Channel, Gate, Object, Step, TraceHead, Verb};
@@ -99,6 +99,7 @@ pub fn assign(facts: &mut Facts, who: &str, role: &str, at: &str) {
         scope: scope(at),
         created: NOW,
         deleted: None,
+        condition: None,
     });
 }
 
@@ -224,6 +225,7 @@ fn asked(
         scope: &scope,
         objects,
         linked: &[],
+        attributes: Attributes::default(),
         caller: &caller,
         head: &head,
     })

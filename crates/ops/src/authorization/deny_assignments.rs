@@ -44,6 +44,11 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         ));
     }
     let permissions = permissions_of(given)?;
+    let is_limited = |it: &Value| it.get("condition").is_some_and(|it| !it.is_null());
+    if let Some(index) = permissions.iter().position(is_limited) {
+        let at = format!("properties.permissions[{index}].condition");
+        return Err(Error::invalid(at, "conditions of deny assignments are not evaluated"));
+    }
     let whom = principals_of(given, "principals")?;
     if whom.is_empty() {
         let why = format!("name who is denied; `{EVERYONE}` of type SystemDefined is everyone");
@@ -147,7 +152,9 @@ pub(crate) fn change_facts(
         is_at_scope_only: member(properties, "doNotApplyToChildScopes")
             .and_then(Value::as_bool)
             .unwrap_or(false),
-        permissions: permissions_of(properties).map_err(told)?.iter().map(permission).collect(),
+        permissions: permissions_of(properties)
+            .and_then(|it| it.iter().map(permission).collect())
+            .map_err(told)?,
         whom: match named.iter().any(is_everyone) {
             true => Whom::Everyone,
             false => Whom::These(named),

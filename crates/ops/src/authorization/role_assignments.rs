@@ -1,17 +1,19 @@
 //! Role assignments: a role given to a principal at a scope.
 
-use super::{check_scope, policies, revisions, roles, scope_before, stamp};
+use super::{check_scope, conditions, policies, revisions, roles, scope_before, stamp};
 use crate::control::{all, commit, get as read, put as keep};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::facts::{Principal, RoleAssignment};
 use gate::{Facts, Permit};
 use model::{Error, ObjectId, PrincipalKind, Scope, Timestamp};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use store::{Expect, tables};
 
 /// Most role assignments in a subscription.
 const ASSIGNMENTS_MAX: usize = 4_000;
+/// Source: Azure RBAC documentation, REST reference of role assignments.
+const PRINCIPAL_TYPES: [&str; 5] = ["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"];
 
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let name = ObjectId::parse(input.param("name"))
@@ -33,7 +35,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let principal_text = input.required_text(&["properties", "principalId"])?;
     let principal = ObjectId::parse(principal_text)
         .ok_or_else(|| Error::invalid("properties.principalId", "an object id is a GUID"))?;
-    let given_type = input.text(&["properties", "principalType"]).filter(|it| !it.is_empty());
+    let given_type = given_type(input)?;
     let known = facts.kind_of(principal);
     if known.is_none() && given_type.is_none() {
         return Err(Error::Invalid {
@@ -46,13 +48,8 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             ),
         });
     }
-    if let Some(properties) = model::json::member(&input.body, "properties") {
-        super::refuse_unless_empty(
-            properties,
-            "condition",
-            "conditions cannot be evaluated yet, so an assignment with one is refused",
-        )?;
-    }
+    let given = model::json::member(&input.body, "properties").unwrap_or(&Value::Null);
+    let condition = conditions::read(given, "properties")?;
     if !role.is_builtin && !role.assignable_scopes.iter().any(|it| facts.contains(it, &scope)) {
         let scopes: Vec<&str> = role.assignable_scopes.iter().map(Scope::as_str).collect();
         return Err(Error::Invalid {
@@ -101,13 +98,12 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let mut properties = json!({
         "roleDefinitionId": roles::id_at(&scope, role.id),
         "principalId": principal,
-        "principalType": known.map_or(given_type.unwrap_or("ServicePrincipal"), |it| it.directory_type()),
+        "principalType": principal_type(known, given_type),
         "scope": scope,
-        "condition": null,
-        "conditionVersion": null,
         "description": input.text(&["properties", "description"]),
         "delegatedManagedIdentityResourceId": null,
     });
+    conditions::keep(&mut properties, condition.as_ref());
     let before = former.as_ref().and_then(|(it, _)| it.get("properties"));
     stamp(
         &mut properties,
@@ -127,6 +123,59 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     changes.extend(revisions::changes(permit, env, &key, before, &document).await?);
     commit(permit, env, changes).await?;
     Ok(if is_new { Reply::created(document) } else { Reply::ok(document) })
+}
+
+/// The type of principal that the body names, in the casing in which conditions compare it.
+fn given_type(input: &Input) -> Result<Option<&'static str>, Error> {
+    let text = input.text(&["properties", "principalType"]).filter(|it| !it.is_empty());
+    let Some(text) = text else { return Ok(None) };
+    let known = PRINCIPAL_TYPES.iter().find(|it| it.eq_ignore_ascii_case(text));
+    match known {
+        Some(it) => Ok(Some(it)),
+        None => Err(Error::invalid(
+            "properties.principalType",
+            format!("a principal's type is one of {}", PRINCIPAL_TYPES.join(", ")),
+        )),
+    }
+}
+
+/// What a principal is stored as: what the directory knows counts, not what the body says.
+fn principal_type(known: Option<PrincipalKind>, given: Option<&'static str>) -> &'static str {
+    known.map_or(given.unwrap_or("ServicePrincipal"), PrincipalKind::directory_type)
+}
+
+/// What conditions see below `@Request` of an assignment that a call would write: the role, the principal
+/// and its type as they would be stored. What could not be stored is left out, and compares as missing.
+///
+/// Source: Azure RBAC documentation, "Delegate Azure access management to others", attributes.
+pub(crate) fn asked_for(input: &Input, facts: &Facts) -> Map<String, Value> {
+    let text = |name: &str| input.text(&["properties", name]).unwrap_or("");
+    let principal = ObjectId::parse(text("principalId"));
+    let known = principal.and_then(|it| facts.kind_of(it));
+    let kind = given_type(input).map(|it| principal_type(known, it)).ok();
+    seen(text("roleDefinitionId"), principal, kind)
+}
+
+/// What conditions see below `@Resource` of the assignment that a call would delete; nothing where there
+/// is none.
+pub(crate) async fn stored(scope: &Scope, env: &Env) -> Result<Map<String, Value>, Error> {
+    let found: Option<(Value, u64)> = read(env, tables::ROLE_ASSIGNMENTS, &scope.key()).await?;
+    let Some((document, _)) = found else { return Ok(Map::new()) };
+    let text = |name: &str| model::json::text(&document, &["properties", name]).unwrap_or("");
+    let principal = ObjectId::parse(text("principalId"));
+    Ok(seen(text("roleDefinitionId"), principal, Some(text("principalType"))))
+}
+
+fn seen(role: &str, principal: Option<ObjectId>, kind: Option<&str>) -> Map<String, Value> {
+    let role = ObjectId::parse(role.rsplit('/').next().unwrap_or(""));
+    let all = [
+        ("RoleDefinitionId", json!(role)),
+        ("PrincipalId", json!(principal)),
+        ("PrincipalType", json!(kind)),
+    ];
+    all.into_iter()
+        .map(|(name, it)| (format!("Microsoft.Authorization/roleAssignments:{name}"), it))
+        .collect()
 }
 
 pub(crate) async fn get(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
@@ -242,6 +291,12 @@ pub(crate) fn change_facts(
         scope: Scope::parse(text("scope")).map_err(|it| it.to_string())?,
         created: Timestamp::parse(text("createdOn")).unwrap_or_default(),
         deleted: None,
+        // INVARIANT: an assignment whose condition cannot be read does not come into the facts without it.
+        condition: conditions::read(
+            document.get("properties").unwrap_or(&Value::Null),
+            "properties",
+        )
+        .map_err(|it| it.to_string())?,
     });
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Role definitions: built in or made by the tenant.
 
 use super::policies::properties_of;
-use super::{revisions, scope_before, stamp};
+use super::{conditions, revisions, scope_before, stamp};
 use crate::control::{all, commit, delete, get as read, put};
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -194,24 +194,26 @@ pub(crate) fn change_facts(
             .map_err(|it| it.to_string())?
             .iter()
             .map(permission)
-            .collect(),
+            .collect::<Result<_, _>>()
+            .map_err(|it| it.to_string())?,
         assignable_scopes: scopes_of(properties).map_err(|it| it.to_string())?,
     });
     Ok(())
 }
 
-pub(super) fn permission(block: &Value) -> Permission {
+pub(super) fn permission(block: &Value) -> Result<Permission, Error> {
     let list = |name: &str| {
         let texts = block.get(name).and_then(Value::as_array).into_iter().flatten();
         texts.filter_map(Value::as_str).map(ActionPattern::new).collect()
     };
     let [actions, not_actions, data_actions, not_data_actions] = LISTS;
-    Permission {
+    Ok(Permission {
         actions: list(actions),
         not_actions: list(not_actions),
         data_actions: list(data_actions),
         not_data_actions: list(not_data_actions),
-    }
+        condition: conditions::read(block, "properties.permissions")?,
+    })
 }
 
 fn role_id(name: &str) -> Result<ObjectId, Error> {
@@ -254,7 +256,7 @@ fn scopes_of(properties: &Value) -> Result<Vec<Scope>, Error> {
         .collect()
 }
 
-/// The blocks with all four lists, each text checked; what cannot be decided by is refused.
+/// The blocks with all four lists and their condition, each text checked; what cannot be decided by is refused.
 pub(super) fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
     let at = "properties.permissions";
     let given =
@@ -268,12 +270,7 @@ pub(super) fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
     let mut blocks = Vec::new();
     for (index, block) in given.iter().enumerate() {
         let place = format!("{at}[{index}]");
-        if member(block, "condition").is_some_and(|it| !it.is_null() && it.as_str() != Some("")) {
-            return Err(Error::invalid(
-                format!("{place}.condition"),
-                "conditions cannot be evaluated yet, so a role with one is refused",
-            ));
-        }
+        let condition = conditions::read(block, &place)?;
         let mut kept = json!({});
         for name in LISTS {
             let texts = member(block, name).filter(|it| !it.is_null());
@@ -307,6 +304,7 @@ pub(super) fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
             }
             model::json::set(&mut kept, name, json!(texts));
         }
+        conditions::keep(&mut kept, condition.as_ref());
         blocks.push(kept);
     }
     Ok(blocks)
@@ -340,6 +338,8 @@ fn builtin_document(role: &model::roles::BuiltinRole, scope: &Scope) -> Value {
                 "notActions": role.not_actions,
                 "dataActions": role.data_actions,
                 "notDataActions": role.not_data_actions,
+                "condition": null,
+                "conditionVersion": null,
             }],
             "createdOn": null, "updatedOn": null, "createdBy": null, "updatedBy": null,
         },

@@ -12,7 +12,7 @@ use crate::provisioning::register::device_body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::facts::{Dps, Hub};
-use gate::{Ask, Facts, Judgement, Permit};
+use gate::{Ask, Attributes, Facts, Judgement, Permit};
 use model::operations::operation;
 use model::principal::AuthType;
 use model::trace::{Caller, Channel, Object, TraceHead};
@@ -93,6 +93,7 @@ impl<'a> Case<'a> {
             scope: &self.hub.scope,
             objects: &call.objects,
             linked: &[],
+            attributes: Attributes::default(),
             caller,
             head: &head,
         };

@@ -6,8 +6,9 @@ use super::{Check, Mark, Section, check};
 use crate::advice;
 use crate::call::may_see;
 use crate::questions::hide_roles;
-use gate::Facts;
+use gate::condition::Subject;
 use gate::facts::{List, Role, RoleAssignment};
+use gate::{Attributes, Facts};
 use model::operations::known;
 use model::trace::FindingResult;
 use model::{ActionName, Gate, Op, Plane, Scope};
@@ -118,10 +119,15 @@ fn held<'a>(case: &Case<'a>) -> Vec<(&'a RoleAssignment, &'a Role)> {
 
 fn rights(case: &Case<'_>, held: &[(&RoleAssignment, &Role)]) -> Vec<RightHeld> {
     let right = |action: ActionName| {
+        let subject = Subject {
+            action: action.as_str(),
+            attributes: Attributes::default(),
+            now: Some(case.head.time),
+        };
         let grants: Vec<(&RoleAssignment, &Role, &str)> = held
             .iter()
             .filter_map(|(assignment, role)| {
-                let pattern = case.facts.grants(role, action.as_str(), List::DataActions)?;
+                let pattern = assignment.grants(role, List::DataActions, &subject, case.facts)?;
                 Some((*assignment, *role, pattern.as_str()))
             })
             .collect();
@@ -168,8 +174,12 @@ fn notes(case: &Case<'_>, held: &[(&RoleAssignment, &Role)]) -> Vec<Check> {
     notes
 }
 
-/// Roles that another one contains, as far as hubs are concerned.
+/// Roles that another one contains, as far as hubs are concerned. What a condition limits is not compared.
 fn redundant(held: &[(&RoleAssignment, &Role)], facts: &Facts) -> Vec<Check> {
+    let is_limited = |(assignment, role): &&(&RoleAssignment, &Role)| {
+        assignment.condition.is_some() || role.permissions.iter().any(|it| it.condition.is_some())
+    };
+    let held: Vec<_> = held.iter().filter(|it| !is_limited(it)).collect();
     let granted: Vec<BTreeSet<&str>> = held.iter().map(|(_, role)| at_hubs(role, facts)).collect();
     let contains = |outer: usize, inner: usize| match (granted.get(outer), granted.get(inner)) {
         (Some(more), Some(less)) if outer != inner && !less.is_empty() => {
@@ -220,6 +230,7 @@ mod tests {
             scope: Scope::root(),
             created: Timestamp::default(),
             deleted: None,
+            condition: None,
         };
         let permission = Permission { data_actions, ..Permission::default() };
         let role = Role {

@@ -60,6 +60,7 @@ fn refused() -> Trace {
             }),
             replica: None,
             linked: Vec::new(),
+            attributes: None,
             channel: Channel {
                 protocol: "https".into(),
                 request: format!("PUT {HUB}"),

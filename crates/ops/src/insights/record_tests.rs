@@ -57,6 +57,7 @@ fn refused_by_policy() -> Trace {
             caller: Some(Caller::anyone()),
             replica: None,
             linked: Vec::new(),
+            attributes: None,
             channel: Channel {
                 protocol: "https".into(),
                 request: "PUT /devices/pump-7".into(),

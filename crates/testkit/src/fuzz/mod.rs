@@ -9,11 +9,13 @@
     reason = "what is called here is a test, and stops at the first thing that does not hold"
 )]
 
+mod condition;
 mod log;
 mod message;
 mod mqtt;
 mod sas;
 
+pub use condition::condition;
 pub use log::log_reader;
 pub use message::message;
 pub use mqtt::mqtt;
@@ -23,8 +25,13 @@ pub use sas::sas;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora in `fuzz/corpus/`.
-pub const TARGETS: &[(&str, Target)] =
-    &[("log_reader", log_reader), ("message", message), ("mqtt", mqtt), ("sas", sas)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("condition", condition),
+    ("log_reader", log_reader),
+    ("message", message),
+    ("mqtt", mqtt),
+    ("sas", sas),
+];
 
 #[cfg(test)]
 mod tests;
