@@ -12,6 +12,7 @@ mod report;
 mod shown;
 mod told;
 mod world;
+mod writes;
 
 use crate::{Failure, say, show};
 use file::Stop;

@@ -13,6 +13,7 @@ pub mod jwt;
 pub mod locks;
 pub mod policy;
 mod replay;
+pub mod writes;
 
 pub use authentication::{
     Authenticated, CLOCK_SKEW_S, Door, audiences, authenticate, judge_claims,

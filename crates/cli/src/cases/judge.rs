@@ -1,8 +1,8 @@
 //! One case: what is asked of the gates, and whether they said what is expected.
 
-use super::alone;
 use super::file::{Stop, broken, lacks, member, take};
 use super::world::{self, World};
+use super::{alone, writes};
 use gate::{Ask, Attributes, Door, jwt::Claims};
 use model::error::Denial;
 use model::operations::known;
@@ -100,12 +100,27 @@ pub(super) fn judge(
         "policyRule" => alone::rule(case, expected),
         "authorize" => authorize(case, worlds, expected),
         "condition" => alone::condition(case, expected),
-        _ => lacks("validation of writes without a server"),
+        _ => writes::judge(case, worlds, expected),
     }
 }
 
 pub(super) fn compared(expected: Value, got: Value) -> Answer {
     Answer { passes: expected == got, expected, got, trace: None, world: None }
+}
+
+/// The world that a case names, with what it adds and removes.
+pub(super) fn world_of(
+    case: &Map<String, Value>,
+    worlds: &Map<String, Value>,
+) -> Result<World, Stop> {
+    let name: String = member(case, "world")?;
+    let Some(told) = worlds.get(&name) else {
+        return broken("world", format!("the file has no world `{name}`"));
+    };
+    let changes = |name: &str| -> Result<Map<String, Value>, Stop> {
+        case.get(name).map_or_else(|| Ok(Map::new()), |it| take(it, name))
+    };
+    world::build(&world::merged(told, &changes("add")?, &changes("remove")?)?)
 }
 
 fn authorize(
@@ -114,14 +129,7 @@ fn authorize(
     expected: &Value,
 ) -> Result<Answer, Stop> {
     let expected = expectation(expected)?;
-    let name: String = member(case, "world")?;
-    let Some(told) = worlds.get(&name) else {
-        return broken("world", format!("the file has no world `{name}`"));
-    };
-    let changes = |name: &str| -> Result<Map<String, Value>, Stop> {
-        case.get(name).map_or_else(|| Ok(Map::new()), |it| take(it, name))
-    };
-    let mut world = world::build(&world::merged(told, &changes("add")?, &changes("remove")?)?)?;
+    let mut world = world_of(case, worlds)?;
     let request: Request = member(case, "request")?;
     if let Some(it) = &request.now {
         world.now = world::time(it, "request.now")?;

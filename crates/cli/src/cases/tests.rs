@@ -47,13 +47,6 @@ fn a_file_needs_its_version_cases_and_an_id_for_each() {
 }
 
 #[test]
-fn kinds_without_a_gate_never_pass() {
-    let case = object(json!({ "id": "a", "kind": "validate", "expect": true }));
-    let stop = judge::judge(&case, &Map::new()).map(|_| ()).unwrap_err();
-    assert_eq!(stop, file::Stop::NotSupported("validation of writes without a server".into()));
-}
-
-#[test]
 fn a_condition_is_true_false_or_an_error_and_a_misspelt_one_is_told() {
     let ask = |condition: &str, expect: Value| {
         let case = object(json!({ "id": "a", "kind": "condition", "condition": condition,

@@ -3,12 +3,12 @@
 //! Azure makes them for deployment stacks and managed applications; here whoever may write them does.
 
 use super::policies::{check_text, former, properties_of, remove, show};
-use super::roles::{permission, permissions_of};
 use super::{check_scope, refuse_unless_empty, revisions, scope_before, stamp};
 use crate::control::{all, commit, put as keep};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::deny::{DenyAssignment, Whom};
+use gate::writes::{check_patterns, permission, permissions_of};
 use gate::{Facts, Permit};
 use model::json::{member, text};
 use model::{Error, ObjectId, Scope};
@@ -44,6 +44,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         ));
     }
     let permissions = permissions_of(given)?;
+    check_patterns(&permissions)?;
     let is_limited = |it: &Value| it.get("condition").is_some_and(|it| !it.is_null());
     if let Some(index) = permissions.iter().position(is_limited) {
         let at = format!("properties.permissions[{index}].condition");

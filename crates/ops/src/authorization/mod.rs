@@ -1,6 +1,5 @@
 //! Who may do what: roles and denials, policies, the history of both, and locks.
 
-mod conditions;
 pub(crate) mod deny_assignments;
 pub(crate) mod exemptions;
 pub(crate) mod locks;

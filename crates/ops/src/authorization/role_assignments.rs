@@ -1,17 +1,18 @@
 //! Role assignments: a role given to a principal at a scope.
 
-use super::{check_scope, conditions, policies, revisions, roles, scope_before, stamp};
+use super::{check_scope, policies, revisions, roles, scope_before, stamp};
 use crate::control::{all, commit, get as read, put as keep};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::facts::{Principal, RoleAssignment};
+use gate::writes::{
+    NewAssignment, PrincipalGiven, check_assignment, keep_condition, read_condition,
+};
 use gate::{Facts, Permit};
 use model::{Error, ObjectId, PrincipalKind, Scope, Timestamp};
 use serde_json::{Map, Value, json};
 use store::{Expect, tables};
 
-/// Most role assignments in a subscription.
-const ASSIGNMENTS_MAX: usize = 4_000;
 /// Source: Azure RBAC documentation, REST reference of role assignments.
 const PRINCIPAL_TYPES: [&str; 5] = ["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"];
 
@@ -37,64 +38,16 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         .ok_or_else(|| Error::invalid("properties.principalId", "an object id is a GUID"))?;
     let given_type = given_type(input)?;
     let known = facts.kind_of(principal);
-    if known.is_none() && given_type.is_none() {
-        return Err(Error::Invalid {
-            code: "PrincipalNotFound",
-            at: None,
-            message: format!(
-                "Principal {principal} does not exist in the directory {}. Check that you have the correct principal ID \
-                 (the object id, not the application id), or send `principalType` if it was created a moment ago.",
-                facts.tenant
-            ),
-        });
-    }
     let given = model::json::member(&input.body, "properties").unwrap_or(&Value::Null);
-    let condition = conditions::read(given, "properties")?;
-    if !role.is_builtin && !role.assignable_scopes.iter().any(|it| facts.contains(it, &scope)) {
-        let scopes: Vec<&str> = role.assignable_scopes.iter().map(Scope::as_str).collect();
-        return Err(Error::Invalid {
-            code: "RoleAssignmentScopeNotAssignableToRoleDefinition",
-            at: None,
-            message: format!(
-                "the role `{}` can be assigned at {} and below, not at `{scope}`",
-                role.name,
-                scopes.join(", ")
-            ),
-        });
-    }
+    let condition = read_condition(given, "properties")?;
     let key = permit.scope().key();
     let former: Option<(Value, u64)> = read(env, tables::ROLE_ASSIGNMENTS, &key).await?;
-    let everything = || facts.role_assignments.values().flatten();
-    match everything().find(|it| it.name.eq_ignore_ascii_case(&name.to_string())) {
-        Some(it)
-            if it.role == role.id && it.principal == principal && it.scope.same_place(&scope) => {}
-        Some(_) => {
-            return Err(Error::Invalid {
-                code: "RoleAssignmentUpdateNotPermitted",
-                at: None,
-                message: "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.".into(),
-            });
-        }
-        None if everything().any(|it| {
-            it.role == role.id && it.principal == principal && it.scope.same_place(&scope)
-        }) =>
-        {
-            return Err(Error::Conflict {
-                code: "RoleAssignmentExists",
-                message: "The role assignment already exists.".into(),
-            });
-        }
-        None if everything().count() >= ASSIGNMENTS_MAX => {
-            return Err(Error::Invalid {
-                code: "RoleAssignmentLimitExceeded",
-                at: None,
-                message: format!(
-                    "No more role assignments can be created; the limit is {ASSIGNMENTS_MAX}"
-                ),
-            });
-        }
-        None => {}
-    }
+    let given_kind = match given_type {
+        Some(_) => PrincipalGiven::WithType,
+        None => PrincipalGiven::ById,
+    };
+    let new = NewAssignment { name: &name.to_string(), principal, role, scope: &scope };
+    check_assignment(&new, given_kind, &facts)?;
     let mut properties = json!({
         "roleDefinitionId": roles::id_at(&scope, role.id),
         "principalId": principal,
@@ -103,7 +56,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         "description": input.text(&["properties", "description"]),
         "delegatedManagedIdentityResourceId": null,
     });
-    conditions::keep(&mut properties, condition.as_ref());
+    keep_condition(&mut properties, condition.as_ref());
     let before = former.as_ref().and_then(|(it, _)| it.get("properties"));
     stamp(
         &mut properties,
@@ -292,11 +245,8 @@ pub(crate) fn change_facts(
         created: Timestamp::parse(text("createdOn")).unwrap_or_default(),
         deleted: None,
         // INVARIANT: an assignment whose condition cannot be read does not come into the facts without it.
-        condition: conditions::read(
-            document.get("properties").unwrap_or(&Value::Null),
-            "properties",
-        )
-        .map_err(|it| it.to_string())?,
+        condition: read_condition(document.get("properties").unwrap_or(&Value::Null), "properties")
+            .map_err(|it| it.to_string())?,
     });
     Ok(())
 }

@@ -1,27 +1,18 @@
 //! Role definitions: built in or made by the tenant.
 
 use super::policies::properties_of;
-use super::{conditions, revisions, scope_before, stamp};
+use super::{revisions, scope_before, stamp};
 use crate::control::{all, commit, delete, get as read, put};
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use gate::facts::{Permission, Role};
+use gate::facts::Role;
+use gate::writes::{NewRole, check_role_unused, permission, permissions_of, scopes_of};
 use gate::{Facts, Permit};
 use model::json::member;
 use model::roles::BUILTIN_ROLES;
-use model::{ActionPattern, Error, ObjectId, Scope};
+use model::{Error, ObjectId, Scope};
 use serde_json::{Value, json};
 use store::{Expect, tables};
-
-/// Most blocks in a role, and most patterns in one of its lists.
-const BLOCKS_MAX: usize = 64;
-const PATTERNS_MAX: usize = 2_048;
-/// Longest display name, in characters.
-const NAME_CHARS_MAX: usize = 512;
-/// Most custom roles in a tenant.
-const CUSTOM_ROLES_MAX: usize = 5_000;
-
-const LISTS: [&str; 4] = ["actions", "notActions", "dataActions", "notDataActions"];
 
 pub(crate) async fn put_definition(
     permit: &Permit,
@@ -38,35 +29,12 @@ pub(crate) async fn put_definition(
         });
     }
     let given = properties_of(&input.body)?;
-    let name = model::json::text(given, &["roleName"])
-        .ok_or_else(|| Error::invalid("properties.roleName", "a role needs a name"))?;
-    if name.trim().is_empty() || name.chars().count() > NAME_CHARS_MAX {
-        return Err(Error::invalid("properties.roleName", "the name has 1 to 512 characters"));
-    }
-    let scopes = scopes_of(given)?;
-    let permissions = permissions_of(given)?;
     let facts = env.facts.load();
-    for scope in &scopes {
-        super::check_scope(scope, &facts)?;
-    }
-    if facts.roles.values().any(|it| it.id != id && it.name.eq_ignore_ascii_case(name)) {
-        return Err(Error::Conflict {
-            code: "RoleDefinitionWithSameNameExists",
-            message: format!(
-                "another role is called `{}`; role names are unique in the tenant",
-                name.escape_debug()
-            ),
-        });
-    }
     let key = id.to_string();
     let former: Option<(Value, u64)> = read(env, tables::ROLE_DEFINITIONS, &key).await?;
-    if former.is_none()
-        && facts.roles.values().filter(|it| !it.is_builtin).count() >= CUSTOM_ROLES_MAX
-    {
-        return Err(Error::invalid(
-            "path",
-            "Role definition limit exceeded. No more role definitions can be created.",
-        ));
+    let NewRole { name, scopes, permissions } = NewRole::read(id, given, &facts)?;
+    for scope in &scopes {
+        super::check_scope(scope, &facts)?;
     }
     let mut properties = json!({
         "roleName": name,
@@ -142,14 +110,7 @@ pub(crate) async fn delete_definition(
     else {
         return Ok(Reply::empty(204));
     };
-    if env.facts.load().role_assignments.values().flatten().any(|it| it.role == id) {
-        return Err(Error::Invalid {
-            code: "RoleDefinitionHasAssignments",
-            at: None,
-            message: "There are existing role assignments referencing role; delete them first"
-                .into(),
-        });
-    }
+    check_role_unused(id, &env.facts.load())?;
     let mut changes = vec![delete(tables::ROLE_DEFINITIONS, &key, Expect::Revision(revision))];
     let key = permit.scope().key();
     changes.extend(revisions::changes(permit, env, &key, Some(&document), &Value::Null).await?);
@@ -201,21 +162,6 @@ pub(crate) fn change_facts(
     Ok(())
 }
 
-pub(super) fn permission(block: &Value) -> Result<Permission, Error> {
-    let list = |name: &str| {
-        let texts = block.get(name).and_then(Value::as_array).into_iter().flatten();
-        texts.filter_map(Value::as_str).map(ActionPattern::new).collect()
-    };
-    let [actions, not_actions, data_actions, not_data_actions] = LISTS;
-    Ok(Permission {
-        actions: list(actions),
-        not_actions: list(not_actions),
-        data_actions: list(data_actions),
-        not_data_actions: list(not_data_actions),
-        condition: conditions::read(block, "properties.permissions")?,
-    })
-}
-
 fn role_id(name: &str) -> Result<ObjectId, Error> {
     ObjectId::parse(name)
         .ok_or_else(|| Error::invalid("path", "a role definition's name is a GUID"))
@@ -226,88 +172,6 @@ fn not_found(id: ObjectId) -> Error {
         code: "RoleDefinitionDoesNotExist",
         message: format!("The specified role definition with ID '{id}' does not exist."),
     }
-}
-
-fn scopes_of(properties: &Value) -> Result<Vec<Scope>, Error> {
-    let at = "properties.assignableScopes";
-    let given = member(properties, "assignableScopes")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    if given.is_empty() || given.len() > 2_000 {
-        return Err(Error::invalid(
-            at,
-            "a role needs 1 to 2,000 scopes at which it can be assigned",
-        ));
-    }
-    given
-        .iter()
-        .map(|it| {
-            let scope = Scope::parse(it.as_str().unwrap_or(""))
-                .map_err(|it| Error::invalid(at, it.to_string()))?;
-            match scope.is_root() {
-                true => Err(Error::invalid(
-                    at,
-                    "`/` is for built-in roles only; name a subscription or something below it",
-                )),
-                false => Ok(scope),
-            }
-        })
-        .collect()
-}
-
-/// The blocks with all four lists and their condition, each text checked; what cannot be decided by is refused.
-pub(super) fn permissions_of(properties: &Value) -> Result<Vec<Value>, Error> {
-    let at = "properties.permissions";
-    let given =
-        member(properties, "permissions").and_then(Value::as_array).cloned().unwrap_or_default();
-    if given.is_empty() || given.len() > BLOCKS_MAX {
-        return Err(Error::invalid(
-            at,
-            format!("a role needs 1 to {BLOCKS_MAX} blocks of permissions"),
-        ));
-    }
-    let mut blocks = Vec::new();
-    for (index, block) in given.iter().enumerate() {
-        let place = format!("{at}[{index}]");
-        let condition = conditions::read(block, &place)?;
-        let mut kept = json!({});
-        for name in LISTS {
-            let texts = member(block, name).filter(|it| !it.is_null());
-            let texts = match texts {
-                None => Vec::new(),
-                Some(it) => it.as_array().cloned().ok_or_else(|| {
-                    Error::invalid(format!("{place}.{name}"), "this is a list of texts")
-                })?,
-            };
-            if texts.len() > PATTERNS_MAX {
-                return Err(Error::invalid(
-                    format!("{place}.{name}"),
-                    format!("more than {PATTERNS_MAX} patterns"),
-                ));
-            }
-            for text in &texts {
-                let is_pattern = text.as_str().is_some_and(|it| {
-                    (1..=512).contains(&it.len())
-                        && it.bytes().all(|b| b.is_ascii_alphanumeric() || b"*/._-$".contains(&b))
-                        && (it == "*" || it.contains('/'))
-                });
-                if !is_pattern {
-                    return Err(Error::Invalid {
-                        code: "InvalidActionOrNotAction",
-                        at: Some(format!("{place}.{name}")),
-                        message: format!(
-                            "{text} is not an action; one looks like `Microsoft.Devices/IotHubs/read`"
-                        ),
-                    });
-                }
-            }
-            model::json::set(&mut kept, name, json!(texts));
-        }
-        conditions::keep(&mut kept, condition.as_ref());
-        blocks.push(kept);
-    }
-    Ok(blocks)
 }
 
 /// A role's id as it is written in lists at `scope`: clients compare such ids as texts.

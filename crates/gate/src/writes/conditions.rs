@@ -1,7 +1,7 @@
 //! Conditions in the documents of role assignments and roles: checked when they are written, compiled when
 //! they are brought into the facts.
 
-use gate::condition::{Condition, VERSION};
+use crate::condition::{Condition, VERSION};
 use model::Error;
 use model::json::{member, set};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// # Errors
 /// [`Error::Invalid`] with the place: of the member, and where its text cannot be read within that.
 /// Source: Azure RBAC documentation: the only version that is accepted is 2.0.
-pub(super) fn read(object: &Value, at: &str) -> Result<Option<Condition>, Error> {
+pub fn read(object: &Value, at: &str) -> Result<Option<Condition>, Error> {
     let text = |name: &str| match member(object, name) {
         None | Some(Value::Null) => Ok(""),
         Some(Value::String(it)) => Ok(it.as_str()),
@@ -36,7 +36,7 @@ pub(super) fn read(object: &Value, at: &str) -> Result<Option<Condition>, Error>
 }
 
 /// Puts both members into a document, as they are stored and shown.
-pub(super) fn keep(object: &mut Value, condition: Option<&Condition>) {
+pub fn keep(object: &mut Value, condition: Option<&Condition>) {
     set(object, "condition", json!(condition.map(|it| &*it.text)));
     set(object, "conditionVersion", json!(condition.map(|_| VERSION)));
 }
