@@ -284,13 +284,15 @@ fn a_role_in_the_threads_spelling_writes_enrollment_groups_and_nothing_else_does
         let path = format!("{scope}/providers/Microsoft.Authorization/roleDefinitions/{id}");
         let body = json!({ "properties": { "roleName": format!("role {id}"),
             "assignableScopes": [scope], "permissions": [actions] } });
-        world.arm("PUT", &path, &body).expect(201);
+        world.arm("PUT", &path, &body)
     };
     let action = "Microsoft.Devices/ProvisioningServices/enrollmentGroups/write";
     let (data, control) = (world.guid(), world.guid());
-    role(&data, json!({ "dataActions": [action] }));
-    // The same words among the actions are about another plane.
-    role(&control, json!({ "actions": [action] }));
+    role(&data, json!({ "dataActions": [action] })).expect(201);
+    // The same words among the actions are about another plane: by name a mistake, by wildcard nothing.
+    let mistaken = role(&control, json!({ "actions": [action] })).expect(400);
+    assert_eq!(mistaken.code(), "InvalidActionOrNotAction");
+    role(&control, json!({ "actions": ["Microsoft.Devices/ProvisioningServices/*"] })).expect(201);
     let who = world.service_principal("onboarding-team");
     world.assign(&who, &control, &dps).expect(201);
     let put = |tag: Option<&str>, status: &str| {
