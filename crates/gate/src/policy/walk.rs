@@ -2,7 +2,7 @@
 
 use super::{Effect, Exemption, PolicyAssignment, PolicyDefinition, Rule, Subject, holds};
 use crate::decide::{Ask, Findings, Ruling};
-use crate::facts::{Facts, Lookups};
+use crate::facts::{Facts, Lookups, management_group};
 use model::error::{Denial, DenialKind};
 use model::trace::{Condition, Finding, FindingKind, FindingResult, Object, RulePlace};
 use model::{ActionName, Gate, Scope};
@@ -17,6 +17,16 @@ struct Word {
     effect: &'static str,
     exemption: Option<String>,
     conditions: Vec<Condition>,
+    /// What an earlier rule wants on record, whatever came of the later ones.
+    audited: Option<Box<Word>>,
+}
+
+impl Word {
+    /// True where the call is to be put on record even if it is allowed.
+    fn is_noted(&self) -> bool {
+        self.audited.is_some()
+            || matches!(self.result, FindingResult::Audit | FindingResult::WouldDeny)
+    }
 }
 
 /// Judges every object of the call by every assignment that applies. One denied object denies the call.
@@ -42,7 +52,7 @@ fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> (Ruling, bool) {
         {
             let definition = facts.policy_definitions.get(&assignment.definition_key);
             let word = word_of(assignment, definition.map(|it| &**it), object, ask, facts, false);
-            is_noted |= matches!(word.result, FindingResult::Audit | FindingResult::WouldDeny);
+            is_noted |= word.is_noted();
             if matches!(word.result, FindingResult::Deny | FindingResult::Error) {
                 let denial = Some(bare_denial(assignment, object));
                 return (Ruling { denial, reason: String::new() }, is_noted);
@@ -64,11 +74,15 @@ fn rule_in_full(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Rulin
     for object in ask.objects {
         for assignment in &assignments {
             let definition = facts.policy_definitions.get(&assignment.definition_key);
-            let word = word_of(assignment, definition.map(|it| &**it), object, ask, facts, true);
-            is_noted |= matches!(word.result, FindingResult::Audit | FindingResult::WouldDeny);
+            let definition = definition.map(|it| &**it);
+            let mut word = word_of(assignment, definition, object, ask, facts, true);
+            is_noted |= word.is_noted();
+            if let Some(audited) = word.audited.take() {
+                findings.add(|| finding(assignment, definition, *audited));
+            }
             let denies = matches!(word.result, FindingResult::Deny | FindingResult::Error);
-            let found = finding(assignment, definition.map(|it| &**it), word);
-            if denies && refused.is_none_or(|it| it.id == object.id) {
+            let found = finding(assignment, definition, word);
+            if denies && refused.is_none_or(|it| std::ptr::eq(it, object)) {
                 refused = Some(object);
                 denied.push((Arc::clone(assignment), found.clone()));
             }
@@ -124,12 +138,13 @@ fn word_of(
         effect: "",
         exemption: None,
         conditions: Vec::new(),
+        audited: None,
     };
     // Nearly every assignment leaves nothing out and nobody is exempt from it: no place to read then.
     if !assignment.not_scopes.is_empty() || !facts.policy_exemptions.is_empty() {
         let place = Scope::parse(&object.id).unwrap_or_else(|_| ask.scope.clone());
         if let Some(excluded) =
-            assignment.not_scopes.iter().find(|it| covers(it, &place, ask.scope))
+            assignment.not_scopes.iter().find(|it| covers(it, &place, ask.scope, facts))
         {
             return quiet(FindingResult::Excluded, &format!("`notScopes` leaves out `{excluded}`"));
         }
@@ -140,11 +155,12 @@ fn word_of(
         }
     }
     let Some(definition) = definition else {
-        // INVARIANT: an error inside a decision denies.
-        return quiet(
-            FindingResult::Error,
-            "the definition behind the assignment does not exist any more, which denies",
-        );
+        // INVARIANT: an error inside a decision denies, as far as the assignment is enforced.
+        let reason = "the definition behind the assignment does not exist any more, which denies";
+        return match assignment.is_enforced {
+            true => quiet(FindingResult::Error, reason),
+            false => quiet(FindingResult::WouldDeny, reason),
+        };
     };
     outcome(definition, assignment.is_enforced, object, ask, facts, records).unwrap_or_else(
         |conditions| Word { conditions, ..quiet(FindingResult::NoMatch, "no rule matches") },
@@ -202,12 +218,13 @@ fn outcome(
             effect: rule.effect.as_str(),
             exemption: None,
             conditions,
+            audited: None,
         };
         if result == FindingResult::Audit {
             audited = Some(word);
             continue;
         }
-        return Ok(word);
+        return Ok(Word { audited: audited.map(Box::new), ..word });
     }
     audited.ok_or(seen)
 }
@@ -255,7 +272,7 @@ fn exemption_for<'a>(
         .values()
         .map(|it| &**it)
         .filter(|it| it.assignment_id.eq_ignore_ascii_case(&assignment.id))
-        .filter(|it| covers(&it.scope, place, ask.scope))
+        .filter(|it| covers(&it.scope, place, ask.scope, facts))
         .filter(|it| it.expires.is_none_or(|end| ask.head.time < end))
         .filter(|it| {
             it.principal_ids.is_empty() || caller.is_some_and(|id| it.principal_ids.contains(&id))
@@ -265,10 +282,14 @@ fn exemption_for<'a>(
 
 /// True where `outer` contains `place`. Down to the judged scope case does not matter, as everywhere in
 /// ARM; below it stand devices, whose ids differ by case.
-fn covers(outer: &Scope, place: &Scope, judged: &Scope) -> bool {
+fn covers(outer: &Scope, place: &Scope, judged: &Scope, facts: &Facts) -> bool {
+    if management_group(outer).is_some() {
+        return facts.contains(outer, place);
+    }
     let depth = judged.segments().count();
-    outer.contains(place)
-        && outer.segments().skip(depth).zip(place.segments().skip(depth)).all(|(a, b)| a == b)
+    let pairs = outer.segments().skip(depth).zip(place.segments().skip(depth));
+    // Kinds and names take turns there, and kinds have no case.
+    outer.contains(place) && pairs.skip(1).step_by(2).all(|(a, b)| a == b)
 }
 
 fn finding(
