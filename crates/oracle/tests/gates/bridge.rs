@@ -19,7 +19,7 @@ use model::{
 use oracle::request::{Token, Who};
 use oracle::{Answer, Plane, Request, World, world};
 use serde_json::json;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 const ORIGIN: &str = "https://127.70.1.1:8443";
 const KEY: [u8; 32] = [1; 32];
@@ -52,11 +52,50 @@ pub fn facts(world: &World) -> Facts {
         true => EMPTY.clone(),
         false => Facts::new(id(&world.tenant), ORIGIN),
     };
+    // Every tenant has the built-in roles; here the world says which there are.
+    facts.roles = Arc::default();
+    put(&mut facts, world);
+    facts
+}
+
+/// The facts of a tenant that looked otherwise before.
+pub fn changed(before: &World, world: &World) -> Facts {
+    let mut facts = facts(before);
+    before.hubs.iter().for_each(|it| facts.remove_hub(&scope(&it.scope)));
+    let is_kept = |id: &str| world.groups.iter().any(|it| it.id == id);
+    for it in before.groups.iter().filter(|it| !is_kept(&it.id)) {
+        facts.remove_group(id(&it.id));
+    }
+    before.roles.iter().for_each(|it| facts.remove_role(id(&it.id)));
+    for it in &before.role_assignments {
+        facts.remove_role_assignment(&below(&it.scope, "roleAssignments", &it.name));
+    }
+    facts.forget_faded(at(i64::MAX));
+    for it in &before.deny_assignments {
+        facts.remove_deny_assignment(&below(&it.scope, "denyAssignments", &it.name));
+    }
+    for it in &before.definitions {
+        facts.remove_policy_definition(&below("/", "policyDefinitions", &it.name));
+    }
+    for it in &before.policy_assignments {
+        facts.remove_policy_assignment(&below(&it.scope, "policyAssignments", &it.name));
+    }
+    for it in &before.exemptions {
+        facts.remove_policy_exemption(&below(&it.scope, "policyExemptions", &it.name));
+    }
+    for it in &before.locks {
+        facts.remove_lock(&below(&it.scope, "locks", &it.name));
+    }
+    put(&mut facts, world);
+    facts
+}
+
+fn put(facts: &mut Facts, world: &World) {
     facts.has_explicit_grants = world.has_explicit_grants;
-    put_places(&mut facts, world);
-    put_directory(&mut facts, world);
-    put_roles(&mut facts, world);
-    put_policies(&mut facts, world);
+    put_places(facts, world);
+    put_directory(facts, world);
+    put_roles(facts, world);
+    put_policies(facts, world);
     for it in &world.locks {
         facts.put_lock(Lock {
             id: below(&it.scope, "locks", &it.name),
@@ -65,7 +104,6 @@ pub fn facts(world: &World) -> Facts {
             level: if it.is_read_only { Level::ReadOnly } else { Level::CanNotDelete },
         });
     }
-    facts
 }
 
 fn put_places(facts: &mut Facts, world: &World) {
@@ -147,8 +185,6 @@ fn permissions(blocks: &[world::Permission]) -> Vec<Permission> {
 }
 
 fn put_roles(facts: &mut Facts, world: &World) {
-    // Every tenant has the built-in Owner; worlds without it must not.
-    facts.roles = Default::default();
     for it in &world.roles {
         facts.put_role(Role {
             id: id(&it.id),

@@ -1,6 +1,6 @@
 //! What holds of every world, whatever the documentation says of it.
 
-use super::bridge::{Question, answer, caller, facts};
+use super::bridge::{Question, answer, caller, changed, facts};
 use super::differential::number;
 use gate::Facts;
 use model::ActionPattern;
@@ -145,6 +145,21 @@ fn the_order_in_which_a_world_was_made_does_not_matter() {
         for request in requests {
             let (one, two) = (judge(&first, &request).0, judge(&second, &request).0);
             assert_eq!(one, two, "{request:?}\n{world:?}");
+        }
+    });
+}
+
+#[test]
+fn what_a_world_was_before_does_not_matter() {
+    of_every_world(|mut world, requests, random| {
+        let before = generate::world(random, &Names::usual());
+        if random.chance(50) {
+            world.groups.remove(0);
+        }
+        let (first, second) = (facts(&world), changed(&before, &world));
+        for request in requests {
+            let (one, two) = (judge(&first, &request).0, judge(&second, &request).0);
+            assert_eq!(one, two, "{request:?}\n{before:?}\n{world:?}");
         }
     });
 }
