@@ -15,9 +15,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("front", &["model", "wire", "ops"]),
     ("server", &["model", "store", "ops", "front"]),
     ("cli", &["model", "wire", "gate", "store"]),
+    (ORACLE, &["model", "wire", "gate"]),
 ];
 const ROOT_MAY_IMPORT: &[&str] = &["server", "cli"];
 const TESTKIT: &str = "testkit";
+/// What the gates are compared with. Its tests know both; it knows nothing of ours and nothing takes it.
+const ORACLE: &str = "oracle";
 
 /// Crates that know no runtime, no clock, no socket and no file.
 const PURE: &[&str] = &["model", "wire", "gate"];
@@ -117,6 +120,17 @@ fn no_crate_imports_what_the_map_does_not_name() {
         }
     }
     expect_none("imports that the map does not name", &faults);
+}
+
+#[test]
+fn what_the_gates_are_compared_with_takes_nothing_of_ours() {
+    let crates = crates();
+    let ours: BTreeSet<&str> = crates.iter().map(|(name, _)| name.as_str()).collect();
+    let (_, oracle) = crates.iter().find(|(name, _)| name == ORACLE).expect("the crate is there");
+    let shipped = oracle.dependencies.iter().filter(|it| !it.is_for_tests);
+    let faults: Vec<String> =
+        shipped.map(|it| it.name.clone()).filter(|it| ours.contains(it.as_str())).collect();
+    expect_none("our crates that `oracle` takes outside its tests", &faults);
 }
 
 #[test]

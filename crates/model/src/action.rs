@@ -1,5 +1,6 @@
 //! What a caller does, and what a role grants: two meanings, two types.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// One concrete thing a caller does: `Microsoft.Devices/IotHubs/devices/read`.
@@ -70,9 +71,45 @@ impl ActionPattern {
         if wildcard(self.0.as_bytes(), action.as_bytes()) {
             return true;
         }
-        // A pattern has few `/*/`; each may shrink to one `/`, all of them at once where there are several.
-        self.0.contains("/*/") && wildcard(self.0.replace("/*/", "/").as_bytes(), action.as_bytes())
+        let (pattern, action) = (self.0.as_bytes(), action.as_bytes());
+        match pattern.windows(3).filter(|it| it == b"/*/").count() {
+            0 => false,
+            1 => wildcard(self.0.replace("/*/", "/").as_bytes(), action),
+            // No built-in role has several.
+            _ => shrinking(pattern, action),
+        }
     }
+}
+
+/// The same match where each `/*/` may be one `/`, whatever the others are: keeps every place in the pattern
+/// that the text so far may have led to.
+fn shrinking(pattern: &[u8], text: &[u8]) -> bool {
+    let mut places = with_free_steps(pattern, BTreeSet::from([0]));
+    for byte in text {
+        let step = |at: usize| match pattern.get(at) {
+            Some(b'*') => Some(at),
+            Some(it) if it.eq_ignore_ascii_case(byte) => Some(at + 1),
+            _ => None,
+        };
+        places = with_free_steps(pattern, places.into_iter().filter_map(step).collect());
+    }
+    places.contains(&pattern.len())
+}
+
+/// Adds the places that are reached without a letter: behind a `*`, and at the second `/` of a `/*/`.
+fn with_free_steps(pattern: &[u8], mut places: BTreeSet<usize>) -> BTreeSet<usize> {
+    let mut next = places.first().copied();
+    while let Some(at) = next {
+        let rest = pattern.get(at..).unwrap_or_default();
+        let by = match () {
+            () if rest.starts_with(b"*") => Some(1),
+            () if rest.starts_with(b"/*/") => Some(2),
+            () => None,
+        };
+        places.extend(by.map(|it| at + it));
+        next = places.range(at + 1..).next().copied();
+    }
+    places
 }
 
 /// Linear-space, at worst quadratic-time match: on a mismatch only the latest `*` takes one byte more.
@@ -127,6 +164,13 @@ mod tests {
             "Microsoft.Devices/IotHubs/devices/delete",
             true,
         );
+        check("a/*/b/*/c", "a/b/c", true);
+        check("a/*/b/*/c", "a/b/x/c", true);
+        check("a/*/b/*/c", "a/x/b/c", true);
+        check("a/*/b/*/c", "a/x/c", false);
+        check("a/*/*/c", "A/C", true);
+        check("a/*/*/c", "a/x/c", true);
+        check("a/*/*/c", "ac", false);
         check("Microsoft.Dev*/Iot*s/d*e", "Microsoft.Devices/IotHubs/devices/write", true);
         check("", "a", false);
         check("a.b/c", "axb/c", false);
@@ -136,5 +180,8 @@ mod tests {
     fn a_pattern_of_many_stars_takes_bounded_time() {
         let pattern = ActionPattern::new(&"*a".repeat(2_000));
         assert!(!pattern.matches_text(&"a".repeat(1_999)));
+        let pattern = ActionPattern::new(&"/*/a".repeat(100));
+        assert!(!pattern.matches_text(&"/a".repeat(99)));
+        assert!(pattern.matches_text(&"/a".repeat(100)));
     }
 }

@@ -5,7 +5,7 @@ use super::initiative::{Brought, Member, Part};
 use super::selectors::{Selected, overriding, select};
 use super::{Effect, Exemption, PolicyAssignment, PolicyDefinition, Rule, Subject, holds};
 use crate::decide::{Ask, Findings, Ruling};
-use crate::facts::{Facts, Lookups};
+use crate::facts::{Facts, Lookups, management_group};
 use model::trace::{Condition, FindingResult, Object, Verb};
 use model::{ActionName, Plane, Scope};
 use std::borrow::Cow;
@@ -25,6 +25,16 @@ pub(super) struct Word<'a> {
     /// What took rules away: all of them, or those of some members.
     pub(super) exemptions: Vec<&'a Exemption>,
     pub(super) conditions: Vec<Condition>,
+    /// What an earlier rule wants on record, whatever came of the later ones.
+    pub(super) audited: Option<Box<Word<'a>>>,
+}
+
+impl Word<'_> {
+    /// True where the call is to be put on record even if it is allowed.
+    fn is_noted(&self) -> bool {
+        self.audited.is_some()
+            || matches!(self.result, FindingResult::Audit | FindingResult::WouldDeny)
+    }
 }
 
 /// One object on its way through the assignments.
@@ -82,7 +92,7 @@ fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> (Ruling, bool) {
             facts.policy_assignments.values().filter(|it| facts.contains(&it.scope, &at))
         {
             let word = judged.word_of(assignment, Brought::of(assignment, facts));
-            is_noted |= matches!(word.result, FindingResult::Audit | FindingResult::WouldDeny);
+            is_noted |= word.is_noted();
             if matches!(word.result, FindingResult::Deny | FindingResult::Error) {
                 let denial = Some(bare_denial(assignment, object));
                 return (Ruling { denial, reason: String::new() }, is_noted);
@@ -104,12 +114,15 @@ fn rule_in_full(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Rulin
         for assignment in applicable(&at, facts) {
             applied.insert(assignment.id.as_str());
             let brought = Brought::of(assignment, facts);
-            let word = judged.word_of(assignment, brought);
-            is_noted |= matches!(word.result, FindingResult::Audit | FindingResult::WouldDeny);
+            let mut word = judged.word_of(assignment, brought);
+            is_noted |= word.is_noted();
+            if let Some(audited) = word.audited.take() {
+                findings.add(|| finding(assignment, brought, *audited));
+            }
             let denies = matches!(word.result, FindingResult::Deny | FindingResult::Error);
             let exemptions = word.exemptions.clone();
             let found = finding(assignment, brought, word);
-            if denies && refused.is_none_or(|it| it.id == object.id) {
+            if denies && refused.is_none_or(|it| std::ptr::eq(it, object)) {
                 refused = Some(object);
                 denied.push(Denied { assignment, finding: found.clone(), exemptions });
             }
@@ -171,6 +184,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
             effect: "",
             exemptions: Vec::new(),
             conditions: Vec::new(),
+            audited: None,
         }
     }
 
@@ -185,7 +199,8 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
         // Nearly every assignment leaves nothing out and nobody is exempt from it: no place to read then.
         if !assignment.not_scopes.is_empty() || !self.facts.policy_exemptions.is_empty() {
             let place = Scope::parse(&self.object.id).unwrap_or_else(|_| self.at.clone());
-            let excluded = assignment.not_scopes.iter().find(|it| covers(it, &place, self.at));
+            let excluded =
+                assignment.not_scopes.iter().find(|it| covers(it, &place, self.at, self.facts));
             if let Some(it) = excluded {
                 return self
                     .quiet(FindingResult::Excluded, || format!("`notScopes` leaves out `{it}`"));
@@ -225,7 +240,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
         let caller = self.ask.caller.object_id;
         let counts = |it: &&Exemption| {
             it.assignment_id.eq_ignore_ascii_case(&assignment.id)
-                && covers(&it.scope, place, self.at)
+                && covers(&it.scope, place, self.at, self.facts)
                 && it.expires.is_none_or(|end| self.ask.head.time < end)
                 && (it.principal_ids.is_empty()
                     || caller.is_some_and(|id| it.principal_ids.contains(&id)))
@@ -286,7 +301,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
                     audited = Some(word);
                     continue;
                 }
-                return Word { exemptions, ..word };
+                return Word { exemptions, audited: audited.map(Box::new), ..word };
             }
         }
         let undecided = || match exempt {
@@ -421,8 +436,12 @@ fn exempt_reason(exemption: &Exemption, member: Option<&Member>) -> String {
 
 /// True where `outer` contains `place`. Down to the judged scope case does not matter, as everywhere in
 /// ARM; below it stand devices, whose ids differ by case.
-fn covers(outer: &Scope, place: &Scope, judged: &Scope) -> bool {
+fn covers(outer: &Scope, place: &Scope, judged: &Scope, facts: &Facts) -> bool {
+    if management_group(outer).is_some() {
+        return facts.contains(outer, place);
+    }
     let depth = judged.segments().count();
-    outer.contains(place)
-        && outer.segments().skip(depth).zip(place.segments().skip(depth)).all(|(a, b)| a == b)
+    let pairs = outer.segments().skip(depth).zip(place.segments().skip(depth));
+    // Kinds and names take turns there, and kinds have no case.
+    outer.contains(place) && pairs.skip(1).step_by(2).all(|(a, b)| a == b)
 }

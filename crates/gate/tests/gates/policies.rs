@@ -2,6 +2,7 @@
 
 use super::world::*;
 use gate::Facts;
+use gate::facts::ManagementGroup;
 use gate::policy::Exemption;
 use model::trace::{FindingResult, Gate, Verb};
 use model::{Op, Timestamp, Verdict};
@@ -174,7 +175,31 @@ fn an_exemption_ends_at_its_instant_and_holds_for_its_place_alone() {
     check(HUB, Some(NOW), false);
     check(HUB, Some(NOW.plus_seconds(-1)), false);
     check(&format!("{HUB}/devices/d1"), None, true);
+    check(&format!("{HUB}/Devices/d1"), None, true);
+    check(&format!("{HUB}/devices/D1"), None, false);
     check(&format!("{HUB}/devices/d10"), None, false);
+}
+
+#[test]
+fn a_management_group_is_a_place_for_exemptions_and_for_what_is_left_out() {
+    const PLANTS: &str = "/providers/Microsoft.Management/managementGroups/plants";
+    let mut facts = open();
+    facts.put_management_group(ManagementGroup {
+        name: "plants".into(),
+        display_name: "plants".into(),
+        parent: Some(TENANT.into()),
+    });
+    policy(&mut facts, "v2", &deny_devices(), HUB);
+    let mut exempted = facts.clone();
+    exempt(&mut exempted, PLANTS, None, &[]);
+    let mut assignment = facts.policy_assignments.values().next().map(|it| (**it).clone()).unwrap();
+    assignment.not_scopes = vec![scope(PLANTS)];
+    facts.put_policy_assignment(assignment);
+    for mut facts in [exempted, facts] {
+        assert!(!passes(&facts, ANA));
+        facts.put_subscription("s1", Some("plants"));
+        assert!(passes(&facts, ANA));
+    }
 }
 
 /// S0-06: after the narrow fix everybody else stays refused by the same policy.
@@ -230,6 +255,25 @@ fn an_assignment_whose_definition_is_gone_denies() {
     let judged = registers(&facts, ANA, HUB, "d1");
     assert_eq!(judged.denial.unwrap().gate, Gate::Policy);
     assert_eq!(judged.trace.steps[1].findings[0].result, FindingResult::Error);
+    let mut assignment = facts.policy_assignments.values().next().map(|it| (**it).clone()).unwrap();
+    assignment.is_enforced = false;
+    facts.put_policy_assignment(assignment);
+    let judged = registers(&facts, ANA, HUB, "d1");
+    assert!(judged.denial.is_none());
+    assert_eq!(judged.trace.steps[1].findings[0].result, FindingResult::WouldDeny);
+}
+
+#[test]
+fn what_a_rule_audits_stays_on_record_whatever_a_later_rule_says() {
+    let mut facts = open();
+    let audit =
+        json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "audit" } });
+    policy(&mut facts, "v2", &json!([audit, allow(ANA), deny_devices()]), HUB);
+    for (who, last) in [(ANA, FindingResult::Allow), (BOB, FindingResult::Deny)] {
+        let judged = registers(&facts, who, HUB, "d1");
+        let results: Vec<_> = judged.trace.steps[1].findings.iter().map(|it| it.result).collect();
+        assert_eq!(results, [FindingResult::Audit, last]);
+    }
 }
 
 #[test]
@@ -241,6 +285,9 @@ fn one_denied_device_denies_a_bulk_call() {
         does(&facts, ANA, Op::BulkDevices, HUB, &[device(HUB, "good"), device(HUB, "bad-1")]);
     assert_eq!(judged.denial.unwrap().target, "bad-1");
     assert!(does(&facts, ANA, Op::BulkDevices, HUB, &[device(HUB, "good")]).denial.is_none());
+    let twice = [device(HUB, "bad-1"), device(HUB, "bad-1")];
+    let denial = does(&facts, ANA, Op::BulkDevices, HUB, &twice).denial.unwrap();
+    assert_eq!(denial.violations.len(), 1, "each policy is named once");
 }
 
 /// Policies are not judged by policies: a rule that catches everything can still be repaired.

@@ -1,0 +1,20 @@
+//! The gates against the plain evaluator, over worlds and requests from a seed.
+//!
+//! `HUBWARD_ORACLE_SEED=n` takes another seed than the usual one, `HUBWARD_ORACLE_RUNS=n` compares more or
+//! fewer times.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "steps that tests share are tests, too: they stop at the first thing that is not as told"
+)]
+
+mod gates {
+    pub mod bridge;
+    pub mod differential;
+    pub mod properties;
+    pub mod shrink;
+    pub mod table;
+}
