@@ -164,7 +164,7 @@ pub type ScopeText = String;
 pub struct Condition {
     /// Where it stands in the definition: `policyRule.if.allOf[1]`.
     pub path: String,
-    /// `field`, with `value` and `count` to come.
+    /// `field`, `value` or `count`.
     pub left: String,
     /// What was looked at: `identity.principalId`.
     pub expression: String,
@@ -174,6 +174,9 @@ pub struct Condition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actual: Option<Value>,
     pub result: bool,
+    /// Why it could not be evaluated, where it could not. An error in a condition that counts denies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// What kind of thing a gate looked at.
