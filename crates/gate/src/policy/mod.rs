@@ -6,13 +6,27 @@
 //! not judged. Source: Azure Policy documentation; `allow`, ordered rules, caller fields and
 //! `principalIds` are this product's own.
 
+mod compare;
 mod evaluate;
+mod expression;
+mod fields;
 mod lacking;
+mod parameters;
 mod parse;
+mod select;
 mod walk;
 
-pub use evaluate::{Subject, holds};
-pub use parse::{CONDITIONS_MAX, DEPTH_MAX, NotAPolicy, RULES_MAX, parse_rules};
+pub use evaluate::{EvaluationError, ITERATIONS_MAX, Names, STEPS_MAX, Subject, holds};
+pub use expression::{
+    ARGUMENTS_MAX, EXPRESSION_CHARS_MAX, EXPRESSION_DEPTH_MAX, FUNCTIONS_MAX, TEXT_CHARS_MAX,
+    Template, VALUE_DEPTH_MAX, VALUE_NODES_MAX,
+};
+pub use fields::{Field, Place, Step};
+pub use parameters::{Arguments, Declared, Kind, PARAMETERS_MAX, ParameterFault, Values, bind};
+pub use parse::{
+    CONDITIONS_MAX, DEPTH_MAX, FIELD_COUNTS_MAX, NotAPolicy, Parsed, RULES_MAX, VALUE_COUNTS_MAX,
+    parse, parse_rules,
+};
 pub(crate) use walk::rule;
 
 use crate::facts::Facts;
@@ -46,76 +60,107 @@ impl Effect {
 }
 
 /// One rule: a condition and what follows from it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// Where it stands in its definition, from 0.
     pub index: usize,
     pub condition: Test,
-    pub effect: Effect,
+    pub then: Then,
+    /// As it was written.
+    pub source: Value,
+}
+
+/// What follows where a condition holds.
+#[derive(Clone, Debug)]
+pub enum Then {
+    Is(Effect),
+    /// Parameters say.
+    Computed {
+        /// Where it stands: `policyRule.then.effect`.
+        at: String,
+        template: Template,
+    },
+}
+
+impl Rule {
+    /// The effect under these parameters.
+    pub fn effect(&self, arguments: Arguments<'_>) -> Result<Effect, EvaluationError> {
+        let (at, template) = match &self.then {
+            Then::Is(it) => return Ok(*it),
+            Then::Computed { at, template } => (at, template),
+        };
+        let no = |because: String| EvaluationError { at: at.clone(), because };
+        let value = evaluate::constant(template, arguments).map_err(|it| no(it.0))?;
+        parse::effect(value.as_str().unwrap_or("")).map_err(|it| no(it.because))
+    }
+
+    /// The effect that Azure has and these policies do not, where these parameters ask for one.
+    fn lacking_effect(&self, arguments: Arguments<'_>) -> Option<&'static str> {
+        let Then::Computed { template, .. } = &self.then else { return None };
+        let value = evaluate::constant(template, arguments).ok()?;
+        parse::effect(value.as_str()?).err()?.lacks
+    }
 }
 
 /// A condition, as a tree.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Test {
     AllOf(Vec<Test>),
     AnyOf(Vec<Test>),
     Not(Box<Test>),
-    Field(FieldTest),
+    Compare(Comparison),
 }
 
-/// One comparison of a field.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FieldTest {
+/// One comparison.
+#[derive(Clone, Debug)]
+pub struct Comparison {
     /// Where it stands: `policyRule.if.allOf[1]`.
     pub path: String,
-    /// The field as the author wrote it.
-    pub text: String,
-    pub field: Field,
+    pub left: Left,
     pub operator: Operator,
-    pub expected: Value,
+    pub expected: Template,
 }
 
-/// What a condition can look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Field {
-    Type,
-    Name,
-    FullName,
-    Id,
-    Kind,
-    Location,
-    /// The identity on the resource, not the caller's.
-    IdentityType,
-    Tags,
-    Tag(String),
-    PrincipalId,
-    PrincipalType,
-    AppId,
-    AuthType,
-    /// The id of the resource whose own identity the caller is.
-    CallerResource,
-    /// The well-known name of the service whose own identity the caller is.
-    CallerService,
-    /// The write action that is asked for.
-    Action,
-    /// The path of the request.
-    Endpoint,
-    Protocol,
-    /// `{type}/{path}`: a property of resources of that type.
-    Property {
-        kind: String,
-        place: Place,
-        path: Vec<String>,
+/// What is compared.
+#[derive(Clone, Debug)]
+pub enum Left {
+    /// With its name as the author wrote it.
+    Field {
+        text: String,
+        field: FieldName,
     },
+    Value {
+        text: String,
+        template: Template,
+    },
+    Count(Box<Count>),
 }
 
-/// Where in a resource's body an alias leads. There is one place for each: a second one to look in would
-/// let a caller choose which of two values is judged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// `sku`, `identity` and the like; and everything of what is no ARM resource.
-    Top,
-    Properties,
+/// The name of a field: known when it was written, or put together for each decision.
+#[derive(Clone, Debug)]
+pub enum FieldName {
+    Known(Field),
+    Computed(Template),
+}
+
+/// How many members of a list there are, or hold a condition.
+#[derive(Clone, Debug)]
+pub struct Count {
+    /// What is counted, as the author wrote it.
+    pub text: String,
+    pub over: Over,
+    pub condition: Option<Test>,
+}
+
+/// What a count goes through.
+#[derive(Clone, Debug)]
+pub enum Over {
+    /// Its last step is `[*]`.
+    Field(Field),
+    Values {
+        list: Template,
+        name: String,
+    },
 }
 
 /// How a field is compared.
@@ -135,11 +180,15 @@ pub enum Operator {
     NotIn,
     ContainsKey,
     NotContainsKey,
+    Less,
+    LessOrEquals,
+    Greater,
+    GreaterOrEquals,
     Exists,
 }
 
 impl Operator {
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 19] = [
         (Self::Equals, "equals"),
         (Self::NotEquals, "notEquals"),
         (Self::Like, "like"),
@@ -154,6 +203,10 @@ impl Operator {
         (Self::NotIn, "notIn"),
         (Self::ContainsKey, "containsKey"),
         (Self::NotContainsKey, "notContainsKey"),
+        (Self::Less, "less"),
+        (Self::LessOrEquals, "lessOrEquals"),
+        (Self::Greater, "greater"),
+        (Self::GreaterOrEquals, "greaterOrEquals"),
         (Self::Exists, "exists"),
     ];
 
@@ -170,6 +223,7 @@ pub struct PolicyDefinition {
     pub name: String,
     pub display_name: String,
     pub version: String,
+    pub parameters: Declared,
     pub rules: Vec<Rule>,
 }
 
@@ -188,6 +242,8 @@ pub struct PolicyAssignment {
     pub definition_key: String,
     /// False for `DoNotEnforce`: evaluated and told, never applied.
     pub is_enforced: bool,
+    /// What it gives to the definition's parameters.
+    pub parameters: Values,
     /// Why, in the author's words.
     pub message: Option<String>,
 }

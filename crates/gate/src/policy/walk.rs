@@ -1,6 +1,9 @@
 //! From assignments to a verdict: which apply, which rule of each speaks first, and whose word counts.
 
-use super::{Effect, Exemption, PolicyAssignment, PolicyDefinition, Rule, Subject, holds};
+use super::{
+    Arguments, Effect, EvaluationError, Exemption, Names, PolicyAssignment, PolicyDefinition, Rule,
+    Subject, holds,
+};
 use crate::decide::{Ask, Findings, Ruling};
 use crate::facts::{Facts, Lookups};
 use model::error::{Denial, DenialKind};
@@ -146,9 +149,10 @@ fn word_of(
             "the definition behind the assignment does not exist any more, which denies",
         );
     };
-    outcome(definition, assignment.is_enforced, object, ask, facts, records).unwrap_or_else(
-        |conditions| Word { conditions, ..quiet(FindingResult::NoMatch, "no rule matches") },
-    )
+    outcome(definition, assignment, object, ask, facts, records).unwrap_or_else(|conditions| Word {
+        conditions,
+        ..quiet(FindingResult::NoMatch, "no rule matches")
+    })
 }
 
 fn exempt_reason(exemption: &Exemption) -> String {
@@ -165,24 +169,38 @@ fn exempt_reason(exemption: &Exemption) -> String {
 /// The rules in their order. `Err` carries the conditions of the rules that did not match.
 fn outcome(
     definition: &PolicyDefinition,
-    is_enforced: bool,
+    assignment: &PolicyAssignment,
     object: &Object,
     ask: &Ask<'_>,
     facts: &Facts,
     records: bool,
 ) -> Result<Word, Vec<Condition>> {
+    let arguments = Arguments { declared: &definition.parameters, given: &assignment.parameters };
+    let policy =
+        Names { assignment_id: &assignment.id, definition_id: &definition.id, ..Names::default() };
     let mut seen = Vec::new();
     let mut audited: Option<Word> = None;
     for rule in &definition.rules {
-        if rule.effect == Effect::Disabled {
-            continue;
+        let effect = match rule.effect(arguments) {
+            Ok(Effect::Disabled) => continue,
+            Ok(it) => it,
+            Err(error) => return Ok(failed(rule, "", &error, assignment, Vec::new(), records)),
+        };
+        let mut conditions = records.then(Vec::new);
+        let matched = try_rule(rule, (arguments, policy), object, ask, facts, &mut conditions);
+        let conditions = conditions.unwrap_or_default();
+        match matched {
+            Ok(true) => {}
+            Ok(false) => {
+                seen.extend(conditions);
+                continue;
+            }
+            Err(error) => {
+                let word = failed(rule, effect.as_str(), &error, assignment, conditions, records);
+                return Ok(word);
+            }
         }
-        let (matched, conditions) = try_rule(rule, object, ask, facts, records);
-        if !matched {
-            seen.extend(conditions);
-            continue;
-        }
-        let result = match (rule.effect, is_enforced) {
+        let result = match (effect, assignment.is_enforced) {
             (Effect::Deny, true) => FindingResult::Deny,
             (Effect::Deny, false) => FindingResult::WouldDeny,
             (Effect::Allow, _) => FindingResult::Allow,
@@ -196,10 +214,10 @@ fn outcome(
             } else if result == FindingResult::WouldDeny {
                 format!("rule {} would deny, but the assignment is not enforced", rule.index)
             } else {
-                format!("rule {} matches: {}", rule.index, rule.effect.as_str())
+                format!("rule {} matches: {}", rule.index, effect.as_str())
             },
             rule: Some(rule.index),
-            effect: rule.effect.as_str(),
+            effect: effect.as_str(),
             exemption: None,
             conditions,
         };
@@ -212,13 +230,35 @@ fn outcome(
     audited.ok_or(seen)
 }
 
+/// The word of a rule that has no answer.
+fn failed(
+    rule: &Rule,
+    effect: &'static str,
+    error: &EvaluationError,
+    assignment: &PolicyAssignment,
+    conditions: Vec<Condition>,
+    records: bool,
+) -> Word {
+    // INVARIANT: an error inside a decision denies, whatever the rule's effect.
+    let (result, what) = match assignment.is_enforced {
+        true => (FindingResult::Error, "which denies"),
+        false => (FindingResult::WouldDeny, "which would deny, but the assignment is not enforced"),
+    };
+    let reason = match records {
+        true => format!("rule {} cannot be evaluated at {error}, {what}", rule.index),
+        false => String::new(),
+    };
+    Word { result, reason, rule: Some(rule.index), effect, exemption: None, conditions }
+}
+
 fn try_rule(
     rule: &Rule,
+    (arguments, policy): (Arguments<'_>, Names<'_>),
     object: &Object,
     ask: &Ask<'_>,
     facts: &Facts,
-    records: bool,
-) -> (bool, Vec<Condition>) {
+    record: &mut Option<Vec<Condition>>,
+) -> Result<bool, EvaluationError> {
     // Of several writes the one of this object's type.
     let writes = || ask.operation.actions.iter().filter(|it| it.is_write());
     let is_own = |it: &&ActionName| {
@@ -234,11 +274,13 @@ fn try_rule(
         action,
         endpoint: request.split_once(' ').map_or(request.as_str(), |(_, path)| path),
         protocol: &ask.head.channel.protocol,
+        scope: ask.scope,
+        now: ask.head.time,
         facts,
+        arguments,
+        policy,
     };
-    let mut record = records.then(Vec::new);
-    let matched = holds(&rule.condition, &subject, &mut record);
-    (matched, record.unwrap_or_default())
+    holds(&rule.condition, &subject, record)
 }
 
 /// The exemption that takes the assignment away here, now and for this caller. One that names the caller
@@ -360,7 +402,7 @@ fn violation(
         .map(|it| {
             let mut shown = json!({
                 "result": if it.result { "True" } else { "False" },
-                "expressionKind": "Field",
+                "expressionKind": capital(&it.left),
                 "expression": it.expression,
                 "path": it.expression,
                 "targetValue": it.expected,
@@ -368,6 +410,9 @@ fn violation(
             });
             if let Some(actual) = &it.actual {
                 model::json::set(&mut shown, "expressionValue", actual.clone());
+            }
+            if let Some(error) = &it.error {
+                model::json::set(&mut shown, "error", error.as_str());
             }
             shown
         })
@@ -383,7 +428,7 @@ fn violation(
         "policyAssignmentName": assignment.name,
         "policyAssignmentDisplayName": assignment.display_name,
         "policyAssignmentScope": assignment.scope.as_str(),
-        "policyAssignmentParameters": {},
+        "policyAssignmentParameters": assignment.parameters.shown(),
         "policyExemptionIds": [],
         "ruleIndex": found.rule.as_ref().map_or(0, |it| it.index),
     })

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess, VerifyingKey};
-use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
+use gate::policy::{Declared, PolicyAssignment, PolicyDefinition, Values, parse_rules};
 use gate::{Ask, Facts, Judgement, judge, judge_timed};
 use model::operations::{Right, operation};
 use model::principal::AuthType;
@@ -109,6 +109,7 @@ pub fn policy(facts: &mut Facts, name: &str, rules: &Value, at: &str) {
         name: name.into(),
         display_name: String::new(),
         version: "1.0.0".into(),
+        parameters: Declared::default(),
         rules: parse_rules(&json!({ "policyRule": rules })).unwrap(),
     });
     facts.put_policy_assignment(PolicyAssignment {
@@ -120,6 +121,7 @@ pub fn policy(facts: &mut Facts, name: &str, rules: &Value, at: &str) {
         definition_key: definition_id.to_ascii_lowercase(),
         definition_id,
         is_enforced: true,
+        parameters: Values::default(),
         message: None,
     });
 }
