@@ -6,6 +6,7 @@
 mod file;
 mod judge;
 mod report;
+mod rule;
 mod shown;
 mod told;
 mod world;

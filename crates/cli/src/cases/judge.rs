@@ -1,21 +1,18 @@
 //! One case: what is asked of the gates, and whether they said what is expected.
 
 use super::file::{Stop, broken, lacks, member, take};
+use super::rule;
 use super::world::{self, World};
-use gate::policy::{Effect, Subject, holds, parse_rules};
-use gate::{Ask, Door, Facts, jwt::Claims};
+use gate::{Ask, Door, jwt::Claims};
 use model::error::Denial;
-use model::principal::AuthType;
 use model::trace::{Caller, Channel, FindingKind, FindingResult, Object, Step, TraceHead};
 use model::{
-    ActionPattern, Credential, Error, Gate, OPERATIONS, Operation, Plane, PrincipalKind, Scope,
-    Trace, TrackingId, Verdict,
+    ActionPattern, Credential, Error, Gate, OPERATIONS, Operation, Plane, Scope, Trace, TrackingId,
+    Verdict,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The tenant of rules that are tried by themselves.
-const TENANT: &str = "00000000-0000-0000-0000-000000000000";
 /// How long the tokens of cases live.
 const TOKEN_S: i64 = 3_600;
 
@@ -73,28 +70,6 @@ enum AuthTold {
     },
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RuleContext {
-    #[serde(default)]
-    identity: IdentityTold,
-    #[serde(default, rename = "now")]
-    _now: Value,
-    #[serde(default, rename = "resourceGroup")]
-    _resource_group: Value,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct IdentityTold {
-    principal_id: Option<String>,
-    principal_type: Option<PrincipalKind>,
-    app_id: Option<String>,
-    auth_type: Option<AuthType>,
-    #[serde(default)]
-    groups: Vec<Value>,
-}
-
 /// Asks the gates. `worlds` are those of the case's file.
 pub(super) fn judge(
     case: &Map<String, Value>,
@@ -124,7 +99,7 @@ pub(super) fn judge(
     };
     match kind.as_str() {
         "match" => pattern(case, expected),
-        "policyRule" => rule(case, expected),
+        "policyRule" => rule::judge(case, expected),
         "authorize" => authorize(case, worlds, expected),
         "validate" => lacks("validation of writes without a server"),
         _ => lacks("conditions of role assignments"),
@@ -138,60 +113,8 @@ fn pattern(case: &Map<String, Value>, expected: &Value) -> Result<Answer, Stop> 
     Ok(compared(json!(expected), json!(got)))
 }
 
-fn compared(expected: Value, got: Value) -> Answer {
+pub(super) fn compared(expected: Value, got: Value) -> Answer {
     Answer { passes: expected == got, expected, got, trace: None, world: None }
-}
-
-/// A rule alone, without assignment: its effect where it matches.
-fn rule(case: &Map<String, Value>, expected: &Value) -> Result<Answer, Stop> {
-    let _: Option<String> = take(expected, "expect")?;
-    if case.get("parameters").and_then(Value::as_object).is_some_and(|it| !it.is_empty()) {
-        return lacks("policy expressions and parameters");
-    }
-    let told: Value = member(case, "policyRule")?;
-    if told.is_array() {
-        return broken(
-            "policyRule",
-            "this is one rule; a case of kind `authorize` shows rules in their order",
-        );
-    }
-    let rules =
-        parse_rules(&json!({ "policyRule": told })).map_err(|it| world::not_a_policy(it, ""))?;
-    let context = match case.get("context") {
-        Some(it) => take(it, "context")?,
-        None => RuleContext::default(),
-    };
-    if !context.identity.groups.is_empty() {
-        return lacks("groups");
-    }
-    let resource: Map<String, Value> = member(case, "resource")?;
-    let object = object(&resource, &Scope::root(), "resource")?;
-    let id_of = |it: &Option<String>, name: &str| {
-        it.as_ref().map(|it| world::id(it, &format!("context.identity.{name}"))).transpose()
-    };
-    let caller = Caller {
-        kind: context.identity.principal_type.unwrap_or(PrincipalKind::ServicePrincipal),
-        object_id: id_of(&context.identity.principal_id, "principalId")?,
-        app_id: id_of(&context.identity.app_id, "appId")?,
-        auth: context.identity.auth_type.unwrap_or(AuthType::Entra),
-        ..Caller::anyone()
-    };
-    let action = format!("{}/write", object.kind);
-    // A rule alone knows nobody's services.
-    let nobody = Facts::new(world::id(TENANT, "tenant")?, world::ORIGIN);
-    let subject = Subject {
-        object: &object,
-        caller: &caller,
-        action: &action,
-        endpoint: "",
-        protocol: "",
-        facts: &nobody,
-    };
-    let first = rules
-        .iter()
-        .filter(|it| it.effect != Effect::Disabled)
-        .find(|it| holds(&it.condition, &subject, &mut None));
-    Ok(compared(expected.clone(), json!(first.map(|it| it.effect.as_str()))))
 }
 
 fn authorize(
@@ -345,7 +268,7 @@ fn row(told: &[OperationTold]) -> Result<&'static Operation, Stop> {
 
 /// What policy looks at. Aliases of data-plane objects lead to their top, those of resources below
 /// `properties`; cases write both below `properties`.
-fn object(told: &Map<String, Value>, scope: &Scope, at: &str) -> Result<Object, Stop> {
+pub(super) fn object(told: &Map<String, Value>, scope: &Scope, at: &str) -> Result<Object, Stop> {
     let text = |name: &str| -> Result<String, Stop> {
         match told.get(name) {
             Some(it) => take(it, &format!("{at}.{name}")),

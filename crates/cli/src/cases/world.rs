@@ -10,7 +10,7 @@ use gate::facts::{
     Dps, Group, Hub, Permission, Principal, Role, RoleAssignment, SasPolicy, SharedAccess,
 };
 use gate::locks::{Level, Lock};
-use gate::policy::{Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, parse_rules};
+use gate::policy::{Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, bind, parse};
 use model::operations::Right;
 use model::{ActionPattern, ObjectId, PrincipalKind, Scope, Secret, Timestamp};
 use serde_json::{Map, Value};
@@ -351,16 +351,14 @@ fn definition(name: &str, value: &Value) -> Result<PolicyDefinition, Stop> {
         "All" | "Indexed" | "Microsoft.Devices.Data" => {}
         other => return lacks(format!("policy mode `{other}`")),
     }
-    if told.get("parameters").and_then(Value::as_object).is_some_and(|it| !it.is_empty()) {
-        return lacks("policy expressions and parameters");
-    }
-    let rules = parse_rules(value).map_err(|it| not_a_policy(it, &format!("{at}.")))?;
+    let parsed = parse(value).map_err(|it| not_a_policy(it, &format!("{at}.")))?;
     Ok(PolicyDefinition {
         id: definition_id(name),
         name: name.to_owned(),
         display_name: text("displayName").unwrap_or(name).to_owned(),
         version: text("version").unwrap_or("1.0.0").to_owned(),
-        rules,
+        parameters: parsed.parameters,
+        rules: parsed.rules,
     })
 }
 
@@ -376,7 +374,6 @@ fn policy_assignment(world: &World, index: usize, value: &Value) -> Result<Polic
     let at = format!("policyAssignments[{index}]");
     let told: PolicyAssignmentTold = take(value, &at)?;
     for (feature, is_asked) in [
-        ("policy expressions and parameters", !told.parameters.is_empty()),
         ("policy overrides", !told.overrides.is_empty()),
         ("policy resource selectors", !told.resource_selectors.is_empty()),
     ] {
@@ -386,12 +383,14 @@ fn policy_assignment(world: &World, index: usize, value: &Value) -> Result<Polic
     }
     let definition_id = definition_id(&told.policy_definition);
     let definition_key = definition_id.to_ascii_lowercase();
-    if !world.facts.policy_definitions.contains_key(&definition_key) {
+    let Some(definition) = world.facts.policy_definitions.get(&definition_key) else {
         return broken(
             format!("{at}.policyDefinition"),
             format!("the world has no policy definition `{}`", told.policy_definition),
         );
-    }
+    };
+    let parameters = bind(definition, Some(&Value::Object(told.parameters)))
+        .map_err(|it| not_a_policy(it.into(), &format!("{at}.")))?;
     let scope = place(&told.scope, &format!("{at}.scope"))?;
     let mut not_scopes = Vec::new();
     for it in &told.not_scopes {
@@ -405,6 +404,7 @@ fn policy_assignment(world: &World, index: usize, value: &Value) -> Result<Polic
         not_scopes,
         definition_id,
         definition_key,
+        parameters,
         is_enforced: told.enforcement_mode != Some(Enforcement::DoNotEnforce),
         message: None,
     })
