@@ -12,19 +12,26 @@
 mod log;
 mod message;
 mod mqtt;
+mod policy;
 mod sas;
 
 pub use log::log_reader;
 pub use message::message;
 pub use mqtt::mqtt;
+pub use policy::policy;
 pub use sas::sas;
 
 /// Checks what must hold of a decoder that gets these bytes.
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora in `fuzz/corpus/`.
-pub const TARGETS: &[(&str, Target)] =
-    &[("log_reader", log_reader), ("message", message), ("mqtt", mqtt), ("sas", sas)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("log_reader", log_reader),
+    ("message", message),
+    ("mqtt", mqtt),
+    ("policy", policy),
+    ("sas", sas),
+];
 
 #[cfg(test)]
 mod tests;
