@@ -12,6 +12,7 @@ mod gates {
     pub mod groups;
     pub mod locks;
     pub mod policies;
+    pub mod policy_language;
     pub mod sas;
     pub mod tokens;
     pub mod world;
