@@ -19,7 +19,7 @@ mod walk;
 pub use evaluate::{EvaluationError, ITERATIONS_MAX, Names, STEPS_MAX, Subject, holds};
 pub use expression::{
     ARGUMENTS_MAX, EXPRESSION_CHARS_MAX, EXPRESSION_DEPTH_MAX, FUNCTIONS_MAX, TEXT_CHARS_MAX,
-    Template, VALUE_DEPTH_MAX, VALUE_NODES_MAX,
+    Template, VALUE_DEPTH_MAX, VALUE_NODES_MAX, functions,
 };
 pub use fields::{Field, Place, Step};
 pub use parameters::{Arguments, Declared, Kind, PARAMETERS_MAX, ParameterFault, Values, bind};

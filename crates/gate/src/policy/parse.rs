@@ -189,7 +189,9 @@ impl<'a> Reader<'a> {
             Template::Literal(it) => {
                 Then::Is(effect(it.as_str().unwrap_or("")).map_err(at(&below))?)
             }
-            template => Then::Computed { at: below, template },
+            template @ (Template::Expression(_) | Template::List(_) | Template::Object(_)) => {
+                Then::Computed { at: below, template }
+            }
         };
         match member(then, "details").is_some_and(|it| !it.is_null()) {
             true => refuse(&format!("{place}.details"), "none of these effects takes details"),
@@ -295,7 +297,9 @@ impl<'a> Reader<'a> {
             Template::Literal(it) => {
                 FieldName::Known(fields::parse(it.as_str().unwrap_or("")).map_err(at(place))?)
             }
-            template => FieldName::Computed(template),
+            template @ (Template::Expression(_) | Template::List(_) | Template::Object(_)) => {
+                FieldName::Computed(template)
+            }
         };
         Ok(Left::Field { text: text.to_owned(), field })
     }

@@ -236,20 +236,25 @@ fn down<'v, 's>(from: Option<&'v Value>, steps: &'s [Step]) -> (Option<&'v Value
     (value, rest)
 }
 
+/// What [`gather`] shows: a value, and the members of lists on the way to it, each with the number of steps
+/// that lead there.
+pub(super) type Visit<'c, 'v> =
+    dyn FnMut(Option<&'v Value>, &[(usize, &'v Value)]) -> Result<(), Fault> + 'c;
+
 /// Shows `visit` every value that the steps select, with the members of lists on the way to it. What is no
 /// list has no members.
 pub(super) fn gather<'v>(
     from: Option<&'v Value>,
     steps: &[Step],
     env: Env<'v>,
-    visit: &mut dyn FnMut(Option<&'v Value>, &[(usize, &'v Value)]) -> Result<(), Fault>,
+    visit: &mut Visit<'_, 'v>,
 ) -> Result<(), Fault> {
     fn level<'v>(
         from: Option<&'v Value>,
         (steps, at): (&[Step], usize),
         env: Env<'v>,
         way: &mut Vec<(usize, &'v Value)>,
-        visit: &mut dyn FnMut(Option<&'v Value>, &[(usize, &'v Value)]) -> Result<(), Fault>,
+        visit: &mut Visit<'_, 'v>,
     ) -> Result<(), Fault> {
         let (value, rest) = down(from, steps);
         let Some((_, behind)) = rest.split_first() else { return visit(value, way) };

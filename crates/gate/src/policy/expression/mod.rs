@@ -18,6 +18,11 @@ use super::lacking::Lack;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
+/// The names of all functions, in their order.
+pub fn functions() -> impl Iterator<Item = &'static str> {
+    functions::FUNCTIONS.iter().map(|it| it.name)
+}
+
 /// Longest expression, in characters.
 pub const EXPRESSION_CHARS_MAX: usize = 81_920;
 /// Deepest nesting of calls and brackets in an expression.

@@ -1,8 +1,9 @@
 //! Ranges of IP addresses.
 
 use super::{Fault, Given};
+// An address as a number: `core` knows no sockets.
+use core::net::IpAddr;
 use serde_json::Value;
-use std::net::IpAddr;
 
 /// True where all of the second range lies in the first. A range is one address, `10.0.0.0/8` or
 /// `10.0.0.1-10.0.0.9`; ranges of both families do not compare, which is an error.

@@ -12,9 +12,10 @@ type Found = Result<Value, Fault>;
 const RANGE_MAX: i64 = 10_000;
 
 pub(super) fn array(given: &Given<'_>) -> Found {
-    match given.value(0)? {
-        Value::Array(it) => Ok(Value::Array(it.clone())),
-        it => Ok(json!([it])),
+    let value = given.value(0)?;
+    match value.is_array() {
+        true => Ok(value.clone()),
+        false => Ok(json!([value])),
     }
 }
 
