@@ -103,9 +103,9 @@ fn a_case_that_needs_what_is_missing_fails_and_says_what() {
     let conditional = json!({ "roleAssignments": [{ "name": "c", "principal": "intake", "role": "Owner",
         "scope": "/subscriptions/plant", "condition": "true" }] });
     check(id, conditional, "conditions of role assignments");
-    let count = json!({ "policyDefinitions": { "p": { "policyRule": {
-        "if": { "count": { "field": "a/b/c[*]" }, "equals": 0 }, "then": { "effect": "deny" } } } } });
-    check(id, count, "policy count");
+    let guid = json!({ "policyDefinitions": { "p": { "policyRule": {
+        "if": { "value": "[guid('a')]", "equals": "b" }, "then": { "effect": "deny" } } } } });
+    check(id, guid, "policy function guid");
 }
 
 #[test]
