@@ -10,7 +10,7 @@ use super::compare;
 use super::expression::{Fault, Template};
 use super::fields::{self, Field};
 use super::parameters::Arguments;
-use super::select::{self, Room, Seen, Selected};
+use super::select::{self, Room, Seen};
 use super::{Comparison, Count, FieldName, Left, Over, Test};
 use crate::facts::Facts;
 use model::trace::{Caller, Condition, Object};
@@ -168,8 +168,12 @@ pub fn holds(
     record: &mut Option<Vec<Condition>>,
 ) -> Result<bool, EvaluationError> {
     let context = Context::new(Some(subject), subject.arguments);
-    Walk { env: Env { context: &context, frame: None }, record, is_aside: false }.test(test)
+    let env = Env { context: &context, frame: None };
+    Walk { env, record, is_aside: false }.test(test).map_err(|it| *it)
 }
+
+/// Boxed, so that what nearly every condition answers is small.
+type Answer = Result<bool, Box<EvaluationError>>;
 
 /// One evaluation on its way through the tree.
 struct Walk<'v, 'r> {
@@ -179,7 +183,7 @@ struct Walk<'v, 'r> {
 }
 
 impl Walk<'_, '_> {
-    fn test(&mut self, test: &Test) -> Result<bool, EvaluationError> {
+    fn test(&mut self, test: &Test) -> Answer {
         match test {
             Test::AllOf(tests) => self.settle(tests, true),
             Test::AnyOf(tests) => self.settle(tests, false),
@@ -189,7 +193,7 @@ impl Walk<'_, '_> {
     }
 
     /// `allOf` is true until one is false, `anyOf` false until one is true.
-    fn settle(&mut self, tests: &[Test], start: bool) -> Result<bool, EvaluationError> {
+    fn settle(&mut self, tests: &[Test], start: bool) -> Answer {
         let mut tests = tests.iter();
         for it in tests.by_ref() {
             if self.test(it)? != start {
@@ -216,7 +220,7 @@ impl Walk<'_, '_> {
         context.steps_aside.set(context.steps.replace(kept));
     }
 
-    fn compare(&mut self, it: &Comparison) -> Result<bool, EvaluationError> {
+    fn compare(&mut self, it: &Comparison) -> Answer {
         let mut note = self.record.is_some().then(|| note(it));
         let result = compared(it, self.env, &mut note);
         if let (Some(all), Some(mut note)) = (self.record.as_mut(), note) {
@@ -249,12 +253,8 @@ fn note(it: &Comparison) -> Condition {
     }
 }
 
-fn compared(
-    it: &Comparison,
-    env: Env<'_>,
-    note: &mut Option<Condition>,
-) -> Result<bool, EvaluationError> {
-    let here = |fault: Fault| EvaluationError { at: it.path.clone(), because: fault.0 };
+fn compared(it: &Comparison, env: Env<'_>, note: &mut Option<Condition>) -> Answer {
+    let here = |fault: Fault| Box::new(EvaluationError { at: it.path.clone(), because: fault.0 });
     let expected = expected(it, env).map_err(here)?;
     if let Some(note) = note {
         note.expected = shown(&expected);
@@ -271,28 +271,22 @@ fn compared(
     match &it.left {
         Left::Field { field, .. } => {
             let field = named(field, env).map_err(here)?;
-            let mut room = Room::default();
-            match select::stored(&field, env).map_err(here)? {
-                None => {
-                    let seen = select::made(&field, env, &mut room);
-                    note_actual(&[seen], false);
-                    holds(seen).map_err(here)
-                }
-                Some(Selected::One(seen)) => {
-                    note_actual(&[seen], false);
-                    holds(seen).map_err(here)
-                }
-                // Of many, all must hold; of none, all do.
-                Some(Selected::Many(all)) => {
-                    note_actual(&all, true);
-                    for seen in all {
-                        if !holds(seen).map_err(here)? {
-                            return Ok(false);
-                        }
-                    }
-                    Ok(true)
+            if !field.is_many() {
+                let mut room = Room::default();
+                let seen = select::stored(&field, env)
+                    .unwrap_or_else(|| select::made(&field, env, &mut room));
+                note_actual(&[seen], false);
+                return holds(seen).map_err(here);
+            }
+            // Of many, all must hold; of none, all do.
+            let all = select::many(&field, env).map_err(here)?;
+            note_actual(&all, true);
+            for seen in all {
+                if !holds(seen).map_err(here)? {
+                    return Ok(false);
                 }
             }
+            Ok(true)
         }
         Left::Value { template, .. } => {
             let value = template.evaluate(env).map_err(here)?;
@@ -334,8 +328,9 @@ fn named<'v>(field: &'v FieldName, env: Env<'v>) -> Result<Cow<'v, Field>, Fault
 }
 
 /// How many members a count finds.
-fn counted(count: &Count, path: &str, env: Env<'_>) -> Result<usize, EvaluationError> {
-    let here = |fault: Fault| EvaluationError { at: format!("{path}.count"), because: fault.0 };
+fn counted(count: &Count, path: &str, env: Env<'_>) -> Result<usize, Box<EvaluationError>> {
+    let here =
+        |fault: Fault| Box::new(EvaluationError { at: format!("{path}.count"), because: fault.0 });
     let is_wanted = |env: Env<'_>| match &count.condition {
         Some(test) => Walk { env, record: &mut None, is_aside: false }.test(test),
         None => Ok(true),
@@ -387,8 +382,8 @@ fn within(
     from: usize,
     way: &[(usize, &Value)],
     env: Env<'_>,
-    ask: &dyn Fn(Env<'_>) -> Result<bool, EvaluationError>,
-) -> Result<bool, EvaluationError> {
+    ask: &dyn Fn(Env<'_>) -> Answer,
+) -> Answer {
     let Some(((depth, value), rest)) = way.split_first() else { return ask(env) };
     let frame =
         Frame { outer: env.frame, member_of: Some((list, from + depth)), name: None, value };

@@ -53,12 +53,6 @@ pub(super) fn scalar(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// What a field selects: one value, or those of a list's members.
-pub(super) enum Selected<'a> {
-    One(Seen<'a>),
-    Many(Vec<Seen<'a>>),
-}
-
 /// Where a text is put together that no one holds: ids on the stack, names on the heap.
 pub(super) struct Room {
     id: [u8; 36],
@@ -94,14 +88,13 @@ fn service<'a>(subject: &Subject<'a>) -> Option<&'a Dps> {
     subject.facts.provisioning.values().find(|it| it.identity == Some(id)).map(|it| &**it)
 }
 
-/// A field whose value lies somewhere. `None` for the others, see [`made`].
-pub(super) fn stored<'v>(field: &Field, env: Env<'v>) -> Result<Option<Selected<'v>>, Fault> {
-    let Some(subject) = env.context.subject else {
-        return Fault::new("nothing is judged here");
-    };
+/// The one value of a field that lies somewhere. `None` for those that are put together, see [`made`]; a field
+/// over a list has [`many`].
+pub(super) fn stored<'v>(field: &Field, env: Env<'v>) -> Option<Seen<'v>> {
+    let Some(subject) = env.context.subject else { return Some(Seen::Missing) };
     let object = subject.object;
     let body = &object.body;
-    let one = match field {
+    Some(match field {
         Field::Type => Seen::text(&object.kind),
         Field::Name => Seen::text(&object.name),
         Field::Id => Seen::text(&object.id),
@@ -120,25 +113,24 @@ pub(super) fn stored<'v>(field: &Field, env: Env<'v>) -> Result<Option<Selected<
         Field::Action => Seen::text(subject.action),
         Field::Endpoint => Seen::text(subject.endpoint),
         Field::Protocol => Seen::text(subject.protocol),
-        Field::Groups(path) => {
-            return walk(field, path, Some(env.context.groups()), env).map(Some);
+        Field::Groups(_) | Field::Property { .. } => {
+            let (from, depth) = start(field, env);
+            let steps = field.steps().get(depth..).unwrap_or(&[]);
+            Seen::value(down(from, steps).0)
         }
-        Field::Property { kind, place, path } => {
-            if !kind.eq_ignore_ascii_case(&object.kind) {
-                return Ok(Some(match field.is_many() {
-                    true => Selected::Many(Vec::new()),
-                    false => Selected::One(Seen::Missing),
-                }));
-            }
-            let root = match place {
-                Place::Top => Some(body),
-                Place::Properties => member(body, "properties"),
-            };
-            return walk(field, path, root, env).map(Some);
-        }
-        Field::FullName | Field::Location | Field::PrincipalId | Field::AppId => return Ok(None),
-    };
-    Ok(Some(Selected::One(one)))
+        Field::FullName | Field::Location | Field::PrincipalId | Field::AppId => return None,
+    })
+}
+
+/// The values of a field over a list.
+pub(super) fn many<'v>(field: &Field, env: Env<'v>) -> Result<Vec<Seen<'v>>, Fault> {
+    let (from, depth) = start(field, env);
+    let mut found = Vec::new();
+    gather(from, field.steps().get(depth..).unwrap_or(&[]), env, &mut |it, _| {
+        found.push(Seen::value(it));
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// The fields whose values are put together for the look.
@@ -184,30 +176,6 @@ fn full_name(object: &Object) -> String {
     match names.is_empty() {
         true => object.name.clone(),
         false => names.join("/"),
-    }
-}
-
-/// Follows a path from where a count around it stands, or from the root.
-fn walk<'v>(
-    field: &Field,
-    path: &[Step],
-    root: Option<&'v Value>,
-    env: Env<'v>,
-) -> Result<Selected<'v>, Fault> {
-    let (from, steps) = match bound(field, env.frame) {
-        Some((value, depth)) => (Some(value), path.get(depth..).unwrap_or(&[])),
-        None => (root, path),
-    };
-    match field.is_many() {
-        false => Ok(Selected::One(Seen::value(down(from, steps).0))),
-        true => {
-            let mut found = Vec::new();
-            gather(from, steps, env, &mut |it, _| {
-                found.push(Seen::value(it));
-                Ok(())
-            })?;
-            Ok(Selected::Many(found))
-        }
     }
 }
 
@@ -270,7 +238,8 @@ pub(super) fn gather<'v>(
     level(from, (steps, 0), env, &mut Vec::new(), visit)
 }
 
-/// Where the members of a counted list are looked for: the value, and the steps that lead there already.
+/// Where a path starts: at what a count around it has bound, or at its root; and how many of its steps lead
+/// there already.
 pub(super) fn start<'v>(field: &Field, env: Env<'v>) -> (Option<&'v Value>, usize) {
     if let Some((value, depth)) = bound(field, env.frame) {
         return (Some(value), depth);

@@ -5,7 +5,7 @@ use super::functions::{Given, Run};
 use super::{Current, Expression, Fault, TEXT_CHARS_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX};
 use crate::policy::evaluate::Env;
 use crate::policy::fields::{self, Field};
-use crate::policy::select::{self, Seen, Selected};
+use crate::policy::select::{self, Seen};
 use model::json::member;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -108,36 +108,33 @@ pub(in crate::policy) fn field_value<'v>(
     field: &Field,
     env: Env<'v>,
 ) -> Result<Cow<'v, Value>, Fault> {
-    let Some(selected) = select::stored(field, env)? else {
-        let mut room = select::Room::default();
-        return Ok(Cow::Owned(match select::made(field, env, &mut room) {
-            Seen::Missing => Value::String(String::new()),
-            Seen::Text(it) => Value::String(it.to_owned()),
-            Seen::Value(it) => it.clone(),
-        }));
-    };
-    match selected {
-        Selected::One(Seen::Missing) => Ok(Cow::Owned(Value::String(String::new()))),
-        Selected::One(Seen::Text(it)) => Ok(Cow::Owned(Value::String(it.to_owned()))),
-        Selected::One(Seen::Value(it)) => Ok(Cow::Borrowed(it)),
-        Selected::Many(all) => {
-            let mut items = Vec::new();
-            for it in all {
-                items.push(match it {
-                    Seen::Missing => Value::Null,
-                    Seen::Text(it) => {
-                        env.spend_bytes(it.len())?;
-                        Value::String(it.to_owned())
-                    }
-                    Seen::Value(it) => {
-                        charge(it, env)?;
-                        it.clone()
-                    }
-                });
-            }
-            checked(Value::Array(items), env)
+    if field.is_many() {
+        let mut items = Vec::new();
+        for it in select::many(field, env)? {
+            items.push(owned(shown(it, env)?, env)?);
         }
+        return checked(Value::Array(items), env);
     }
+    let mut room = select::Room::default();
+    Ok(match select::stored(field, env) {
+        Some(Seen::Missing) => Cow::Owned(Value::String(String::new())),
+        Some(it) => shown(it, env)?,
+        None => match select::made(field, env, &mut room) {
+            Seen::Text(it) => Cow::Owned(it.into()),
+            Seen::Missing | Seen::Value(_) => Cow::Owned(Value::String(String::new())),
+        },
+    })
+}
+
+fn shown<'v>(seen: Seen<'v>, env: Env<'_>) -> Result<Cow<'v, Value>, Fault> {
+    Ok(match seen {
+        Seen::Missing => Cow::Owned(Value::Null),
+        Seen::Text(it) => {
+            env.spend_bytes(it.len())?;
+            Cow::Owned(it.into())
+        }
+        Seen::Value(it) => Cow::Borrowed(it),
+    })
 }
 
 fn current<'v>(which: &'v Current, env: Env<'v>) -> Result<Cow<'v, Value>, Fault> {
@@ -145,15 +142,10 @@ fn current<'v>(which: &'v Current, env: Env<'v>) -> Result<Cow<'v, Value>, Fault
         Current::Only => env.frame.map(|it| it.value),
         Current::Named(name) => env.named(name),
         Current::Alias(field) => {
-            return Ok(match select::stored(field, env)? {
-                Some(Selected::Many(all)) => match all.as_slice() {
-                    [Seen::Value(it)] => Cow::Borrowed(*it),
-                    [Seen::Text(it)] => Cow::Owned(Value::String((*it).to_owned())),
-                    [Seen::Missing] => Cow::Owned(Value::Null),
-                    _ => return field_value(field, env),
-                },
-                Some(Selected::One(_)) | None => return field_value(field, env),
-            });
+            return match select::many(field, env)?.as_slice() {
+                [one] => shown(*one, env),
+                _ => field_value(field, env),
+            };
         }
     };
     match found {
