@@ -11,7 +11,7 @@ use super::expression::{Fault, Template};
 use super::fields::{self, Field};
 use super::parameters::Arguments;
 use super::select::{self, Room, Seen};
-use super::{Comparison, Count, FieldName, Left, Over, Test};
+use super::{Comparison, Count, FieldName, Left, Operator, Over, Test};
 use crate::facts::Facts;
 use model::trace::{Caller, Condition, Object};
 use model::{Scope, Timestamp};
@@ -221,6 +221,12 @@ impl Walk<'_, '_> {
     }
 
     fn compare(&mut self, it: &Comparison) -> Answer {
+        // Nearly every condition is this one, and nearly every decision is not recorded.
+        if let (None, Some((field, expected))) = (&self.record, it.plain()) {
+            return plain(it.operator, field, expected, self.env).map_err(|fault| {
+                Box::new(EvaluationError { at: it.path.clone(), because: fault.0 })
+            });
+        }
         let mut note = self.record.is_some().then(|| note(it));
         let result = compared(it, self.env, &mut note);
         if let (Some(all), Some(mut note)) = (self.record.as_mut(), note) {
@@ -231,6 +237,32 @@ impl Walk<'_, '_> {
             all.push(note);
         }
         result
+    }
+}
+
+/// Compares the one value of a field with a value that is written out.
+fn plain(operator: Operator, field: &Field, expected: &Value, env: Env<'_>) -> Result<bool, Fault> {
+    let mut room = Room::default();
+    let seen = select::stored(field, env).unwrap_or_else(|| select::made(field, env, &mut room));
+    holds_for(operator, seen, expected, env)
+}
+
+fn holds_for(
+    operator: Operator,
+    seen: Seen<'_>,
+    expected: &Value,
+    env: Env<'_>,
+) -> Result<bool, Fault> {
+    compare::charge(seen, expected, env)?;
+    compare::apply(operator, seen, expected)
+}
+
+impl Comparison {
+    /// The field and the value of a condition that compares just these.
+    fn plain(&self) -> Option<(&Field, &Value)> {
+        let Left::Field { field: FieldName::Known(field), .. } = &self.left else { return None };
+        let Template::Literal(expected) = &self.expected else { return None };
+        (!field.is_many()).then_some((field, expected))
     }
 }
 
@@ -264,10 +296,7 @@ fn compared(it: &Comparison, env: Env<'_>, note: &mut Option<Condition>) -> Answ
             note.actual = shown_all(seen, is_many);
         }
     };
-    let holds = |seen: Seen<'_>| {
-        compare::charge(seen, &expected, env)?;
-        compare::apply(it.operator, seen, &expected)
-    };
+    let holds = |seen: Seen<'_>| holds_for(it.operator, seen, &expected, env);
     match &it.left {
         Left::Field { field, .. } => {
             let field = named(field, env).map_err(here)?;
