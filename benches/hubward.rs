@@ -14,7 +14,7 @@
 mod mqtt;
 
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess};
-use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
+use gate::policy::{Declared, PolicyAssignment, PolicyDefinition, Values, parse_rules};
 use gate::{Ask, Attributes, Authenticated, Door, Facts, admit, authenticate};
 use model::operations::{Right, operation};
 use model::trace::{Channel, Object, TraceHead, Verb};
@@ -201,6 +201,7 @@ fn facts(policies: usize) -> Facts {
             name: format!("p{number}"),
             display_name: String::new(),
             version: "1.0.0".into(),
+            parameters: Declared::default(),
             rules: parse_rules(&rules).unwrap(),
         });
         facts.put_policy_assignment(PolicyAssignment {
@@ -212,6 +213,7 @@ fn facts(policies: usize) -> Facts {
             definition_key: id.to_ascii_lowercase(),
             definition_id: id,
             is_enforced: true,
+            parameters: Values::default(),
             messages: Vec::new(),
             overrides: Vec::new(),
             resource_selectors: Vec::new(),

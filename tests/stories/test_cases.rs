@@ -101,6 +101,9 @@ fn a_case_that_needs_what_is_missing_fails_and_says_what() {
     let deploys = json!({ "policyDefinitions": { "p": { "policyRule": {
         "if": { "field": "type", "equals": "x" }, "then": { "effect": "deployIfNotExists" } } } } });
     check(id, deploys, "policy effect deployIfNotExists");
+    let guid = json!({ "policyDefinitions": { "p": { "policyRule": {
+        "if": { "value": "[guid('a')]", "equals": "b" }, "then": { "effect": "deny" } } } } });
+    check(id, guid, "policy function guid");
 }
 
 #[test]

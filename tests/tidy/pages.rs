@@ -4,7 +4,7 @@
 use crate::expect_none;
 use crate::files;
 use gate::condition;
-use gate::policy::{CONDITIONS_MAX, DEPTH_MAX, Effect, Operator, RULES_MAX};
+use gate::policy::{self, Effect, Kind, Operator};
 use model::operations::Protocol;
 use model::published::PUBLISHED;
 use model::{ActionName, OPERATIONS, Operation, Plane};
@@ -134,17 +134,33 @@ fn the_page_of_operations_shows_every_operation() {
 }
 
 #[test]
-fn the_page_of_policies_names_every_operator_effect_and_limit() {
+fn the_page_of_policies_names_all_that_rules_can_say_and_every_limit() {
     let page = files::read("docs/reference/policies.md");
     let operators = Operator::ALL.iter().map(|(_, it)| format!("`{it}`"));
     let effects = Effect::ALL.iter().map(|it| format!("`{}`", it.as_str()));
+    let functions = policy::functions().map(|it| format!("`{it}`"));
+    let kinds = Kind::ALL.iter().map(|(_, it)| format!("`{it}`"));
     let limits = [
-        format!("{RULES_MAX} rules"),
-        format!("{} conditions", grouped(CONDITIONS_MAX)),
-        format!("{DEPTH_MAX} levels"),
+        (policy::RULES_MAX, "rules"),
+        (policy::CONDITIONS_MAX, "conditions"),
+        (policy::DEPTH_MAX, "levels"),
+        (policy::PARAMETERS_MAX, ""),
+        (policy::EXPRESSION_CHARS_MAX, "characters"),
+        (policy::EXPRESSION_DEPTH_MAX, "levels"),
+        (policy::ARGUMENTS_MAX, "arguments"),
+        (policy::FUNCTIONS_MAX, "functions"),
+        (policy::FIELD_COUNTS_MAX, "counts over one list"),
+        (policy::VALUE_COUNTS_MAX, "counts over values"),
+        (policy::ITERATIONS_MAX, "values"),
+        (policy::TEXT_CHARS_MAX, "characters"),
+        (policy::VALUE_DEPTH_MAX, "levels"),
+        (policy::VALUE_NODES_MAX, "values"),
+        (policy::STEPS_MAX, "steps"),
     ];
-    let faults: Vec<String> =
-        operators.chain(effects).chain(limits).filter(|it| !page.contains(it.as_str())).collect();
+    let limits =
+        limits.map(|(number, what)| format!("{} {what}", grouped(number)).trim().to_owned());
+    let all = operators.chain(effects).chain(functions).chain(kinds).chain(limits);
+    let faults: Vec<String> = all.filter(|it| !page.contains(it.as_str())).collect();
     expect_none("`docs/reference/policies.md` does not name", &faults);
 }
 
@@ -167,6 +183,6 @@ fn the_page_of_conditions_names_every_operator_and_limit() {
 fn grouped(number: usize) -> String {
     match number {
         0..1_000 => number.to_string(),
-        _ => format!("{},{:03}", number / 1_000, number % 1_000),
+        _ => format!("{},{:03}", grouped(number / 1_000), number % 1_000),
     }
 }

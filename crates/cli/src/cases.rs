@@ -9,6 +9,7 @@ mod holders;
 mod initiatives;
 mod judge;
 mod report;
+mod rule;
 mod shown;
 mod told;
 mod world;

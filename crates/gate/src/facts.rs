@@ -17,6 +17,7 @@ use crate::locks::Lock;
 use crate::policy::{Exemption, Initiative, PolicyAssignment, PolicyDefinition};
 use model::operations::Right;
 use model::{ObjectId, PrincipalKind, Scope, Secret, Timestamp};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -202,6 +203,8 @@ pub struct Facts {
     pub hosts: Arc<HashMap<String, String>>,
     /// Lower-case scopes of subscriptions and resource groups that exist.
     pub containers: Arc<BTreeMap<String, Scope>>,
+    /// By lower-case scope: what the expressions of policies see of a subscription or resource group.
+    pub container_documents: Arc<BTreeMap<String, Arc<Value>>>,
     pub lookups: Arc<Lookups>,
 }
 
@@ -235,6 +238,7 @@ impl Facts {
             provisioning: Arc::default(),
             hosts: Arc::default(),
             containers: Arc::default(),
+            container_documents: Arc::default(),
             lookups: Arc::default(),
         }
         .with_root_group()
@@ -352,6 +356,16 @@ impl Facts {
 
     pub fn remove_container(&mut self, scope: &Scope) {
         Arc::make_mut(&mut self.containers).remove(&scope.key());
+        Arc::make_mut(&mut self.container_documents).remove(&scope.key());
+    }
+
+    /// Keeps what a subscription or resource group is like: its name, location and tags.
+    pub fn put_container_document(&mut self, scope: &Scope, document: Value) {
+        Arc::make_mut(&mut self.container_documents).insert(scope.key(), Arc::new(document));
+    }
+
+    pub fn container_document(&self, scope: &Scope) -> Option<&Arc<Value>> {
+        self.container_documents.get(&scope.key())
     }
 
     pub fn hub(&self, scope: &Scope) -> Option<&Arc<Hub>> {

@@ -14,6 +14,7 @@ mod gates {
     pub mod initiatives;
     pub mod locks;
     pub mod policies;
+    pub mod policy_language;
     pub mod sas;
     pub mod tokens;
     pub mod world;

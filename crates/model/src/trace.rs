@@ -229,7 +229,7 @@ pub type ScopeText = String;
 pub struct Condition {
     /// Where it stands: `policyRule.if.allOf[1]`, `permissions[0].condition, line 1, character 9`.
     pub path: String,
-    /// `field`, with `value` and `count` to come, or `attribute`.
+    /// `field`, `value`, `count` or `attribute`.
     pub left: String,
     /// What was looked at: `identity.principalId`, `@Request[...]`.
     pub expression: String,
@@ -239,6 +239,9 @@ pub struct Condition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actual: Option<Value>,
     pub result: bool,
+    /// Why it could not be evaluated, where it could not. An error in a condition that counts denies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// What kind of thing a gate looked at.

@@ -6,7 +6,7 @@
 use crate::env::Env;
 use crate::questions::row_of;
 use gate::facts::{List, RoleAssignment};
-use gate::policy::{Cascade, Effect, Exemption, Field, FieldTest, Operator, Rule, Test};
+use gate::policy::{Exemption, Rule, parse_rules};
 use gate::{Ask, Attributes, Facts};
 use model::trace::{Caller, Finding, FindingKind, FindingResult, Gate, Object, Trace, TraceHead};
 use model::{ActionName, Scope, Verdict};
@@ -119,15 +119,15 @@ fn allow_before(
     let object = trace.call.objects.first()?;
     let key = place.definition_id.to_ascii_lowercase();
     let mut definition = (**facts.policy_definitions.get(&key)?).clone();
-    let allow =
-        Rule { index: 0, condition: only(object, &principal.to_string()), effect: Effect::Allow };
+    let allow = only(object, &principal.to_string())?;
     definition.rules.insert(place.index.min(definition.rules.len()), allow);
     let mut changed = facts.clone();
     changed.put_policy_definition(definition.clone());
     if still_refused(trace, &changed, env) == Some(Gate::Policy) && warning.is_none() {
         return None;
     }
-    let rules = Value::Array(definition.rules.iter().map(rule_json).collect()).to_string();
+    let rules =
+        Value::Array(definition.rules.iter().map(|it| it.source.clone()).collect()).to_string();
     if rules.len() > RULES_BYTES_MAX {
         return None;
     }
@@ -381,68 +381,16 @@ fn place_name(scope: &Scope) -> &str {
     if scope.is_root() { "/" } else { scope.name() }
 }
 
-/// The condition that holds for one caller and one type.
-fn only(object: &Object, principal: &str) -> Test {
-    let field = |field, text: &str, expected: &str| {
-        Test::Field(FieldTest {
-            path: String::new(),
-            text: text.to_owned(),
-            field,
-            operator: Operator::Equals,
-            expected: json!(expected),
-        })
-    };
-    Test::AllOf(vec![
-        field(Field::Type, "type", &object.kind),
-        field(Field::PrincipalId, "identity.principalId", principal),
-    ])
-}
-
-/// A rule back in its written form.
-fn rule_json(rule: &Rule) -> Value {
-    json!({ "if": test_json(&rule.condition), "then": then_json(rule.effect) })
-}
-
-fn then_json(effect: Effect) -> Value {
-    let mut shown = json!({ "effect": effect.as_str() });
-    if let Effect::DenyAction(cascade) = effect {
-        let mut details = json!({ "actionNames": ["delete"] });
-        let word = match cascade {
-            Cascade::Unsaid => None,
-            Cascade::Deny => Some("deny"),
-            Cascade::Allow => Some("allow"),
-        };
-        if let Some(word) = word {
-            let behaviors = json!({ "resourceGroup": word });
-            model::json::set(&mut details, "cascadeBehaviors", behaviors);
-        }
-        model::json::set(&mut shown, "details", details);
-    }
-    shown
-}
-
-fn test_json(test: &Test) -> Value {
-    match test {
-        Test::AllOf(all) => json!({ "allOf": all.iter().map(test_json).collect::<Vec<_>>() }),
-        Test::AnyOf(any) => json!({ "anyOf": any.iter().map(test_json).collect::<Vec<_>>() }),
-        Test::Not(inner) => json!({ "not": test_json(inner) }),
-        Test::Field(it) => {
-            let mut shown = json!({ "field": it.text });
-            model::json::set(&mut shown, it.operator.as_str(), escaped(&it.expected));
-            shown
-        }
-    }
-}
-
-/// A leading `[` is written `[[`, or it would read as an expression.
-fn escaped(value: &Value) -> Value {
-    match value {
-        Value::String(text) if text.starts_with('[') => json!(format!("[{text}")),
-        Value::Array(items) => Value::Array(items.iter().map(escaped).collect()),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-            value.clone()
-        }
-    }
+/// The rule that lets one caller write one type.
+fn only(object: &Object, principal: &str) -> Option<Rule> {
+    let rule = json!({
+        "if": { "allOf": [
+            { "field": "type", "equals": object.kind },
+            { "field": "identity.principalId", "equals": principal },
+        ] },
+        "then": { "effect": "allow" },
+    });
+    parse_rules(&json!({ "policyRule": rule })).ok()?.pop()
 }
 
 /// Text for a POSIX shell: inside single quotes nothing has a meaning.
@@ -467,10 +415,16 @@ mod tests {
     }
 
     #[test]
-    fn rules_survive_being_written_back() {
-        let source = json!({ "policyRule": { "if": { "not": { "anyOf": [
-            { "field": "name", "like": "a*" }, { "field": "tags.x", "in": ["[[b", "c"] } ] } }, "then": { "effect": "deny" } } });
-        let rules = gate::policy::parse_rules(&source).unwrap();
-        assert_eq!(rule_json(&rules[0]), source["policyRule"]);
+    fn the_rule_for_one_caller_says_what_it_means() {
+        let object = Object {
+            kind: "Microsoft.Devices/IotHubs/devices".into(),
+            name: "d".into(),
+            id: "/d".into(),
+            body: Value::Null,
+            verb: model::trace::Verb::Write,
+        };
+        let rule = only(&object, "22222222-2222-4222-8222-000000000001").unwrap();
+        assert_eq!(rule.source["if"]["allOf"][0]["equals"], json!(object.kind));
+        assert_eq!(rule.source["then"], json!({ "effect": "allow" }));
     }
 }

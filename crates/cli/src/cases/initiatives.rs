@@ -1,13 +1,13 @@
 //! Initiatives of a world, and what assignments and exemptions say of their members.
 
-use super::file::{Stop, broken, lacks};
+use super::file::{Stop, broken};
 use super::world::{World, definition_id, id_at, not_a_policy};
 use gate::policy::{
-    Initiative, Override, ResourceSelector, parse_members, parse_overrides,
-    parse_resource_selectors, references,
+    Declared, Initiative, NotAPolicy, Override, ResourceSelector, check_members, parse_members,
+    parse_overrides, parse_resource_selectors, references,
 };
 use model::Scope;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 const KNOWN: &[&str] = &[
     "displayName",
@@ -26,13 +26,13 @@ pub(super) fn initiative(world: &World, name: &str, value: &Value) -> Result<Ini
     if let Some(other) = told.keys().find(|it| !KNOWN.contains(&it.as_str())) {
         return broken(format!("{at}.{other}"), format!("an initiative has {}", KNOWN.join(", ")));
     }
-    no_parameters(told)?;
+    let placed = |it: NotAPolicy| not_a_policy(it, &format!("{at}."));
+    let parameters = Declared::parse(told.get("parameters")).map_err(|it| placed(it.into()))?;
     let mut told = told.clone();
     let members = told.get_mut("policyDefinitions").and_then(Value::as_array_mut);
     for (index, it) in members.into_iter().flatten().enumerate() {
         let at = format!("{at}.policyDefinitions[{index}]");
         let Some(it) = it.as_object_mut() else { return broken(at, "a member is an object") };
-        no_parameters(it)?;
         let word =
             it.shift_remove("policyDefinition").or_else(|| it.get("policyDefinitionId").cloned());
         let word = word.as_ref().and_then(Value::as_str).unwrap_or("");
@@ -45,22 +45,17 @@ pub(super) fn initiative(world: &World, name: &str, value: &Value) -> Result<Ini
         }
         it.insert("policyDefinitionId".into(), json!(id));
     }
+    let members = parse_members(&Value::Object(told), &parameters).map_err(placed)?;
+    check_members(&members, &world.facts).map_err(|it| placed(it.into()))?;
     let text = |key: &str| value.get(key).and_then(Value::as_str);
     Ok(Initiative {
         id: initiative_id(name),
         name: name.to_owned(),
         display_name: text("displayName").unwrap_or(name).to_owned(),
         version: text("version").unwrap_or("1.0.0").to_owned(),
-        members: parse_members(&Value::Object(told))
-            .map_err(|it| not_a_policy(it, &format!("{at}.")))?,
+        parameters,
+        members,
     })
-}
-
-fn no_parameters(told: &Map<String, Value>) -> Result<(), Stop> {
-    match told.get("parameters").and_then(Value::as_object).is_some_and(|it| !it.is_empty()) {
-        true => lacks("policy expressions and parameters"),
-        false => Ok(()),
-    }
 }
 
 /// The id of the definition or initiative that an assignment names.

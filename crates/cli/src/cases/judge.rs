@@ -2,7 +2,7 @@
 
 use super::file::{Stop, broken, lacks, member, take};
 use super::world::{self, World};
-use super::{alone, writes};
+use super::{alone, rule, writes};
 use gate::{Ask, Attributes, Door, jwt::Claims};
 use model::error::Denial;
 use model::operations::known;
@@ -97,7 +97,7 @@ pub(super) fn judge(
     };
     match kind.as_str() {
         "match" => alone::pattern(case, expected),
-        "policyRule" => alone::rule(case, expected),
+        "policyRule" => rule::judge(case, expected),
         "authorize" => authorize(case, worlds, expected),
         "condition" => alone::condition(case, expected),
         _ => writes::judge(case, worlds, expected),

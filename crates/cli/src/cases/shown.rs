@@ -1,7 +1,7 @@
 //! Which of the files' own roles and policy rules the cases have shown at work.
 
 use super::judge::Answer;
-use gate::policy::{Effect, Rule, parse_rules};
+use gate::policy::{Effect, Rule, Then, parse_rules};
 use model::trace::FindingResult;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ enum Part {
 pub(super) struct Shown(BTreeMap<(String, Part), bool>);
 
 fn rule(policy: &str, rule: &Rule) -> Part {
-    Part::Rule { policy: policy.to_owned(), index: rule.index, text: format!("{rule:?}") }
+    Part::Rule { policy: policy.to_owned(), index: rule.index, text: rule.source.to_string() }
 }
 
 impl Shown {
@@ -80,7 +80,7 @@ impl Shown {
 
     fn put_rule(&mut self, file: &str, policy: &str, it: &Rule, is_shown: bool) {
         // A rule that is switched off has nothing to show.
-        if it.effect != Effect::Disabled {
+        if !matches!(it.then, Then::Is(Effect::Disabled)) {
             self.put(file, rule(policy, it), is_shown);
         }
     }

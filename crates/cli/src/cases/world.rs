@@ -9,7 +9,8 @@ use gate::Facts;
 use gate::facts::{Dps, Group, Hub, Principal, SasPolicy, SharedAccess};
 use gate::locks::{Level, Lock};
 use gate::policy::{
-    Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, check_mode, parse_rules,
+    Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, bind, bind_initiative, check_mode,
+    parse,
 };
 use model::operations::Right;
 use model::trace::Replica;
@@ -292,19 +293,17 @@ fn definition(name: &str, value: &Value) -> Result<PolicyDefinition, Stop> {
         "All" | "Indexed" | "Microsoft.Devices.Data" => {}
         other => return lacks(format!("policy mode `{other}`")),
     }
-    if told.get("parameters").and_then(Value::as_object).is_some_and(|it| !it.is_empty()) {
-        return lacks("policy expressions and parameters");
-    }
     let mode = text("mode").unwrap_or("All");
-    let rules = parse_rules(value)
-        .and_then(|rules| check_mode(mode, &rules).map(|()| rules))
+    let parsed = parse(value)
+        .and_then(|it| check_mode(mode, &it.rules).map(|()| it))
         .map_err(|it| not_a_policy(it, &format!("{at}.")))?;
     Ok(PolicyDefinition {
         id: definition_id(name),
         name: name.to_owned(),
         display_name: text("displayName").unwrap_or(name).to_owned(),
         version: text("version").unwrap_or("1.0.0").to_owned(),
-        rules,
+        parameters: parsed.parameters,
+        rules: parsed.rules,
     })
 }
 
@@ -319,12 +318,16 @@ pub(super) fn not_a_policy(fault: NotAPolicy, before: &str) -> Stop {
 fn policy_assignment(world: &World, index: usize, value: &Value) -> Result<PolicyAssignment, Stop> {
     let at = format!("policyAssignments[{index}]");
     let told: PolicyAssignmentTold = take(value, &at)?;
-    if !told.parameters.is_empty() {
-        return lacks("policy expressions and parameters");
-    }
     let definition_id = initiatives::assigned(world, &told.policy_definition, &at)?;
     let definition_key = definition_id.to_ascii_lowercase();
     let initiative = world.facts.initiatives.get(&definition_key).map(|it| &**it);
+    let given = Value::Object(told.parameters);
+    let bound = match (initiative, world.facts.policy_definitions.get(&definition_key)) {
+        (Some(it), _) => bind_initiative(it, Some(&given), &world.facts),
+        (None, Some(it)) => bind(it, Some(&given)),
+        (None, None) => return broken(&at, "it brings nothing"),
+    };
+    let parameters = bound.map_err(|it| not_a_policy(it.into(), &format!("{at}.")))?;
     let scope = place(&told.scope, &format!("{at}.scope"))?;
     let mut not_scopes = Vec::new();
     for it in &told.not_scopes {
@@ -338,6 +341,7 @@ fn policy_assignment(world: &World, index: usize, value: &Value) -> Result<Polic
         not_scopes,
         definition_id,
         definition_key,
+        parameters,
         is_enforced: told.enforcement_mode != Some(Enforcement::DoNotEnforce),
         messages: Vec::new(),
         overrides: initiatives::overrides(told.overrides, initiative, &at)?,

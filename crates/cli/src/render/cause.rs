@@ -180,9 +180,10 @@ fn condition(it: &Condition) -> Vec<Cell> {
         "field" | "attribute" => it.expression.clone(),
         other => format!("{other} {}", it.expression),
     };
-    let (style, holds) = match it.result {
-        true => (Style::Good, "true"),
-        false => (Style::Dim, "false"),
+    let (style, holds) = match (&it.error, it.result) {
+        (Some(_), _) => (Style::Bad, "error"),
+        (None, true) => (Style::Good, "true"),
+        (None, false) => (Style::Dim, "false"),
     };
     vec![
         Cell::plain(shorten(&it.path, VALUE_CHARS_MAX)),

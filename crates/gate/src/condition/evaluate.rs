@@ -122,7 +122,16 @@ fn note(record: &mut Option<Record<'_>>, at: Position, make: impl FnOnce() -> No
         let Noted { expression, operator, expected, actual, result } = make();
         let path = format!("{of}, {at}");
         let left = "attribute".into();
-        all.push(Condition { path, left, expression, operator, expected, actual, result });
+        all.push(Condition {
+            path,
+            left,
+            expression,
+            operator,
+            expected,
+            actual,
+            result,
+            error: None,
+        });
     }
 }
 

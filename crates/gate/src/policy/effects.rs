@@ -1,7 +1,7 @@
 //! What follows from a rule: its effect, what that looks at, and what an assignment's override makes of it.
 
-use super::NotAPolicy;
 use super::selectors::refuse;
+use super::{NotAPolicy, Then};
 use model::json::member;
 use model::trace::Verb;
 use serde_json::Value;
@@ -120,8 +120,14 @@ pub(super) fn guarded(at: &str, details: Option<&Value>) -> Result<Cascade, NotA
 /// # Errors
 /// Where a rule says what becomes of things in a resource group and the mode is not `Indexed`.
 pub fn check_mode(mode: &str, rules: &[super::Rule]) -> Result<(), NotAPolicy> {
-    let says =
-        |it: &&super::Rule| matches!(it.effect, Effect::DenyAction(Cascade::Deny | Cascade::Allow));
+    let says = |it: &&super::Rule| {
+        let cascade = match &it.then {
+            Then::Is(Effect::DenyAction(it)) => Some(*it),
+            Then::Is(_) => None,
+            Then::Computed { guard, .. } => *guard,
+        };
+        matches!(cascade, Some(Cascade::Deny | Cascade::Allow))
+    };
     match rules.iter().find(says) {
         Some(rule) if !mode.eq_ignore_ascii_case("Indexed") => refuse(
             "mode",

@@ -150,7 +150,7 @@ fn violation(denied: &Denied<'_>, facts: &Facts) -> Value {
         .map(|it| {
             let mut shown = json!({
                 "result": if it.result { "True" } else { "False" },
-                "expressionKind": "Field",
+                "expressionKind": capital(&it.left),
                 "expression": it.expression,
                 "path": it.expression,
                 "targetValue": it.expected,
@@ -158,6 +158,9 @@ fn violation(denied: &Denied<'_>, facts: &Facts) -> Value {
             });
             if let Some(actual) = &it.actual {
                 model::json::set(&mut shown, "expressionValue", actual.clone());
+            }
+            if let Some(error) = &it.error {
+                model::json::set(&mut shown, "error", error.as_str());
             }
             shown
         })
@@ -180,7 +183,7 @@ fn violation(denied: &Denied<'_>, facts: &Facts) -> Value {
         "policyAssignmentName": assignment.name,
         "policyAssignmentDisplayName": assignment.display_name,
         "policyAssignmentScope": assignment.scope.as_str(),
-        "policyAssignmentParameters": {},
+        "policyAssignmentParameters": assignment.parameters.shown(),
         "policyExemptionIds": exemptions,
         "ruleIndex": rule.map_or(0, |it| it.index),
     });

@@ -1,13 +1,33 @@
-//! Does a condition hold? Linear in the rule; nothing here backtracks or fails.
+//! Does a condition hold? Linear in the rule and in what it looks at, within a number of steps that no rule
+//! can exceed.
+//!
+//! Conditions are evaluated in their order, and the first that settles an `allOf` or `anyOf` ends it: what
+//! stands behind is not evaluated, and cannot fail. An error in a condition that is evaluated fails the
+//! whole rule. Where conditions are recorded, those behind are looked at, too, but aside: with steps of
+//! their own, and neither their answers nor their errors reach the answer, which so is the same.
 
-use super::{Field, FieldTest, Operator, Place, Test};
-use crate::facts::{Dps, Facts};
-use model::ObjectId;
-use model::json::member;
-use model::resource_types::normal_location;
+use super::compare;
+use super::expression::{Fault, Template};
+use super::fields::{self, Field};
+use super::parameters::Arguments;
+use super::select::{self, Room, Seen};
+use super::{Comparison, Count, FieldName, Left, Operator, Over, Test};
+use crate::facts::Facts;
 use model::trace::{Caller, Condition, Object};
+use model::{Scope, Timestamp};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::cell::{Cell, OnceCell};
+use std::fmt;
+
+/// Most steps of one evaluation of a rule: a condition, a call of a function, a value that is read or made, 64
+/// bytes of a text are one each.
+pub const STEPS_MAX: usize = 1_000_000;
+/// Most members that a count over values goes through.
+pub const ITERATIONS_MAX: usize = 100;
+/// Most values, and bytes of text, of a value that a record shows.
+const SHOWN_NODES_MAX: usize = 256;
+const SHOWN_BYTES_MAX: usize = 4_096;
 
 /// What a rule looks at: one object, and the call that would write it.
 #[derive(Clone, Copy)]
@@ -19,325 +39,434 @@ pub struct Subject<'a> {
     /// The path of the request.
     pub endpoint: &'a str,
     pub protocol: &'a str,
-    /// To know whose own identity the caller is.
+    /// Where the call is judged: in whose group and subscription.
+    pub scope: &'a Scope,
+    pub now: Timestamp,
+    /// To know whose own identity the caller is, in which groups, and what its group is like.
     pub facts: &'a Facts,
+    pub arguments: Arguments<'a>,
+    pub policy: Names<'a>,
 }
 
-/// How rules name every provisioning service, whatever it is called.
-const PROVISIONING_SERVICE: &str = "Device Provisioning Service";
+/// By which policy is judged, for rules that ask.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names<'a> {
+    pub assignment_id: &'a str,
+    pub definition_id: &'a str,
+    /// The initiative and the definition's place in it, where it came by one.
+    pub set_definition_id: Option<&'a str>,
+    pub definition_reference_id: Option<&'a str>,
+}
 
-/// True where the condition holds. With `record`, every condition is evaluated and noted; without, the
-/// first that settles the answer ends it. The answer is the same.
-pub fn holds(test: &Test, subject: &Subject<'_>, record: &mut Option<Vec<Condition>>) -> bool {
-    match test {
-        Test::AllOf(tests) => settle(tests, subject, record, true),
-        Test::AnyOf(tests) => settle(tests, subject, record, false),
-        Test::Not(inner) => !holds(inner, subject, record),
-        Test::Field(it) => compare(it, subject, record),
+/// A rule that has no answer. It denies, whatever its effect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EvaluationError {
+    /// Where it stands: `policyRule.if.allOf[1]`.
+    pub at: String,
+    pub because: String,
+}
+
+impl fmt::Display for EvaluationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.because)
     }
 }
 
-/// `allOf` is true until one is false, `anyOf` false until one is true.
-fn settle(
-    tests: &[Test],
+impl std::error::Error for EvaluationError {}
+
+/// What one evaluation shares.
+pub(super) struct Context<'a> {
+    /// None where only parameters have values.
+    pub(super) subject: Option<&'a Subject<'a>>,
+    pub(super) arguments: Arguments<'a>,
+    /// Steps that are left.
+    steps: Cell<usize>,
+    /// Steps that are left for what is only looked at.
+    steps_aside: Cell<usize>,
+    groups: OnceCell<Value>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(subject: Option<&'a Subject<'a>>, arguments: Arguments<'a>) -> Self {
+        Self {
+            subject,
+            arguments,
+            steps: Cell::new(STEPS_MAX),
+            steps_aside: Cell::new(STEPS_MAX),
+            groups: OnceCell::new(),
+        }
+    }
+
+    /// The ids of the caller's groups: put together for the first rule that asks.
+    pub(super) fn groups(&self) -> &Value {
+        self.groups.get_or_init(|| self.subject.map_or_else(|| json!([]), select::groups_of))
+    }
+}
+
+/// What a count around a condition has bound.
+pub(super) struct Frame<'f> {
+    pub(super) outer: Option<&'f Frame<'f>>,
+    /// The list and how many of its steps lead to the member; none of a count over values.
+    pub(super) member_of: Option<(&'f Field, usize)>,
+    /// The name of a count over values.
+    pub(super) name: Option<&'f str>,
+    pub(super) value: &'f Value,
+}
+
+/// Where an expression is evaluated.
+#[derive(Clone, Copy)]
+pub(super) struct Env<'v> {
+    pub(super) context: &'v Context<'v>,
+    pub(super) frame: Option<&'v Frame<'v>>,
+}
+
+impl<'v> Env<'v> {
+    pub(super) fn spend(self, steps: usize) -> Result<(), Fault> {
+        match self.context.steps.get().checked_sub(steps) {
+            Some(left) => {
+                self.context.steps.set(left);
+                Ok(())
+            }
+            None => {
+                self.context.steps.set(0);
+                Fault::new("the evaluation takes more than 1,000,000 steps")
+            }
+        }
+    }
+
+    pub(super) fn spend_bytes(self, bytes: usize) -> Result<(), Fault> {
+        match bytes / 64 {
+            0 => Ok(()),
+            steps => self.spend(steps),
+        }
+    }
+
+    /// What the count over values of that name has bound.
+    pub(super) fn named(self, name: &str) -> Option<&'v Value> {
+        let mut next = self.frame;
+        while let Some(it) = next {
+            if it.name == Some(name) {
+                return Some(it.value);
+            }
+            next = it.outer;
+        }
+        None
+    }
+}
+
+/// The value of what only parameters can change: an effect, what an initiative passes on.
+pub(super) fn constant(template: &Template, arguments: Arguments<'_>) -> Result<Value, Fault> {
+    let context = Context::new(None, arguments);
+    template.evaluate(Env { context: &context, frame: None }).map(Cow::into_owned)
+}
+
+/// True where the condition holds. With `record`, every condition is looked at and noted; without, the
+/// first that settles the answer ends it. The answer is the same, and so is the error.
+pub fn holds(
+    test: &Test,
     subject: &Subject<'_>,
     record: &mut Option<Vec<Condition>>,
-    start: bool,
-) -> bool {
-    let mut answer = start;
-    for it in tests {
-        if holds(it, subject, record) != start {
-            answer = !start;
-            if record.is_none() {
-                break;
+) -> Result<bool, EvaluationError> {
+    let context = Context::new(Some(subject), subject.arguments);
+    let env = Env { context: &context, frame: None };
+    Walk { env, record, is_aside: false }.test(test).map_err(|it| *it)
+}
+
+/// Boxed, so that what nearly every condition answers is small.
+type Answer = Result<bool, Box<EvaluationError>>;
+
+/// One evaluation on its way through the tree.
+struct Walk<'v, 'r> {
+    env: Env<'v>,
+    record: &'r mut Option<Vec<Condition>>,
+    is_aside: bool,
+}
+
+impl Walk<'_, '_> {
+    fn test(&mut self, test: &Test) -> Answer {
+        match test {
+            Test::AllOf(tests) => self.settle(tests, true),
+            Test::AnyOf(tests) => self.settle(tests, false),
+            Test::Not(inner) => self.test(inner).map(|it| !it),
+            Test::Compare(it) => self.compare(it),
+        }
+    }
+
+    /// `allOf` is true until one is false, `anyOf` false until one is true.
+    fn settle(&mut self, tests: &[Test], start: bool) -> Answer {
+        let mut tests = tests.iter();
+        for it in tests.by_ref() {
+            if self.test(it)? != start {
+                if self.record.is_some() {
+                    tests.for_each(|it| self.look_aside(it));
+                }
+                return Ok(!start);
             }
         }
-    }
-    answer
-}
-
-fn compare(test: &FieldTest, subject: &Subject<'_>, record: &mut Option<Vec<Condition>>) -> bool {
-    let mut room = Room { id: [0; 36], text: String::new() };
-    let actual = look_up(&test.field, subject, &mut room);
-    let result = apply(test.operator, &actual, &test.expected);
-    if let Some(all) = record {
-        all.push(Condition {
-            path: test.path.clone(),
-            left: "field".into(),
-            expression: test.text.clone(),
-            operator: test.operator.as_str().into(),
-            expected: test.expected.clone(),
-            actual: actual.shown(),
-            result,
-        });
-    }
-    result
-}
-
-/// What a field holds, without a copy of it.
-#[derive(Clone, Copy, Debug)]
-enum Seen<'a> {
-    Missing,
-    Text(&'a str),
-    Value(&'a Value),
-}
-
-impl<'a> Seen<'a> {
-    fn text(it: &'a str) -> Self {
-        if it.is_empty() { Self::Missing } else { Self::Text(it) }
+        Ok(start)
     }
 
-    fn value(it: Option<&'a Value>) -> Self {
-        match it {
-            None | Some(Value::Null) => Self::Missing,
-            Some(Value::String(it)) => Self::Text(it),
-            Some(it) => Self::Value(it),
+    /// Notes conditions that have no part in the answer any more.
+    fn look_aside(&mut self, test: &Test) {
+        if self.is_aside {
+            let _ = self.test(test);
+            return;
+        }
+        let context = self.env.context;
+        let kept = context.steps.replace(context.steps_aside.get());
+        self.is_aside = true;
+        let _ = self.test(test);
+        self.is_aside = false;
+        context.steps_aside.set(context.steps.replace(kept));
+    }
+
+    fn compare(&mut self, it: &Comparison) -> Answer {
+        // Nearly every condition is this one, and nearly every decision is not recorded.
+        if let (None, Some((field, expected))) = (&self.record, it.plain()) {
+            return plain(it.operator, field, expected, self.env).map_err(|fault| {
+                Box::new(EvaluationError { at: it.path.clone(), because: fault.0 })
+            });
+        }
+        let mut note = self.record.is_some().then(|| note(it));
+        let result = compared(it, self.env, &mut note);
+        if let (Some(all), Some(mut note)) = (self.record.as_mut(), note) {
+            match &result {
+                Ok(answer) => note.result = *answer,
+                Err(error) => note.error = Some(error.because.clone()),
+            }
+            all.push(note);
+        }
+        result
+    }
+}
+
+/// Compares the one value of a field with a value that is written out.
+fn plain(operator: Operator, field: &Field, expected: &Value, env: Env<'_>) -> Result<bool, Fault> {
+    let mut room = Room::default();
+    let seen = select::stored(field, env).unwrap_or_else(|| select::made(field, env, &mut room));
+    holds_for(operator, seen, expected, env)
+}
+
+fn holds_for(
+    operator: Operator,
+    seen: Seen<'_>,
+    expected: &Value,
+    env: Env<'_>,
+) -> Result<bool, Fault> {
+    compare::charge(seen, expected, env)?;
+    compare::apply(operator, seen, expected)
+}
+
+impl Comparison {
+    /// The field and the value of a condition that compares just these.
+    fn plain(&self) -> Option<(&Field, &Value)> {
+        let Left::Field { field: FieldName::Known(field), .. } = &self.left else { return None };
+        let Template::Literal(expected) = &self.expected else { return None };
+        (!field.is_many()).then_some((field, expected))
+    }
+}
+
+/// What is noted of a condition before it is looked at.
+fn note(it: &Comparison) -> Condition {
+    let (left, expression) = match &it.left {
+        Left::Field { text, .. } => ("field", text.clone()),
+        Left::Value { text, .. } => ("value", text.clone()),
+        Left::Count(count) => ("count", count.text.clone()),
+    };
+    Condition {
+        path: it.path.clone(),
+        left: left.into(),
+        expression,
+        operator: it.operator.as_str().into(),
+        expected: Value::Null,
+        actual: None,
+        result: false,
+        error: None,
+    }
+}
+
+fn compared(it: &Comparison, env: Env<'_>, note: &mut Option<Condition>) -> Answer {
+    let here = |fault: Fault| Box::new(EvaluationError { at: it.path.clone(), because: fault.0 });
+    let expected = expected(it, env).map_err(here)?;
+    if let Some(note) = note {
+        note.expected = shown(&expected);
+    }
+    let mut note_actual = |seen: &[Seen<'_>], is_many: bool| {
+        if let Some(note) = note {
+            note.actual = shown_all(seen, is_many);
+        }
+    };
+    let holds = |seen: Seen<'_>| holds_for(it.operator, seen, &expected, env);
+    match &it.left {
+        Left::Field { field, .. } => {
+            let field = named(field, env).map_err(here)?;
+            if !field.is_many() {
+                let mut room = Room::default();
+                let seen = select::stored(&field, env)
+                    .unwrap_or_else(|| select::made(&field, env, &mut room));
+                note_actual(&[seen], false);
+                return holds(seen).map_err(here);
+            }
+            // Of many, all must hold; of none, all do.
+            let all = select::many(&field, env).map_err(here)?;
+            note_actual(&all, true);
+            for seen in all {
+                if !holds(seen).map_err(here)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        Left::Value { template, .. } => {
+            let value = template.evaluate(env).map_err(here)?;
+            let seen = Seen::value(Some(&value));
+            note_actual(&[seen], false);
+            holds(seen).map_err(here)
+        }
+        Left::Count(count) => {
+            let number = Value::from(counted(count, &it.path, env)?);
+            note_actual(&[Seen::Value(&number)], false);
+            holds(Seen::Value(&number)).map_err(here)
         }
     }
+}
 
-    fn shown(self) -> Option<Value> {
-        match self {
-            Self::Missing => None,
-            Self::Text(it) => Some(json!(it)),
-            Self::Value(it) => Some(it.clone()),
-        }
+fn expected<'v>(it: &'v Comparison, env: Env<'v>) -> Result<Cow<'v, Value>, Fault> {
+    if let Template::Literal(value) = &it.expected {
+        return Ok(Cow::Borrowed(value));
     }
-
-    /// The text by which it compares; lists and objects have none.
-    fn scalar(self) -> Option<Cow<'a, str>> {
-        match self {
-            Self::Missing => None,
-            Self::Text(it) => Some(Cow::Borrowed(it)),
-            Self::Value(it) => scalar(it),
-        }
+    let value = it.expected.evaluate(env)?;
+    match compare::misfit(it.operator, &value) {
+        Some(why) => Fault::new(format!("`{}`: {why}", it.operator.as_str())),
+        None => Ok(value),
     }
 }
 
-/// Where a text is put together that no one holds: ids on the stack, names on the heap.
-struct Room {
-    id: [u8; 36],
-    text: String,
-}
-
-impl Room {
-    fn id(&mut self, id: Option<ObjectId>) -> Seen<'_> {
-        match id {
-            Some(id) => Seen::Text(id.0.hyphenated().encode_lower(&mut self.id)),
-            None => Seen::Missing,
-        }
-    }
-
-    fn text(&mut self, text: String) -> Seen<'_> {
-        self.text = text;
-        Seen::text(&self.text)
-    }
-}
-
-/// The provisioning service whose own identity the caller is.
-fn service<'a>(subject: &Subject<'a>) -> Option<&'a Dps> {
-    let id = subject.caller.object_id?;
-    subject.facts.provisioning.values().find(|it| it.identity == Some(id)).map(|it| &**it)
-}
-
-fn look_up<'a>(field: &Field, subject: &Subject<'a>, room: &'a mut Room) -> Seen<'a> {
-    let object = subject.object;
-    let body = &object.body;
+/// The field of a condition; one whose name an expression puts together is read now.
+fn named<'v>(field: &'v FieldName, env: Env<'v>) -> Result<Cow<'v, Field>, Fault> {
     match field {
-        Field::Type => Seen::text(&object.kind),
-        Field::Name => Seen::text(&object.name),
-        Field::FullName => room.text(full_name(object)),
-        Field::Id => Seen::text(&object.id),
-        Field::Kind => Seen::value(member(body, "kind")),
-        Field::Location => match member(body, "location").and_then(Value::as_str) {
-            Some(it) => room.text(normal_location(it)),
-            None => Seen::Missing,
-        },
-        Field::IdentityType => Seen::value(model::json::at(body, &["identity", "type"])),
-        Field::Tags => Seen::value(member(body, "tags")),
-        Field::Tag(name) => Seen::value(member(body, "tags").and_then(|it| member(it, name))),
-        Field::PrincipalId => room.id(subject.caller.object_id),
-        Field::PrincipalType => Seen::text(subject.caller.kind.as_str()),
-        Field::AppId => room.id(subject.caller.app_id),
-        Field::AuthType => Seen::text(subject.caller.auth.as_str()),
-        Field::CallerResource => {
-            service(subject).map_or(Seen::Missing, |it| Seen::text(it.scope.as_str()))
-        }
-        Field::CallerService => {
-            service(subject).map_or(Seen::Missing, |_| Seen::text(PROVISIONING_SERVICE))
-        }
-        Field::Action => Seen::text(subject.action),
-        Field::Endpoint => Seen::text(subject.endpoint),
-        Field::Protocol => Seen::text(subject.protocol),
-        Field::Property { kind, place, path } => {
-            if !kind.eq_ignore_ascii_case(&object.kind) {
-                return Seen::Missing;
-            }
-            let steps: Vec<&str> = path.iter().map(String::as_str).collect();
-            let below = match place {
-                Place::Top => Some(body),
-                Place::Properties => member(body, "properties"),
+        FieldName::Known(it) => Ok(Cow::Borrowed(it)),
+        FieldName::Computed(template) => {
+            let name = template.evaluate(env)?;
+            let Some(name) = name.as_str() else {
+                return Fault::new("the name of the field is no text");
             };
-            Seen::value(below.and_then(|it| model::json::at(it, &steps)))
+            fields::parse(name).map(Cow::Owned).map_err(|it| Fault(it.because))
         }
     }
 }
 
-/// The name with those of the parents in front: `hub1/device1`.
-fn full_name(object: &Object) -> String {
-    let tail = object.id.rsplit_once("/providers/").map_or("", |(_, it)| it);
-    let names: Vec<&str> = tail.split('/').skip(2).step_by(2).collect();
-    match names.is_empty() {
-        true => object.name.clone(),
-        false => names.join("/"),
+/// How many members a count finds.
+fn counted(count: &Count, path: &str, env: Env<'_>) -> Result<usize, Box<EvaluationError>> {
+    let here =
+        |fault: Fault| Box::new(EvaluationError { at: format!("{path}.count"), because: fault.0 });
+    let is_wanted = |env: Env<'_>| match &count.condition {
+        Some(test) => Walk { env, record: &mut None, is_aside: false }.test(test),
+        None => Ok(true),
+    };
+    let mut found = 0;
+    match &count.over {
+        Over::Field(list) => {
+            let (from, depth) = select::start(list, env);
+            let steps = list.steps().get(depth..).unwrap_or(&[]);
+            let mut inner = None;
+            let walked = select::gather(from, steps, env, &mut |_, way| {
+                match within(list, depth, way, env, &is_wanted) {
+                    Ok(is_counted) => found += usize::from(is_counted),
+                    Err(error) => {
+                        inner = Some(error);
+                        return Fault::new("");
+                    }
+                }
+                Ok(())
+            });
+            match inner {
+                Some(error) => return Err(error),
+                None => walked.map_err(here)?,
+            }
+        }
+        Over::Values { list, name } => {
+            let values = list.evaluate(env).map_err(here)?;
+            let Some(values) = values.as_array() else {
+                return Err(here(Fault("what is counted is no list".into())));
+            };
+            if values.len() > ITERATIONS_MAX {
+                let because = format!("the list holds more than {ITERATIONS_MAX} values");
+                return Err(here(Fault(because)));
+            }
+            for value in values {
+                let frame =
+                    Frame { outer: env.frame, member_of: None, name: Some(name.as_str()), value };
+                let inner = Env { context: env.context, frame: Some(&frame) };
+                found += usize::from(is_wanted(inner)?);
+            }
+        }
     }
+    Ok(found)
 }
 
-fn apply(operator: Operator, actual: &Seen<'_>, expected: &Value) -> bool {
-    let not = |it: Operator| !apply(it, actual, expected);
-    match operator {
-        Operator::Equals => equals(*actual, expected),
-        Operator::NotEquals => not(Operator::Equals),
-        Operator::In => {
-            expected.as_array().is_some_and(|all| all.iter().any(|it| equals(*actual, it)))
-        }
-        Operator::NotIn => not(Operator::In),
-        Operator::Like => texts(*actual, expected, like),
-        Operator::NotLike => not(Operator::Like),
-        Operator::Match => texts(*actual, expected, |text, pattern| matches(text, pattern, false)),
-        Operator::NotMatch => not(Operator::Match),
-        Operator::MatchInsensitively => {
-            texts(*actual, expected, |text, pattern| matches(text, pattern, true))
-        }
-        Operator::NotMatchInsensitively => not(Operator::MatchInsensitively),
-        Operator::Contains => contains(*actual, expected),
-        Operator::NotContains => not(Operator::Contains),
-        Operator::ContainsKey => {
-            let key = expected.as_str().unwrap_or("");
-            let Seen::Value(Value::Object(members)) = actual else { return false };
-            members.keys().any(|mine| same_text(mine, key))
-        }
-        Operator::NotContainsKey => not(Operator::ContainsKey),
-        Operator::Exists => !matches!(actual, Seen::Missing) == expected.as_bool().unwrap_or(true),
-    }
+/// Asks with every list on the way to a member bound to its one.
+fn within(
+    list: &Field,
+    from: usize,
+    way: &[(usize, &Value)],
+    env: Env<'_>,
+    ask: &dyn Fn(Env<'_>) -> Answer,
+) -> Answer {
+    let Some(((depth, value), rest)) = way.split_first() else { return ask(env) };
+    let frame =
+        Frame { outer: env.frame, member_of: Some((list, from + depth)), name: None, value };
+    within(list, from, rest, Env { context: env.context, frame: Some(&frame) }, ask)
 }
 
-/// Texts compare without regard to case; a text and a number or a boolean compare by their text. What is
-/// missing equals nothing but null and the empty text.
-fn equals(actual: Seen<'_>, expected: &Value) -> bool {
-    if matches!(actual, Seen::Missing) {
-        return expected.is_null() || expected.as_str() == Some("");
+/// A value for the record: as it is where it is short, else what it is.
+fn shown(value: &Value) -> Value {
+    fn fits(value: &Value, nodes: &mut usize, bytes: &mut usize) -> bool {
+        *nodes += 1;
+        *bytes += value.as_str().map_or(0, str::len);
+        *nodes <= SHOWN_NODES_MAX
+            && *bytes <= SHOWN_BYTES_MAX
+            && match value {
+                Value::Array(all) => all.iter().all(|it| fits(it, nodes, bytes)),
+                Value::Object(all) => all.iter().all(|(name, it)| {
+                    *bytes += name.len();
+                    fits(it, nodes, bytes)
+                }),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+            }
     }
-    match (actual.scalar(), scalar(expected)) {
-        (Some(mine), Some(its)) => same_text(&mine, &its),
-        (None, None) => matches!(actual, Seen::Value(it) if it == expected),
-        (Some(_), None) | (None, Some(_)) => false,
+    if fits(value, &mut 0, &mut 0) {
+        return value.clone();
     }
-}
-
-fn scalar(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::String(it) => Some(Cow::Borrowed(it)),
-        Value::Bool(it) => Some(Cow::Owned(it.to_string())),
-        Value::Number(it) => Some(Cow::Owned(it.to_string())),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Value::Array(it) => json!(format!("(a list of {}, too long to show)", it.len())),
+        Value::Object(it) => json!(format!("(an object of {}, too long to show)", it.len())),
+        Value::String(it) => {
+            let start: String = it.chars().take(SHOWN_NODES_MAX).collect();
+            json!(format!("{start}..."))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }
 
-/// Equal without regard to case. ASCII, which nearly everything is, needs no copies.
-fn same_text(a: &str, b: &str) -> bool {
-    a.eq_ignore_ascii_case(b)
-        || (!(a.is_ascii() && b.is_ascii()) && a.to_lowercase() == b.to_lowercase())
-}
-
-fn texts(actual: Seen<'_>, expected: &Value, fits: impl Fn(&str, &str) -> bool) -> bool {
-    match (actual.scalar(), expected.as_str()) {
-        (Some(text), Some(pattern)) => fits(&text, pattern),
-        (_, _) => false,
-    }
-}
-
-/// At most one `*`, which stands for any run of characters.
-fn like(text: &str, pattern: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else { return same_text(text, pattern) };
-    if text.is_ascii() && pattern.is_ascii() {
-        let middle = text.len().checked_sub(tail.len()).filter(|it| *it >= head.len());
-        let ends = middle.and_then(|it| Some((text.get(..head.len())?, text.get(it..)?)));
-        return ends.is_some_and(|(first, last)| {
-            first.eq_ignore_ascii_case(head) && last.eq_ignore_ascii_case(tail)
-        });
-    }
-    let (text, head, tail) = (text.to_lowercase(), head.to_lowercase(), tail.to_lowercase());
-    text.len() >= head.len() + tail.len() && text.starts_with(&head) && text.ends_with(&tail)
-}
-
-/// `#` a digit, `?` a letter, `.` any character, everything else itself; the whole text.
-fn matches(text: &str, pattern: &str, ignores_case: bool) -> bool {
-    let mut mine = text.chars();
-    let fits = pattern.chars().all(|wanted| match (wanted, mine.next()) {
-        (_, None) => false,
-        ('#', Some(it)) => it.is_ascii_digit(),
-        ('?', Some(it)) => it.is_alphabetic(),
-        ('.', Some(_)) => true,
-        (wanted, Some(it)) if ignores_case => wanted.to_lowercase().eq(it.to_lowercase()),
-        (wanted, Some(it)) => wanted == it,
-    });
-    fits && mine.next().is_none()
-}
-
-fn contains(actual: Seen<'_>, expected: &Value) -> bool {
-    if let Seen::Value(Value::Array(items)) = actual {
-        return items.iter().any(|it| equals(Seen::value(Some(it)), expected));
-    }
-    match (actual.scalar(), scalar(expected)) {
-        (Some(text), Some(part)) => text.to_lowercase().contains(&part.to_lowercase()),
-        (_, _) => false,
+fn shown_all(seen: &[Seen<'_>], is_many: bool) -> Option<Value> {
+    let one = |it: &Seen<'_>| match it {
+        Seen::Missing => None,
+        Seen::Text(it) => Some(shown(&json!(it))),
+        Seen::Value(it) => Some(shown(it)),
+    };
+    match (is_many, seen) {
+        (false, _) => seen.first().and_then(one),
+        (true, all) if all.len() > SHOWN_NODES_MAX => {
+            Some(json!(format!("(a list of {}, too long to show)", all.len())))
+        }
+        (true, all) => {
+            let all: Vec<Value> = all.iter().map(|it| one(it).unwrap_or(Value::Null)).collect();
+            Some(shown(&Value::Array(all)))
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(operator: Operator, actual: Option<Value>, expected: Value, result: bool) {
-        let seen = Seen::value(actual.as_ref());
-        assert_eq!(apply(operator, &seen, &expected), result, "{operator:?} {actual:?} {expected}");
-    }
-
-    #[test]
-    fn operators_follow_the_documentation() {
-        check(Operator::Equals, Some(json!("ABC")), json!("abc"), true);
-        check(Operator::Equals, Some(json!(true)), json!("true"), true);
-        check(Operator::Equals, Some(json!(5)), json!("5"), true);
-        check(Operator::Equals, Some(json!("device1")), json!("device10"), false);
-        check(Operator::In, Some(json!("b")), json!(["a", "B"]), true);
-        check(Operator::NotIn, Some(json!("b")), json!(["a", "B"]), false);
-        check(Operator::Like, Some(json!("device-1")), json!("DEVICE-*"), true);
-        check(Operator::Like, Some(json!("xdevice-1")), json!("device-*"), false);
-        check(Operator::Like, Some(json!("aba")), json!("ab*ba"), false);
-        check(Operator::Match, Some(json!("dev-1a")), json!("dev-#?"), true);
-        check(Operator::Match, Some(json!("DEV-1a")), json!("dev-#?"), false);
-        check(Operator::MatchInsensitively, Some(json!("DEV-1a")), json!("dev-#?"), true);
-        check(Operator::Match, Some(json!("dev-1ab")), json!("dev-#?"), false);
-        check(Operator::Contains, Some(json!("device")), json!("VIC"), true);
-        check(Operator::Contains, Some(json!(["a", "b"])), json!("b"), true);
-        check(Operator::Contains, Some(json!(["ab"])), json!("b"), false);
-        check(Operator::ContainsKey, Some(json!({"Env": 1})), json!("env"), true);
-    }
-
-    #[test]
-    fn what_is_missing_follows_the_documentation() {
-        check(Operator::Equals, None, json!("x"), false);
-        check(Operator::Equals, None, json!(""), true);
-        check(Operator::Equals, None, Value::Null, true);
-        check(Operator::NotEquals, None, json!("x"), true);
-        check(Operator::Like, None, json!("*"), false);
-        check(Operator::NotLike, None, json!("*"), true);
-        check(Operator::Contains, None, json!(""), false);
-        check(Operator::NotContains, None, json!("x"), true);
-        check(Operator::NotMatch, None, json!("#"), true);
-        check(Operator::NotIn, None, json!(["x"]), true);
-        check(Operator::NotContainsKey, None, json!("x"), true);
-        check(Operator::Exists, None, json!(false), true);
-        check(Operator::Exists, Some(json!(1)), json!(false), false);
-    }
-}
+#[path = "evaluate_tests.rs"]
+mod tests;

@@ -4,11 +4,18 @@
 //! in one definition does. Each write finds the members' latest content, so nothing is copied here.
 //! Source: Azure Policy documentation, "Azure Policy initiative definition structure".
 
+use super::evaluate::constant;
+use super::expression::Scope;
+use super::parameters::INVALID;
 use super::selectors::{known, optional_text, refuse};
-use super::{NotAPolicy, PolicyAssignment, PolicyDefinition};
+use super::{
+    Arguments, Declared, EvaluationError, Names, NotAPolicy, PARAMETERS_MAX, ParameterFault,
+    PolicyAssignment, PolicyDefinition, Template, Values, bind,
+};
 use crate::facts::Facts;
 use model::json::{member, text};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -23,13 +30,14 @@ pub struct Initiative {
     pub name: String,
     pub display_name: String,
     pub version: String,
+    pub parameters: Declared,
     /// In the order in which their rules are walked.
     pub members: Vec<Member>,
 }
 
-/// A definition as an initiative holds it: which one, and under which name. What binds the definition's
-/// parameters stands here, too, once there are any.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A definition as an initiative holds it: which one, under which name, and what it gives to the
+/// definition's parameters.
+#[derive(Clone, Debug)]
 pub struct Member {
     /// Unique in its initiative, without regard to case.
     pub reference_id: String,
@@ -38,6 +46,33 @@ pub struct Member {
     pub definition_key: String,
     /// The version that is asked for, `1.*.*` for one; the latest content must be of it.
     pub version: Option<String>,
+    given: Given,
+}
+
+/// What a member gives to the parameters of its definition.
+#[derive(Clone, Debug)]
+enum Given {
+    /// The same for every assignment.
+    Fixed(Values),
+    /// Parameters of the initiative say. By name, each with where it stands.
+    Computed(Vec<(String, String, Template)>),
+}
+
+impl Member {
+    /// The values for its definition, under those of the initiative.
+    fn given(&self, arguments: Arguments<'_>) -> Result<Cow<'_, Values>, EvaluationError> {
+        let templates = match &self.given {
+            Given::Fixed(it) => return Ok(Cow::Borrowed(it)),
+            Given::Computed(it) => it,
+        };
+        let mut values = Vec::with_capacity(templates.len());
+        for (name, at, template) in templates {
+            let value = constant(template, arguments)
+                .map_err(|it| EvaluationError { at: at.clone(), because: it.0 })?;
+            values.push((name.clone(), value));
+        }
+        Ok(Cow::Owned(Values::unchecked(values)))
+    }
 }
 
 impl Initiative {
@@ -87,6 +122,41 @@ impl<'a> Brought<'a> {
         }
     }
 
+    /// The values by which a part's rules are evaluated.
+    pub(super) fn given<'p>(
+        self,
+        assignment: &'p PolicyAssignment,
+        part: Part<'p>,
+    ) -> Result<Cow<'p, Values>, EvaluationError>
+    where
+        'a: 'p,
+    {
+        match (self, part.member) {
+            (Self::Initiative(it), Some(member)) => {
+                member.given(Arguments { declared: &it.parameters, given: &assignment.parameters })
+            }
+            (_, _) => Ok(Cow::Borrowed(&assignment.parameters)),
+        }
+    }
+
+    /// By which policy is judged, for rules that ask.
+    pub(super) fn names<'p>(
+        self,
+        assignment: &'p PolicyAssignment,
+        definition: &'p PolicyDefinition,
+        part: Part<'p>,
+    ) -> Names<'p>
+    where
+        'a: 'p,
+    {
+        Names {
+            assignment_id: &assignment.id,
+            definition_id: &definition.id,
+            set_definition_id: self.initiative().map(|it| it.id.as_str()),
+            definition_reference_id: part.member.map(|it| it.reference_id.as_str()),
+        }
+    }
+
     /// In the order in which their rules are walked.
     pub(super) fn parts(self, facts: &'a Facts) -> impl Iterator<Item = Part<'a>> {
         let (alone, members) = match self {
@@ -107,7 +177,7 @@ impl<'a> Brought<'a> {
 ///
 /// # Errors
 /// The place that is not understood, below `properties`.
-pub fn parse_members(properties: &Value) -> Result<Vec<Member>, NotAPolicy> {
+pub fn parse_members(properties: &Value, declared: &Declared) -> Result<Vec<Member>, NotAPolicy> {
     const MEMBERS: &[&str] = &[
         "policyDefinitionId",
         "policyDefinitionReferenceId",
@@ -156,9 +226,103 @@ pub fn parse_members(properties: &Value) -> Result<Vec<Member>, NotAPolicy> {
             definition_id: id.to_owned(),
             definition_key: id.to_ascii_lowercase(),
             version: optional_text(&place, told, "definitionVersion")?.map(str::to_owned),
+            given: given(&format!("{place}.parameters"), told, declared)?,
         });
     }
     Ok(found)
+}
+
+/// Reads what a member gives: `{"name": {"value": ...}}`, where a value may be an expression over the
+/// initiative's parameters.
+fn given(at: &str, told: &Value, declared: &Declared) -> Result<Given, NotAPolicy> {
+    let all = match member(told, "parameters") {
+        None | Some(Value::Null) => return Ok(Given::Fixed(Values::default())),
+        Some(Value::Object(it)) => it,
+        Some(_) => return refuse(at, "this is an object"),
+    };
+    if all.len() > PARAMETERS_MAX {
+        return refuse(at, format!("more than {PARAMETERS_MAX} parameters"));
+    }
+    let (mut templates, mut names) = (Vec::new(), BTreeSet::new());
+    for (name, told) in all {
+        let place = format!("{at}.{name}.value");
+        let Some(value) = member(told, "value") else {
+            return refuse(&format!("{at}.{name}"), "a parameter is given as {\"value\": ...}");
+        };
+        if !names.insert(name.to_lowercase()) {
+            return refuse(&format!("{at}.{name}"), "two names differ by case alone");
+        }
+        let mut scope = Scope::new(declared);
+        scope.is_static = true;
+        let template = Template::parse(value, &mut scope).map_err(|it| NotAPolicy {
+            at: place.clone(),
+            because: it.because,
+            lacks: it.lacks,
+        })?;
+        templates.push((name.clone(), place, template));
+    }
+    let literals = templates.iter().map(|(name, _, it)| match it {
+        Template::Literal(value) => Some((name.clone(), value.clone())),
+        Template::Expression(_) | Template::List(_) | Template::Object(_) => None,
+    });
+    Ok(match literals.collect::<Option<Vec<_>>>() {
+        Some(values) => Given::Fixed(Values::unchecked(values)),
+        None => Given::Computed(templates),
+    })
+}
+
+/// Checks that an initiative's members give what their definitions declare: each name is known, what has
+/// no default is given, and what is the same for every assignment fits.
+///
+/// # Errors
+/// The place in the initiative.
+pub fn check_members(members: &[Member], facts: &Facts) -> Result<(), ParameterFault> {
+    for (index, member) in members.iter().enumerate() {
+        let Some(definition) = facts.policy_definitions.get(&member.definition_key) else {
+            continue;
+        };
+        let at = |fault: ParameterFault| ParameterFault {
+            at: format!("policyDefinitions[{index}].{}", fault.at),
+            ..fault
+        };
+        match &member.given {
+            Given::Fixed(values) => {
+                bind(definition, Some(&values.shown())).map_err(at)?;
+            }
+            Given::Computed(templates) => {
+                let names = templates.iter().map(|(name, _, _)| name.as_str());
+                definition.parameters.check_names(names).map_err(at)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Binds what an assignment gives to an initiative, and checks that it fits every member.
+///
+/// # Errors
+/// The parameter, or the member that cannot be given what it asks for.
+pub fn bind_initiative(
+    initiative: &Initiative,
+    given: Option<&Value>,
+    facts: &Facts,
+) -> Result<Values, ParameterFault> {
+    let values = initiative.parameters.bind(given)?;
+    let arguments = Arguments { declared: &initiative.parameters, given: &values };
+    for member in &initiative.members {
+        let Some(definition) = facts.policy_definitions.get(&member.definition_key) else {
+            continue;
+        };
+        let name = &member.reference_id;
+        let passed = member.given(arguments).map_err(|it| {
+            ParameterFault::new(INVALID, it.at, format!("for the member `{name}`: {}", it.because))
+        })?;
+        bind(definition, Some(&passed.shown())).map_err(|it| ParameterFault {
+            because: format!("for the member `{name}`: {}", it.because),
+            ..it
+        })?;
+    }
+    Ok(values)
 }
 
 fn named_after(definition_id: &str, taken: &mut BTreeSet<String>) -> String {

@@ -14,7 +14,7 @@ fn named(name: &str, reference: &str) -> Value {
 }
 
 fn parse(members: Value) -> Result<Vec<Member>, NotAPolicy> {
-    parse_members(&json!({ "policyDefinitions": members }))
+    parse_members(&json!({ "policyDefinitions": members }), &Declared::default())
 }
 
 #[test]
@@ -33,7 +33,11 @@ fn a_member_without_a_name_is_called_after_its_definition() {
 #[test]
 fn what_is_no_initiative_is_refused_with_its_place() {
     let check = |properties: Value, at: &str| {
-        assert_eq!(parse_members(&properties).unwrap_err().at, at, "{properties}");
+        assert_eq!(
+            parse_members(&properties, &Declared::default()).unwrap_err().at,
+            at,
+            "{properties}"
+        );
     };
     check(json!({}), "policyDefinitions");
     check(json!({ "policyDefinitions": [] }), "policyDefinitions");

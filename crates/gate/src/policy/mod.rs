@@ -6,24 +6,43 @@
 //! grants nothing. Reads and actions are not judged. Source: Azure Policy documentation; `allow`, ordered
 //! rules, caller fields and `principalIds` are this product's own.
 
+mod compare;
 mod effects;
 mod envelope;
 mod evaluate;
+mod expression;
+mod fields;
 mod initiative;
+mod kind;
 mod lacking;
+mod parameters;
 mod parse;
+mod reach;
+mod select;
 mod selectors;
 mod walk;
 
 pub use effects::{Cascade, Effect, check_mode};
-pub use evaluate::{Subject, holds};
-pub use initiative::{Initiative, MEMBERS_MAX, Member, parse_members, version_fits};
-pub use parse::{CONDITIONS_MAX, DEPTH_MAX, NotAPolicy, RULES_MAX, parse_rules};
+pub use evaluate::{EvaluationError, ITERATIONS_MAX, Names, STEPS_MAX, Subject, holds};
+pub use expression::{
+    ARGUMENTS_MAX, EXPRESSION_CHARS_MAX, EXPRESSION_DEPTH_MAX, FUNCTIONS_MAX, TEXT_CHARS_MAX,
+    Template, VALUE_DEPTH_MAX, VALUE_NODES_MAX, functions,
+};
+pub use fields::{Field, Place, Step};
+pub use initiative::{
+    Initiative, MEMBERS_MAX, Member, bind_initiative, check_members, parse_members, version_fits,
+};
+pub use kind::Kind;
+pub use parameters::{Arguments, Declared, PARAMETERS_MAX, ParameterFault, Values, bind};
+pub use parse::{
+    CONDITIONS_MAX, DEPTH_MAX, FIELD_COUNTS_MAX, NotAPolicy, Parsed, RULES_MAX, VALUE_COUNTS_MAX,
+    parse, parse_rules,
+};
+pub use reach::guards_deletions;
 pub use selectors::{
     Override, ResourceSelector, SELECTORS_MAX, Selector, SelectorKind, VALUES_MAX, parse_overrides,
     parse_resource_selectors, references,
 };
-pub use walk::guards_deletions;
 pub(crate) use walk::rule;
 
 use crate::facts::Facts;
@@ -32,76 +51,116 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// One rule: a condition and what follows from it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// Where it stands in its definition, from 0.
     pub index: usize,
     pub condition: Test,
-    pub effect: Effect,
+    pub then: Then,
+    /// As it was written.
+    pub source: Value,
+}
+
+/// What follows where a condition holds.
+#[derive(Clone, Debug)]
+pub enum Then {
+    Is(Effect),
+    /// Parameters say.
+    Computed {
+        /// Where it stands: `policyRule.then.effect`.
+        at: String,
+        template: Template,
+        /// The details of a `denyAction`, where they are given.
+        guard: Option<Cascade>,
+    },
+}
+
+impl Rule {
+    /// The effect under these parameters.
+    pub fn effect(&self, arguments: Arguments<'_>) -> Result<Effect, EvaluationError> {
+        let (at, template, guard) = match &self.then {
+            Then::Is(it) => return Ok(*it),
+            Then::Computed { at, template, guard } => (at, template, guard),
+        };
+        let no = |because: String| EvaluationError { at: at.clone(), because };
+        let value = evaluate::constant(template, arguments).map_err(|it| no(it.0))?;
+        match (parse::effect(value.as_str().unwrap_or("")), guard) {
+            (Ok(Effect::DenyAction(_)), Some(it)) => Ok(Effect::DenyAction(*it)),
+            (Ok(Effect::DenyAction(_)), None) => {
+                Err(no("`denyAction` takes `details`: {\"actionNames\": [\"delete\"]}".into()))
+            }
+            (Ok(it), _) => Ok(it),
+            (Err(it), _) => Err(no(it.because)),
+        }
+    }
+
+    /// The effect that Azure has and these policies do not, where these parameters ask for one.
+    fn lacking_effect(&self, arguments: Arguments<'_>) -> Option<&'static str> {
+        let Then::Computed { template, .. } = &self.then else { return None };
+        let value = evaluate::constant(template, arguments).ok()?;
+        parse::effect(value.as_str()?).err()?.lacks
+    }
 }
 
 /// A condition, as a tree.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Test {
     AllOf(Vec<Test>),
     AnyOf(Vec<Test>),
     Not(Box<Test>),
-    Field(FieldTest),
+    Compare(Comparison),
 }
 
-/// One comparison of a field.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FieldTest {
+/// One comparison.
+#[derive(Clone, Debug)]
+pub struct Comparison {
     /// Where it stands: `policyRule.if.allOf[1]`.
     pub path: String,
-    /// The field as the author wrote it.
-    pub text: String,
-    pub field: Field,
+    pub left: Left,
     pub operator: Operator,
-    pub expected: Value,
+    pub expected: Template,
 }
 
-/// What a condition can look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Field {
-    Type,
-    Name,
-    FullName,
-    Id,
-    Kind,
-    Location,
-    /// The identity on the resource, not the caller's.
-    IdentityType,
-    Tags,
-    Tag(String),
-    PrincipalId,
-    PrincipalType,
-    AppId,
-    AuthType,
-    /// The id of the resource whose own identity the caller is.
-    CallerResource,
-    /// The well-known name of the service whose own identity the caller is.
-    CallerService,
-    /// The write action that is asked for.
-    Action,
-    /// The path of the request.
-    Endpoint,
-    Protocol,
-    /// `{type}/{path}`: a property of resources of that type.
-    Property {
-        kind: String,
-        place: Place,
-        path: Vec<String>,
+/// What is compared.
+#[derive(Clone, Debug)]
+pub enum Left {
+    /// With its name as the author wrote it.
+    Field {
+        text: String,
+        field: FieldName,
     },
+    Value {
+        text: String,
+        template: Template,
+    },
+    Count(Box<Count>),
 }
 
-/// Where in a resource's body an alias leads. There is one place for each: a second one to look in would
-/// let a caller choose which of two values is judged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// `sku`, `identity` and the like; and everything of what is no ARM resource.
-    Top,
-    Properties,
+/// The name of a field: known when it was written, or put together for each decision.
+#[derive(Clone, Debug)]
+pub enum FieldName {
+    Known(Field),
+    Computed(Template),
+}
+
+/// How many members of a list there are, or hold a condition.
+#[derive(Clone, Debug)]
+pub struct Count {
+    /// What is counted, as the author wrote it.
+    pub text: String,
+    pub over: Over,
+    pub condition: Option<Test>,
+}
+
+/// What a count goes through.
+#[derive(Clone, Debug)]
+pub enum Over {
+    /// Its last step is `[*]`.
+    Field(Field),
+    Values {
+        list: Template,
+        name: String,
+    },
 }
 
 /// How a field is compared.
@@ -121,11 +180,15 @@ pub enum Operator {
     NotIn,
     ContainsKey,
     NotContainsKey,
+    Less,
+    LessOrEquals,
+    Greater,
+    GreaterOrEquals,
     Exists,
 }
 
 impl Operator {
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 19] = [
         (Self::Equals, "equals"),
         (Self::NotEquals, "notEquals"),
         (Self::Like, "like"),
@@ -140,6 +203,10 @@ impl Operator {
         (Self::NotIn, "notIn"),
         (Self::ContainsKey, "containsKey"),
         (Self::NotContainsKey, "notContainsKey"),
+        (Self::Less, "less"),
+        (Self::LessOrEquals, "lessOrEquals"),
+        (Self::Greater, "greater"),
+        (Self::GreaterOrEquals, "greaterOrEquals"),
         (Self::Exists, "exists"),
     ];
 
@@ -156,6 +223,7 @@ pub struct PolicyDefinition {
     pub name: String,
     pub display_name: String,
     pub version: String,
+    pub parameters: Declared,
     pub rules: Vec<Rule>,
 }
 
@@ -175,6 +243,8 @@ pub struct PolicyAssignment {
     pub definition_key: String,
     /// False for `DoNotEnforce`: evaluated and told, never applied.
     pub is_enforced: bool,
+    /// What it gives to the parameters of the definition or the initiative.
+    pub parameters: Values,
     /// Why, in the author's words.
     pub messages: Vec<Message>,
     /// Other effects than the definitions say, in the order in which they are tried.

@@ -1,20 +1,29 @@
-//! Reads a definition's rules, once, when it is written. What cannot be evaluated exactly is refused here
-//! with its place, and never ignored: a condition that is skipped would change who may do what.
+//! Reads a definition, once, when it is written. What cannot be evaluated exactly is refused here with its
+//! place, and never ignored: a condition that is skipped would change who may do what.
 
+use super::compare::misfit;
 use super::effects::guarded;
-use super::lacking::{EFFECTS, EXPRESSIONS, OPERATORS, lacking};
-use super::{Effect, Field, FieldTest, Operator, Place, Rule, Test};
+use super::expression::{Counted, Scope, Template};
+use super::fields::{self, Step};
+use super::lacking::{EFFECTS, Lack, lacking};
+use super::parameters::{Declared, ParameterFault};
+use super::{Comparison, Count, Effect, FieldName, Kind, Left, Operator, Over, Rule, Test, Then};
 use model::json::member;
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Most rules in a definition.
 pub const RULES_MAX: usize = 100;
 /// Most conditions in one rule.
 pub const CONDITIONS_MAX: usize = 4_096;
-/// Deepest nesting of `allOf`, `anyOf` and `not`.
+/// Deepest nesting of `allOf`, `anyOf`, `not` and `where`.
 pub const DEPTH_MAX: usize = 64;
-/// Longest text of a pattern.
+/// Most counts over one list in one rule.
+pub const FIELD_COUNTS_MAX: usize = 5;
+/// Most counts over values in one rule.
+pub const VALUE_COUNTS_MAX: usize = 10;
+/// Longest text of a value that is written out.
 const PATTERN_BYTES_MAX: usize = 4_096;
 
 /// The rules cannot be taken: where, and why.
@@ -34,18 +43,51 @@ impl fmt::Display for NotAPolicy {
 
 impl std::error::Error for NotAPolicy {}
 
+impl From<ParameterFault> for NotAPolicy {
+    fn from(fault: ParameterFault) -> Self {
+        Self { at: fault.at, because: fault.because, lacks: fault.lacks }
+    }
+}
+
 fn refuse<T>(at: &str, because: impl Into<String>) -> Result<T, NotAPolicy> {
     Err(NotAPolicy { at: at.to_owned(), because: because.into(), lacks: None })
 }
 
-/// Refuses what could be meant, but cannot be evaluated here.
-fn lack<T>(at: &str, feature: &'static str, because: impl Into<String>) -> Result<T, NotAPolicy> {
-    Err(NotAPolicy { at: at.to_owned(), because: because.into(), lacks: Some(feature) })
+/// Puts its place to a reason.
+fn at(place: &str) -> impl Fn(Lack) -> NotAPolicy {
+    move |it| NotAPolicy { at: place.to_owned(), because: it.because, lacks: it.lacks }
 }
 
-/// Reads the rules from a definition's `properties`: `policyRule`, an object or an ordered array of such,
+/// What a definition says: its rules, and the parameters that they are written with.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    pub parameters: Declared,
+    pub rules: Vec<Rule>,
+    /// Parameters that no rule asks for.
+    pub unused: Vec<String>,
+}
+
+/// Reads a definition's `properties`: `parameters`, and `policyRule`, an object or an ordered array of such,
 /// or `policyRules`, the same array under its own name.
+pub fn parse(properties: &Value) -> Result<Parsed, NotAPolicy> {
+    let parameters = Declared::parse(member(properties, "parameters"))?;
+    let mut used = BTreeSet::new();
+    let rules = rules(properties, &parameters, &mut used)?;
+    let names = parameters.iter().map(|it| it.name.clone());
+    let unused = names.filter(|it| !used.contains(&it.to_ascii_lowercase())).collect();
+    Ok(Parsed { parameters, rules, unused })
+}
+
+/// The rules alone, see [`parse`].
 pub fn parse_rules(properties: &Value) -> Result<Vec<Rule>, NotAPolicy> {
+    parse(properties).map(|it| it.rules)
+}
+
+fn rules(
+    properties: &Value,
+    declared: &Declared,
+    used: &mut BTreeSet<String>,
+) -> Result<Vec<Rule>, NotAPolicy> {
     let (at, value) = match (member(properties, "policyRule"), member(properties, "policyRules")) {
         (Some(_), Some(_)) => {
             return refuse("properties", "give `policyRule` or `policyRules`, not both");
@@ -67,15 +109,21 @@ pub fn parse_rules(properties: &Value) -> Result<Vec<Rule>, NotAPolicy> {
         Value::Array(rules) => rules
             .iter()
             .enumerate()
-            .map(|(index, it)| rule(&format!("{at}[{index}]"), index, it))
+            .map(|(index, it)| rule(&format!("{at}[{index}]"), index, it, declared, used))
             .collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-            Ok(vec![rule(at, 0, value)?])
+            Ok(vec![rule(at, 0, value, declared, used)?])
         }
     }
 }
 
-fn rule(at: &str, index: usize, value: &Value) -> Result<Rule, NotAPolicy> {
+fn rule(
+    at: &str,
+    index: usize,
+    value: &Value,
+    declared: &Declared,
+    used: &mut BTreeSet<String>,
+) -> Result<Rule, NotAPolicy> {
     let Some(object) = value.as_object() else {
         return refuse(at, "a rule is an object with `if` and `then`");
     };
@@ -90,405 +138,360 @@ fn rule(at: &str, index: usize, value: &Value) -> Result<Rule, NotAPolicy> {
     let Some(then) = member(value, "then") else {
         return refuse(at, "`then` is missing");
     };
-    let mut count = 0;
-    let condition = test(&format!("{at}.if"), condition, 0, &mut count)?;
-    Ok(Rule { index, condition, effect: effect(&format!("{at}.then"), then)? })
+    let mut reader = Reader::new(declared);
+    let condition = reader.test(&format!("{at}.if"), condition, 0)?;
+    let then = reader.then(&format!("{at}.then"), then)?;
+    used.extend(reader.scope.used);
+    Ok(Rule { index, condition, then, source: value.clone() })
 }
 
-fn effect(at: &str, then: &Value) -> Result<Effect, NotAPolicy> {
-    let place = format!("{at}.effect");
-    let Some(word) = member(then, "effect").and_then(Value::as_str) else {
-        return refuse(&place, "`effect` is a text that is required");
-    };
-    if word.starts_with('[') {
-        return lack(
-            &place,
-            EXPRESSIONS,
-            "expressions and parameters cannot be evaluated yet; write the effect itself",
-        );
-    }
+/// The effect of that name.
+pub(super) fn effect(word: &str) -> Result<Effect, Lack> {
     let known = Effect::ALL.iter().find(|it| it.as_str().eq_ignore_ascii_case(word));
-    let Some(effect) = known else {
+    known.copied().ok_or_else(|| {
         let possible: Vec<&str> = Effect::ALL.iter().map(|it| it.as_str()).collect();
-        return Err(NotAPolicy {
-            at: place,
+        Lack {
             because: format!(
                 "`{}` is not an effect that can be applied here; possible are {}",
                 word.escape_debug(),
                 possible.join(", ")
             ),
             lacks: lacking(EFFECTS, word),
-        });
-    };
-    let place = format!("{at}.details");
-    match (effect, member(then, "details")) {
-        (Effect::DenyAction(_), details) => Ok(Effect::DenyAction(guarded(&place, details)?)),
-        (_, None | Some(Value::Null)) => Ok(*effect),
-        (_, Some(_)) => {
-            refuse(&place, format!("the effect `{}` takes no details", effect.as_str()))
         }
-    }
+    })
 }
 
-fn test(at: &str, value: &Value, depth: usize, count: &mut usize) -> Result<Test, NotAPolicy> {
-    if depth >= DEPTH_MAX {
-        return refuse(at, format!("nested deeper than {DEPTH_MAX} levels"));
+/// Reads one rule, and counts what it holds.
+struct Reader<'a> {
+    scope: Scope<'a>,
+    conditions: usize,
+    /// By list.
+    field_counts: BTreeMap<String, usize>,
+    value_counts: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(declared: &'a Declared) -> Self {
+        Self {
+            scope: Scope::new(declared),
+            conditions: 0,
+            field_counts: BTreeMap::new(),
+            value_counts: 0,
+        }
     }
-    *count += 1;
-    if *count > CONDITIONS_MAX {
-        return refuse(at, format!("more than {CONDITIONS_MAX} conditions in one rule"));
+
+    fn then(&mut self, place: &str, then: &Value) -> Result<Then, NotAPolicy> {
+        let below = format!("{place}.effect");
+        let Some(word) = member(then, "effect").filter(|it| it.is_string()) else {
+            return refuse(&below, "`effect` is a text that is required");
+        };
+        self.scope.is_static = true;
+        let found = match Template::parse(word, &mut self.scope).map_err(at(&below))? {
+            Template::Literal(it) => {
+                Then::Is(effect(it.as_str().unwrap_or("")).map_err(at(&below))?)
+            }
+            template @ (Template::Expression(_) | Template::List(_) | Template::Object(_)) => {
+                Then::Computed { at: below, template, guard: None }
+            }
+        };
+        let place = format!("{place}.details");
+        let details = member(then, "details").filter(|it| !it.is_null());
+        match (found, details) {
+            (Then::Is(Effect::DenyAction(_)), it) => {
+                Ok(Then::Is(Effect::DenyAction(guarded(&place, it)?)))
+            }
+            (Then::Is(effect), Some(_)) => {
+                refuse(&place, format!("the effect `{}` takes no details", effect.as_str()))
+            }
+            // Parameters say whether they are asked for.
+            (Then::Computed { at, template, .. }, Some(it)) => {
+                Ok(Then::Computed { at, template, guard: Some(guarded(&place, Some(it))?) })
+            }
+            (found, None) => Ok(found),
+        }
     }
-    let Some(object) = value.as_object() else {
-        return refuse(at, "a condition is an object");
-    };
-    for (key, inner) in object {
-        let place = format!("{at}.{key}");
-        let lower = key.to_ascii_lowercase();
-        let several = |count: &mut usize| -> Result<Vec<Test>, NotAPolicy> {
-            let Some(items) = inner.as_array() else {
-                return refuse(&place, "this is a list of conditions");
+
+    fn test(&mut self, place: &str, value: &Value, depth: usize) -> Result<Test, NotAPolicy> {
+        if depth >= DEPTH_MAX {
+            return refuse(place, format!("nested deeper than {DEPTH_MAX} levels"));
+        }
+        self.conditions += 1;
+        if self.conditions > CONDITIONS_MAX {
+            return refuse(place, format!("more than {CONDITIONS_MAX} conditions in one rule"));
+        }
+        let Some(object) = value.as_object() else {
+            return refuse(place, "a condition is an object");
+        };
+        for (key, inner) in object {
+            let below = format!("{place}.{key}");
+            let found = match key.to_ascii_lowercase().as_str() {
+                "allof" => Test::AllOf(self.several(&below, inner, depth)?),
+                "anyof" => Test::AnyOf(self.several(&below, inner, depth)?),
+                "not" => Test::Not(Box::new(self.test(&below, inner, depth + 1)?)),
+                _ => continue,
             };
-            items
-                .iter()
-                .enumerate()
-                .map(|(index, it)| test(&format!("{place}[{index}]"), it, depth + 1, count))
-                .collect()
-        };
-        let found = match lower.as_str() {
-            "allof" => Test::AllOf(several(count)?),
-            "anyof" => Test::AnyOf(several(count)?),
-            "not" => Test::Not(Box::new(test(&place, inner, depth + 1, count)?)),
-            "value" | "count" => {
-                return lack(
-                    &place,
-                    if lower == "count" { "policy count" } else { "policy value" },
-                    format!("conditions on `{lower}` cannot be evaluated yet; use `field`"),
-                );
-            }
-            _ => continue,
-        };
-        return match object.len() {
-            1 => Ok(found),
-            _ => refuse(at, format!("`{key}` stands alone in its object")),
-        };
-    }
-    field_test(at, value)
-}
-
-fn field_test(at: &str, value: &Value) -> Result<Test, NotAPolicy> {
-    let Some(text) = member(value, "field").and_then(Value::as_str) else {
-        return refuse(at, "a condition has `field` and one operator, or one of allOf, anyOf, not");
-    };
-    let place = format!("{at}.field");
-    let field = field(&place, text)?;
-    let mut operator = None;
-    for (key, expected) in value.as_object().into_iter().flatten() {
-        if key.eq_ignore_ascii_case("field") {
-            continue;
+            return match object.len() {
+                1 => Ok(found),
+                _ => refuse(place, format!("`{key}` stands alone in its object")),
+            };
         }
-        let known = Operator::ALL.iter().find(|(_, it)| it.eq_ignore_ascii_case(key));
-        match (known, operator) {
-            (Some((found, _)), None) => operator = Some((*found, expected.clone())),
-            (Some(_), Some(_)) => {
-                return refuse(&format!("{at}.{key}"), "a condition has one operator");
+        self.comparison(place, value, depth).map(Test::Compare)
+    }
+
+    fn several(
+        &mut self,
+        place: &str,
+        value: &Value,
+        depth: usize,
+    ) -> Result<Vec<Test>, NotAPolicy> {
+        let Some(items) = value.as_array() else {
+            return refuse(place, "this is a list of conditions");
+        };
+        let all = items.iter().enumerate();
+        all.map(|(index, it)| self.test(&format!("{place}[{index}]"), it, depth + 1)).collect()
+    }
+
+    fn comparison(
+        &mut self,
+        place: &str,
+        value: &Value,
+        depth: usize,
+    ) -> Result<Comparison, NotAPolicy> {
+        let (mut left, mut operator) = (None, None);
+        for (key, inner) in value.as_object().into_iter().flatten() {
+            let below = format!("{place}.{key}");
+            if let Some(side) = SIDES.iter().find(|it| it.eq_ignore_ascii_case(key)) {
+                if left.replace((*side, inner)).is_some() {
+                    return refuse(&below, "a condition has one of `field`, `value` and `count`");
+                }
+                continue;
             }
-            (None, _) => {
+            let known = Operator::ALL.iter().find(|(_, it)| it.eq_ignore_ascii_case(key));
+            let Some((found, _)) = known else {
                 let possible: Vec<&str> = Operator::ALL.iter().map(|(_, it)| *it).collect();
-                return Err(NotAPolicy {
-                    at: format!("{at}.{key}"),
-                    because: format!(
-                        "this is not an operator that can be evaluated; possible are {}",
-                        possible.join(", ")
-                    ),
-                    lacks: lacking(OPERATORS, key),
-                });
+                return refuse(
+                    &below,
+                    format!("this is not an operator; possible are {}", possible.join(", ")),
+                );
+            };
+            if operator.replace((*found, inner)).is_some() {
+                return refuse(&below, "a condition has one operator");
             }
         }
+        let Some((side, inner)) = left else {
+            return refuse(
+                place,
+                "a condition has `field`, `value` or `count` and one operator, or one of allOf, anyOf, not",
+            );
+        };
+        let Some((operator, expected)) = operator else {
+            return refuse(place, "the condition has no operator");
+        };
+        let below = format!("{place}.{side}");
+        let left = match side {
+            "field" => self.field(&below, inner)?,
+            "value" => Left::Value {
+                text: text_of(inner),
+                template: Template::parse(inner, &mut self.scope).map_err(at(&below))?,
+            },
+            _ => Left::Count(Box::new(self.count(&below, inner, depth)?)),
+        };
+        let expected =
+            self.operand(&format!("{place}.{}", operator.as_str()), operator, expected)?;
+        Ok(Comparison { path: place.to_owned(), left, operator, expected })
     }
-    let Some((operator, expected)) = operator else {
-        return refuse(at, "the condition has no operator");
-    };
-    let expected = operand(&format!("{at}.{}", operator.as_str()), operator, &expected)?;
-    Ok(Test::Field(FieldTest {
-        path: at.to_owned(),
-        text: text.to_owned(),
-        field,
-        operator,
-        expected,
-    }))
-}
 
-/// Checks that an operator can work with what it is given, and takes `[[` back to `[`.
-fn operand(at: &str, operator: Operator, value: &Value) -> Result<Value, NotAPolicy> {
-    let plain = |it: &Value| -> Result<Value, NotAPolicy> {
-        match it {
-            Value::String(text) if text.starts_with("[[") => {
-                Ok(Value::String(text.get(1..).unwrap_or("").to_owned()))
+    fn field(&mut self, place: &str, value: &Value) -> Result<Left, NotAPolicy> {
+        let Some(text) = value.as_str() else {
+            return refuse(place, "a field is named by a text");
+        };
+        let field = match Template::parse(value, &mut self.scope).map_err(at(place))? {
+            Template::Literal(it) => {
+                FieldName::Known(fields::parse(it.as_str().unwrap_or("")).map_err(at(place))?)
             }
-            Value::String(text) if text.starts_with('[') => lack(
-                at,
-                EXPRESSIONS,
-                "expressions and parameters cannot be evaluated yet; write the value itself (`[[` stands for a leading `[`)",
-            ),
-            Value::String(text) if text.len() > PATTERN_BYTES_MAX => {
-                refuse(at, "the text is longer than 4,096 bytes")
+            template @ (Template::Expression(_) | Template::List(_) | Template::Object(_)) => {
+                FieldName::Computed(template)
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(it.clone()),
-            Value::Array(_) | Value::Object(_) => {
-                refuse(at, "a text, a number, true, false or null is expected")
-            }
-        }
-    };
-    let text = |it: Value| match it.is_string() {
-        true => Ok(it),
-        false => refuse(at, "this operator takes a text"),
-    };
-    match operator {
-        Operator::In | Operator::NotIn => match value.as_array() {
-            Some(items) => Ok(Value::Array(items.iter().map(plain).collect::<Result<_, _>>()?)),
-            None => refuse(at, "this operator takes a list"),
-        },
-        Operator::Exists => match (value.as_bool(), value.as_str()) {
-            (Some(word), _) => Ok(Value::Bool(word)),
-            (None, Some(word)) if word.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
-            (None, Some(word)) if word.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
-            (None, _) => refuse(at, "`exists` takes true or false"),
-        },
-        Operator::Like | Operator::NotLike => {
-            let pattern = text(plain(value)?)?;
-            match pattern.as_str().map_or(0, |it| it.matches('*').count()) {
-                0 | 1 => Ok(pattern),
-                _ => refuse(at, "the pattern holds more than one `*`"),
-            }
-        }
-        Operator::Match
-        | Operator::NotMatch
-        | Operator::MatchInsensitively
-        | Operator::NotMatchInsensitively
-        | Operator::ContainsKey
-        | Operator::NotContainsKey => text(plain(value)?),
-        Operator::Equals | Operator::NotEquals | Operator::Contains | Operator::NotContains => {
-            plain(value)
-        }
+        };
+        Ok(Left::Field { text: text.to_owned(), field })
     }
-}
 
-/// Words in a property's path that name secrets: such a property has no alias.
-const SECRET_WORDS: &[&str] = &[
-    "authorizationpolicies",
-    "symmetrickey",
-    "primarykey",
-    "secondarykey",
-    "connectionstring",
-    "sastoken",
-];
-
-fn field(at: &str, text: &str) -> Result<Field, NotAPolicy> {
-    let lower = text.to_ascii_lowercase();
-    let field = match lower.as_str() {
-        "type" => Field::Type,
-        "name" => Field::Name,
-        "fullname" => Field::FullName,
-        "id" => Field::Id,
-        "kind" => Field::Kind,
-        "location" => Field::Location,
-        "identity.type" => Field::IdentityType,
-        "identity.principalid" => Field::PrincipalId,
-        "identity.principaltype" => Field::PrincipalType,
-        "identity.appid" => Field::AppId,
-        "identity.authtype" => Field::AuthType,
-        "identity.resourceid" => Field::CallerResource,
-        "identity.servicename" => Field::CallerService,
-        "request.action" => Field::Action,
-        "request.endpoint" => Field::Endpoint,
-        "request.protocol" => Field::Protocol,
-        "tags" => Field::Tags,
-        _ if text.contains("[*]") => {
-            return lack(
-                at,
-                "policy fields over lists",
-                "fields over the members of a list (`[*]`) cannot be evaluated yet",
+    fn count(&mut self, place: &str, value: &Value, depth: usize) -> Result<Count, NotAPolicy> {
+        let Some(object) = value.as_object() else {
+            return refuse(place, "a count is an object with `field` or `value`");
+        };
+        const KNOWN: [&str; 4] = ["field", "value", "name", "where"];
+        if let Some(key) =
+            object.keys().find(|key| !KNOWN.iter().any(|it| it.eq_ignore_ascii_case(key)))
+        {
+            return refuse(
+                &format!("{place}.{key}"),
+                "a count has `field`, or `value` and `name`, and `where`",
             );
         }
-        _ if lower.starts_with("tags") => match tag(text) {
-            Some(name) => Field::Tag(name),
-            None => return refuse(at, "a tag is written `tags.name` or `tags['name']`"),
-        },
-        _ => return property(at, text),
-    };
-    Ok(field)
-}
+        let (over, text, counted) = match (member(value, "field"), member(value, "value")) {
+            (Some(field), None) => self.field_count(place, value, field)?,
+            (None, Some(values)) => self.value_count(place, value, values)?,
+            (Some(_), Some(_)) | (None, None) => {
+                return refuse(place, "a count is over a `field` or over a `value`");
+            }
+        };
+        let condition = match member(value, "where") {
+            None => None,
+            Some(it) => {
+                self.scope.counts.push(counted);
+                let test = self.test(&format!("{place}.where"), it, depth + 1);
+                self.scope.counts.pop();
+                Some(test?)
+            }
+        };
+        Ok(Count { text, over, condition })
+    }
 
-fn tag(text: &str) -> Option<String> {
-    let rest = text.get(4..)?;
-    let name = match rest.strip_prefix('.') {
-        Some(name) => name,
-        None => rest.strip_prefix('[')?.strip_suffix(']')?.trim_matches('\''),
-    };
-    (!name.is_empty()).then(|| name.to_owned())
-}
+    fn field_count(
+        &mut self,
+        place: &str,
+        count: &Value,
+        field: &Value,
+    ) -> Result<(Over, String, Counted), NotAPolicy> {
+        if member(count, "name").is_some() {
+            return refuse(&format!("{place}.name"), "only a count over a `value` has a name");
+        }
+        let place = format!("{place}.field");
+        let Some(text) = field.as_str() else {
+            return refuse(&place, "a field is named by a text");
+        };
+        let list = fields::parse(text).map_err(at(&place))?;
+        if list.steps().last() != Some(&Step::All) {
+            return refuse(&place, "what is counted is a list, so its field ends in `[*]`");
+        }
+        let uses = self.field_counts.entry(text.to_ascii_lowercase()).or_default();
+        *uses += 1;
+        if *uses > FIELD_COUNTS_MAX {
+            return refuse(&place, format!("more than {FIELD_COUNTS_MAX} counts over one list"));
+        }
+        Ok((Over::Field(list.clone()), text.to_owned(), Counted::Field(list)))
+    }
 
-fn property(at: &str, text: &str) -> Result<Field, NotAPolicy> {
-    let known =
-        ["type", "name", "id", "location", "tags.x", "identity.principalId", "request.action"]
-            .join(", ");
-    let parts: Vec<&str> = text.split('/').collect();
-    let Some((path, kind)) = parts
-        .split_last()
-        .filter(|(_, kind)| kind.len() >= 2 && kind.iter().all(|it| !it.is_empty()))
-    else {
-        return refuse(
-            at,
-            format!(
-                "`{}` is not a field; fields are {known} and aliases such as `Microsoft.Devices/IotHubs/disableLocalAuth`",
-                text.escape_debug()
+    fn value_count(
+        &mut self,
+        place: &str,
+        count: &Value,
+        values: &Value,
+    ) -> Result<(Over, String, Counted), NotAPolicy> {
+        self.value_counts += 1;
+        if self.value_counts > VALUE_COUNTS_MAX {
+            return refuse(
+                place,
+                format!("more than {VALUE_COUNTS_MAX} counts over values in one rule"),
+            );
+        }
+        let name = match member(count, "name") {
+            None => "default",
+            Some(Value::String(it)) if !it.is_empty() && !it.starts_with('[') => it.as_str(),
+            Some(_) => return refuse(&format!("{place}.name"), "a name is a text, written out"),
+        };
+        let is_taken = self
+            .scope
+            .counts
+            .iter()
+            .any(|it| matches!(it, Counted::Values(outer) if outer.eq_ignore_ascii_case(name)));
+        if is_taken {
+            return refuse(
+                &format!("{place}.name"),
+                format!("a count around this is named `{name}`, too"),
+            );
+        }
+        let below = format!("{place}.value");
+        let list = Template::parse(values, &mut self.scope).map_err(at(&below))?;
+        match &list {
+            Template::Literal(Value::Array(it)) if it.len() <= super::ITERATIONS_MAX => {}
+            Template::List(it) if it.len() <= super::ITERATIONS_MAX => {}
+            Template::Expression(_) => self.check_kind(&below, &list, true)?,
+            Template::Literal(_) | Template::List(_) | Template::Object(_) => {
+                return refuse(&below, "what is counted is a list of at most 100 values");
+            }
+        }
+        let over = Over::Values { list, name: name.to_owned() };
+        Ok((over, text_of(values), Counted::Values(name.to_owned())))
+    }
+
+    /// Reads what an operator compares with, and checks as far as is known now that it can.
+    fn operand(
+        &mut self,
+        place: &str,
+        operator: Operator,
+        value: &Value,
+    ) -> Result<Template, NotAPolicy> {
+        let takes_list = matches!(operator, Operator::In | Operator::NotIn);
+        let template = Template::parse(value, &mut self.scope).map_err(at(place))?;
+        match &template {
+            Template::Literal(it) => {
+                if let Some(why) = misfit(operator, it) {
+                    return refuse(place, why);
+                }
+                let items = it.as_array().filter(|_| takes_list);
+                items.map_or_else(
+                    || plain(place, it),
+                    |all| all.iter().try_for_each(|it| plain(place, it)),
+                )?;
+            }
+            Template::List(_) if takes_list => {}
+            Template::Expression(_) => self.check_kind(place, &template, takes_list)?,
+            Template::List(_) | Template::Object(_) => {
+                return refuse(place, "a text, a number, true, false or null is expected");
+            }
+        }
+        Ok(template)
+    }
+
+    /// A parameter tells its type before it has a value: a list where one is taken, and nowhere else.
+    fn check_kind(
+        &self,
+        place: &str,
+        template: &Template,
+        is_list: bool,
+    ) -> Result<(), NotAPolicy> {
+        let kind =
+            template.parameter().and_then(|it| self.scope.declared.get(it)).map(|it| it.kind);
+        match (kind, is_list) {
+            (None | Some(Kind::Array), true) | (None, false) => Ok(()),
+            (Some(kind), true) => refuse(
+                place,
+                format!("a list is taken here, and the parameter is of type {}", kind.as_str()),
             ),
-        );
-    };
-    let path: Vec<String> = path.split('.').map(str::to_owned).collect();
-    if path.iter().any(String::is_empty) {
-        return refuse(at, "the alias has an empty step");
+            (Some(kind @ (Kind::Array | Kind::Object)), false) => refuse(
+                place,
+                format!(
+                    "one value is taken here, and the parameter is of type {}; `in` takes a list",
+                    kind.as_str()
+                ),
+            ),
+            (Some(_), false) => Ok(()),
+        }
     }
-    if path.iter().any(|it| SECRET_WORDS.contains(&it.to_ascii_lowercase().as_str())) {
-        return refuse(at, "this property is secret: it has no alias, and policies never see it");
-    }
-    let kind = kind.join("/");
-    let place = place_of(&kind, path.first().map_or("", String::as_str));
-    Ok(Field::Property { kind, place, path })
 }
 
-/// Members that stand beside `properties` in every ARM resource that has them.
-const TOP_MEMBERS: &[&str] = &[
-    "sku",
-    "identity",
-    "kind",
-    "location",
-    "tags",
-    "plan",
-    "zones",
-    "managedBy",
-    "extendedLocation",
-];
+const SIDES: [&str; 3] = ["field", "value", "count"];
 
-fn place_of(kind: &str, first: &str) -> Place {
-    let is_data =
-        model::OPERATIONS.iter().filter_map(|it| it.object).any(|it| it.eq_ignore_ascii_case(kind));
-    match is_data || TOP_MEMBERS.iter().any(|it| it.eq_ignore_ascii_case(first)) {
-        true => Place::Top,
-        false => Place::Properties,
+/// A value that stands by itself.
+fn plain(place: &str, value: &Value) -> Result<(), NotAPolicy> {
+    match value {
+        Value::String(text) if text.len() > PATTERN_BYTES_MAX => {
+            refuse(place, "the text is longer than 4,096 bytes")
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+        Value::Array(_) | Value::Object(_) => {
+            refuse(place, "a text, a number, true, false or null is expected")
+        }
     }
+}
+
+/// A value as its author wrote it, for people.
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn parse(rule: Value) -> Result<Vec<Rule>, NotAPolicy> {
-        parse_rules(&json!({ "policyRule": rule }))
-    }
-
-    /// S0-14: the document of the source, as it stands there.
-    #[test]
-    fn the_document_of_the_source_is_taken() {
-        let rules = parse_rules(&json!({
-            "policyRule": {
-                "if": { "allOf": [
-                    { "field": "type", "equals": "Microsoft.Devices/IotHubs/devices" },
-                    { "field": "identity.principalId", "equals": "<DPS-managed-identity-id>" }
-                ] },
-                "then": { "effect": "allow" }
-            }
-        }))
-        .unwrap();
-        assert_eq!(rules.len(), 1);
-        assert_eq!(rules[0].effect, Effect::Allow);
-    }
-
-    #[test]
-    fn what_cannot_be_evaluated_is_refused_with_its_place() {
-        let check = |rule: Value, at: &str| assert_eq!(parse(rule).unwrap_err().at, at);
-        let ok = json!({ "field": "type", "equals": "x" });
-        check(json!({ "if": ok, "then": { "effect": "permit" } }), "policyRule.then.effect");
-        check(json!({ "if": ok, "then": { "effect": "denny" } }), "policyRule.then.effect");
-        check(
-            json!({ "if": ok, "then": { "effect": "[parameters('e')]" } }),
-            "policyRule.then.effect",
-        );
-        check(json!({ "if": ok }), "policyRule");
-        check(json!({ "then": { "effect": "deny" } }), "policyRule");
-        check(
-            json!({ "if": { "allOf": [ok, { "field": "type" }] }, "then": { "effect": "deny" } }),
-            "policyRule.if.allOf[1]",
-        );
-        check(
-            json!({ "if": { "field": "type", "is": "x" }, "then": { "effect": "deny" } }),
-            "policyRule.if.is",
-        );
-        check(
-            json!({ "if": { "field": "colour", "equals": "x" }, "then": { "effect": "deny" } }),
-            "policyRule.if.field",
-        );
-        check(
-            json!({ "if": { "field": "type", "like": "a*b*" }, "then": { "effect": "deny" } }),
-            "policyRule.if.like",
-        );
-        check(
-            json!({ "if": { "field": "type", "in": "x" }, "then": { "effect": "deny" } }),
-            "policyRule.if.in",
-        );
-        check(
-            json!({ "if": { "value": "x", "equals": "x" }, "then": { "effect": "deny" } }),
-            "policyRule.if.value",
-        );
-        check(
-            json!({ "if": { "allOf": [], "field": "type" }, "then": { "effect": "deny" } }),
-            "policyRule.if",
-        );
-        check(json!([{ "if": ok, "then": { "effect": "deny" } }, { "if": ok }]), "policyRule[1]");
-        check(
-            json!({ "if": { "field": "Microsoft.Devices/IotHubs/authorizationPolicies.primaryKey", "exists": true }, "then": { "effect": "deny" } }),
-            "policyRule.if.field",
-        );
-    }
-
-    #[test]
-    fn what_azure_has_beyond_this_is_told_from_what_nobody_has() {
-        let check = |condition: Value, effect: &str, lacks: Option<&str>| {
-            let fault =
-                parse(json!({ "if": condition, "then": { "effect": effect } })).unwrap_err();
-            assert_eq!(fault.lacks, lacks, "{fault}");
-        };
-        let ok = json!({ "field": "type", "equals": "x" });
-        check(ok.clone(), "Modify", Some("policy effect modify"));
-        check(ok.clone(), "DenyAction", None);
-        check(ok.clone(), "[parameters('e')]", Some(EXPRESSIONS));
-        check(ok, "denny", None);
-        let count = json!({ "count": { "field": "a/b/c[*]" }, "equals": 0 });
-        check(count, "deny", Some("policy count"));
-        let less = json!({ "field": "type", "Less": 1 });
-        check(less, "deny", Some("policy operator less"));
-        check(json!({ "field": "type", "fewer": 1 }), "deny", None);
-    }
-
-    #[test]
-    fn one_past_each_limit_is_refused() {
-        let ok = json!({ "field": "type", "equals": "x" });
-        let nested = |depth: usize| {
-            let mut inner = ok.clone();
-            for _ in 1..depth {
-                inner = json!({ "not": inner });
-            }
-            json!({ "if": inner, "then": { "effect": "deny" } })
-        };
-        assert!(parse(nested(DEPTH_MAX)).is_ok());
-        assert!(parse(nested(DEPTH_MAX + 1)).is_err());
-        let wide = |count: usize| json!({ "if": { "allOf": vec![ok.clone(); count - 1] }, "then": { "effect": "deny" } });
-        assert!(parse(wide(CONDITIONS_MAX)).is_ok());
-        assert!(parse(wide(CONDITIONS_MAX + 1)).is_err());
-        let rule = json!({ "if": ok, "then": { "effect": "audit" } });
-        assert!(parse(Value::Array(vec![rule.clone(); RULES_MAX])).is_ok());
-        assert!(parse(Value::Array(vec![rule; RULES_MAX + 1])).is_err());
-        assert!(parse(json!([])).is_err());
-    }
-}
+#[path = "parse_tests.rs"]
+mod tests;

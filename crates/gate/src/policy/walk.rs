@@ -2,13 +2,15 @@
 
 use super::envelope::{Denied, bare_denial, finding, full_denial};
 use super::initiative::{Brought, Member, Part};
+use super::reach::{applicable, covers, judged_at};
 use super::selectors::{Selected, overriding, select};
-use super::{Effect, Exemption, PolicyAssignment, PolicyDefinition, Rule, Subject, holds};
+use super::{
+    Arguments, Effect, EvaluationError, Exemption, Names, PolicyAssignment, Rule, Subject, holds,
+};
 use crate::decide::{Ask, Findings, Ruling};
-use crate::facts::{Facts, Lookups, management_group};
-use model::trace::{Condition, FindingResult, Object, Verb};
+use crate::facts::{Facts, Lookups};
+use model::trace::{Condition, FindingResult, Object};
 use model::{ActionName, Plane, Scope};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Most conditions that are noted of rules that did not match: an initiative may have very many.
@@ -66,20 +68,6 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Ru
         true => rule_in_full(ask, facts, findings),
         false => rule_quickly(ask, facts),
     }
-}
-
-/// True where a policy that is assigned at, above or below a scope has a rule against deletions, so that
-/// whoever would delete has to tell what. A policy that cannot be read counts as one.
-pub fn guards_deletions(facts: &Facts, scope: &Scope) -> bool {
-    let guards = |it: &PolicyDefinition| {
-        it.rules.iter().any(|rule| matches!(rule.effect, Effect::DenyAction(_)))
-    };
-    facts
-        .policy_assignments
-        .values()
-        .filter(|it| facts.contains(&it.scope, scope) || facts.contains(scope, &it.scope))
-        .flat_map(|it| Brought::of(it, facts).parts(facts))
-        .any(|it| it.definition.is_none_or(guards))
 }
 
 /// The verdict alone. Any deny denies, so the order of the assignments does not matter.
@@ -145,26 +133,6 @@ fn rule_in_full(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Rulin
             (Ruling { denial: Some(denial), reason }, is_noted)
         }
     }
-}
-
-/// Where an object is judged. What goes with its resource group is judged where it lies itself: a policy on
-/// one hub protects it from the deletion of the group around it.
-fn judged_at<'a>(object: &Object, ask: &Ask<'a>) -> Cow<'a, Scope> {
-    match object.verb {
-        Verb::Write | Verb::Delete => Cow::Borrowed(ask.scope),
-        Verb::DeleteWithGroup => {
-            Scope::parse(&object.id).map_or(Cow::Borrowed(ask.scope), Cow::Owned)
-        }
-    }
-}
-
-/// The assignments whose scope contains a place, broad before narrow, then by name.
-fn applicable<'a>(at: &Scope, facts: &'a Facts) -> Vec<&'a PolicyAssignment> {
-    let all = facts.policy_assignments.values().map(Arc::as_ref);
-    let mut found: Vec<&PolicyAssignment> =
-        all.filter(|it| facts.contains(&it.scope, at)).collect();
-    found.sort_by_cached_key(|it| (facts.depth(&it.scope), it.name.to_ascii_lowercase()));
-    found
 }
 
 /// Whom an assignment's exemptions lift it for.
@@ -284,19 +252,48 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
             let Some(definition) = part.definition else {
                 return Word { exemptions, ..self.missing(assignment, part) };
             };
+            let failed = |error: &EvaluationError, rule, effect, conditions| {
+                self.failed(assignment, part, rule, effect, error, conditions)
+            };
+            let given = match brought.given(assignment, part) {
+                Ok(it) => it,
+                Err(error) => {
+                    let word = failed(&error, None, "", Vec::new());
+                    return Word { exemptions, audited: audited.map(Box::new), ..word };
+                }
+            };
+            let arguments = Arguments { declared: &definition.parameters, given: &given };
+            let policy = brought.names(assignment, definition, part);
             for rule in &definition.rules {
-                let effect = rule.effect.overridden(with);
-                if effect == Effect::Disabled || !rule.effect.judges(self.object.verb) {
+                let own = match rule.effect(arguments) {
+                    Ok(it) => it,
+                    Err(error) => {
+                        let word = failed(&error, Some(rule.index), "", Vec::new());
+                        return Word { exemptions, audited: audited.map(Box::new), ..word };
+                    }
+                };
+                let effect = own.overridden(with);
+                if effect == Effect::Disabled || !own.judges(self.object.verb) {
                     continue;
                 }
-                let (matched, mut conditions) = self.try_rule(rule);
-                if !matched {
-                    let room = CONDITIONS_NOTED_MAX.saturating_sub(seen.len());
-                    conditions.truncate(room);
-                    seen.extend(conditions.into_iter().map(|it| of_member(it, part.member)));
-                    continue;
+                let mut record = self.records.then(Vec::new);
+                let matched = self.try_rule(rule, arguments, policy, &mut record);
+                let mut conditions = record.unwrap_or_default();
+                match matched {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        let room = CONDITIONS_NOTED_MAX.saturating_sub(seen.len());
+                        conditions.truncate(room);
+                        seen.extend(conditions.into_iter().map(|it| of_member(it, part.member)));
+                        continue;
+                    }
+                    Err(error) => {
+                        let word = failed(&error, Some(rule.index), effect.as_str(), conditions);
+                        return Word { exemptions, audited: audited.map(Box::new), ..word };
+                    }
                 }
-                let word = self.matched(assignment, part, rule, effect, conditions);
+                let is_overridden = effect != own;
+                let word = self.matched(assignment, part, rule, effect, is_overridden, conditions);
                 if word.result == FindingResult::Audit {
                     audited = Some(word);
                     continue;
@@ -338,6 +335,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
         part: Part<'a>,
         rule: &Rule,
         effect: Effect,
+        is_overridden: bool,
         conditions: Vec<Condition>,
     ) -> Word<'a> {
         let result = match (effect, assignment.is_enforced) {
@@ -351,7 +349,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
             Some(it) => format!(" of `{}`", it.reference_id),
             None => String::new(),
         };
-        let word = self.quiet(result, || match (result, effect == rule.effect) {
+        let word = self.quiet(result, || match (result, !is_overridden) {
             (FindingResult::WouldDeny, _) => {
                 format!(
                     "rule {}{} would deny, but the assignment is not enforced",
@@ -376,7 +374,41 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
         }
     }
 
-    fn try_rule(&self, rule: &Rule) -> (bool, Vec<Condition>) {
+    /// The word of a rule, or of a member's parameters, that has no answer.
+    fn failed(
+        &self,
+        assignment: &PolicyAssignment,
+        part: Part<'a>,
+        rule: Option<usize>,
+        effect: &'static str,
+        error: &EvaluationError,
+        conditions: Vec<Condition>,
+    ) -> Word<'a> {
+        // INVARIANT: an error inside a decision denies, whatever the rule's effect.
+        let (result, what) = match assignment.is_enforced {
+            true => (FindingResult::Error, "which denies"),
+            false => {
+                (FindingResult::WouldDeny, "which would deny, but the assignment is not enforced")
+            }
+        };
+        let word = self.quiet(result, || match (rule, part.member) {
+            (Some(index), None) => format!("rule {index} cannot be evaluated at {error}, {what}"),
+            (Some(index), Some(it)) => {
+                let name = &it.reference_id;
+                format!("rule {index} of `{name}` cannot be evaluated at {error}, {what}")
+            }
+            (None, _) => format!("what it is given cannot be evaluated at {error}, {what}"),
+        });
+        Word { part: Some(part), rule, effect, conditions, ..word }
+    }
+
+    fn try_rule(
+        &self,
+        rule: &Rule,
+        arguments: Arguments<'_>,
+        policy: Names<'_>,
+        record: &mut Option<Vec<Condition>>,
+    ) -> Result<bool, EvaluationError> {
         let (ask, object) = (self.ask, self.object);
         let request = &ask.head.channel.request;
         let subject = Subject {
@@ -385,11 +417,13 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
             action: action(ask, object),
             endpoint: request.split_once(' ').map_or(request.as_str(), |(_, path)| path),
             protocol: &ask.head.channel.protocol,
+            scope: self.at,
+            now: ask.head.time,
             facts: self.facts,
+            arguments,
+            policy,
         };
-        let mut record = self.records.then(Vec::new);
-        let matched = holds(&rule.condition, &subject, &mut record);
-        (matched, record.unwrap_or_default())
+        holds(&rule.condition, &subject, record)
     }
 }
 
@@ -432,16 +466,4 @@ fn exempt_reason(exemption: &Exemption, member: Option<&Member>) -> String {
     };
     let until = exemption.expires.map_or_else(String::new, |end| format!(" until {end}"));
     format!("the exemption `{}` exempts {whom}{from}{until}", exemption.name)
-}
-
-/// True where `outer` contains `place`. Down to the judged scope case does not matter, as everywhere in
-/// ARM; below it stand devices, whose ids differ by case.
-fn covers(outer: &Scope, place: &Scope, judged: &Scope, facts: &Facts) -> bool {
-    if management_group(outer).is_some() {
-        return facts.contains(outer, place);
-    }
-    let depth = judged.segments().count();
-    let pairs = outer.segments().skip(depth).zip(place.segments().skip(depth));
-    // Kinds and names take turns there, and kinds have no case.
-    outer.contains(place) && pairs.skip(1).step_by(2).all(|(a, b)| a == b)
 }

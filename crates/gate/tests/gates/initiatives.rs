@@ -3,7 +3,7 @@
 use super::world::*;
 use gate::Facts;
 use gate::policy::{
-    Exemption, Initiative, Message, PolicyAssignment, guards_deletions, parse_members,
+    Declared, Exemption, Initiative, Message, PolicyAssignment, guards_deletions, parse_members,
     parse_overrides, parse_resource_selectors,
 };
 use model::Op;
@@ -53,7 +53,9 @@ fn initiative(facts: &mut Facts, rules: &[(&str, Value)]) {
         name: "set".into(),
         display_name: "The set".into(),
         version: "1.0.0".into(),
-        members: parse_members(&json!({ "policyDefinitions": members })).unwrap(),
+        members: parse_members(&json!({ "policyDefinitions": members }), &Declared::default())
+            .unwrap(),
+        parameters: Declared::default(),
     });
     policy(facts, "all", &deny("none"), HUB);
     change(facts, |it| {

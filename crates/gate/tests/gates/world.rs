@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess, VerifyingKey};
-use gate::policy::{PolicyAssignment, PolicyDefinition, parse_rules};
+use gate::policy::{Declared, PolicyAssignment, PolicyDefinition, Values, parse_rules};
 use gate::{Ask, Attributes, Facts, Judgement, judge, judge_timed};
 use model::operations::{Right, operation};
 use model::principal::AuthType;
@@ -111,6 +111,7 @@ pub fn policy(facts: &mut Facts, name: &str, rules: &Value, at: &str) {
         name: name.into(),
         display_name: String::new(),
         version: "1.0.0".into(),
+        parameters: Declared::default(),
         rules: parse_rules(&json!({ "policyRule": rules })).unwrap(),
     });
     facts.put_policy_assignment(PolicyAssignment {
@@ -122,6 +123,7 @@ pub fn policy(facts: &mut Facts, name: &str, rules: &Value, at: &str) {
         definition_key: definition_id.to_ascii_lowercase(),
         definition_id,
         is_enforced: true,
+        parameters: Values::default(),
         messages: Vec::new(),
         overrides: Vec::new(),
         resource_selectors: Vec::new(),

@@ -1,13 +1,14 @@
 //! Policy definitions and their assignments.
 
-use super::{
-    Reach, check_scope, policy_sets, policy_terms, refuse_unless_empty, revisions, scope_before,
-};
+use super::{Reach, check_scope, policy_sets, policy_terms, revisions, scope_before};
 use crate::control::{all, commit, delete, get as read, put};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::facts::management_group;
-use gate::policy::{PolicyAssignment, PolicyDefinition, check_mode, parse_rules};
+use gate::policy::{
+    Declared, ParameterFault, PolicyAssignment, PolicyDefinition, Values, bind, bind_initiative,
+    check_mode, parse,
+};
 use gate::{Facts, Permit};
 use model::json::{member, text};
 use model::{Error, Scope};
@@ -39,11 +40,6 @@ pub(crate) async fn put_definition(
     let given = properties_of(&input.body)?;
     check_text(given, "displayName", 128)?;
     check_text(given, "description", 512)?;
-    refuse_unless_empty(
-        given,
-        "parameters",
-        "parameters cannot be evaluated yet; write the values into the rule",
-    )?;
     let mode = text(given, &["mode"]).unwrap_or("All");
     if !["All", "Indexed", "Microsoft.Devices.Data"].iter().any(|it| it.eq_ignore_ascii_case(mode))
     {
@@ -52,12 +48,10 @@ pub(crate) async fn put_definition(
             "modes are All, Indexed and Microsoft.Devices.Data",
         ));
     }
-    parse_rules(given)
-        .and_then(|rules| check_mode(mode, &rules))
-        .map_err(|it| invalid_rule(&format!("properties.{}", it.at), &it.because))?;
     let version = text(given, &["version"]).unwrap_or("1.0.0");
     policy_sets::check_version(permit.scope().as_str(), version, &env.facts.load())?;
     let former = former(env, tables::POLICY_DEFINITIONS, permit.scope()).await?;
+    check_rules(given, mode, former.as_ref().map(|(it, _)| it))?;
     if former.is_none()
         && count_at(env, tables::POLICY_DEFINITIONS, &place).await? >= DEFINITIONS_MAX
     {
@@ -124,7 +118,14 @@ pub(crate) async fn put_assignment(
         Error::invalid("properties.policyDefinitionId", "the id of a policy definition is required")
     })?;
     let (known, initiative) = policy_sets::assigned(definition, &facts)?;
-    refuse_unless_empty(given, "parameters", "parameters cannot be evaluated yet")?;
+    let parameters = member(given, "parameters");
+    match (initiative, facts.policy_definitions.get(&known.to_ascii_lowercase())) {
+        (Some(it), _) => {
+            drop(bind_initiative(it, parameters, &facts).map_err(|it| invalid_parameter(&it))?)
+        }
+        (None, Some(it)) => drop(bind(it, parameters).map_err(|it| invalid_parameter(&it))?),
+        (None, None) => {}
+    }
     policy_terms::check(given, initiative)?;
     let not_scopes = not_scopes(given)?;
     if let Some(outside) =
@@ -247,13 +248,15 @@ pub(crate) fn change_definition(
 /// A definition's document, compiled.
 pub(crate) fn definition_of(document: &Value, key: &str) -> Result<PolicyDefinition, String> {
     let properties = document.get("properties").ok_or("`properties` is missing")?;
+    let parsed = parse(properties).map_err(|it| it.to_string())?;
     let word = |path: &[&str]| text(document, path).unwrap_or("").to_owned();
     Ok(PolicyDefinition {
         id: text(document, &["id"]).unwrap_or(key).to_owned(),
         name: word(&["name"]),
         display_name: word(&["properties", "displayName"]),
         version: word(&["properties", "version"]),
-        rules: parse_rules(properties).map_err(|it| it.to_string())?,
+        parameters: parsed.parameters,
+        rules: parsed.rules,
     })
 }
 
@@ -278,6 +281,7 @@ pub(crate) fn change_assignment(
         not_scopes: not_scopes(properties).map_err(|it| it.to_string())?,
         definition_key: word("policyDefinitionId").to_ascii_lowercase(),
         definition_id: word("policyDefinitionId"),
+        parameters: Values::kept(member(properties, "parameters")),
         is_enforced: !word("enforcementMode").eq_ignore_ascii_case("DoNotEnforce"),
         messages: policy_terms::messages(properties),
         overrides: policy_terms::overrides(properties).map_err(|it| it.to_string())?,
@@ -285,6 +289,27 @@ pub(crate) fn change_assignment(
             .map_err(|it| it.to_string())?,
     });
     Ok(())
+}
+
+/// Checks the rules and parameters of a definition, which may be in use already.
+fn check_rules(given: &Value, mode: &str, former: Option<&Value>) -> Result<(), Error> {
+    // By themselves first: what is wrong with them has codes of its own.
+    let declared = Declared::parse(member(given, "parameters"));
+    let declared = declared.map_err(|it| invalid_parameter(&it))?;
+    let parsed = parse(given).and_then(|it| check_mode(mode, &it.rules).map(|()| it));
+    let parsed =
+        parsed.map_err(|it| invalid_rule(&format!("properties.{}", it.at), &it.because))?;
+    if !parsed.unused.is_empty() {
+        return Err(Error::Invalid {
+            code: "UnusedPolicyParameters",
+            at: Some("properties.parameters".into()),
+            message: format!("no rule uses `{}`", parsed.unused.join("`, `")),
+        });
+    }
+    parsed.check_defaults().map_err(|it| invalid_parameter(&it))?;
+    let former =
+        former.and_then(|it| Declared::parse(member(it.get("properties")?, "parameters")).ok());
+    former.map_or(Ok(()), |it| declared.check_change_from(&it)).map_err(|it| invalid_parameter(&it))
 }
 
 fn not_scopes(properties: &Value) -> Result<Vec<Scope>, Error> {
@@ -302,6 +327,14 @@ fn not_scopes(properties: &Value) -> Result<Vec<Scope>, Error> {
             Scope::parse(it.as_str().unwrap_or("")).map_err(|it| Error::invalid(at, it.to_string()))
         })
         .collect()
+}
+
+pub(super) fn invalid_parameter(fault: &ParameterFault) -> Error {
+    Error::Invalid {
+        code: fault.code,
+        at: Some(format!("properties.{}", fault.at)),
+        message: fault.because.clone(),
+    }
 }
 
 pub(super) fn invalid_rule(at: &str, because: &str) -> Error {

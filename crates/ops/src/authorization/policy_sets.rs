@@ -1,14 +1,15 @@
 //! Initiatives: policy set definitions, each a list of definitions that are assigned together.
 
 use super::policies::{
-    below, check_name, check_text, count_at, document, former, invalid_rule, kept, properties_of,
-    remove, save, show,
+    below, check_name, check_text, count_at, document, former, invalid_parameter, invalid_rule,
+    kept, properties_of, remove, save, show,
 };
-use super::{check_scope, refuse_unless_empty, scope_before};
+use super::{check_scope, scope_before};
 use crate::control::all;
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use gate::policy::{Initiative, Member, parse_members, version_fits};
+use gate::facts::management_group;
+use gate::policy::{Declared, Initiative, Member, check_members, parse_members, version_fits};
 use gate::{Facts, Permit};
 use model::json::{member, set, text};
 use model::{Error, Scope};
@@ -18,30 +19,33 @@ use store::tables;
 /// Most initiatives at one scope.
 const INITIATIVES_MAX: usize = 200;
 
-const NO_PARAMETERS: &str =
-    "parameters cannot be evaluated yet; write the values into the definition's rules";
-
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let place = scope_before(permit.scope());
     let facts = env.facts.load();
     check_scope(&place, &facts)?;
-    if place.subscription_id().is_none() || place.resource_group().is_some() {
+    let is_group = management_group(&place).is_some();
+    if !is_group && (place.subscription_id().is_none() || place.resource_group().is_some()) {
         return Err(Error::Invalid {
             code: "InvalidScope",
             at: Some("path".into()),
-            message: "an initiative lies in a subscription".into(),
+            message: "an initiative lies in a subscription or a management group".into(),
         });
     }
     check_name(permit.scope().name(), 64)?;
     let given = properties_of(&input.body)?;
     check_text(given, "displayName", 128)?;
     check_text(given, "description", 512)?;
-    refuse_unless_empty(given, "parameters", NO_PARAMETERS)?;
-    let members = members_of(given)?;
+    let declared = declared_of(given)?;
+    let members = members_of(given, &declared)?;
     for (index, it) in members.iter().enumerate() {
         check_member(&format!("policyDefinitions[{index}]"), it, &place, &facts)?;
     }
+    check_members(&members, &facts).map_err(|it| invalid_parameter(&it))?;
     let former = former(env, tables::POLICY_SET_DEFINITIONS, permit.scope()).await?;
+    if let Some(former) = former.as_ref().and_then(|(it, _)| it.get("properties")) {
+        let before = declared_of(former)?;
+        declared.check_change_from(&before).map_err(|it| invalid_parameter(&it))?;
+    }
     if former.is_none()
         && count_at(env, tables::POLICY_SET_DEFINITIONS, &place).await? >= INITIATIVES_MAX
     {
@@ -100,13 +104,15 @@ pub(crate) fn change_facts(
     };
     let document: Value = serde_json::from_slice(body).map_err(|it| it.to_string())?;
     let properties = document.get("properties").ok_or("`properties` is missing")?;
+    let parameters = declared_of(properties).map_err(|it| it.to_string())?;
     let word = |path: &[&str]| text(&document, path).unwrap_or("").to_owned();
     facts.put_initiative(Initiative {
         id: text(&document, &["id"]).unwrap_or(key).to_owned(),
         name: word(&["name"]),
         display_name: word(&["properties", "displayName"]),
         version: word(&["properties", "version"]),
-        members: parse_members(properties).map_err(|it| it.to_string())?,
+        members: parse_members(properties, &parameters).map_err(|it| it.to_string())?,
+        parameters,
     });
     Ok(())
 }
@@ -202,17 +208,13 @@ fn assignments_of<'a>(id: &str, facts: &'a Facts) -> Vec<&'a str> {
     of_it.map(|it| it.id.as_str()).collect()
 }
 
-fn members_of(properties: &Value) -> Result<Vec<Member>, Error> {
-    let members = parse_members(properties)
-        .map_err(|it| invalid_rule(&format!("properties.{}", it.at), &it.because))?;
-    let told = member(properties, "policyDefinitions").and_then(Value::as_array);
-    for (index, it) in told.into_iter().flatten().enumerate() {
-        refuse_unless_empty(it, "parameters", NO_PARAMETERS).map_err(|_| {
-            let at = format!("properties.policyDefinitions[{index}].parameters");
-            Error::invalid(at, NO_PARAMETERS)
-        })?;
-    }
-    Ok(members)
+fn declared_of(properties: &Value) -> Result<Declared, Error> {
+    Declared::parse(member(properties, "parameters")).map_err(|it| invalid_parameter(&it))
+}
+
+fn members_of(properties: &Value, declared: &Declared) -> Result<Vec<Member>, Error> {
+    parse_members(properties, declared)
+        .map_err(|it| invalid_rule(&format!("properties.{}", it.at), &it.because))
 }
 
 /// Checks that a member is a definition that can be had here, in the version that is asked for.
@@ -233,10 +235,10 @@ fn check_member(at: &str, it: &Member, place: &Scope, facts: &Facts) -> Result<(
         });
     };
     let lies_at = Scope::parse(&definition.id).map(|it| scope_before(&it));
-    if !lies_at.is_ok_and(|it| it.contains(place)) {
+    if !lies_at.is_ok_and(|it| facts.contains(&it, place)) {
         return Err(invalid_rule(
             &format!("properties.{at}.policyDefinitionId"),
-            "the definition lies in another subscription than the initiative",
+            "the definition lies in another subscription or management group than the initiative",
         ));
     }
     match &it.version {

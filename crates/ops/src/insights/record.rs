@@ -221,14 +221,18 @@ fn link(step: &Step, finding: &Finding) -> Value {
     }
     if !finding.conditions.is_empty() {
         let evaluated = finding.conditions.iter().map(|it| {
-            json!({
+            let mut told = json!({
                 "path": it.path,
                 it.left.as_str(): it.expression,
                 "operator": it.operator,
                 "expected": it.expected,
                 "actual": it.actual,
                 "result": it.result,
-            })
+            });
+            if let Some(error) = &it.error {
+                set(&mut told, "error", json!(error));
+            }
+            told
         });
         set(&mut details, "conditions", evaluated.collect::<Value>());
     }

@@ -36,6 +36,7 @@ fn refused_by_policy() -> Trace {
             expected: json!("pump-*"),
             actual: Some(json!("pump-7\n")),
             result: true,
+            error: None,
         }],
     };
     Trace {

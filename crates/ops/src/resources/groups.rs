@@ -44,7 +44,9 @@ pub(crate) fn change_facts(
         None => facts.remove_container(&Scope::parse(key).map_err(|it| it.to_string())?),
         Some(body) => {
             let document: Value = serde_json::from_slice(body).map_err(|it| it.to_string())?;
-            facts.put_container(scope_as_made(key, &document)?);
+            let scope = scope_as_made(key, &document)?;
+            facts.put_container_document(&scope, document);
+            facts.put_container(scope);
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use gate::facts::{
 };
 use gate::jwt::Claims;
 use gate::locks::{Level, Lock};
-use gate::policy::{Exemption, PolicyAssignment, PolicyDefinition, parse_rules};
+use gate::policy::{Declared, Exemption, PolicyAssignment, PolicyDefinition, Values, parse_rules};
 use gate::{Ask, Attributes, Authenticated, Door, Facts, Link, authenticate, judge_claims};
 use model::error::{Denial, DenialKind};
 use model::principal::AuthType;
@@ -238,6 +238,7 @@ fn put_policies(facts: &mut Facts, world: &World) {
             name: it.name.clone(),
             display_name: String::new(),
             version: "1.0.0".into(),
+            parameters: Declared::default(),
             rules,
         });
     }
@@ -252,6 +253,7 @@ fn put_policies(facts: &mut Facts, world: &World) {
             definition_key: definition_id.to_ascii_lowercase(),
             definition_id,
             is_enforced: it.is_enforced,
+            parameters: Values::default(),
             messages: Vec::new(),
             overrides: Vec::new(),
             resource_selectors: Vec::new(),

@@ -13,12 +13,14 @@ mod condition;
 mod log;
 mod message;
 mod mqtt;
+mod policy;
 mod sas;
 
 pub use condition::condition;
 pub use log::log_reader;
 pub use message::message;
 pub use mqtt::mqtt;
+pub use policy::policy;
 pub use sas::sas;
 
 /// Checks what must hold of a decoder that gets these bytes.
@@ -30,6 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("log_reader", log_reader),
     ("message", message),
     ("mqtt", mqtt),
+    ("policy", policy),
     ("sas", sas),
 ];
 
