@@ -279,12 +279,7 @@ pub struct Question {
 
 impl Question {
     pub fn new(request: &Request) -> Self {
-        let objects = request.objects.iter().map(|it| Object {
-            kind: it.kind.clone(),
-            name: it.name.clone(),
-            id: it.id.clone(),
-            body: it.body.clone(),
-        });
+        let objects = request.objects.iter().map(Self::object);
         let linked = request
             .linked
             .iter()
@@ -305,6 +300,15 @@ impl Question {
                     is_healed_by_token: it.is_healed_by_token,
                 }),
             },
+        }
+    }
+
+    pub fn object(object: &oracle::request::Object) -> Object {
+        Object {
+            kind: object.kind.clone(),
+            name: object.name.clone(),
+            id: object.id.clone(),
+            body: object.body.clone(),
         }
     }
 
