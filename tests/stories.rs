@@ -19,6 +19,7 @@ mod stories {
     pub mod diagnostics;
     pub mod enrollments;
     pub mod groups;
+    pub mod initiative_parameters;
     pub mod kills;
     pub mod locks;
     pub mod log_verify;

@@ -13,8 +13,12 @@
 
 mod gates {
     pub mod bridge;
+    #[cfg(feature = "oracles")]
+    pub mod cedar;
     pub mod differential;
     pub mod properties;
+    #[cfg(feature = "oracles")]
+    pub mod regorus;
     pub mod shrink;
     pub mod table;
 }

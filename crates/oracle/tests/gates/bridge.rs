@@ -288,13 +288,7 @@ pub struct Question {
 impl Question {
     pub fn new(request: &Request) -> Self {
         let verb = if request.operation.writes.is_some() { Verb::Write } else { Verb::Delete };
-        let objects = request.objects.iter().map(|it| Object {
-            kind: it.kind.clone(),
-            name: it.name.clone(),
-            id: it.id.clone(),
-            body: it.body.clone(),
-            verb,
-        });
+        let objects = request.objects.iter().map(|it| Self::object(it, verb));
         let linked = request
             .linked
             .iter()
@@ -315,6 +309,16 @@ impl Question {
                     is_healed_by_token: it.is_healed_by_token,
                 }),
             },
+        }
+    }
+
+    pub fn object(object: &oracle::request::Object, verb: Verb) -> Object {
+        Object {
+            kind: object.kind.clone(),
+            name: object.name.clone(),
+            id: object.id.clone(),
+            body: object.body.clone(),
+            verb,
         }
     }
 

@@ -179,6 +179,9 @@ fn what_things_are_called_does_not_matter() {
         let (mut random, mut same) = (Random::new(seed), Random::new(seed));
         let (usual, other) = (Names::usual(), Names::other());
         let world = generate::world(&mut random, &usual);
+        if looks_into_names(&world) {
+            continue;
+        }
         let (first, second) = (facts(&world), facts(&generate::world(&mut same, &other)));
         for _ in 0..REQUESTS {
             let request = generate::request(&mut random, &usual);
@@ -191,6 +194,14 @@ fn what_things_are_called_does_not_matter() {
             assert_eq!(one, two, "seed {seed}\n{request:?}\n{renamed:?}\n{world:?}");
         }
     }
+}
+
+/// True where a rule asks for a part of a name, which another name may not have.
+fn looks_into_names(world: &World) -> bool {
+    world.definitions.iter().flat_map(|it| &it.rules).any(|rule| {
+        let text = rule.to_string().to_lowercase();
+        text.contains(r#""field":"name""#) && (text.contains("like") || text.contains("contains"))
+    })
 }
 
 /// What a call reached beside its scope is not recorded: such calls are left out.
