@@ -14,7 +14,8 @@ pub mod policy;
 mod replay;
 
 pub use authentication::{
-    Authenticated, CLOCK_SKEW_S, Door, audiences, authenticate, judge_claims,
+    Authenticated, CLOCK_SKEW_S, Door, Once, Unusable, audiences, authenticate, judge_claims,
+    refuse_used,
 };
 pub use decide::{Ask, GATES, Judgement, Link, Permit, Refusal, admit, judge, judge_timed};
 pub use facts::Facts;

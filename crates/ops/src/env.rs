@@ -3,6 +3,7 @@
 use crate::decisions::Kept;
 use crate::devices::logs::Logs;
 use crate::devices::presence::Presence;
+use crate::entra::assertions::Assertions;
 use crate::entra::tokens::Signer;
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
@@ -59,6 +60,8 @@ pub struct Env {
     pub facts: FactsCell,
     pub clock: Clock,
     pub signer: Signer,
+    /// The client assertions that were used.
+    pub assertions: Assertions,
     pub diagnostics: Diagnostics,
     pub metrics: Metrics,
     pub kept: Kept,

@@ -1,5 +1,6 @@
 //! A server's insides for unit tests: a store in memory, a clock that stands still, nobody listening.
 
+use crate::entra::assertions::Assertions;
 use crate::entra::tokens::Signer;
 use crate::env::{Clock, Env, IdentityTokens, Settings};
 use crate::facts::FactsCell;
@@ -33,6 +34,7 @@ pub(crate) fn env() -> Env {
             monotonic_ns: Arc::new(|| 0),
         },
         signer: Signer::from_pkcs8(&Signer::generate().unwrap()).unwrap(),
+        assertions: Assertions::default(),
         diagnostics,
         metrics,
         kept: crate::decisions::Kept::default(),

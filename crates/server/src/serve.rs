@@ -12,6 +12,7 @@ use front::stopped;
 use front::tls::Certificates;
 use ops::devices::logs::Logs;
 use ops::devices::presence::Presence;
+use ops::entra::assertions::Assertions;
 use ops::entra::tokens::Signer;
 use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
@@ -195,6 +196,7 @@ async fn environment(
         facts: FactsCell::new(facts),
         clock,
         signer,
+        assertions: Assertions::default(),
         diagnostics,
         metrics,
         kept: decisions::Kept::default(),

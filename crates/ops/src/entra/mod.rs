@@ -6,13 +6,17 @@
 //! authentication, by the facts that the `change_facts` functions below make from documents.
 
 pub(crate) mod applications;
+pub mod assertions;
+mod certificates;
 pub(crate) mod discovery;
+pub(crate) mod federated;
 mod filters;
 pub(crate) mod groups;
 pub(crate) mod members;
 mod passwords;
 pub(crate) mod principals;
 mod properties;
+pub(crate) mod tenant;
 pub mod tokens;
 
 pub use passwords::hash_secret;

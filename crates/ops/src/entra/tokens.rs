@@ -3,7 +3,7 @@
 //! When [`issue`] runs, the gates have proven the client's secret; here is decided what the token is for,
 //! how long it lives and what it says. Whether a token is right when it comes back is decided in `gate`.
 
-use super::shown;
+use super::{assertions, shown};
 use crate::call::token_denial;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -42,6 +42,8 @@ const RESOURCES: &[&str] = &[
     "https://eventhubs.azure.net",
     "https://servicebus.azure.net",
     "https://storage.azure.com",
+    // For what another sign-in takes as a federated assertion; opens nothing itself.
+    "api://AzureADTokenExchange",
 ];
 
 /// The key that signs access tokens, and the name that tokens give it.
@@ -243,6 +245,30 @@ fn audience(resource: &str, origin: &str) -> Option<String> {
     Some(format!("{known}{slash}"))
 }
 
+/// For which resource a form asks, in one spelling; none where it cannot be read.
+pub(crate) fn resource(form: &Value, origin: &str) -> Option<String> {
+    let wanted = Wanted::read(form, origin).ok()?;
+    Some(wanted.audience.trim_end_matches('/').to_owned())
+}
+
+/// How the client proved itself, as tokens tell it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ClientProof {
+    Secret,
+    Assertion,
+}
+
+impl ClientProof {
+    /// The value of `appidacr` and `azpacr`. Source: Microsoft identity platform, "Access token claims
+    /// reference".
+    const fn claim(self) -> &'static str {
+        match self {
+            Self::Secret => "1",
+            Self::Assertion => "2",
+        }
+    }
+}
+
 /// Issues an access token to the application that the gates have recognised.
 ///
 /// # Errors
@@ -261,9 +287,13 @@ pub(crate) async fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<R
     };
     let now = env.now();
     let unique = URL_SAFE_NO_PAD.encode(env.random::<16>());
+    let proof = match assertions::is_shown(&input.body) {
+        true => ClientProof::Assertion,
+        false => ClientProof::Secret,
+    };
     let claims = claims(
         &wanted,
-        Subject { object_id, app_id },
+        Subject { object_id, app_id, proof },
         &env.settings.origin,
         env.settings.tenant,
         now,
@@ -298,7 +328,7 @@ pub(crate) fn of_identity(
     let app_id = facts.principals.get(&identity).and_then(|it| it.app_id).unwrap_or(identity);
     let wanted = Wanted { audience: audience.to_owned(), version: Version::V2 };
     let unique = URL_SAFE_NO_PAD.encode(env.random::<16>());
-    let subject = Subject { object_id: identity, app_id };
+    let subject = Subject { object_id: identity, app_id, proof: ClientProof::Secret };
     let token = env.signer.sign(&claims(
         &wanted,
         subject,
@@ -318,6 +348,7 @@ pub(crate) fn of_identity(
 struct Subject {
     object_id: ObjectId,
     app_id: ObjectId,
+    proof: ClientProof,
 }
 
 fn claims(
@@ -341,8 +372,8 @@ fn claims(
         // Both names of the same things: libraries look for one or the other by version, and some do not.
         "appid": subject.app_id,
         "azp": subject.app_id,
-        "appidacr": "1",
-        "azpacr": "1",
+        "appidacr": subject.proof.claim(),
+        "azpacr": subject.proof.claim(),
         "idtyp": "app",
         "uti": unique,
         "ver": match wanted.version {
