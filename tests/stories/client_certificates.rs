@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use ops::entra::tokens::Signer;
+use ops::entra::signing::Signer;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;

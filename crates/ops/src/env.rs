@@ -4,7 +4,7 @@ use crate::decisions::Kept;
 use crate::devices::logs::Logs;
 use crate::devices::presence::Presence;
 use crate::entra::assertions::Assertions;
-use crate::entra::tokens::Signer;
+use crate::entra::signing::SigningKeys;
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
 use crate::metrics::Metrics;
@@ -59,7 +59,7 @@ pub struct Env {
     pub store: Engine,
     pub facts: FactsCell,
     pub clock: Clock,
-    pub signer: Signer,
+    pub signing_keys: SigningKeys,
     /// The client assertions that were used.
     pub assertions: Assertions,
     pub diagnostics: Diagnostics,

@@ -9,6 +9,7 @@ mod greeting;
 mod listeners;
 mod saved;
 mod serve;
+mod signing_keys;
 
 pub use config::Up;
 pub use serve::Server;

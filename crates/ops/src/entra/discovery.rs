@@ -58,7 +58,7 @@ pub(crate) async fn signing_keys(
 ) -> Result<Reply, Error> {
     check_tenant(input.param("tenant"), env.settings.tenant)?;
     let issuer = tokens::issuer(&env.settings.origin, env.settings.tenant);
-    Ok(Reply::ok(json!({ "keys": [env.signer.jwk(&issuer)] })))
+    Ok(Reply::ok(json!({ "keys": env.signing_keys.jwks(&issuer) })))
 }
 
 /// Confirms an authority: yes to this server's own host, no to every other.

@@ -16,6 +16,7 @@ pub(crate) mod members;
 mod passwords;
 pub(crate) mod principals;
 mod properties;
+pub mod signing;
 pub(crate) mod tenant;
 pub mod tokens;
 

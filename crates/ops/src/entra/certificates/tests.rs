@@ -1,5 +1,5 @@
 use super::*;
-use crate::entra::tokens::Signer;
+use crate::entra::signing::Signer;
 use rcgen::{CertificateParams, Issuer, KeyPair, PublicKeyData, SignatureAlgorithm};
 use rsa::pkcs1::EncodeRsaPublicKey;
 use std::sync::LazyLock;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::entra::signing::Signer;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey};
 use std::sync::LazyLock;
 
