@@ -10,6 +10,7 @@ mod listeners;
 mod saved;
 mod serve;
 mod signing_keys;
+mod trusted_issuers;
 
 pub use config::Up;
 pub use serve::Server;

@@ -5,7 +5,7 @@ use crate::data_dir::DataDir;
 use crate::greeting::{self, Strings};
 use crate::listeners::{Listeners, Plan, can_bind};
 use crate::saved::Saved;
-use crate::{clock, first_start, signing_keys};
+use crate::{clock, first_start, signing_keys, trusted_issuers};
 use front::stopped;
 use front::tls::Certificates;
 use ops::devices::logs::Logs;
@@ -187,6 +187,7 @@ async fn environment(
     let signing_keys = signing_keys::in_force(&saved.signing_keys)?;
     let mut facts = facts::load(&store, settings.tenant, &settings.origin).await?;
     facts.has_explicit_grants = options.explicit_grants;
+    facts.issuers = Arc::new(trusted_issuers::read(&dir.path)?);
     facts.keys = Arc::new(signing_keys.verifying_keys());
     let metrics = Metrics::default();
     let (diagnostics, writer) = Diagnostics::start(dir.path.clone(), metrics.clone());

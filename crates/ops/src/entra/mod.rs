@@ -12,6 +12,7 @@ pub(crate) mod discovery;
 pub(crate) mod federated;
 mod filters;
 pub(crate) mod groups;
+pub mod issuers;
 pub(crate) mod members;
 mod passwords;
 pub(crate) mod principals;
