@@ -9,6 +9,9 @@ use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PSS_SHA256, RsaKeyPair};
 use serde_json::{Value, json};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use testkit::{Answer, Identity, World};
 
 const ARM: &str = "https://management.azure.com/.default";
@@ -207,6 +210,46 @@ fn an_assertion_stands_alone_in_its_form() {
     let shown = shows(&world, "", &signed, ARM);
     assert_eq!(shown.body["error_codes"][0], 900_144, "{shown:?}");
     shows(&world, &who.app_id, &signed, ARM).expect(200);
+}
+
+/// Writes a file of the data directory as its owner would.
+fn writes(world: &World, name: &str, content: &str) {
+    let path = world.env().settings.data_dir.join(name);
+    DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap()).unwrap();
+    let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.unwrap().write_all(content.as_bytes()).unwrap();
+}
+
+#[test]
+fn a_build_platforms_token_signs_in_once_the_operator_has_its_keys() {
+    let mut world = World::new();
+    let who = world.service_principal("pipeline");
+    let platform = Signer::from_pkcs8(&Signer::generate().unwrap()).unwrap();
+    let (issuer, subject) = ("https://ci.example", "repo:plant/pumps:ref:refs/heads/main");
+    let body =
+        json!({ "name": "main", "issuer": issuer, "subject": subject, "audiences": [EXCHANGE] });
+    let place = format!("{}/federatedIdentityCredentials", application(&world, &who));
+    world.graph("POST", &place, &body).expect(201);
+    let token = |subject: &str| {
+        let exp = world.now().seconds() + 3_600;
+        let claims = json!({ "iss": issuer, "sub": subject, "aud": [EXCHANGE], "exp": exp });
+        platform.sign(&claims).unwrap()
+    };
+    let (right, branch) = (token(subject), token("repo:plant/pumps:ref:refs/heads/other"));
+    let early = shows(&world, &who.app_id, &right, ARM);
+    refused(&early, 700_211);
+    assert!(early.text().contains("trusted-issuers"), "{early:?}");
+
+    let jwks = json!({ "keys": [platform.jwk(issuer)] });
+    let file = json!({ "issuer": issuer, "jwks": jwks }).to_string();
+    writes(&world, "trusted-issuers/ci.json", &file);
+    world.restart();
+    let answer = shows(&world, &who.app_id, &right, ARM).expect(200);
+    assert_eq!(read(&answer.body["access_token"])["oid"], who.object_id.as_str());
+    refused(&shows(&world, &who.app_id, &branch, ARM), 700_213);
+    // It says who signs in here, not who calls: as an access token it opens nothing.
+    let url = format!("{}/subscriptions?api-version=2022-12-01", world.setting("HUBWARD_ARM"));
+    world.wire().json("GET", &url, &format!("Bearer {right}"), &Value::Null).expect(401);
 }
 
 #[test]
