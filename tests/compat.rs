@@ -9,6 +9,7 @@
 
 mod compat {
     pub mod az;
+    pub mod certificates;
     pub mod diagnosis;
     pub mod first_walk;
     pub mod fleet;

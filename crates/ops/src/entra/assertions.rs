@@ -1,6 +1,6 @@
 //! Which client assertions were used, so that one that was seen on its way opens nothing.
 //!
-//! An assertion counts once for each resource. Not once at all: Python's MSAL, and so `az`, and Node's keep
+//! An assertion counts once for each resource. Not once at all: the MSAL libraries of Python and Node keep
 //! the assertion that they signed and show it again for the next resource, and keep the token that they got
 //! for it. What is remembered is forgotten at the assertion's end, and at the server's.
 
