@@ -49,12 +49,13 @@ pub(crate) fn hide<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<
 }
 
 impl Saved {
-    pub(crate) async fn read(store: &Engine) -> Result<Option<Self>, String> {
+    /// The document, and the revision that it has.
+    pub(crate) async fn read(store: &Engine) -> Result<Option<(Self, u64)>, String> {
         let found = store
             .get(&ShardId::control(), tables::SETTINGS, KEY)
             .await
             .map_err(|it| it.to_string())?;
-        found.map(|it| Self::parse(&it.body)).transpose()
+        found.map(|it| Ok((Self::parse(&it.body)?, it.revision))).transpose()
     }
 
     fn parse(document: &[u8]) -> Result<Self, String> {

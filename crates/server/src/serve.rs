@@ -71,7 +71,7 @@ impl Server {
         let store = Engine::sqlite(&dir.path.join("store"))
             .map_err(|it| format!("cannot open the store: {it}"))?;
         let mut saved = match Saved::read(&store).await? {
-            Some(saved) => saved,
+            Some((saved, _)) => saved,
             None => first_start::found(options, &store, (clock.now)()).await?,
         };
         signing_keys::renew_saved(&mut saved, &store, (clock.now)()).await?;

@@ -91,8 +91,9 @@ pub(crate) async fn renew_saved(
 
 /// The same for one that runs.
 pub(crate) async fn rotate(env: &Env) -> Result<(), String> {
-    let mut saved = Saved::read(&env.store).await?.ok_or("the server's settings are gone")?;
-    // Making the key takes long, so nobody waits for it: none but this round changes the settings.
+    let (mut saved, revision) =
+        Saved::read(&env.store).await?.ok_or("the server's settings are gone")?;
+    // Making a key takes long, so nobody waits for it. Whoever changes the settings meanwhile wins.
     if !renew(&mut saved.signing_keys, env.now()).await? {
         return Ok(());
     }
@@ -100,7 +101,7 @@ pub(crate) async fn rotate(env: &Env) -> Result<(), String> {
     let verifying =
         [&newest].into_iter().chain(&before).map(Signer::verifying_key).collect::<Vec<_>>();
     let _change = env.facts.changing().await;
-    let change = saved.change(Expect::Present)?;
+    let change = saved.change(Expect::Revision(revision))?;
     let committed = env.store.commit(&ShardId::control(), vec![change]).await;
     let committed = committed.map_err(|it| it.to_string())?;
     // INVARIANT: a key is on the disk, and the gates know it, before it signs its first token.

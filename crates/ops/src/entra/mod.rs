@@ -1,9 +1,11 @@
 //! Sign-in and the directory: where tokens come from, and who can be given a role.
 //!
-//! [`discovery`] tells clients where to sign in, [`tokens`] signs what they then show, and `applications`,
+//! [`discovery`] tells clients where to sign in, [`tokens`] answers with what they then show, signed with the
+//! keys of [`signing`], and `applications` with their `passwords`, `certificates` and `federated` credentials,
 //! `principals`, `groups` and their `members` are the part of Microsoft Graph behind `az ad` and
-//! `az role assignment`. Whether a secret or a token is right is not decided here: that is `gate`'s
-//! authentication, by the facts that the `change_facts` functions below make from documents.
+//! `az role assignment`. Whether a secret, an assertion or a token is right is not decided here: that is
+//! `gate`'s authentication, by the facts that the `change_facts` functions below make from documents.
+//! [`assertions`] remembers those that were used.
 
 pub(crate) mod applications;
 pub mod assertions;
