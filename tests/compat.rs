@@ -10,6 +10,7 @@
 mod compat {
     pub mod access;
     pub mod az;
+    pub mod certificates;
     pub mod diagnosis;
     pub mod first_walk;
     pub mod fleet;

@@ -20,7 +20,7 @@ fn minted(world: &World, change: impl FnOnce(&mut Value)) -> String {
         "aud": "https://management.azure.com", "iat": now, "nbf": now, "exp": now + 3_600,
     });
     change(&mut claims);
-    world.env().signer.sign(&claims).unwrap()
+    world.env().signing_keys.sign(&claims).unwrap()
 }
 
 /// S2-07: a token is needed, and each way of being wrong has its own reason and a kept decision.
@@ -165,4 +165,58 @@ fn tokens_survive_a_restart_and_expire_on_time() {
         subscriptions(&world, &format!("Bearer {token}")).expect(401).code(),
         "ExpiredAuthenticationToken"
     );
+}
+
+fn key_ids(world: &World) -> Vec<String> {
+    let tenant = world.setting("HUBWARD_TENANT_ID");
+    let url = format!("{}/{tenant}/discovery/v2.0/keys", world.setting("HUBWARD_AUTHORITY"));
+    let listed = world.wire().send("GET", &url, &[], b"").expect(200).body;
+    let keys = listed["keys"].as_array().unwrap();
+    keys.iter().map(|it| it["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Which key signed a token.
+fn signer_of(token: &str) -> String {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    let header: Value = serde_json::from_slice(&header).unwrap();
+    header["kid"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_key_gives_way_after_30_days_and_its_tokens_live_to_their_end() {
+    let mut world = World::new();
+    let first = key_ids(&world);
+    assert_eq!(first.len(), 1);
+    world.pass_seconds(30 * 86_400 - 1);
+    world.hourly_round();
+    assert_eq!(key_ids(&world), first, "not before its time");
+    world.pass_seconds(1);
+    let old = world.token(&world.admin(), "https://management.azure.com");
+    assert_eq!(signer_of(&old), first[0]);
+
+    world.hourly_round();
+    let both = key_ids(&world);
+    assert_eq!((both.len(), &both[1]), (2, &first[0]));
+    let new = world.token(&world.admin(), "https://management.azure.com");
+    assert_eq!(signer_of(&new), both[0]);
+    subscriptions(&world, &format!("Bearer {new}")).expect(200);
+    world.pass_seconds(3_600 + 299);
+    subscriptions(&world, &format!("Bearer {old}")).expect(200);
+    world.hourly_round();
+    assert_eq!(key_ids(&world), both, "what it signed may still be taken");
+    world.pass_seconds(1);
+    let ended = subscriptions(&world, &format!("Bearer {old}")).expect(401);
+    assert_eq!(ended.code(), "ExpiredAuthenticationToken");
+    world.pass_seconds(300);
+    world.hourly_round();
+    assert_eq!(key_ids(&world), both[..1]);
+
+    // The keys are on the disk. The clock goes back, because the wire's certificates are checked against the
+    // system's own; a key from the future signs on.
+    let late = world.token(&world.admin(), "https://management.azure.com");
+    world.pass_seconds(-(30 * 86_400 + 3_600 + 600));
+    world.restart();
+    assert_eq!(key_ids(&world), both[..1]);
+    let again = world.token(&world.admin(), "https://management.azure.com");
+    assert_eq!(signer_of(&late), signer_of(&again));
 }

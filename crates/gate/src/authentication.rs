@@ -3,8 +3,12 @@
 //! It proves a [`Credential`] and yields [`Authenticated`], which only this module makes. A long session
 //! proves itself once and keeps the value.
 
+mod application;
+mod assertion;
 mod secret;
 mod signature;
+
+pub use assertion::Once;
 
 use crate::decide::{Refusal, recorded, trace_of};
 use crate::facts::{Facts, OwnKeys, SharedAccess};
@@ -44,6 +48,7 @@ pub struct Door<'a> {
 pub struct Authenticated {
     caller: Caller,
     step: Step,
+    once: Option<Once>,
 }
 
 impl Authenticated {
@@ -53,6 +58,11 @@ impl Authenticated {
 
     pub const fn step(&self) -> &Step {
         &self.step
+    }
+
+    /// What to remember the credential by, where it is one to be used once.
+    pub const fn once(&self) -> Option<&Once> {
+        self.once.as_ref()
     }
 
     /// Notes how long it took, measured by whoever has a clock.
@@ -81,6 +91,7 @@ pub fn authenticate(
     facts: &Facts,
 ) -> Result<Authenticated, Box<Refusal>> {
     let now = door.head.time;
+    let mut once = None;
     let proof = match (door.operation.plane, credential) {
         (Plane::Open, _) => Ok((Caller::anyone(), finding(FindingKind::Token, "", FindingResult::Allow, "nobody needs to sign in for this"))),
         (_, Credential::Malformed { kind, because }) => Err(no(
@@ -91,8 +102,16 @@ pub fn authenticate(
         (Plane::Token, Credential::ClientSecret { tenant, client_id, secret }) => {
             secret::client_secret(tenant, client_id, secret, facts, now)
         }
+        (Plane::Token, Credential::ClientAssertion { tenant, client_id, kind, assertion }) => {
+            let shown = assertion::Shown { tenant, client_id, kind, assertion: assertion.reveal() };
+            assertion::client_assertion(&shown, facts, now).map(|(caller, found, remembered)| {
+                once = remembered;
+                (caller, found)
+            })
+        }
         (Plane::Token, Credential::None | Credential::Bearer(_) | Credential::Sas(_)) => {
-            Err(secret::token_no(TokenFault::MissingField, "the form must carry `client_id` and `client_secret`", ""))
+            let sentence = "the form must carry `client_id` and `client_secret` or `client_assertion`.";
+            Err(application::token_no(FindingKind::Secret, TokenFault::MissingField, sentence.into(), ""))
         }
         (Plane::Service, Credential::Sas(token)) => signature::policy_key(token, door, now),
         (Plane::Device, Credential::Sas(token)) => signature::own_key(token, door, now),
@@ -122,7 +141,7 @@ pub fn authenticate(
             },
             finding(FindingKind::Token, "", FindingResult::Deny, "no `Authorization` header"),
         )),
-        (_, Credential::ClientSecret { .. }) => Err(no(
+        (_, Credential::ClientSecret { .. } | Credential::ClientAssertion { .. }) => Err(no(
             AuthFault::Malformed,
             "HTTP Basic is taken at the token endpoint only; send a bearer token here".into(),
             finding(FindingKind::Token, "", FindingResult::Deny, "HTTP Basic"),
@@ -132,10 +151,42 @@ pub fn authenticate(
         Ok((caller, found)) => {
             let step =
                 step(Verdict::Allow, format!("{} {}", caller.kind.as_str(), caller.name), found);
-            Ok(Authenticated { caller, step })
+            Ok(Authenticated { caller, step, once })
         }
         Err(no) => Err(Box::new(refuse(*no, door, facts))),
     }
+}
+
+/// Why a credential that is right cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unusable {
+    /// It is to be used once, and was.
+    Before,
+    /// It could not be remembered that it was used.
+    Untold,
+}
+
+/// Refuses whom [`authenticate`] has proven by a credential that is to be used once. Only who remembers its
+/// uses can tell.
+pub fn refuse_used(
+    who: &Authenticated,
+    because: Unusable,
+    door: &Door<'_>,
+    facts: &Facts,
+) -> Box<Refusal> {
+    let (fault, sentence) = match because {
+        Unusable::Before => (
+            TokenFault::BadAssertion,
+            "the client assertion was used before; sign a new one for each sign-in, with a `jti` of its own.",
+        ),
+        Unusable::Untold => (
+            TokenFault::TooManyTries,
+            "too many client assertions were used within their time; try again later.",
+        ),
+    };
+    let client = who.caller.app_id.map(|it| it.to_string()).unwrap_or_default();
+    let no = application::token_no(FindingKind::Token, fault, sentence.into(), &client);
+    Box::new(refuse(*no, door, facts))
 }
 
 /// Whom a token with these claims would stand for, for those who ask without calling: a caller and a step,

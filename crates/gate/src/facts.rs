@@ -42,6 +42,43 @@ pub struct SecretHash {
     pub expires: Timestamp,
 }
 
+/// A certificate with whose key an application may sign its client assertions. Who issued it does not count,
+/// as in Entra: it is trusted because it was registered.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    pub key_id: ObjectId,
+    /// SHA-256 and SHA-1 of its DER: the names that clients point at it by.
+    pub sha256: Vec<u8>,
+    pub sha1: Vec<u8>,
+    /// RSA public key as `RSAPublicKey`, DER.
+    pub public_der: Vec<u8>,
+    pub starts: Timestamp,
+    pub expires: Timestamp,
+}
+
+impl Certificate {
+    /// The SHA-1 thumbprint as people know it: it is what portals, `az` and Windows show.
+    pub fn thumbprint(&self) -> String {
+        self.sha1.iter().map(|it| format!("{it:02X}")).collect()
+    }
+}
+
+/// Another issuer's token that signs an application in, told by three texts, compared letter by letter.
+#[derive(Clone, Debug)]
+pub struct FederatedCredential {
+    pub name: String,
+    pub issuer: String,
+    pub subject: String,
+    pub audience: String,
+}
+
+/// Another issuer, whose keys the operator has put here.
+#[derive(Clone, Debug)]
+pub struct TrustedIssuer {
+    pub issuer: String,
+    pub keys: Vec<VerifyingKey>,
+}
+
 /// An application that can sign in.
 #[derive(Clone, Debug)]
 pub struct Application {
@@ -50,6 +87,15 @@ pub struct Application {
     /// The service principal behind it, once it has one.
     pub principal: Option<ObjectId>,
     pub secrets: Vec<SecretHash>,
+    pub certificates: Vec<Certificate>,
+    pub federated: Vec<FederatedCredential>,
+}
+
+impl Application {
+    /// True where there is something to sign in with, ended or not.
+    pub const fn has_credentials(&self) -> bool {
+        !(self.secrets.is_empty() && self.certificates.is_empty() && self.federated.is_empty())
+    }
 }
 
 /// A shared access policy of a hub: a name, rights and two keys.
@@ -171,7 +217,10 @@ pub struct Facts {
     pub tenant: ObjectId,
     /// `https://host:port` of the management origin, without a trailing slash.
     pub origin: String,
+    /// Those that this server signs with, or has signed with.
     pub keys: Arc<Vec<VerifyingKey>>,
+    /// Those of others, by which federated credentials are proven. Read at start.
+    pub issuers: Arc<Vec<TrustedIssuer>>,
     /// Whether security policies need roles that name them; without it they match as everything does.
     pub has_explicit_grants: bool,
     pub principals: Arc<HashMap<ObjectId, Principal>>,
@@ -220,6 +269,7 @@ impl Facts {
             tenant,
             origin: origin.into(),
             keys: Arc::default(),
+            issuers: Arc::default(),
             has_explicit_grants: true,
             principals: Arc::default(),
             applications: Arc::default(),

@@ -16,7 +16,8 @@ mod replay;
 pub mod writes;
 
 pub use authentication::{
-    Authenticated, CLOCK_SKEW_S, Door, audiences, authenticate, judge_claims,
+    Authenticated, CLOCK_SKEW_S, Door, Once, Unusable, audiences, authenticate, judge_claims,
+    refuse_used,
 };
 pub use condition::Attributes;
 pub use decide::{Ask, GATES, Judgement, Link, Permit, Refusal, admit, judge, judge_timed};

@@ -9,6 +9,7 @@
 
 mod gates {
     pub mod access;
+    pub mod assertions;
     pub mod conditions;
     pub mod groups;
     pub mod initiatives;

@@ -35,6 +35,14 @@ pub enum Credential {
     Sas(SasToken),
     /// An application's id and secret at the token endpoint.
     ClientSecret { tenant: String, client_id: String, secret: Secret<String> },
+    /// An application's id and the JSON Web Token that stands in for its secret, at the token endpoint.
+    ClientAssertion {
+        tenant: String,
+        client_id: String,
+        /// `client_assertion_type`, as it was sent.
+        kind: String,
+        assertion: Secret<String>,
+    },
     /// Something that could not be read; the sentence says what.
     Malformed { kind: &'static str, because: String },
 }

@@ -9,6 +9,7 @@ pub use body::{
     BodyFault, BodyReader, CONTROL_BODY_BYTES_MAX, FORM_BYTES_MAX, SERVICE_BODY_BYTES_MAX,
 };
 
+use crate::entra::assertions;
 use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
 use crate::insights::diagnostics::Draft;
@@ -225,6 +226,9 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         Ok(who) => who,
         Err(refusal) => return Err(keep(env, *refusal, &mut begun.draft).await),
     };
+    if let Err(refusal) = proving.use_once(env, &facts, &input, &head, &who) {
+        return Err(keep(env, *refusal, &mut begun.draft).await);
+    }
     begun.draft.proven(who.caller());
 
     if operation.body == Body::Json
@@ -409,10 +413,17 @@ fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> 
     }
 }
 
-/// The client's id and secret, from the form or from HTTP Basic.
+/// The client's id and what proves it, from the form or from HTTP Basic.
 fn client_credential(shown: Credential, input: &Input) -> Credential {
     let tenant = input.param("tenant").to_owned();
+    if assertions::is_shown(&input.body) {
+        return assertions::credential(&shown, tenant, &input.body);
+    }
     match shown {
+        // No front makes one: it stands in a form.
+        Credential::ClientAssertion { client_id, kind, assertion, .. } => {
+            Credential::ClientAssertion { tenant, client_id, kind, assertion }
+        }
         Credential::ClientSecret { client_id, secret, .. } => {
             Credential::ClientSecret { tenant, client_id, secret }
         }

@@ -3,7 +3,8 @@
 use crate::decisions::Kept;
 use crate::devices::logs::Logs;
 use crate::devices::presence::Presence;
-use crate::entra::tokens::Signer;
+use crate::entra::assertions::Assertions;
+use crate::entra::signing::SigningKeys;
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
 use crate::metrics::Metrics;
@@ -58,7 +59,9 @@ pub struct Env {
     pub store: Engine,
     pub facts: FactsCell,
     pub clock: Clock,
-    pub signer: Signer,
+    pub signing_keys: SigningKeys,
+    /// The client assertions that were used.
+    pub assertions: Assertions,
     pub diagnostics: Diagnostics,
     pub metrics: Metrics,
     pub kept: Kept,

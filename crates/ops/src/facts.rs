@@ -6,6 +6,7 @@
 use crate::{authorization, devices, entra, management, provisioning, resources};
 use arc_swap::ArcSwap;
 use gate::Facts;
+use gate::facts::VerifyingKey;
 use model::{Error, ObjectId};
 use std::sync::{Arc, OnceLock};
 use store::{Change, Engine, Scan, ShardId, StoreError, Table, Write, tables};
@@ -95,6 +96,15 @@ impl FactsCell {
             watcher(&facts);
         }
         self.current.store(facts);
+    }
+}
+
+impl FactsCell {
+    /// Lets the gates verify tokens with other keys, committed as `revision`. The caller holds
+    /// [`FactsCell::changing`].
+    pub fn set_keys(&self, keys: Vec<VerifyingKey>, revision: u64) {
+        let facts = Facts { keys: Arc::new(keys), ..Facts::clone(&self.current.load()) };
+        self.swap(facts, revision);
     }
 }
 

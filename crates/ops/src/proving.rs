@@ -2,6 +2,7 @@
 //! again, with the facts of that moment, before anything is written.
 
 use crate::devices::identity;
+use crate::entra::tokens;
 use crate::env::Env;
 use crate::input::Input;
 use crate::provisioning::attestation;
@@ -72,6 +73,43 @@ impl Proving<'_> {
         head: &TraceHead,
     ) -> Result<Authenticated, Box<Refusal>> {
         let before = (env.clock.monotonic_ns)();
+        let mut who = self
+            .at_door(facts, scope, head, |door| gate::authenticate(self.credential, door, facts))?;
+        who.took((env.clock.monotonic_ns)().saturating_sub(before));
+        Ok(who)
+    }
+
+    /// Uses up a credential that counts once, for what the form asks for. A form that asks for nothing that
+    /// there is gets nothing, and leaves the credential as it was.
+    ///
+    /// # Errors
+    /// The refusal of who shows one that was used.
+    pub(crate) fn use_once(
+        &self,
+        env: &Env,
+        facts: &Facts,
+        input: &Input,
+        head: &TraceHead,
+        who: &Authenticated,
+    ) -> Result<(), Box<Refusal>> {
+        let Some(once) = who.once() else { return Ok(()) };
+        let Some(resource) = tokens::resource(&input.body, &env.settings.origin) else {
+            return Ok(());
+        };
+        env.assertions.take(once, &resource, head.time).map_err(|because| {
+            self.at_door(facts, &input.scope, head, |door| {
+                gate::refuse_used(who, because, door, facts)
+            })
+        })
+    }
+
+    fn at_door<T>(
+        &self,
+        facts: &Facts,
+        scope: &Scope,
+        head: &TraceHead,
+        then: impl FnOnce(&Door<'_>) -> T,
+    ) -> T {
         let (access, address) = match facts.instance_at(self.host) {
             Some(Instance::Hub(hub)) => (Some(&hub.access), hub.host.as_str()),
             Some(Instance::Dps(dps)) => (Some(&dps.access), dps.host.as_str()),
@@ -83,16 +121,13 @@ impl Proving<'_> {
             (Plane::Device, Surface::Dps) => self.path.trim_matches('/').to_owned(),
             (_, _) => format!("{address}{}", self.path.trim_end_matches('/')),
         };
-        let door = Door {
+        then(&Door {
             operation: self.operation,
             scope,
             access: access.filter(|_| is_own_address(surface)),
             own: self.own,
             resource: &resource,
             head,
-        };
-        let mut who = gate::authenticate(self.credential, &door, facts)?;
-        who.took((env.clock.monotonic_ns)().saturating_sub(before));
-        Ok(who)
+        })
     }
 }

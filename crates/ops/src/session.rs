@@ -154,6 +154,7 @@ impl Session {
             Credential::None
             | Credential::Bearer(_)
             | Credential::ClientSecret { .. }
+            | Credential::ClientAssertion { .. }
             | Credential::Malformed { .. } => None,
         }
     }

@@ -1,6 +1,7 @@
 //! A server's insides for unit tests: a store in memory, a clock that stands still, nobody listening.
 
-use crate::entra::tokens::Signer;
+use crate::entra::assertions::Assertions;
+use crate::entra::signing::{Signer, SigningKeys};
 use crate::env::{Clock, Env, IdentityTokens, Settings};
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
@@ -32,7 +33,11 @@ pub(crate) fn env() -> Env {
             now: Arc::new(|| Timestamp::from_seconds(1_000_000)),
             monotonic_ns: Arc::new(|| 0),
         },
-        signer: Signer::from_pkcs8(&Signer::generate().unwrap()).unwrap(),
+        signing_keys: SigningKeys::new(
+            Signer::from_pkcs8(&Signer::generate().unwrap()).unwrap(),
+            Vec::new(),
+        ),
+        assertions: Assertions::default(),
         diagnostics,
         metrics,
         kept: crate::decisions::Kept::default(),

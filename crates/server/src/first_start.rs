@@ -5,15 +5,13 @@
 
 use crate::config::Up;
 use crate::listeners::can_bind;
-use crate::saved::Saved;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::saved::{FORMAT, Saved};
+use crate::signing_keys::SigningKey;
 use front::tls::Certificates;
 use model::operations::{Surface, operation};
 use model::trace::Channel;
 use model::{Credential, ObjectId, Op, Scope, Secret, Timestamp};
 use ops::call::{self, Call};
-use ops::entra::tokens::Signer;
 use ops::input::Headers;
 use ops::{Env, authorization, devices, entra, provisioning};
 use rand::RngCore as _;
@@ -34,6 +32,7 @@ const DPS_ROLES: [&str; 2] = ["IoT Hub Registry Contributor", "IoT Hub Twin Cont
 pub(crate) async fn found(options: &Up, store: &Engine, now: Timestamp) -> Result<Saved, String> {
     let (ca_certificate, ca_key) = Certificates::make_ca(now).map_err(|it| it.to_string())?;
     let saved = Saved {
+        format: FORMAT,
         tenant: new_id(),
         subscription: new_id(),
         loopback_net: match &options.loopback_net {
@@ -42,7 +41,7 @@ pub(crate) async fn found(options: &Up, store: &Engine, now: Timestamp) -> Resul
         },
         ca_certificate,
         ca_key: Secret::new(ca_key),
-        signing_key: Secret::new(STANDARD.encode(Signer::generate()?)),
+        signing_keys: vec![SigningKey::new(now).await?],
         admin_app_id: new_id(),
         admin_object_id: new_id(),
         // Hexadecimal: a secret must not begin with `-`, or command lines take it for an option.
@@ -224,7 +223,7 @@ fn token(saved: &Saved, env: &Env) -> Result<String, String> {
         "tid": saved.tenant, "oid": saved.admin_object_id, "appid": saved.admin_app_id,
         "iat": now, "nbf": now, "exp": now + 60,
     });
-    env.signer.sign(&claims).map_err(|_| "the token-signing key does not work".to_owned())
+    env.signing_keys.sign(&claims).map_err(|_| "the token-signing key does not work".to_owned())
 }
 
 /// A /24 of 127.64.0.0/10 on whose first address nobody listens at the management port.

@@ -9,6 +9,8 @@ mod greeting;
 mod listeners;
 mod saved;
 mod serve;
+mod signing_keys;
+mod trusted_issuers;
 
 pub use config::Up;
 pub use serve::Server;

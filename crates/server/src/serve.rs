@@ -5,14 +5,12 @@ use crate::data_dir::DataDir;
 use crate::greeting::{self, Strings};
 use crate::listeners::{Listeners, Plan, can_bind};
 use crate::saved::Saved;
-use crate::{clock, first_start};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::{clock, first_start, signing_keys, trusted_issuers};
 use front::stopped;
 use front::tls::Certificates;
 use ops::devices::logs::Logs;
 use ops::devices::presence::Presence;
-use ops::entra::tokens::Signer;
+use ops::entra::assertions::Assertions;
 use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
@@ -29,7 +27,7 @@ use tokio::task::JoinHandle;
 
 /// How many hubs may wait for their address at a time.
 const HOSTS_WAITING_MAX: usize = 16;
-/// How often old decisions and messages are forgotten.
+/// How often old decisions and messages are forgotten, and the keys that sign tokens are looked at.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
 /// A server that listens, in this process.
@@ -73,9 +71,10 @@ impl Server {
         let store = Engine::sqlite(&dir.path.join("store"))
             .map_err(|it| format!("cannot open the store: {it}"))?;
         let mut saved = match Saved::read(&store).await? {
-            Some(saved) => saved,
+            Some((saved, _)) => saved,
             None => first_start::found(options, &store, (clock.now)()).await?,
         };
+        signing_keys::renew_saved(&mut saved, &store, (clock.now)()).await?;
         if let Some(net) = &options.loopback_net
             && *net != saved.loopback_net
         {
@@ -109,6 +108,11 @@ impl Server {
         let greeting = greeting::write(&saved, &env, &dir, &strings)?;
         let forgetting = tokio::spawn(forget_regularly(Arc::clone(&env), stopping));
         Ok(Self { env, greeting, stop, serving, forgetting, writer, _dir: dir })
+    }
+
+    /// Does what is done every hour, for whoever drives the clock.
+    pub async fn hourly_round(&self) {
+        round(&self.env).await;
     }
 
     /// Stops listening, lets running calls end, and closes the store.
@@ -180,13 +184,11 @@ async fn environment(
         data_dir: dir.path.clone(),
         propagation: options.propagation.clone(),
     };
-    let key = STANDARD
-        .decode(saved.signing_key.reveal())
-        .map_err(|_| "the token-signing key cannot be read")?;
-    let signer = Signer::from_pkcs8(&key)?;
+    let signing_keys = signing_keys::in_force(&saved.signing_keys)?;
     let mut facts = facts::load(&store, settings.tenant, &settings.origin).await?;
     facts.has_explicit_grants = options.explicit_grants;
-    facts.keys = Arc::new(vec![signer.verifying_key()]);
+    facts.issuers = Arc::new(trusted_issuers::read(&dir.path)?);
+    facts.keys = Arc::new(signing_keys.verifying_keys());
     let metrics = Metrics::default();
     let (diagnostics, writer) = Diagnostics::start(dir.path.clone(), metrics.clone());
     let env = Env {
@@ -194,7 +196,8 @@ async fn environment(
         store,
         facts: FactsCell::new(facts),
         clock,
-        signer,
+        signing_keys,
+        assertions: Assertions::default(),
         diagnostics,
         metrics,
         kept: decisions::Kept::default(),
@@ -234,15 +237,23 @@ async fn tidy_up(env: &Env) -> Result<(), String> {
 
 async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
     loop {
-        if let Err(error) = decisions::forget_old(&env).await {
-            eprintln!("hubward: old decisions could not be forgotten: {error}");
-        }
-        env.logs.trim(env.now(), &env).await;
+        round(&env).await;
         tokio::select! {
             () = tokio::time::sleep(FORGET_EVERY) => {}
             () = stopped(&mut stopping) => return,
         }
     }
+}
+
+/// What is done every hour.
+async fn round(env: &Env) {
+    if let Err(error) = decisions::forget_old(env).await {
+        eprintln!("hubward: old decisions could not be forgotten: {error}");
+    }
+    if let Err(error) = signing_keys::rotate(env).await {
+        eprintln!("hubward: the keys that sign tokens could not be renewed: {error}");
+    }
+    env.logs.trim(env.now(), env).await;
 }
 
 fn say(text: &str) {

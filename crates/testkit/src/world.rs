@@ -93,6 +93,12 @@ impl World {
         self.now_ms.fetch_add(seconds * 1_000, Ordering::SeqCst);
     }
 
+    /// Lets the server do what it does every hour.
+    pub fn hourly_round(&self) {
+        let server = self.server.as_ref().expect("it runs as long as the world");
+        self.runtime.block_on(server.hourly_round());
+    }
+
     /// Stops the server in order and starts it on the same data.
     pub fn restart(&mut self) {
         let server = self.server.take().expect("it runs as long as the world");

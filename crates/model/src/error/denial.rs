@@ -90,10 +90,27 @@ pub enum TokenFault {
     UnsupportedGrant,
     MissingField,
     TooManyTries,
+    /// A client assertion that cannot be read, or that was used before.
+    BadAssertion,
+    /// Nothing that the application may sign with has signed it: an unknown or ended certificate, a wrong
+    /// signature.
+    UnprovenAssertion,
+    /// It is too old, too young, or lives too long.
+    AssertionTime,
+    AssertionAudience,
+    /// `iss` and `sub` are not the application that signs in.
+    AssertionClient,
+    /// No federated credential of the application has the issuer, or its keys are not known here.
+    FederatedIssuer,
+    FederatedAudience,
+    FederatedSubject,
 }
 
 impl TokenFault {
     /// OAuth's error word, Entra's number and the HTTP status.
+    ///
+    /// Source: Microsoft Entra, "Authentication and authorization error codes". That a used assertion has the
+    /// number of one that cannot be read is our choice: Entra has none for it.
     pub const fn codes(self) -> (&'static str, u32, u16) {
         match self {
             Self::UnknownApplication => ("unauthorized_client", 700_016, 400),
@@ -105,6 +122,14 @@ impl TokenFault {
             Self::UnsupportedGrant => ("unsupported_grant_type", 70_003, 400),
             Self::MissingField => ("invalid_request", 900_144, 400),
             Self::TooManyTries => ("temporarily_unavailable", 50_196, 429),
+            Self::BadAssertion => ("invalid_client", 50_027, 401),
+            Self::UnprovenAssertion => ("invalid_client", 700_027, 401),
+            Self::AssertionTime => ("invalid_client", 700_024, 401),
+            Self::AssertionAudience => ("invalid_client", 700_023, 401),
+            Self::AssertionClient => ("invalid_client", 700_021, 401),
+            Self::FederatedIssuer => ("invalid_client", 700_211, 401),
+            Self::FederatedAudience => ("invalid_client", 700_212, 401),
+            Self::FederatedSubject => ("invalid_client", 700_213, 401),
         }
     }
 }

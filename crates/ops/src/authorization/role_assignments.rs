@@ -188,11 +188,11 @@ pub(crate) async fn delete(permit: &Permit, _input: &Input, env: &Env) -> Result
 /// True for somebody who is switched on and has something to sign in with. Nobody signs in as a managed
 /// identity.
 fn can_sign_in(principal: &Principal, facts: &Facts) -> bool {
-    let has_secret =
-        |app: ObjectId| facts.applications.get(&app).is_some_and(|it| !it.secrets.is_empty());
+    let has_some =
+        |app: ObjectId| facts.applications.get(&app).is_some_and(|it| it.has_credentials());
     principal.is_enabled
         && principal.kind != PrincipalKind::ManagedIdentity
-        && principal.app_id.is_none_or(has_secret)
+        && principal.app_id.is_none_or(has_some)
 }
 
 /// Checks that a change leaves somebody Owner of the tenant who can sign in, whatever it is that would take

@@ -1,8 +1,10 @@
-//! Applications: what can sign in, and with which secrets.
+//! Applications: what can sign in, and with what.
 //!
-//! A document per application holds its secrets too, as [`Password`] says. Who signs in with them is
-//! decided in `gate`'s authentication, from the facts that [`change_facts`] makes here.
+//! A document per application holds its secrets, certificates and federated credentials, too, as
+//! [`Password`], [`KeyCredential`] and [`FederatedCredential`] say. Who signs in with them is decided in `gate`'s authentication, from the facts that [`change_facts`] makes here.
 
+use super::certificates::{self, KeyCredential};
+use super::federated::FederatedCredential;
 use super::filters::{self, Forms, Listing};
 use super::passwords::{Holder, Password};
 pub(crate) use super::passwords::{add_password, remove_password};
@@ -55,6 +57,10 @@ pub(super) struct Application {
     pub(super) identifier_uris: Vec<String>,
     #[serde(default)]
     pub(super) passwords: Vec<Password>,
+    #[serde(default)]
+    pub(super) certificates: Vec<KeyCredential>,
+    #[serde(default)]
+    pub(super) federated: Vec<FederatedCredential>,
     /// What clients set and this server does not act on: see [`properties`].
     #[serde(default)]
     pub(super) properties: Object,
@@ -74,6 +80,8 @@ impl Application {
             created_date_time: now,
             identifier_uris: Vec::new(),
             passwords: Vec::new(),
+            certificates: Vec::new(),
+            federated: Vec::new(),
             properties: Object::new(),
         }
     }
@@ -88,8 +96,18 @@ impl Application {
         self.passwords.iter().filter(|it| it.holder == holder).map(Password::shown).collect()
     }
 
-    pub(super) fn drop_passwords_of(&mut self, holder: Holder) {
+    /// The certificates of one holder, as Graph shows them.
+    pub(super) fn certificates_of(&self, holder: Holder) -> Vec<Value> {
+        let own = self.certificates.iter().filter(|it| it.holder == holder);
+        own.map(KeyCredential::shown).collect()
+    }
+
+    /// Takes away what one holder signs in with. True where there was something.
+    pub(super) fn drop_credentials_of(&mut self, holder: Holder) -> bool {
+        let before = self.passwords.len() + self.certificates.len();
         self.passwords.retain(|it| it.holder != holder);
+        self.certificates.retain(|it| it.holder != holder);
+        before != self.passwords.len() + self.certificates.len()
     }
 
     /// As Graph shows it. `az` fails where either list of credentials is missing.
@@ -102,7 +120,7 @@ impl Application {
         all.insert("createdDateTime".into(), json!(self.created_date_time.rfc3339()));
         all.insert("identifierUris".into(), json!(self.identifier_uris));
         all.insert("publisherDomain".into(), Value::Null);
-        all.insert("keyCredentials".into(), json!([]));
+        all.insert("keyCredentials".into(), json!(self.certificates_of(Holder::Application)));
         all.insert("passwordCredentials".into(), json!(self.passwords_of(Holder::Application)));
         all.extend(properties::shown_with(defaults(), &self.properties));
         all
@@ -111,7 +129,7 @@ impl Application {
     /// Takes what a body sets, checked against this application alone.
     fn change(&mut self, body: &Value) -> Result<(), Error> {
         properties::check_read_only(body, &self.shown(), READ_ONLY)?;
-        check_key_credentials(body)?;
+        certificates::take(&mut self.certificates, Holder::Application, body)?;
         if let Some(name) = properties::display_name(body)? {
             self.display_name = name.to_owned();
         }
@@ -169,18 +187,6 @@ fn defaults() -> Object {
     }))
 }
 
-/// Refuses certificates: an empty list, as `az` sends it, asks for nothing.
-pub(super) fn check_key_credentials(body: &Value) -> Result<(), Error> {
-    match model::json::member(body, "keyCredentials") {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::Array(keys)) if keys.is_empty() => Ok(()),
-        Some(_) => Err(Error::invalid(
-            "keyCredentials",
-            "certificates cannot sign in here; leave this list empty and use a secret (`addPassword`)",
-        )),
-    }
-}
-
 /// `identifierUris`, where the body has them. Each has a scheme, so that none can pass for an `appId`:
 /// `az` finds principals by either.
 fn identifier_uris(body: &Value) -> Result<Option<Vec<String>>, Error> {
@@ -229,7 +235,7 @@ pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Re
     Ok(Reply::ok(entity(env, FORMS.set, filters::project(application.shown(), &select))))
 }
 
-/// Registers an application, without secrets and without a service principal.
+/// Registers an application, with the certificates that the body has, without secrets and without a service principal.
 ///
 /// # Errors
 /// [`Error::Invalid`] where a property cannot be taken, or an identifier URI belongs to another one.
@@ -306,7 +312,7 @@ pub(super) async fn find(env: &Env, id: &str) -> Result<Option<Application>, Err
     Ok(found.into_iter().next().map(|(_, it)| it))
 }
 
-async fn required(env: &Env, id: &str) -> Result<Application, Error> {
+pub(super) async fn required(env: &Env, id: &str) -> Result<Application, Error> {
     find(env, id).await?.ok_or_else(|| not_found(id))
 }
 
@@ -355,11 +361,15 @@ pub(crate) fn change_facts(
     let principal =
         facts.principals.values().find(|it| it.app_id == Some(application.app_id)).map(|it| it.id);
     let secrets = application.passwords.iter().map(Password::fact).collect::<Result<_, _>>()?;
+    let certificates =
+        application.certificates.iter().map(KeyCredential::fact).collect::<Result<_, _>>()?;
     facts.put_application(gate::facts::Application {
         app_id: application.app_id,
         display_name: application.display_name,
         principal,
         secrets,
+        certificates,
+        federated: application.federated.iter().map(FederatedCredential::fact).collect(),
     });
     Ok(())
 }

@@ -38,7 +38,8 @@ fn document(origin: &str, tenant: ObjectId) -> Value {
         "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
         "end_session_endpoint": format!("{base}/oauth2/v2.0/logout"),
         "jwks_uri": format!("{base}/discovery/v2.0/keys"),
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256"],
         "grant_types_supported": ["client_credentials"],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
@@ -58,7 +59,7 @@ pub(crate) async fn signing_keys(
 ) -> Result<Reply, Error> {
     check_tenant(input.param("tenant"), env.settings.tenant)?;
     let issuer = tokens::issuer(&env.settings.origin, env.settings.tenant);
-    Ok(Reply::ok(json!({ "keys": [env.signer.jwk(&issuer)] })))
+    Ok(Reply::ok(json!({ "keys": env.signing_keys.jwks(&issuer) })))
 }
 
 /// Confirms an authority: yes to this server's own host, no to every other.

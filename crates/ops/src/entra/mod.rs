@@ -1,18 +1,26 @@
 //! Sign-in and the directory: where tokens come from, and who can be given a role.
 //!
-//! [`discovery`] tells clients where to sign in, [`tokens`] signs what they then show, and `applications`,
+//! [`discovery`] tells clients where to sign in, [`tokens`] answers with what they then show, signed with the
+//! keys of [`signing`], and `applications` with their `passwords`, `certificates` and `federated` credentials,
 //! `principals`, `groups` and their `members` are the part of Microsoft Graph behind `az ad` and
-//! `az role assignment`. Whether a secret or a token is right is not decided here: that is `gate`'s
-//! authentication, by the facts that the `change_facts` functions below make from documents.
+//! `az role assignment`. Whether a secret, an assertion or a token is right is not decided here: that is
+//! `gate`'s authentication, by the facts that the `change_facts` functions below make from documents.
+//! [`assertions`] remembers those that were used.
 
 pub(crate) mod applications;
+pub mod assertions;
+mod certificates;
 pub(crate) mod discovery;
+pub(crate) mod federated;
 mod filters;
 pub(crate) mod groups;
+pub mod issuers;
 pub(crate) mod members;
 mod passwords;
 pub(crate) mod principals;
 mod properties;
+pub mod signing;
+pub(crate) mod tenant;
 pub mod tokens;
 
 pub use passwords::hash_secret;

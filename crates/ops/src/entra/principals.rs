@@ -2,12 +2,12 @@
 //!
 //! A service principal belongs to one application and goes with it, or is the identity of a resource and
 //! goes with that: then it has no application, no secret, and is not changed here. The gates learn from
-//! it who exists and who is switched off ([`change_facts`]); users are none yet, so their list is empty.
+//! it who exists and who is switched off ([`change_facts`]).
 
 use super::applications::{self, Application};
 use super::filters::{self, Forms, Listing};
 use super::passwords::Holder;
-use super::{Object, context, entity, groups, properties, shown};
+use super::{Object, certificates, context, entity, groups, properties, shown};
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -46,14 +46,6 @@ const FORMS: Forms = Forms {
     flags: &["accountEnabled"],
     starts: &["displayName"],
     any: &["servicePrincipalNames"],
-};
-
-const USER_FORMS: Forms = Forms {
-    set: "users",
-    equals: &["id", "displayName", "mail", "userPrincipalName"],
-    flags: &[],
-    starts: &["displayName", "userPrincipalName"],
-    any: &[],
 };
 
 /// A service principal as it is kept.
@@ -138,7 +130,10 @@ impl ServicePrincipal {
         all.insert("appRoles".into(), json!([]));
         all.insert("createdDateTime".into(), json!(self.created_date_time.rfc3339()));
         all.insert("displayName".into(), json!(self.display_name));
-        all.insert("keyCredentials".into(), json!([]));
+        all.insert(
+            "keyCredentials".into(),
+            json!(application.certificates_of(Holder::ServicePrincipal)),
+        );
         all.insert("oauth2PermissionScopes".into(), json!([]));
         all.insert(
             "passwordCredentials".into(),
@@ -157,7 +152,6 @@ impl ServicePrincipal {
     /// Takes what a body sets.
     fn change(&mut self, body: &Value, application: &Application) -> Result<(), Error> {
         properties::check_read_only(body, &self.shown(application), READ_ONLY)?;
-        applications::check_key_credentials(body)?;
         match model::json::member(body, "appId") {
             None => {}
             Some(Value::String(id)) if ObjectId::parse(id) == Some(self.app_id) => {}
@@ -228,7 +222,7 @@ pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<
     let text = input.required_text(&["appId"])?;
     let app_id = ObjectId::parse(text);
     let found = applications::all(env).await?.into_iter().find(|it| Some(it.app_id) == app_id);
-    let Some(application) = found else {
+    let Some(mut application) = found else {
         // `az` repeats the call for minutes where this sentence sounds like one about replication.
         let sentence = format!(
             "no application here has the appId `{}`; create the application first",
@@ -249,32 +243,52 @@ pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<
     let mut principal =
         ServicePrincipal::new(ObjectId(env.new_uuid()), &application, env.settings.tenant, now);
     principal.change(&input.body, &application)?;
-    let change =
-        control::put(tables::SERVICE_PRINCIPALS, principal.key(), Expect::Absent, &principal)?;
-    control::commit(permit, env, vec![change]).await?;
+    let mut changes = vec![control::put(
+        tables::SERVICE_PRINCIPALS,
+        principal.key(),
+        Expect::Absent,
+        &principal,
+    )?];
+    changes.extend(change_certificates(&mut application, &input.body)?);
+    control::commit(permit, env, changes).await?;
     Ok(Reply::created(entity(env, FORMS.set, principal.shown(&application))))
 }
 
 /// Changes a service principal. `accountEnabled: false` binds from the next call on, also for tokens that
 /// are out.
 pub(crate) async fn patch(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let (mut principal, application) = changeable(env, input.param("id")).await?;
+    let (mut principal, mut application) = changeable(env, input.param("id")).await?;
     principal.change(&input.body, &application)?;
-    let change =
-        control::put(tables::SERVICE_PRINCIPALS, principal.key(), Expect::Present, &principal)?;
-    control::commit(permit, env, vec![change]).await?;
+    let mut changes = vec![control::put(
+        tables::SERVICE_PRINCIPALS,
+        principal.key(),
+        Expect::Present,
+        &principal,
+    )?];
+    changes.extend(change_certificates(&mut application, &input.body)?);
+    control::commit(permit, env, changes).await?;
     Ok(Reply::empty(204))
 }
 
-/// Deletes a service principal with the secrets that were put on it. Its application stays, and so do its
+/// What a service principal's `keyCredentials` change: they are kept with its application.
+fn change_certificates(
+    application: &mut Application,
+    body: &Value,
+) -> Result<Option<Change>, Error> {
+    match certificates::take(&mut application.certificates, Holder::ServicePrincipal, body)? {
+        true => control::put(tables::APPLICATIONS, application.key(), Expect::Present, application)
+            .map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Deletes a service principal with the secrets and certificates that were put on it. Its application stays, and so do its
 /// role assignments, orphaned.
 pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let (principal, mut application) = changeable(env, input.param("id")).await?;
     let mut changes =
         vec![control::delete(tables::SERVICE_PRINCIPALS, principal.key(), Expect::Present)];
-    let before = application.passwords.len();
-    application.drop_passwords_of(Holder::ServicePrincipal);
-    if application.passwords.len() != before {
+    if application.drop_credentials_of(Holder::ServicePrincipal) {
         changes.push(control::put(
             tables::APPLICATIONS,
             application.key(),
@@ -347,28 +361,6 @@ pub(super) fn ids(body: &Value, name: &str) -> Result<BTreeSet<ObjectId>, Error>
         return Err(refused());
     }
     ids.iter().map(|it| it.as_str().and_then(ObjectId::parse).ok_or_else(refused)).collect()
-}
-
-/// Lists users: there are none yet.
-pub(crate) async fn list_users(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    Ok(Listing::read(input, &USER_FORMS)?.answer(&env.settings.origin, &USER_FORMS, Vec::new()))
-}
-
-/// Shows the tenant, the only one.
-pub(crate) async fn get_organization(
-    _permit: &Permit,
-    _input: &Input,
-    env: &Env,
-) -> Result<Reply, Error> {
-    Ok(Reply::ok(json!({
-        "@odata.context": context(&env.settings.origin, "organization"),
-        "value": [{
-            "id": env.settings.tenant,
-            "displayName": "Hubward",
-            "tenantType": "AAD",
-            "verifiedDomains": [],
-        }],
-    })))
 }
 
 /// The service principal of an object id.

@@ -1,25 +1,19 @@
-//! Access tokens: the key that signs them, and what the token endpoint answers.
+//! Access tokens: what the token endpoint answers.
 //!
 //! When [`issue`] runs, the gates have proven the client's secret; here is decided what the token is for,
 //! how long it lives and what it says. Whether a token is right when it comes back is decided in `gate`.
 
-use super::shown;
+use super::signing::NotSigned;
+use super::{assertions, shown};
 use crate::call::token_denial;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gate::Permit;
-use gate::facts::VerifyingKey;
 use model::error::TokenFault;
 use model::{Error, ObjectId, Timestamp};
-use ring::digest::{SHA256, digest};
-use ring::rand::SystemRandom;
-use ring::rsa::PublicKeyComponents;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
-use rsa::pkcs8::EncodePrivateKey;
 use serde_json::{Value, json};
-use std::fmt;
 
 /// How long an access token lives, in seconds.
 pub const TOKEN_LIFETIME_S: i64 = 3_600;
@@ -27,9 +21,6 @@ pub const TOKEN_LIFETIME_S: i64 = 3_600;
 const RENEWAL_S: i64 = 300;
 /// From how many kept tokens on the ended ones are cleared away.
 const IDENTITY_TOKENS_MAX: usize = 1_000;
-
-/// Bits of the signing key: what every client verifies, and the least that `ring` takes.
-const KEY_BITS: usize = 2_048;
 
 /// What tokens can be for, besides the server's own origin. A client may add one `/`, and gets it back in
 /// `aud`. Source: Microsoft identity platform, "Scopes and permissions", on the trailing slash.
@@ -42,102 +33,9 @@ const RESOURCES: &[&str] = &[
     "https://eventhubs.azure.net",
     "https://servicebus.azure.net",
     "https://storage.azure.com",
+    // For what another sign-in takes as a federated assertion; opens nothing itself.
+    "api://AzureADTokenExchange",
 ];
-
-/// The key that signs access tokens, and the name that tokens give it.
-pub struct Signer {
-    key: RsaKeyPair,
-    key_id: String,
-}
-
-/// The signature could not be made; the claims are as they were.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotSigned;
-
-impl fmt::Display for NotSigned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the token could not be signed")
-    }
-}
-
-impl std::error::Error for NotSigned {}
-
-impl fmt::Debug for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer").field("key_id", &self.key_id).finish_non_exhaustive()
-    }
-}
-
-impl Signer {
-    /// Makes a new key, as PKCS#8 DER. It is a secret: whoever has it can be anybody in the tenant.
-    ///
-    /// # Errors
-    /// A sentence where the system gives no random numbers.
-    pub fn generate() -> Result<Vec<u8>, String> {
-        let told = |it: &dyn fmt::Display| format!("cannot make a key to sign tokens with: {it}");
-        let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, KEY_BITS)
-            .map_err(|it| told(&it))?;
-        let der = key.to_pkcs8_der().map_err(|it| told(&it))?;
-        Ok(der.as_bytes().to_vec())
-    }
-
-    /// Takes a key that [`Signer::generate`] made.
-    ///
-    /// # Errors
-    /// A sentence where the bytes are no RSA key of at least 2,048 bits.
-    pub fn from_pkcs8(der: &[u8]) -> Result<Self, String> {
-        let key = RsaKeyPair::from_pkcs8(der)
-            .map_err(|it| format!("the key to sign tokens with cannot be read: {it}"))?;
-        let key_id = URL_SAFE_NO_PAD.encode(digest(&SHA256, key.public().as_ref()));
-        Ok(Self { key, key_id })
-    }
-
-    /// The key's name: base64url of SHA-256 over its public half, so the same key has the same name always.
-    pub fn key_id(&self) -> &str {
-        &self.key_id
-    }
-
-    /// What the gates verify tokens with.
-    pub fn verifying_key(&self) -> VerifyingKey {
-        VerifyingKey {
-            key_id: self.key_id.clone(),
-            public_der: self.key.public().as_ref().to_vec(),
-        }
-    }
-
-    /// The public half as clients read it from the key list.
-    ///
-    /// There is no certificate behind the key, so `x5t` is the key's name, as it is in Entra.
-    pub fn jwk(&self, issuer: &str) -> Value {
-        let parts = PublicKeyComponents::<Vec<u8>>::from(self.key.public());
-        json!({
-            "kty": "RSA",
-            "use": "sig",
-            "alg": "RS256",
-            "kid": self.key_id,
-            "x5t": self.key_id,
-            "n": URL_SAFE_NO_PAD.encode(parts.n),
-            "e": URL_SAFE_NO_PAD.encode(parts.e),
-            "issuer": issuer,
-        })
-    }
-
-    /// Signs claims: a JSON Web Token in compact form, RS256.
-    ///
-    /// # Errors
-    /// [`NotSigned`] where the system gives no random numbers for blinding.
-    pub fn sign(&self, claims: &Value) -> Result<String, NotSigned> {
-        let header =
-            json!({ "typ": "JWT", "alg": "RS256", "kid": self.key_id, "x5t": self.key_id });
-        let part = |it: &Value| URL_SAFE_NO_PAD.encode(it.to_string());
-        let signed = format!("{}.{}", part(&header), part(claims));
-        let mut signature = vec![0_u8; self.key.public().modulus_len()];
-        self.key
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
-            .map_err(|_| NotSigned)?;
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
-    }
-}
 
 /// Who issues this tenant's tokens. One issuer for both token versions: it must stay under the origin that
 /// clients signed in at, and the name that Entra writes into version 1 tokens is somebody else's.
@@ -243,6 +141,30 @@ fn audience(resource: &str, origin: &str) -> Option<String> {
     Some(format!("{known}{slash}"))
 }
 
+/// For which resource a form asks, in one spelling; none where it cannot be read.
+pub(crate) fn resource(form: &Value, origin: &str) -> Option<String> {
+    let wanted = Wanted::read(form, origin).ok()?;
+    Some(wanted.audience.trim_end_matches('/').to_owned())
+}
+
+/// How the client proved itself, as tokens tell it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ClientProof {
+    Secret,
+    Assertion,
+}
+
+impl ClientProof {
+    /// The value of `appidacr` and `azpacr`. Source: Microsoft identity platform, "Access token claims
+    /// reference".
+    const fn claim(self) -> &'static str {
+        match self {
+            Self::Secret => "1",
+            Self::Assertion => "2",
+        }
+    }
+}
+
 /// Issues an access token to the application that the gates have recognised.
 ///
 /// # Errors
@@ -261,16 +183,20 @@ pub(crate) async fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<R
     };
     let now = env.now();
     let unique = URL_SAFE_NO_PAD.encode(env.random::<16>());
+    let proof = match assertions::is_shown(&input.body) {
+        true => ClientProof::Assertion,
+        false => ClientProof::Secret,
+    };
     let claims = claims(
         &wanted,
-        Subject { object_id, app_id },
+        Subject { object_id, app_id, proof },
         &env.settings.origin,
         env.settings.tenant,
         now,
         &unique,
     );
     let token =
-        env.signer.sign(&claims).map_err(|it| Error::Internal { message: it.to_string() })?;
+        env.signing_keys.sign(&claims).map_err(|it| Error::Internal { message: it.to_string() })?;
     Ok(Reply::ok(answer(&wanted, token, now))
         .with_header("Cache-Control", "no-store")
         .with_header("Pragma", "no-cache"))
@@ -298,8 +224,8 @@ pub(crate) fn of_identity(
     let app_id = facts.principals.get(&identity).and_then(|it| it.app_id).unwrap_or(identity);
     let wanted = Wanted { audience: audience.to_owned(), version: Version::V2 };
     let unique = URL_SAFE_NO_PAD.encode(env.random::<16>());
-    let subject = Subject { object_id: identity, app_id };
-    let token = env.signer.sign(&claims(
+    let subject = Subject { object_id: identity, app_id, proof: ClientProof::Secret };
+    let token = env.signing_keys.sign(&claims(
         &wanted,
         subject,
         &env.settings.origin,
@@ -318,6 +244,7 @@ pub(crate) fn of_identity(
 struct Subject {
     object_id: ObjectId,
     app_id: ObjectId,
+    proof: ClientProof,
 }
 
 fn claims(
@@ -341,8 +268,8 @@ fn claims(
         // Both names of the same things: libraries look for one or the other by version, and some do not.
         "appid": subject.app_id,
         "azp": subject.app_id,
-        "appidacr": "1",
-        "azpacr": "1",
+        "appidacr": subject.proof.claim(),
+        "azpacr": subject.proof.claim(),
         "idtyp": "app",
         "uti": unique,
         "ver": match wanted.version {

@@ -101,7 +101,6 @@ fn a_principal_takes_what_az_sends_and_stays_with_its_application() {
     check(json!({ "accountEnabled": null }), false);
     check(json!({ "appRoleAssignmentRequired": true }), false);
     check(json!({ "servicePrincipalNames": ["api://other"] }), false);
-    check(json!({ "keyCredentials": [{}] }), false);
 }
 
 #[test]

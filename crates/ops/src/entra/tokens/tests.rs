@@ -1,4 +1,5 @@
 use super::*;
+use crate::entra::signing::Signer;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey};
 use std::sync::LazyLock;
 
@@ -138,6 +139,7 @@ fn a_token_of_ours_passes_the_gates_own_reading() {
     let subject = Subject {
         object_id: id("11111111-0000-4000-8000-000000000001"),
         app_id: id("22222222-0000-4000-8000-000000000002"),
+        proof: ClientProof::Secret,
     };
     let tenant = id("33333333-0000-4000-8000-000000000003");
     let wanted = Wanted { audience: "https://iothubs.azure.net".into(), version: Version::V2 };
