@@ -10,6 +10,8 @@
     reason = "a bench stops at the first thing that is not as told"
 )]
 
+#[path = "hubward/access.rs"]
+mod access;
 #[path = "hubward/mqtt.rs"]
 mod mqtt;
 
@@ -42,6 +44,9 @@ fn main() {
     let home = tempfile::tempdir().unwrap();
     if is_wanted("admit") {
         decisions();
+    }
+    if is_wanted("access") {
+        access::decisions();
     }
     if is_wanted("start") {
         start_to_ready(home.path());

@@ -215,6 +215,11 @@ pub fn judge_timed(
     Judgement { denial, trace }
 }
 
+/// True where the call would pass: the verdict of [`judge`] alone, for those who ask very often.
+pub fn judge_quickly(ask: &Ask<'_>, facts: &Facts) -> bool {
+    walk_quickly(ask, facts).0.is_none()
+}
+
 /// The verdict alone, and whether a policy wants the call on record.
 fn walk_quickly(ask: &Ask<'_>, facts: &Facts) -> (Option<Denial>, bool) {
     let mut findings = Findings(None);

@@ -3,10 +3,12 @@
 //! A change clones the outer value (a handful of `Arc`s) and the one map that it touches. The counters
 //! are the exception to immutability: they count look-ups, so that a test can show that none happened.
 
+mod assignments;
 mod groups;
 mod management;
 mod roles;
 
+pub use assignments::RoleAssignments;
 pub use groups::{Group, Groups, Membership};
 pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
 pub(crate) use roles::Seen;
@@ -227,8 +229,7 @@ pub struct Facts {
     pub applications: Arc<HashMap<ObjectId, Application>>,
     pub groups: Arc<Groups>,
     pub roles: Arc<HashMap<ObjectId, Arc<Role>>>,
-    /// By principal or group.
-    pub role_assignments: Arc<HashMap<ObjectId, Vec<Arc<RoleAssignment>>>>,
+    pub role_assignments: RoleAssignments,
     /// By principal or group: taken away, and not seen to be by every view. Empty where changes count at once.
     pub faded: Arc<HashMap<ObjectId, Vec<Arc<RoleAssignment>>>>,
     /// By lower-case id.
@@ -275,7 +276,7 @@ impl Facts {
             applications: Arc::default(),
             groups: Arc::default(),
             roles: Arc::new(roles.collect()),
-            role_assignments: Arc::default(),
+            role_assignments: RoleAssignments::default(),
             faded: Arc::default(),
             deny_assignments: Arc::default(),
             management: Arc::default(),
@@ -325,18 +326,12 @@ impl Facts {
     }
 
     pub fn put_role_assignment(&mut self, assignment: RoleAssignment) {
-        self.remove_role_assignment(&assignment.id);
-        let all = Arc::make_mut(&mut self.role_assignments);
-        all.entry(assignment.principal).or_default().push(Arc::new(assignment));
+        self.role_assignments.put(assignment);
     }
 
     /// `id` is the full id, in any casing.
     pub fn remove_role_assignment(&mut self, id: &str) {
-        let all = Arc::make_mut(&mut self.role_assignments);
-        all.retain(|_, held| {
-            held.retain(|it| !it.id.eq_ignore_ascii_case(id));
-            !held.is_empty()
-        });
+        self.role_assignments.remove(id);
     }
 
     /// Goes on counting what was taken away `at` that time, for views that have not seen it.

@@ -20,6 +20,8 @@ pub use authentication::{
     refuse_used,
 };
 pub use condition::Attributes;
-pub use decide::{Ask, GATES, Judgement, Link, Permit, Refusal, admit, judge, judge_timed};
+pub use decide::{
+    Ask, GATES, Judgement, Link, Permit, Refusal, admit, judge, judge_quickly, judge_timed,
+};
 pub use facts::Facts;
 pub use replay::{NotReplayable, replay};

@@ -95,7 +95,7 @@ impl Propagation {
                     && change.key.eq_ignore_ascii_case(&it.id)
             })
         };
-        for assignment in before.role_assignments.values().flatten().filter(|it| deleted(it)) {
+        for assignment in before.role_assignments.iter().filter(|it| deleted(it)) {
             after.fade_role_assignment(assignment, now);
         }
     }

@@ -148,9 +148,8 @@ async fn make_dps(
         let facts = env.facts.load();
         let role = facts.roles.values().find(|it| it.is_builtin && it.name == name);
         let role = role.ok_or_else(|| format!("there is no role `{name}`"))?.id;
-        let held = facts.role_assignments.get(&identity);
-        if held.is_some_and(|all| all.iter().any(|it| it.role == role && it.scope.same_place(hub)))
-        {
+        let held = facts.role_assignments.of(identity);
+        if held.iter().any(|it| it.role == role && it.scope.same_place(hub)) {
             continue;
         }
         let id = new_id();

@@ -164,9 +164,7 @@ impl Facts {
         principal: ObjectId,
     ) -> impl Iterator<Item = &Arc<RoleAssignment>> + Clone {
         let groups = self.groups.of(principal).iter().map(|it| it.group);
-        std::iter::once(principal)
-            .chain(groups)
-            .flat_map(|it| self.role_assignments.get(&it).map_or(&[][..], Vec::as_slice))
+        std::iter::once(principal).chain(groups).flat_map(|it| self.role_assignments.of(it))
     }
 
     /// The same with what was taken away of late, the look-up counted.

@@ -64,7 +64,7 @@ pub fn check_assignment(
             ),
         );
     }
-    let everything = || facts.role_assignments.values().flatten();
+    let everything = || facts.role_assignments.iter();
     match everything().find(|it| it.name.eq_ignore_ascii_case(new.name)) {
         Some(it) if new.is(it) => return Ok(()),
         Some(_) => {

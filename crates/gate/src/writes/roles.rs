@@ -89,7 +89,7 @@ fn check_groups(scopes: &[Scope], permissions: &[Value]) -> Result<(), Error> {
 /// # Errors
 /// `RoleDefinitionHasAssignments`.
 pub fn check_role_unused(id: ObjectId, facts: &Facts) -> Result<(), Error> {
-    match facts.role_assignments.values().flatten().any(|it| it.role == id) {
+    match facts.role_assignments.iter().any(|it| it.role == id) {
         false => Ok(()),
         true => Err(Error::Invalid {
             code: "RoleDefinitionHasAssignments",

@@ -202,7 +202,7 @@ fn can_sign_in(principal: &Principal, facts: &Facts) -> bool {
 /// `LastOwner`.
 pub(crate) fn check_an_owner_stays(before: &Facts, after: &Facts) -> Result<(), Error> {
     let has_owner = |facts: &Facts| {
-        facts.role_assignments.values().flatten().any(|it| {
+        facts.role_assignments.iter().any(|it| {
             it.scope.is_root()
                 && it.role.to_string() == model::roles::OWNER
                 && facts.principals.values().any(|who| {
