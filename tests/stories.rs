@@ -19,6 +19,7 @@ mod stories {
     pub mod diagnosis_sections;
     pub mod diagnostics;
     pub mod enrollments;
+    pub mod exceptions;
     pub mod groups;
     pub mod initiative_parameters;
     pub mod kills;
@@ -27,6 +28,7 @@ mod stories {
     pub mod management_groups;
     pub mod mqtt_devices;
     pub mod mqtt_registration;
+    pub mod named_grants;
     pub mod no_way_round;
     pub mod policy_language;
     pub mod policy_refuses;

@@ -20,7 +20,7 @@ fn place(server: &Process) -> Place {
     Place { subscription, group, hub }
 }
 
-/// S1-13, S1-16, S1-17: the role file of the thread, as it stands there but for the hub's id, makes a custom
+/// S1-13, S1-16, S1-17, S1-18: the role file of the thread, as it stands there but for the hub's id, makes a custom
 /// role that is listed, and can be assigned at the hub alone. S1-08: its operations are listed.
 #[test]
 fn az_takes_the_role_of_the_thread_as_it_stands() {

@@ -26,6 +26,7 @@ fn deny(world: &World, scope: &str, permission: &Value, more: &Value) -> Answer 
     world.arm("PUT", &id(scope), &json!({ "properties": properties }))
 }
 
+/// a denial is looked at before any role.
 #[test]
 fn a_denial_stands_against_roles_and_is_explained_with_the_way_out() {
     let mut world = World::new();

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use testkit::World;
 
+const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
 const DATA_READER: &str = "b447c946-2db7-41ec-983d-d8bf3b1c77e3";
 
 /// S1-05, S1-20: a role counts after the delay to the second, a refusal says how long is left, and that a
@@ -31,6 +32,32 @@ fn a_role_counts_when_its_delay_is_over_and_the_refusal_says_how_long() {
     assert!(reason.contains("not seen here for 1 s more; a new token sees it at once"), "{reason}");
     world.pass_seconds(1);
     read().expect(200);
+}
+
+/// a policy counts on the next call, while roles take their time.
+#[test]
+fn a_policy_counts_at_once_while_roles_spread() {
+    let world = World::spreading("600");
+    let (hub, who) = (world.hub(), world.service_principal("writer"));
+    world.assign(&who, DATA_CONTRIBUTOR, &hub).expect(201);
+    world.pass_seconds(600);
+    let put = |name: &str| {
+        let path = format!("/devices/{name}");
+        world.hub_as(&who, "PUT", &hub, &path, &json!({ "deviceId": name }))
+    };
+    put("d1").expect(200);
+    let subscription = world.subscription();
+    let id =
+        |scope: &str, kind: &str| format!("{scope}/providers/Microsoft.Authorization/{kind}/quiet");
+    let rule = json!({ "if": { "field": "name", "equals": "d2" }, "then": { "effect": "deny" } });
+    let body = json!({ "properties": { "policyRule": rule } });
+    world.arm("PUT", &id(&subscription, "policyDefinitions"), &body).expect(201);
+    let body =
+        json!({ "properties": { "policyDefinitionId": id(&subscription, "policyDefinitions") } });
+    world.arm("PUT", &id(&hub, "policyAssignments"), &body).expect(201);
+    put("d2").expect(403);
+    world.arm("DELETE", &id(&hub, "policyAssignments"), &Value::Null).expect(200);
+    put("d2").expect(200);
 }
 
 /// S1-29: a token from before the assignment is refused, and a fresh one heals it.

@@ -261,7 +261,9 @@ fn near_miss(
             pattern.as_str()
         );
     }
-    match (pattern(role, action, list, facts), pattern(role, action, other, facts)) {
+    let elsewhere = pattern(role, action, other, facts)
+        .or_else(|| facts.grants_by_wildcard(role, action.as_str(), other));
+    match (pattern(role, action, list, facts), elsewhere) {
         (Some(_), _) if !is_here => {
             format!(
                 "`{name}` would grant `{action}`, but at `{}`, which does not contain `{scope}`",

@@ -1,7 +1,7 @@
 //! Roles: planes apart, scopes by segment, grants that add up.
 
 use super::world::*;
-use gate::facts::{Permission, Role};
+use gate::facts::{List, Permission, Role};
 use model::{ActionPattern, Op, Verdict};
 use std::sync::atomic::Ordering;
 
@@ -137,4 +137,20 @@ fn the_same_call_facts_and_time_give_the_same_trace() {
     let mut facts = facts();
     assign(&mut facts, ANA, DATA_CONTRIBUTOR, HUB);
     assert_eq!(registers(&facts, ANA, HUB, "d1").trace, registers(&facts, ANA, HUB, "d1").trace);
+}
+
+/// S1-12: no built-in role covers security policies, Owner and Contributor included.
+#[test]
+fn no_built_in_role_covers_security_policies() {
+    let facts = facts();
+    let builtin: Vec<_> = facts.roles.values().filter(|it| it.is_builtin).collect();
+    assert!(builtin.iter().any(|it| it.id == id(OWNER)), "Owner is among them");
+    for role in builtin {
+        for verb in ["read", "write", "delete"] {
+            let action = format!("Microsoft.Devices/IotHubs/securityPolicies/{verb}");
+            for list in [List::Actions, List::DataActions] {
+                assert!(facts.grants(role, &action, list).is_none(), "{} {action}", role.name);
+            }
+        }
+    }
 }
