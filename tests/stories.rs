@@ -26,6 +26,7 @@ mod stories {
     pub mod locks;
     pub mod log_verify;
     pub mod management_groups;
+    pub mod moves;
     pub mod mqtt_devices;
     pub mod mqtt_registration;
     pub mod named_grants;

@@ -9,6 +9,8 @@ mod files;
 mod imports;
 #[path = "tidy/pages.rs"]
 mod pages;
+#[path = "tidy/role_page.rs"]
+mod role_page;
 #[path = "tidy/rust.rs"]
 mod rust;
 #[path = "tidy/sources.rs"]

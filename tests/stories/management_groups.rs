@@ -182,3 +182,56 @@ fn a_custom_role_with_data_actions_stays_below_management_groups() {
     let who = world.service_principal("reader");
     world.assign(&who, "b447c946-2db7-41ec-983d-d8bf3b1c77e3", &group("plants")).expect(201);
 }
+
+#[test]
+fn what_is_defined_in_one_place_is_assigned_there_and_below_and_nowhere_else() {
+    let world = World::new();
+    make(&world, "plants", None).expect(200);
+    make(&world, "plants1", None).expect(200);
+    make(&world, "north", Some("plants")).expect(200);
+    let id = |scope: &str, kind: &str, name: &str| {
+        format!("{scope}/providers/Microsoft.Authorization/{kind}/{name}")
+    };
+    let rule =
+        json!({ "if": { "field": "name", "equals": "never" }, "then": { "effect": "deny" } });
+    let define = |scope: &str| {
+        let definition = id(scope, "policyDefinitions", "quiet");
+        world.arm("PUT", &definition, &json!({ "properties": { "policyRule": rule } })).expect(201);
+        let set = id(scope, "policySetDefinitions", "quiet");
+        let members = json!([{ "policyDefinitionId": definition }]);
+        world
+            .arm("PUT", &set, &json!({ "properties": { "policyDefinitions": members } }))
+            .expect(201);
+        [definition, set]
+    };
+    let assign = |scope: &str, definition: &str| {
+        let name = world.guid();
+        let body = json!({ "properties": { "policyDefinitionId": definition } });
+        world.arm("PUT", &id(scope, "policyAssignments", &name), &body)
+    };
+    let refused = |scope: &str, definition: &str| {
+        let answer = assign(scope, definition).expect(400);
+        assert_eq!(answer.body["error"]["target"], "properties.policyDefinitionId");
+        assert!(answer.text().contains("is not below it"), "{answer:?}");
+    };
+    for definition in define(&group("plants")) {
+        assign(&group("plants"), &definition).expect(201);
+        assign(&group("north"), &definition).expect(201);
+        refused(&group("plants1"), &definition);
+        refused(&group(&world.setting("HUBWARD_TENANT_ID")), &definition);
+        refused("", &definition);
+        // The subscription is elsewhere until it is put there.
+        refused(&world.hub(), &definition);
+        world.arm("PUT", &place(&world, "plants1"), &Value::Null).expect(200);
+        refused(&world.hub(), &definition);
+        world.arm("PUT", &place(&world, "north"), &Value::Null).expect(200);
+        assign(&world.hub(), &definition).expect(201);
+        world.arm("DELETE", &place(&world, "north"), &Value::Null).expect(200);
+    }
+    for definition in define(&world.subscription()) {
+        assign(&world.subscription(), &definition.to_uppercase()).expect(201);
+        assign(&world.group(), &definition).expect(201);
+        refused(&group("plants"), &definition);
+        refused("", &definition);
+    }
+}

@@ -4,11 +4,14 @@
 //! A lock holds at its scope and everywhere below it. It keeps the control plane alone: devices and their
 //! data come and go as before. Locks are managed by role, and no lock stands against that, or a lock could
 //! keep itself. Source: Azure Resource Manager documentation, "Lock your resources".
+//!
+//! What moves to another group is stopped by a `ReadOnly` lock at either end. A `CanNotDelete` lock stops it
+//! where the move would take the resource out from under the lock: otherwise whoever may move could delete.
 
 use crate::decide::{Ask, Findings, Ruling};
 use crate::facts::Facts;
 use model::error::{Denial, DenialKind};
-use model::trace::{Finding, FindingKind, FindingResult, LockPlace};
+use model::trace::{Finding, FindingKind, FindingResult, LockPlace, Verb};
 use model::{Gate, Operation, Plane, Scope};
 use std::sync::Arc;
 
@@ -71,6 +74,8 @@ impl Facts {
 enum Deed {
     Write,
     Delete,
+    /// Leaves its group for another one.
+    Move,
 }
 
 impl Deed {
@@ -82,6 +87,7 @@ impl Deed {
         }
         let does = |verb: &str| operation.actions.iter().any(|it| it.ends_in(verb));
         match () {
+            () if operation.moves() => Some(Self::Move),
             () if does("delete") => Some(Self::Delete),
             () if does("write") || does("action") => Some(Self::Write),
             () => None,
@@ -92,14 +98,52 @@ impl Deed {
         match self {
             Self::Write => "write",
             Self::Delete => "delete",
+            Self::Move => "move",
         }
     }
 
     /// What is deleted takes all below it along, so a lock there stands against it, too.
-    fn is_stopped_by(self, lock: &Lock, at: &Scope) -> bool {
+    fn is_stopped_by(self, lock: &Lock, at: &Scope, ways: &[Way]) -> bool {
         match self {
             Self::Write => lock.level == Level::ReadOnly && lock.scope.contains(at),
             Self::Delete => lock.scope.contains(at) || at.contains(&lock.scope),
+            Self::Move => {
+                let is_frozen = lock.level == Level::ReadOnly && lock.scope.contains(at);
+                is_frozen || ways.iter().any(|it| it.is_stopped_by(lock))
+            }
+        }
+    }
+}
+
+/// Where a resource is, and where it would be after a move.
+struct Way {
+    from: Scope,
+    to: Scope,
+}
+
+impl Way {
+    /// The ways of what the call moves: each object lies at its new place, and the call at the old group.
+    fn all(ask: &Ask<'_>) -> Vec<Self> {
+        let moved = ask.objects.iter().filter(|it| it.verb == Verb::Move);
+        let way = |id: &str| {
+            let to = Scope::parse(id).ok()?;
+            let group = to.resource_group_scope()?.segments().count();
+            let below: Vec<&str> = to.segments().skip(group).collect();
+            Some(Self { from: ask.scope.join(&below.join("/")), to })
+        };
+        moved.filter_map(|it| way(&it.id)).collect()
+    }
+
+    fn is_stopped_by(&self, lock: &Lock) -> bool {
+        let lies_on_it = self.from.contains(&lock.scope);
+        match lock.level {
+            Level::ReadOnly => {
+                lies_on_it || lock.scope.contains(&self.from) || lock.scope.contains(&self.to)
+            }
+            // One above both groups goes on holding.
+            Level::CanNotDelete => {
+                lies_on_it || lock.scope.contains(&self.from) && !lock.scope.contains(&self.to)
+            }
         }
     }
 }
@@ -107,11 +151,12 @@ impl Deed {
 /// The refusal, where a lock stands against the call.
 pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Option<Ruling> {
     let deed = Deed::of(ask.operation)?;
+    let ways = Way::all(ask);
     let against: Vec<&Lock> = facts
         .locks
         .values()
         .map(AsRef::as_ref)
-        .filter(|it| deed.is_stopped_by(it, ask.scope))
+        .filter(|it| deed.is_stopped_by(it, ask.scope, &ways))
         .collect();
     let first = against.first()?;
     for lock in against.iter().take(LOCKS_NAMED_MAX) {
@@ -151,6 +196,12 @@ fn finding(lock: &Lock, deed: Deed, at: &Scope) -> Finding {
             "{level}: nothing at or below `{}` is changed, and no POST action runs there",
             lock.scope
         ),
+        (Deed::Move, _) => {
+            format!(
+                "{level}: nothing is moved out from under the lock at `{}`, or into it",
+                lock.scope
+            )
+        }
     };
     Finding {
         kind: FindingKind::Lock,

@@ -139,7 +139,7 @@ impl Error {
                     };
                     (401, 401_002, "IotHubUnauthorizedAccess", code)
                 }
-                DenialKind::Policy { object, verb: Verb::Write, .. }
+                DenialKind::Policy { object, verb: Verb::Write | Verb::Move, .. }
                     if object.ends_with("/devices") =>
                 {
                     (403, 403_000, "DeviceRegistrationDenied", "RequestDisallowedByPolicy")

@@ -229,9 +229,16 @@ impl Operation {
             && (self.writes() || self.deletes())
     }
 
-    /// True where one action is a create or update of anything but policies.
+    /// True where one action is a create or update of anything but policies, or where resources are written
+    /// at another place.
     pub fn writes(&self) -> bool {
-        self.actions.iter().any(|it| it.is_write() && !it.as_str().starts_with(POLICIES))
+        self.moves()
+            || self.actions.iter().any(|it| it.is_write() && !it.as_str().starts_with(POLICIES))
+    }
+
+    /// True where resources leave their group for another one, or are asked about as if they did.
+    pub const fn moves(&self) -> bool {
+        matches!(self.op, Op::MoveResources | Op::ValidateMoveResources)
     }
 
     /// True where one action is a deletion that a policy can guard against.
@@ -389,6 +396,8 @@ pub enum Op {
     HasResourceGroup,
     ListResourceGroups,
     DeleteResourceGroup,
+    MoveResources,
+    ValidateMoveResources,
     ListResources,
     GetOperationResult,
     PutHub,
@@ -683,6 +692,24 @@ pub const OPERATIONS: &[Operation] = &[
         Effect::ChangesFacts,
         &[arm("DELETE", "/subscriptions/{subscription}/resourceGroups/{group}")],
         "Deletes a resource group and everything in it",
+    ),
+    control(
+        Op::MoveResources,
+        &[act("Microsoft.Resources/subscriptions/resourceGroups/moveResources/action")],
+        Effect::ChangesFacts,
+        &[arm("POST", "/subscriptions/{subscription}/resourceGroups/{group}/moveResources")],
+        "Moves resources to another resource group",
+    ),
+    // Writes nothing, and is judged as the move would be.
+    control(
+        Op::ValidateMoveResources,
+        &[act("Microsoft.Resources/subscriptions/resourceGroups/validateMoveResources/action")],
+        Effect::Writes,
+        &[arm(
+            "POST",
+            "/subscriptions/{subscription}/resourceGroups/{group}/validateMoveResources",
+        )],
+        "Tells whether resources could be moved to another resource group",
     ),
     control(
         Op::ListResources,
@@ -1916,7 +1943,8 @@ mod tests {
             let is_kept = !matches!(row.plane, Plane::Control | Plane::Service)
                 || is_policy
                 || matches!(row.op, Op::DeleteLock | Op::DeleteDenyAssignment);
-            let expected = (does("write") || does("delete")) && !is_kept;
+            let moves = matches!(row.op, Op::MoveResources | Op::ValidateMoveResources);
+            let expected = (does("write") || does("delete") || moves) && !is_kept;
             assert_eq!(row.is_judged_by_policy(), expected, "{:?}", row.op);
         }
         for op in [Op::PutLock, Op::DeleteDevice, Op::BulkDevices, Op::DeleteRoleAssignment] {

@@ -148,16 +148,18 @@ pub enum Verb {
     Delete,
     /// Deleted along with the resource group that it lies in: the call names the group alone.
     DeleteWithGroup,
+    /// Written at another place: the call names the group that it leaves, and the object where it would lie.
+    Move,
 }
 
 impl Verb {
     pub const fn is_write(self) -> bool {
-        matches!(self, Self::Write)
+        matches!(self, Self::Write | Self::Move)
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
     const fn is_usual(&self) -> bool {
-        self.is_write()
+        matches!(self, Self::Write)
     }
 }
 

@@ -38,6 +38,9 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::HasResourceGroup => resources::groups::has(permit, input, env).await,
         Op::ListResourceGroups => resources::groups::list(permit, input, env).await,
         Op::DeleteResourceGroup => resources::groups::delete(permit, input, env).await,
+        Op::MoveResources | Op::ValidateMoveResources => {
+            resources::moves::run(permit, input, env).await
+        }
         Op::ListResources => resources::groups::list_resources(permit, input, env).await,
         Op::GetOperationResult => resources::long_running::get(permit, input, env).await,
         Op::PutHub | Op::PatchHub => devices::hubs::put(permit, input, env).await,

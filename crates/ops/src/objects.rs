@@ -93,6 +93,11 @@ pub(crate) async fn prepare(
     if row.effect == Effect::Reads {
         return Ok(prepared);
     }
+    if row.moves() {
+        prepared.objects = resources::moves::objects(input, env).await?;
+        prepared.linked = resources::moves::links(input, env).await?;
+        return Ok(prepared);
+    }
     if row.actions.iter().any(|it| it.is_write()) {
         if is_patch(row) {
             input.body = merged(row.op, &prepared.scope, &input.body, env).await?;

@@ -97,7 +97,7 @@ pub struct Session {
     device: String,
     generation: String,
     sender: Sender,
-    /// As it was when the device connected.
+    /// As it was when the device was last proven: it may move to another resource group meanwhile.
     hub: Arc<Hub>,
     shown: Shown,
     who: Authenticated,
@@ -294,7 +294,12 @@ impl Session {
         let failed = |error| Failed { error, tracking };
         let found = instance(facts, Surface::Hub, &self.shown.host, &self.head.channel);
         let own = match found.map_err(failed)? {
-            Instance::Hub(hub) => identity::credentials(env, hub, &self.device).await,
+            Instance::Hub(hub) => {
+                if hub.uid == self.hub.uid {
+                    self.hub = Arc::clone(hub);
+                }
+                identity::credentials(env, hub, &self.device).await
+            }
             Instance::Dps(_) => Ok(None),
         };
         let own = own.map_err(failed)?;

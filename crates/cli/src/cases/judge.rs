@@ -305,6 +305,7 @@ fn done_by(operation: &Operation, object: Object) -> Object {
     let is_group = object.kind.to_ascii_lowercase().ends_with("/resourcegroups");
     let verb = match (operation.op, operation.actions.iter().any(|it| it.is_write())) {
         (Op::DeleteResourceGroup, _) if !is_group => Verb::DeleteWithGroup,
+        _ if operation.moves() && !is_group => Verb::Move,
         (_, false) if operation.deletes() => Verb::Delete,
         (_, _) => Verb::Write,
     };

@@ -48,7 +48,7 @@ impl Effect {
         match (self, verb) {
             (Self::DenyAction(_), Verb::Delete)
             | (Self::DenyAction(Cascade::Unsaid | Cascade::Deny), Verb::DeleteWithGroup) => true,
-            (Self::DenyAction(_), Verb::Write | Verb::DeleteWithGroup) => false,
+            (Self::DenyAction(_), Verb::Write | Verb::Move | Verb::DeleteWithGroup) => false,
             (Self::Deny | Self::Allow | Self::Audit | Self::Disabled, _) => verb.is_write(),
         }
     }

@@ -28,11 +28,11 @@ pub fn guards_deletions(facts: &Facts, scope: &Scope) -> bool {
 }
 
 /// Where an object is judged. What goes with its resource group is judged where it lies itself: a policy on
-/// one hub protects it from the deletion of the group around it.
+/// one hub protects it from the deletion of the group around it. What moves is judged where it would lie.
 pub(super) fn judged_at<'a>(object: &Object, ask: &Ask<'a>) -> Cow<'a, Scope> {
     match object.verb {
         Verb::Write | Verb::Delete => Cow::Borrowed(ask.scope),
-        Verb::DeleteWithGroup => {
+        Verb::DeleteWithGroup | Verb::Move => {
             Scope::parse(&object.id).map_or(Cow::Borrowed(ask.scope), Cow::Owned)
         }
     }

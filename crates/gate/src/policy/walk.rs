@@ -9,7 +9,7 @@ use super::{
 };
 use crate::decide::{Ask, Findings, Ruling};
 use crate::facts::{Facts, Lookups};
-use model::trace::{Condition, FindingResult, Object};
+use model::trace::{Condition, FindingResult, Object, Verb};
 use model::{ActionName, Plane, Scope};
 use std::sync::Arc;
 
@@ -429,10 +429,10 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
 
 /// Of the actions that do to the object what is judged, the one of its type.
 fn action(ask: &Ask<'_>, object: &Object) -> &'static str {
-    let is_write = object.verb.is_write();
-    let does = |it: &&ActionName| match is_write {
-        true => it.is_write(),
-        false => it.ends_in("delete"),
+    let does = |it: &&ActionName| match object.verb {
+        Verb::Write => it.is_write(),
+        Verb::Delete | Verb::DeleteWithGroup => it.ends_in("delete"),
+        Verb::Move => it.ends_in("action"),
     };
     let is_own = |it: &&ActionName| {
         it.as_str()

@@ -117,7 +117,7 @@ pub(crate) async fn put_assignment(
     let definition = text(given, &["policyDefinitionId"]).ok_or_else(|| {
         Error::invalid("properties.policyDefinitionId", "the id of a policy definition is required")
     })?;
-    let (known, initiative) = policy_sets::assigned(definition, &facts)?;
+    let (known, initiative) = policy_sets::assigned(definition, &place, &facts)?;
     let parameters = member(given, "parameters");
     match (initiative, facts.policy_definitions.get(&known.to_ascii_lowercase())) {
         (Some(it), _) => {

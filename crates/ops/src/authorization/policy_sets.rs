@@ -117,19 +117,23 @@ pub(crate) fn change_facts(
     Ok(())
 }
 
-/// What an assignment brings to its scope: the id as it is kept, and the initiative where it is one.
+/// What an assignment brings to its scope `place`: the id as it is kept, and the initiative where it is one.
 ///
 /// # Errors
-/// `PolicyDefinitionNotFound` or `PolicySetDefinitionNotFound`.
+/// `PolicyDefinitionNotFound` or `PolicySetDefinitionNotFound`; the place in the body where it lies in another
+/// subscription or management group than the assignment would.
 pub(super) fn assigned<'a>(
     id: &str,
+    place: &Scope,
     facts: &'a Facts,
 ) -> Result<(&'a str, Option<&'a Initiative>), Error> {
     let key = id.to_ascii_lowercase();
     if let Some(it) = facts.policy_definitions.get(&key) {
+        check_reach(&it.id, "policy definition", place, facts)?;
         return Ok((&it.id, None));
     }
     if let Some(it) = facts.initiatives.get(&key) {
+        check_reach(&it.id, "initiative", place, facts)?;
         return Ok((&it.id, Some(it)));
     }
     let (code, noun) = match key.contains("/policysetdefinitions/") {
@@ -137,6 +141,23 @@ pub(super) fn assigned<'a>(
         false => ("PolicyDefinitionNotFound", "policy definition"),
     };
     Err(Error::NotFound { code, message: format!("there is no {noun} `{}`", id.escape_debug()) })
+}
+
+/// Checks that what is defined lies at or above the place where it would be assigned. What is assigned already
+/// stays when its subscription goes to another management group: it kept order there, and nobody asked for an end.
+fn check_reach(id: &str, noun: &str, place: &Scope, facts: &Facts) -> Result<(), Error> {
+    let lies_at = Scope::parse(id).map(|it| scope_before(&it)).map_err(|it| Error::Internal {
+        message: format!("the id of a {noun} cannot be read: {it}"),
+    })?;
+    match facts.contains(&lies_at, place) {
+        true => Ok(()),
+        false => Err(Error::invalid(
+            "properties.policyDefinitionId",
+            format!(
+                "the {noun} lies at `{lies_at}` and can be assigned there and below; `{place}` is not below it"
+            ),
+        )),
+    }
 }
 
 /// Checks that nothing needs a definition any more.

@@ -20,11 +20,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::facts::{Hub, SharedAccess};
 use gate::{Facts, Permit};
+use model::json::set;
 use model::operations::Right;
 use model::{Error, Op, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use store::{Expect, tables};
+use serde_json::{Value, json};
+use store::{Change, Expect, tables};
 
 /// A hub as it is kept. It holds keys: no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -129,6 +130,32 @@ pub(crate) async fn as_stored(
     let address = former.as_ref().map_or("", |(it, _)| it.address.as_str());
     let place = Place { scope, address, host_name: address, etag: "" };
     Ok(body::read(body, former.as_ref().map(|(it, _)| &it.resource), &place).ok())
+}
+
+/// The changes that take a hub to another group. Its shard, its address and its keys stay.
+///
+/// # Errors
+/// `ResourceNotFound`.
+pub(crate) async fn changes_to_move(
+    env: &Env,
+    from: &Scope,
+    to: &Scope,
+) -> Result<Vec<Change>, Error> {
+    let found = control::get::<HubDocument>(env, tables::RESOURCES, &from.key()).await?;
+    let (mut hub, revision) = found.ok_or_else(|| no_resource(from))?;
+    hub.version = hub.version.saturating_add(1);
+    set_place(&mut hub.resource, to, &etag(hub.version));
+    Ok(vec![
+        control::delete(tables::RESOURCES, from.key(), Expect::Revision(revision)),
+        control::put(tables::RESOURCES, to.key(), Expect::Absent, &hub)?,
+    ])
+}
+
+/// Writes into a resource where it lies now.
+pub(crate) fn set_place(resource: &mut Value, at: &Scope, etag: &str) {
+    set(resource, "id", json!(at));
+    set(resource, "resourcegroup", json!(at.resource_group()));
+    set(resource, "etag", json!(etag));
 }
 
 /// The scope of the hub that the path names, whether the hub exists or not.
@@ -291,7 +318,6 @@ pub(crate) async fn check_name(_permit: &Permit, input: &Input, env: &Env) -> Re
 mod tests {
     use super::*;
     use model::ObjectId;
-    use serde_json::json;
 
     #[test]
     fn etags_differ_from_write_to_write() {

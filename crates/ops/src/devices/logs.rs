@@ -4,7 +4,7 @@ use super::hubs;
 use super::registry::shard;
 use crate::env::Env;
 use gate::facts::Hub;
-use model::{Error, Scope, Timestamp};
+use model::{Error, Timestamp};
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -31,7 +31,6 @@ pub struct Logs {
 struct Opened {
     log: Log,
     partitions: u16,
-    hub: Scope,
 }
 
 /// A hub's log, and how many partitions it has.
@@ -71,11 +70,7 @@ impl Logs {
             }
             None => Log::memory_with(options),
         };
-        Ok(Opened {
-            log: log.map_err(|it| unusable(shard, &it))?,
-            partitions,
-            hub: hub.scope.clone(),
-        })
+        Ok(Opened { log: log.map_err(|it| unusable(shard, &it))?, partitions })
     }
 
     /// Removes what is older than its hub keeps, in every log that is open. Opening one does the same.
@@ -85,9 +80,14 @@ impl Logs {
             .iter()
             .filter_map(|(shard, cell)| Some((shard.clone(), cell.get()?.clone())))
             .collect();
-        for (shard, Opened { log, hub, .. }) in open {
-            // Asked each time: a hub may keep its messages longer than it did when its log was opened.
-            let Ok((_, days)) = hubs::events(env, &hub).await else { continue };
+        let facts = env.facts.load();
+        for (shard, Opened { log, .. }) in open {
+            // Asked each time: a hub may keep its messages longer than it did when its log was opened, and may
+            // lie in another resource group.
+            let Some(hub) = facts.hubs.values().find(|it| Some(&*it.uid) == shard.hub_uid()) else {
+                continue;
+            };
+            let Ok((_, days)) = hubs::events(env, &hub.scope).await else { continue };
             let kept_ms = i64::try_from((DAY * days).as_millis()).unwrap_or(i64::MAX);
             if let Err(error) = log.trim(now.millis().saturating_sub(kept_ms)).await {
                 let sentence = format!("old messages of `{shard}` cannot be removed: {error}");

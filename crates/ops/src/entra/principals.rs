@@ -437,6 +437,24 @@ pub(crate) fn change_managed_identity(
     control::put(tables::SERVICE_PRINCIPALS, principal.key(), Expect::Absent, &principal)
 }
 
+/// Says where the resource of an identity lies now; everything else of the identity stays.
+///
+/// # Errors
+/// [`Error::Internal`] where the identity is not there.
+pub(crate) async fn change_moved_identity(
+    env: &Env,
+    object_id: ObjectId,
+    resource: &Scope,
+) -> Result<Change, Error> {
+    let key = object_id.to_string();
+    let found = control::get::<ServicePrincipal>(env, tables::SERVICE_PRINCIPALS, &key).await?;
+    let (mut principal, revision) = found.ok_or_else(|| Error::Internal {
+        message: format!("the identity `{key}` of `{resource}` is not in the directory"),
+    })?;
+    principal.resource_id = Some(resource.as_str().to_owned());
+    control::put(tables::SERVICE_PRINCIPALS, key, Expect::Revision(revision), &principal)
+}
+
 /// Removes the identity of a resource. Roles that it holds stay, orphaned.
 pub(crate) fn change_no_identity(object_id: ObjectId) -> Change {
     control::delete(tables::SERVICE_PRINCIPALS, object_id.to_string(), Expect::Anything)

@@ -10,7 +10,7 @@ use super::services_body::{self as body, Place};
 use crate::call::may_see;
 use crate::control;
 use crate::devices::addresses;
-use crate::devices::hubs::{etag, first_version, new_uid};
+use crate::devices::hubs::{etag, first_version, new_uid, set_place};
 use crate::devices::names::{PROVISIONING_SERVICES, host_name};
 use crate::entra::principals;
 use crate::env::Env;
@@ -145,6 +145,29 @@ pub(crate) async fn as_stored(
         facts: &env.facts.load(),
     };
     Ok(body::read(body, former.as_ref().map(|(it, _)| &it.resource), &place).ok())
+}
+
+/// The changes that take a provisioning service to another group, and its identity with it. Its shard, its
+/// address, its id scope, its keys and its links stay.
+///
+/// # Errors
+/// `ResourceNotFound`.
+pub(crate) async fn changes_to_move(
+    env: &Env,
+    from: &Scope,
+    to: &Scope,
+) -> Result<Vec<Change>, Error> {
+    let (mut dps, revision) = stored(env, from).await?.ok_or_else(|| no_resource(from))?;
+    dps.version = dps.version.saturating_add(1);
+    set_place(&mut dps.resource, to, &etag(dps.version));
+    let mut changes = vec![
+        control::delete(tables::RESOURCES, from.key(), Expect::Revision(revision)),
+        control::put(tables::RESOURCES, to.key(), Expect::Absent, &dps)?,
+    ];
+    if let Some(it) = dps.identity {
+        changes.push(principals::change_moved_identity(env, it.principal_id, to).await?);
+    }
+    Ok(changes)
 }
 
 /// The scope of the provisioning service that the path names, whether it exists or not.

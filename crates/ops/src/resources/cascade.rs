@@ -26,6 +26,30 @@ const EXTENSIONS: [Table; 6] = [
     tables::DIAGNOSTIC_SETTINGS,
 ];
 
+/// A document that lies at a scope or below it, and is no resource.
+pub(super) struct Attached {
+    pub(super) table: Table,
+    /// Its id in lower case.
+    pub(super) key: String,
+}
+
+impl Attached {
+    pub(super) fn deletion(self) -> Change {
+        control::delete(self.table, self.key, Expect::Present)
+    }
+}
+
+/// What lies at and below `scope` besides resources.
+pub(super) async fn attached(scope: &Scope, env: &Env) -> Result<Vec<Attached>, Error> {
+    let below = format!("{}/", scope.key());
+    let mut all = Vec::new();
+    for table in EXTENSIONS {
+        let found = control::all::<IgnoredAny>(env, table, &below).await?;
+        all.extend(found.into_iter().map(|(key, _)| Attached { table, key }));
+    }
+    Ok(all)
+}
+
 /// A deletion that is worked out and not yet done.
 #[derive(Debug)]
 pub(crate) struct Cascade {
@@ -70,13 +94,8 @@ impl Cascade {
     /// `ScopeTooLarge` above [`CASCADE_DOCUMENTS_MAX`]: parts of it have to be deleted first.
     pub(crate) async fn of(scope: &Scope, env: &Env) -> Result<Self, Error> {
         let below = format!("{}/", scope.key());
-        let mut changes = Vec::new();
-        for table in EXTENSIONS {
-            let found = control::all::<IgnoredAny>(env, table, &below).await?;
-            changes.extend(
-                found.into_iter().map(|(key, _)| control::delete(table, key, Expect::Present)),
-            );
-        }
+        let mut changes: Vec<Change> =
+            attached(scope, env).await?.into_iter().map(|it| it.deletion()).collect();
         let mut shards = Vec::new();
         let mut resources = control::all::<Resource>(env, tables::RESOURCES, &below).await?;
         if let Some((own, _)) =

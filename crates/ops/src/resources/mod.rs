@@ -10,6 +10,7 @@ pub(crate) mod fields;
 pub(crate) mod filter;
 pub(crate) mod groups;
 pub mod long_running;
+pub(crate) mod moves;
 pub(crate) mod providers;
 pub mod subscriptions;
 
