@@ -15,6 +15,7 @@ mod compat {
     pub mod first_walk;
     pub mod fleet;
     pub mod groups;
+    pub mod policy_compliance;
     pub mod policy_refuses;
     pub mod policy_sets;
     pub mod provisioning;
