@@ -114,7 +114,7 @@ fn exempt_and_excluded_hubs_and_policies_that_are_not_enforced_are_told_apart() 
     assert_eq!(told["resourceDetails"], json!([{ "complianceState": "exempt", "count": 1 }]));
     assert_eq!(told["compliancePercentage"], 100.0);
 
-    assigns(json!({ "notScopes": [hub] })).expect(200);
+    assigns(json!({ "notScopes": [hub] })).expect(201);
     assert!(listed(&world, &group, "").is_empty());
 }
 
@@ -123,7 +123,9 @@ fn an_initiative_is_summed_up_by_resource_assignment_and_member() {
     let world = World::new();
     let (hub, group) = (world.hub(), world.group());
     let other = world.hub_named("hub-b");
-    tag(&world, &other, &json!({ "owner": "ana" })).expect(200);
+    let owned_hub = json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 },
+        "tags": { "owner": "ana" }, "properties": {} });
+    world.arm("PUT", &other, &owned_hub).expect(201);
     let groups = json!({ "if": { "field": "type", "equals": "Microsoft.Resources/subscriptions/resourceGroups" },
         "then": { "effect": "audit" } });
     world.define_policy("owned", &owned()).expect(201);
