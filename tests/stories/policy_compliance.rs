@@ -228,3 +228,23 @@ fn states_are_for_those_who_may_ask_and_only_of_what_they_may_read() {
     world.assign(&asker, &role, &world.subscription()).expect(201);
     assert_eq!(asks(&asker, &hub).expect(200).body["value"], json!([]));
 }
+
+#[test]
+fn a_management_group_shows_what_lies_below_it_provisioning_services_among_it() {
+    let world = World::new();
+    let dps = world.dps("dps-c");
+    let plants = "/providers/Microsoft.Management/managementGroups/plants".to_owned();
+    world.arm("PUT", &plants, &json!({ "name": "plants", "properties": {} })).expect(200);
+    let rule = json!({ "if": { "field": "type", "equals": "Microsoft.Devices/provisioningServices" },
+        "then": { "effect": "audit" } });
+    world.define_policy("services", &rule).expect(201);
+    world.assign_policy("services", &world.subscription()).expect(201);
+    assert!(listed(&world, &plants, "").is_empty());
+    let place = format!("{plants}/subscriptions/{}", world.setting("HUBWARD_SUBSCRIPTION_ID"));
+    world.arm("PUT", &place, &Value::Null).expect(200);
+    let found = listed(&world, &plants, "");
+    // The one that first start made is the other.
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().any(|it| it["resourceId"] == dps.as_str()), "{found:?}");
+    assert!(found.iter().all(|it| it["complianceState"] == "NonCompliant"), "{found:?}");
+}
