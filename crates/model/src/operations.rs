@@ -466,6 +466,9 @@ pub enum Op {
     DeleteDiagnosticSetting,
     ListDiagnosticCategories,
     ListActivity,
+    QueryPolicyStates,
+    SummarizePolicyStates,
+    TriggerPolicyEvaluation,
     GetDecision,
     GetOwnDecision,
     AskDecision,
@@ -1258,6 +1261,42 @@ pub const OPERATIONS: &[Operation] = &[
             "/subscriptions/{subscription}/providers/Microsoft.Insights/eventtypes/management/values",
         )],
         "Lists the activity log: control-plane writes and every refusal",
+    ),
+    control(
+        Op::QueryPolicyStates,
+        &[act("Microsoft.PolicyInsights/policyStates/queryResults/action")],
+        Effect::Reads,
+        &[arm(
+            "POST",
+            "{scope}/providers/Microsoft.PolicyInsights/policyStates/{states}/queryResults",
+        )],
+        "Lists whether resources comply with each policy that is assigned to them",
+    ),
+    control(
+        Op::SummarizePolicyStates,
+        &[act("Microsoft.PolicyInsights/policyStates/summarize/action")],
+        Effect::Reads,
+        &[arm(
+            "POST",
+            "{scope}/providers/Microsoft.PolicyInsights/policyStates/{states}/summarize",
+        )],
+        "Counts the resources that comply with their policies and those that do not",
+    ),
+    control(
+        Op::TriggerPolicyEvaluation,
+        &[act("Microsoft.PolicyInsights/policyStates/triggerEvaluation/action")],
+        Effect::Reads,
+        &[
+            arm(
+                "POST",
+                "/subscriptions/{subscription}/providers/Microsoft.PolicyInsights/policyStates/latest/triggerEvaluation",
+            ),
+            arm(
+                "POST",
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.PolicyInsights/policyStates/latest/triggerEvaluation",
+            ),
+        ],
+        "Answers that compliance is evaluated: each question does so",
     ),
     control(
         Op::GetDecision,

@@ -206,6 +206,13 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
         is_tracked: false,
         secrets: &[],
     },
+    ResourceType {
+        namespace: "Microsoft.PolicyInsights",
+        name: "policyStates",
+        api_versions: &["2024-10-01", "2019-10-01", "2018-04-04"],
+        is_tracked: false,
+        secrets: &[],
+    },
 ];
 
 /// The row of a full type: `Microsoft.Devices/IotHubs`, in any casing.

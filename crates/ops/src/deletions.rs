@@ -41,7 +41,8 @@ async fn object(scope: &Scope, verb: Verb, env: &Env) -> Result<Object, Error> {
     Ok(Object { verb, ..objects::object(scope, &body) })
 }
 
-async fn stored(scope: &Scope, env: &Env) -> Result<Option<Value>, Error> {
+/// A resource, or what lies at one, as policies see it but for its secrets.
+pub(crate) async fn stored(scope: &Scope, env: &Env) -> Result<Option<Value>, Error> {
     let kind = scope.resource_type().unwrap_or_default().to_ascii_lowercase();
     let table = match kind.as_str() {
         "microsoft.resources/subscriptions/resourcegroups" => {

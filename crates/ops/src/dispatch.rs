@@ -3,8 +3,8 @@
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::{
-    authorization, devices, diagnose, entra, insights, management, provisioning, questions,
-    resources,
+    authorization, devices, diagnose, entra, insights, management, policy_insights, provisioning,
+    questions, resources,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -137,6 +137,9 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             insights::settings::list_categories(permit, input, env).await
         }
         Op::ListActivity => insights::activity::list(permit, input, env).await,
+        Op::QueryPolicyStates => policy_insights::states::query(permit, input, env).await,
+        Op::SummarizePolicyStates => policy_insights::states::summarize(permit, input, env).await,
+        Op::TriggerPolicyEvaluation => policy_insights::states::trigger(permit, input, env).await,
         Op::GetDecision | Op::GetOwnDecision => questions::get(permit, input, env).await,
         Op::AskDecision => questions::ask(permit, input, env).await,
         Op::DiagnoseProvisioning => diagnose::diagnose(permit, input, env).await,

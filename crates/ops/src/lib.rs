@@ -21,6 +21,7 @@ pub mod insights;
 mod management;
 pub mod metrics;
 mod objects;
+mod policy_insights;
 pub mod propagation;
 mod proving;
 pub mod provisioning;

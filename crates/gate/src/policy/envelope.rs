@@ -6,7 +6,7 @@ use super::{Exemption, PolicyAssignment};
 use crate::facts::Facts;
 use model::Gate;
 use model::error::{Denial, DenialKind};
-use model::trace::{Finding, FindingKind, InitiativePlace, Object, RulePlace};
+use model::trace::{Condition, Finding, FindingKind, InitiativePlace, Object, RulePlace};
 use serde_json::{Value, json};
 
 /// An assignment that denies, with what it looked at.
@@ -144,27 +144,7 @@ fn identifiers(denied: &Denied<'_>) -> Value {
 
 fn violation(denied: &Denied<'_>, facts: &Facts) -> Value {
     let Denied { assignment, finding, exemptions } = denied;
-    let expressions: Vec<Value> = finding
-        .conditions
-        .iter()
-        .map(|it| {
-            let mut shown = json!({
-                "result": if it.result { "True" } else { "False" },
-                "expressionKind": capital(&it.left),
-                "expression": it.expression,
-                "path": it.expression,
-                "targetValue": it.expected,
-                "operator": capital(&it.operator),
-            });
-            if let Some(actual) = &it.actual {
-                model::json::set(&mut shown, "expressionValue", actual.clone());
-            }
-            if let Some(error) = &it.error {
-                model::json::set(&mut shown, "error", error.as_str());
-            }
-            shown
-        })
-        .collect();
+    let expressions = evaluated(&finding.conditions);
     let rule = finding.rule.as_ref();
     let (id, name) = definition(denied);
     let known = facts.policy_definitions.get(&id.to_ascii_lowercase());
@@ -199,6 +179,30 @@ fn violation(denied: &Denied<'_>, facts: &Facts) -> Value {
         }
     }
     shown
+}
+
+/// Conditions as Azure Policy tells them.
+pub fn evaluated(conditions: &[Condition]) -> Vec<Value> {
+    conditions
+        .iter()
+        .map(|it| {
+            let mut shown = json!({
+                "result": if it.result { "True" } else { "False" },
+                "expressionKind": capital(&it.left),
+                "expression": it.expression,
+                "path": it.expression,
+                "targetValue": it.expected,
+                "operator": capital(&it.operator),
+            });
+            if let Some(actual) = &it.actual {
+                model::json::set(&mut shown, "expressionValue", actual.clone());
+            }
+            if let Some(error) = &it.error {
+                model::json::set(&mut shown, "error", error.as_str());
+            }
+            shown
+        })
+        .collect()
 }
 
 fn capital(word: &str) -> String {

@@ -7,6 +7,7 @@
 //! rules, caller fields and `principalIds` are this product's own.
 
 mod compare;
+mod compliance;
 mod effects;
 mod envelope;
 mod evaluate;
@@ -22,7 +23,9 @@ mod select;
 mod selectors;
 mod walk;
 
+pub use compliance::{Compliance, Detail, Existing, State, percentage, reaching, states};
 pub use effects::{Cascade, Effect, check_mode};
+pub use envelope::evaluated;
 pub use evaluate::{EvaluationError, ITERATIONS_MAX, Names, STEPS_MAX, Subject, holds};
 pub use expression::{
     ARGUMENTS_MAX, EXPRESSION_CHARS_MAX, EXPRESSION_DEPTH_MAX, FUNCTIONS_MAX, TEXT_CHARS_MAX,

@@ -41,15 +41,15 @@ impl Word<'_> {
 
 /// One object on its way through the assignments.
 #[derive(Clone, Copy)]
-struct Judged<'c, 'a> {
-    object: &'c Object,
+pub(super) struct Judged<'c, 'a> {
+    pub(super) object: &'c Object,
     /// The place whose assignments count: where the call is judged, or where the object itself lies that goes
     /// with its group.
-    at: &'c Scope,
-    ask: &'c Ask<'c>,
-    facts: &'a Facts,
+    pub(super) at: &'c Scope,
+    pub(super) ask: &'c Ask<'c>,
+    pub(super) facts: &'a Facts,
     /// False where nobody will read why.
-    records: bool,
+    pub(super) records: bool,
 }
 
 /// Judges every object of the call by every assignment that applies. One denied object denies the call.
@@ -158,6 +158,16 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
 
     /// Walks the rules of one assignment, where it is about the object at all.
     fn word_of(&self, assignment: &PolicyAssignment, brought: Brought<'a>) -> Word<'a> {
+        self.word_of_parts(assignment, brought, brought.parts(self.facts))
+    }
+
+    /// The same of some parts alone.
+    pub(super) fn word_of_parts(
+        &self,
+        assignment: &PolicyAssignment,
+        brought: Brought<'a>,
+        parts: impl Iterator<Item = Part<'a>>,
+    ) -> Word<'a> {
         if !self.is_selected(&assignment.resource_selectors) {
             return self.quiet(FindingResult::Excluded, || {
                 "its `resourceSelectors` are about other resources".into()
@@ -182,14 +192,14 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
                 Lifted::Members(all) => lifting = all,
             }
         }
-        self.outcome(assignment, brought, &lifting)
+        self.outcome(assignment, brought, parts, &lifting)
     }
 
     fn is_selected(&self, selectors: &[super::ResourceSelector]) -> bool {
         selectors.is_empty() || select(selectors, self.selected(None))
     }
 
-    fn selected(&self, member: Option<&'a Member>) -> Selected<'c> {
+    pub(super) fn selected(&self, member: Option<&'a Member>) -> Selected<'c> {
         let object = self.object;
         let own = model::json::text(&object.body, &["location"]);
         let is_data = self.ask.operation.plane == Plane::Service;
@@ -228,13 +238,14 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
         &self,
         assignment: &PolicyAssignment,
         brought: Brought<'a>,
+        parts: impl Iterator<Item = Part<'a>>,
         lifting: &[&'a Exemption],
     ) -> Word<'a> {
         let mut seen = Vec::new();
         let mut exempt: Option<(&'a Exemption, &'a Member)> = None;
         let mut exemptions: Vec<&'a Exemption> = Vec::new();
         let mut audited: Option<Word<'a>> = None;
-        for part in brought.parts(self.facts) {
+        for part in parts {
             if let Some(member) = part.member
                 && let Some(exemption) = lifting.iter().find(|it| names(it, member))
             {
@@ -402,7 +413,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
         Word { part: Some(part), rule, effect, conditions, ..word }
     }
 
-    fn try_rule(
+    pub(super) fn try_rule(
         &self,
         rule: &Rule,
         arguments: Arguments<'_>,
