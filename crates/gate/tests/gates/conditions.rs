@@ -3,7 +3,7 @@
 use super::world::*;
 use gate::condition::Condition;
 use gate::facts::{Permission, Role, RoleAssignment};
-use gate::{Ask, Attributes, Facts, Judgement, judge};
+use gate::{Ask, Attributes, Facts, Judgement};
 use model::operations::operation;
 use model::trace::{Finding, FindingResult};
 use model::{ActionPattern, Op, Verdict};
@@ -35,7 +35,7 @@ fn assign_if(facts: &mut Facts, name: &str, who: &str, role: &str, at: &str, tex
 /// What the gates say to Ana, who assigns a role at the hub.
 fn gives(facts: &Facts, request: &Value) -> Judgement {
     let (scope, head, caller) = (scope(HUB), head("PUT /x"), caller(ANA));
-    judge(
+    judged(
         &Ask {
             operation: operation(Op::PutRoleAssignment),
             scope: &scope,

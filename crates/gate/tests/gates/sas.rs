@@ -1,7 +1,7 @@
 //! Shared access signatures at a hub's service API.
 
 use super::world::*;
-use gate::{Ask, Attributes, Door, Facts, Refusal, authenticate, judge};
+use gate::{Ask, Attributes, Door, Facts, Refusal, authenticate};
 use model::error::{AuthFault, DenialKind};
 use model::operations::operation;
 use model::{Credential, Op, SasToken, Secret, Timestamp, Verdict};
@@ -148,7 +148,7 @@ fn a_policys_rights_cover_what_they_name_and_writing_covers_reading() {
             caller: who.caller(),
             head: &head,
         };
-        let judged = judge(&ask, &facts);
+        let judged = judged(&ask, &facts);
         assert_eq!(judged.denial.is_none(), expected, "{name} {op:?}");
         if !expected {
             let access = &judged.trace.steps[2];
