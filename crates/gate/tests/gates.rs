@@ -11,6 +11,7 @@ mod gates {
     pub mod access;
     pub mod assertions;
     pub mod conditions;
+    pub mod denials;
     pub mod groups;
     pub mod initiatives;
     pub mod locks;
@@ -18,5 +19,7 @@ mod gates {
     pub mod policy_language;
     pub mod sas;
     pub mod tokens;
+    pub mod traces;
+    pub mod views;
     pub mod world;
 }
