@@ -18,6 +18,7 @@ mod gates {
     pub mod policies;
     pub mod policy_language;
     pub mod sas;
+    pub mod secrets;
     pub mod tokens;
     pub mod traces;
     pub mod views;

@@ -162,6 +162,11 @@ fn each_plane_takes_its_own_audience_with_and_without_a_slash() {
         check(Op::ListSubscriptions, &format!("https://management.azure.com{slash}"), true);
         check(Op::ListSubscriptions, &format!("https://management.core.windows.net{slash}"), true);
         check(Op::ListSubscriptions, &format!("https://iothubs.azure.net{slash}"), false);
+        check(Op::GetEnrollment, &format!("https://azure-devices-provisioning.net{slash}"), true);
+        check(Op::GetEnrollment, &format!("https://iothubs.azure.net{slash}"), false);
+        check(Op::GetDevice, &format!("https://azure-devices-provisioning.net{slash}"), false);
+        check(Op::GetDevice, &format!("{ORIGIN}{slash}"), false);
+        check(Op::RegisterDevice, &format!("https://management.azure.com{slash}"), false);
         check(Op::ListUsers, &format!("https://graph.microsoft.com{slash}"), true);
         check(Op::ListUsers, &format!("{ORIGIN}{slash}"), true);
     }
