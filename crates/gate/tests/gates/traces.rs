@@ -1,10 +1,10 @@
 //! What a trace keeps of a call, and what a permit says.
 
 use super::world::*;
-use gate::{Ask, Attributes, Link, admit, authenticate, judge, replay};
+use gate::{Ask, Attributes, Link, NotReplayable, admit, authenticate, judge, replay};
 use model::operations::operation;
 use model::trace::FindingResult;
-use model::{ActionName, Credential, Op, Scope};
+use model::{ActionName, Credential, Gate, Op, Scope};
 use serde_json::{Value, json};
 
 #[test]
@@ -36,6 +36,13 @@ fn a_trace_keeps_all_that_the_call_was_judged_by() {
     assert_eq!(judged.trace.facts, facts.epoch);
     let again = replay(&judged.trace, &facts).unwrap();
     assert_eq!(again.trace, judged.trace);
+    let mut refused = judged.trace.clone();
+    refused.outcome.gate = Some(Gate::Authentication);
+    assert_eq!(replay(&refused, &facts).unwrap_err(), NotReplayable::AtAuthentication);
+    refused.outcome.gate = Some(Gate::Access);
+    assert!(replay(&refused, &facts).is_ok());
+    refused.call.caller = None;
+    assert_eq!(replay(&refused, &facts).unwrap_err(), NotReplayable::AtAuthentication);
 }
 
 #[test]
@@ -46,7 +53,7 @@ fn a_trace_whose_object_was_cut_is_not_judged_again() {
     trace.call.objects.push(device(HUB, "d2"));
     assert!(replay(&trace, &facts).is_ok());
     trace.call.objects[1].body = Value::Null;
-    assert_eq!(replay(&trace, &facts).unwrap_err(), gate::NotReplayable::Shortened);
+    assert_eq!(replay(&trace, &facts).unwrap_err(), NotReplayable::Shortened);
 }
 
 #[test]
