@@ -23,4 +23,5 @@ mod gates {
     pub mod traces;
     pub mod views;
     pub mod world;
+    pub mod writes;
 }

@@ -106,6 +106,8 @@ fn two_ways_to_a_group_count_as_one_and_each_holds_alone() {
     group(&mut facts, MIDDLE, &[]);
     assert!(!writes(&facts, ANA));
     assert!(facts.groups.of(id(ANA)).is_empty());
+    assert_eq!(facts.groups.most_of_one(), 1, "`inner` and `middle` are in `outer` alone");
+    assert_eq!(nested().groups.most_of_one(), 3);
 }
 
 #[test]
