@@ -241,10 +241,7 @@ fn a_device_that_is_disabled_or_unknown_or_whose_keys_are_switched_off_is_refuse
     let no_key = token("127.70.1.2/devices/d1", &[0; 32], LATER, None);
     assert_eq!(knocks(&access, &[], no_key).unwrap_err(), unknown);
     let off = SharedAccess { is_disabled_for_devices: true, ..SharedAccess::default() };
-    assert_eq!(
-        knocks(&off, &[own("d1", 1)], right()).unwrap_err().0,
-        AuthFault::LocalAuthDisabled
-    );
+    assert_eq!(knocks(&off, &[own("d1", 1)], right()).unwrap_err().0, AuthFault::LocalAuthDisabled);
     let off = SharedAccess { is_disabled: true, ..SharedAccess::default() };
     assert!(knocks(&off, &[own("d1", 1)], right()).is_ok(), "that is for policies alone");
 }
