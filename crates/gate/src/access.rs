@@ -36,6 +36,9 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
         let why = "the caller is nobody in the directory".to_owned();
         return refuse(ask, ask.operation.actions, why.into());
     };
+    if ask.operation.plane == Plane::Device {
+        return refuse(ask, &[], "devices alone may do this, each for itself".to_owned().into());
+    }
     if ask.operation.actions.is_empty() {
         return allow(findings, "every signed-in caller may do this");
     }

@@ -12,12 +12,18 @@ mod gates {
     pub mod assertions;
     pub mod compliance;
     pub mod conditions;
+    pub mod denials;
     pub mod groups;
     pub mod initiatives;
     pub mod locks;
+    pub mod naming;
     pub mod policies;
     pub mod policy_language;
     pub mod sas;
+    pub mod secrets;
     pub mod tokens;
+    pub mod traces;
+    pub mod views;
     pub mod world;
+    pub mod writes;
 }

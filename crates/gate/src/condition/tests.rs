@@ -357,3 +357,23 @@ fn one_past_each_limit_is_refused() {
     parse(&named(512));
     refused(&named(513));
 }
+
+#[test]
+fn long_texts_are_compared_many_bytes_at_a_time_and_not_for_ever() {
+    let text = "a".repeat(8_000);
+    let compare = |count: usize| {
+        let mut all = vec![Value::from(text.as_str()); count];
+        all.push("b".into());
+        let request = json!({ "one": format!("{text}b"), "all": all });
+        let subject = Subject {
+            action: "x/write",
+            attributes: Attributes { request: request.as_object(), ..Attributes::default() },
+            now: None,
+        };
+        let condition = parse("@Request[one] ForAnyOfAnyValues:StringEquals @Request[all]");
+        condition.holds(&subject, None).ok()
+    };
+    // Each takes 501 of the steps that there are.
+    assert_eq!(compare(199), Some(false));
+    assert_eq!(compare(200), None);
+}

@@ -2,7 +2,11 @@
 
 use super::world::*;
 use gate::facts::{List, Permission, Role};
-use model::{ActionPattern, Op, Verdict};
+use gate::{Ask, Attributes};
+use model::error::DenialKind;
+use model::operations::{Right, operation};
+use model::trace::{Caller, FindingResult};
+use model::{ActionPattern, ObjectId, Op, PrincipalKind, Verdict};
 use std::sync::atomic::Ordering;
 
 #[test]
@@ -153,4 +157,61 @@ fn no_built_in_role_covers_security_policies() {
             }
         }
     }
+}
+
+/// No role and no right of a key leads to what a device does for itself.
+#[test]
+fn what_devices_do_for_themselves_nobody_else_may() {
+    let mut facts = facts();
+    assign(&mut facts, ANA, OWNER, "/");
+    assign(&mut facts, ANA, DATA_CONTRIBUTOR, "/");
+    let check = |kind: PrincipalKind, object_id: Option<ObjectId>, expected: bool| {
+        let (here, head) = (scope(HUB), head("PUT /d1"));
+        let it = caller(ANA);
+        let caller = Caller { kind, object_id, rights: Right::HUB.to_vec(), ..it };
+        let ask = Ask {
+            operation: operation(Op::RegisterDevice),
+            scope: &here,
+            objects: &[],
+            linked: &[],
+            attributes: Attributes::default(),
+            caller: &caller,
+            head: &head,
+        };
+        assert_eq!(judged(&ask, &facts).denial.is_none(), expected, "{kind:?} {object_id:?}");
+    };
+    check(PrincipalKind::Device, None, true);
+    check(PrincipalKind::ServicePrincipal, Some(id(ANA)), false);
+    check(PrincipalKind::User, Some(id(ANA)), false);
+    check(PrincipalKind::SasKey, None, false);
+    check(PrincipalKind::User, None, false);
+}
+
+#[test]
+fn a_near_miss_is_told_in_the_words_that_lead_to_a_fix() {
+    let check = |role: &str, at: &str, op: Op, words: &str| {
+        let mut facts = facts();
+        assign(&mut facts, ANA, role, at);
+        let judged = does(&facts, ANA, op, HUB, &[]);
+        let reason = &judged.trace.steps[2].findings[0].reason;
+        assert!(reason.contains(words), "{reason}");
+        assert_eq!(judged.denial.unwrap().kind, DenialKind::NotAuthorized);
+        let step = &judged.trace.steps[2].reason;
+        assert!(step.starts_with("no role at this scope grants"), "{step}");
+    };
+    check(DATA_CONTRIBUTOR, HUB10, Op::PutDevice, "would grant");
+    check(DATA_CONTRIBUTOR, HUB10, Op::PutDevice, "which does not contain");
+    check(DATA_CONTRIBUTOR, HUB, Op::GetHub, "in its dataActions, but");
+    check(READER, HUB, Op::DeleteHub, "does not grant");
+    check(READER, HUB10, Op::DeleteHub, "does not grant");
+}
+
+#[test]
+fn of_two_roles_that_grant_the_first_allows_and_the_second_does_too() {
+    let mut facts = facts();
+    assign(&mut facts, ANA, DATA_CONTRIBUTOR, HUB);
+    assign(&mut facts, ANA, DATA_CONTRIBUTOR, "/subscriptions/s1");
+    let judged = registers(&facts, ANA, HUB, "d1");
+    let found: Vec<_> = judged.trace.steps[2].findings.iter().map(|it| it.result).collect();
+    assert_eq!(found, [FindingResult::Allow, FindingResult::Match]);
 }

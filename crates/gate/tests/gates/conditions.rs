@@ -2,8 +2,8 @@
 
 use super::world::*;
 use gate::condition::Condition;
-use gate::facts::{Permission, Role, RoleAssignment};
-use gate::{Ask, Attributes, Facts, Judgement, judge};
+use gate::facts::{List, Permission, Role, RoleAssignment};
+use gate::{Ask, Attributes, Facts, Judgement};
 use model::operations::operation;
 use model::trace::{Finding, FindingResult};
 use model::{ActionPattern, Op, Verdict};
@@ -35,7 +35,7 @@ fn assign_if(facts: &mut Facts, name: &str, who: &str, role: &str, at: &str, tex
 /// What the gates say to Ana, who assigns a role at the hub.
 fn gives(facts: &Facts, request: &Value) -> Judgement {
     let (scope, head, caller) = (scope(HUB), head("PUT /x"), caller(ANA));
-    judge(
+    judged(
         &Ask {
             operation: operation(Op::PutRoleAssignment),
             scope: &scope,
@@ -201,6 +201,27 @@ fn a_role_that_grants_only_under_a_condition_is_not_proposed_as_one_that_grants(
         assignable_scopes: vec![scope(HUB)],
     };
     let write = "Microsoft.Devices/IotHubs/devices/write";
-    assert!(facts().grants(&role, write, gate::facts::List::DataActions).is_none());
-    assert_eq!(facts().granting(&role, write, gate::facts::List::DataActions).count(), 1);
+    assert!(facts().grants(&role, write, List::DataActions).is_none());
+    assert_eq!(facts().granting(&role, write, List::DataActions).count(), 1);
+}
+
+/// What who-can asks: the pattern, where conditions let it.
+#[test]
+fn an_assignment_tells_the_pattern_by_which_it_grants() {
+    let mut facts = facts();
+    assign(&mut facts, ANA, DATA_CONTRIBUTOR, HUB);
+    assign_if(&mut facts, "shift", BOB, DATA_CONTRIBUTOR, HUB, "Exists @Request[a]");
+    let role = &facts.roles[&id(DATA_CONTRIBUTOR)];
+    let subject = gate::condition::Subject {
+        action: "Microsoft.Devices/IotHubs/devices/write",
+        attributes: Attributes::default(),
+        now: None,
+    };
+    let granted = |who: &str, list: List| {
+        let held = &facts.role_assignments.of(id(who))[0];
+        held.grants(role, list, &subject, &facts).map(|it| it.as_str().to_owned())
+    };
+    assert!(granted(ANA, List::DataActions).is_some_and(|it| it.ends_with('*')));
+    assert_eq!(granted(ANA, List::Actions), None);
+    assert_eq!(granted(BOB, List::DataActions), None);
 }

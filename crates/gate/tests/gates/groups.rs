@@ -106,6 +106,8 @@ fn two_ways_to_a_group_count_as_one_and_each_holds_alone() {
     group(&mut facts, MIDDLE, &[]);
     assert!(!writes(&facts, ANA));
     assert!(facts.groups.of(id(ANA)).is_empty());
+    assert_eq!(facts.groups.most_of_one(), 1, "`inner` and `middle` are in `outer` alone");
+    assert_eq!(nested().groups.most_of_one(), 3);
 }
 
 #[test]
@@ -176,13 +178,7 @@ fn facts_that_were_taken_before_a_change_stay_as_they_were() {
 #[test]
 fn a_decision_counts_one_look_up_whatever_the_groups() {
     let facts = nested();
-    let before = facts.lookups.role.load(Ordering::Relaxed);
-    assert!(writes(&facts, ANA));
-    let direct = {
-        let mut facts = super::world::facts();
-        assign(&mut facts, ANA, DATA_CONTRIBUTOR, HUB);
-        assert!(writes(&facts, ANA));
-        facts.lookups.role.load(Ordering::Relaxed)
-    };
-    assert_eq!(facts.lookups.role.load(Ordering::Relaxed) - before, direct);
+    let judged = decided(&facts, ANA, Op::PutDevice, HUB, &[device(HUB, "d1")]);
+    assert!(judged.denial.is_none());
+    assert_eq!(facts.lookups.role.load(Ordering::Relaxed), 1);
 }

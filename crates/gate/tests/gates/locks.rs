@@ -187,3 +187,39 @@ fn the_trace_names_every_lock_that_stands_against_the_call() {
     let judged = ana(&facts, Op::PutHub, HUB);
     assert_eq!(judged.trace.step(Gate::Resource).unwrap().findings.len(), 1);
 }
+
+#[test]
+fn a_refusal_counts_the_locks_that_it_does_not_name() {
+    let reason = |count: usize| {
+        let mut facts = owned();
+        for number in 0..count {
+            lock(&mut facts, &format!("keep{number}"), Level::CanNotDelete, HUB);
+        }
+        let judged = ana(&facts, Op::DeleteHub, HUB);
+        judged.trace.step(Gate::Resource).unwrap().reason.clone()
+    };
+    assert!(reason(1).ends_with("forbids to delete it"), "{}", reason(1));
+    assert!(reason(2).ends_with("forbids to delete it, and 1 more locks do"), "{}", reason(2));
+    assert!(reason(3).ends_with("and 2 more locks do"), "{}", reason(3));
+}
+
+#[test]
+fn a_finding_says_whether_the_lock_lies_around_or_within() {
+    let reason = |at: &str, op: Op, place: &str| {
+        let mut facts = owned();
+        lock(&mut facts, "freeze", Level::ReadOnly, at);
+        let judged = ana(&facts, op, place);
+        judged.trace.step(Gate::Resource).unwrap().findings[0].reason.clone()
+    };
+    assert!(reason(HUB, Op::DeleteResourceGroup, GROUP).contains("what lies in here is locked"));
+    assert!(reason(GROUP, Op::DeleteHub, HUB).contains("nothing at or below"));
+    assert!(reason(HUB, Op::DeleteHub, HUB).ends_with("is deleted"));
+    assert!(reason(GROUP, Op::PutHub, HUB).contains("is changed"));
+}
+
+#[test]
+fn a_level_is_read_in_any_casing() {
+    assert_eq!(Level::parse("readonly"), Some(Level::ReadOnly));
+    assert_eq!(Level::parse("CANNOTDELETE"), Some(Level::CanNotDelete));
+    assert_eq!(Level::parse("NotSpecified"), None);
+}

@@ -1,10 +1,11 @@
 //! Shared access signatures at a hub's service API.
 
 use super::world::*;
-use gate::{Ask, Attributes, Door, Facts, Refusal, authenticate, judge};
+use gate::facts::{OwnKeys, SharedAccess};
+use gate::{Ask, Attributes, Door, Facts, Refusal, authenticate};
 use model::error::{AuthFault, DenialKind};
 use model::operations::operation;
-use model::{Credential, Op, SasToken, Secret, Timestamp, Verdict};
+use model::{Credential, Op, PrincipalKind, SasToken, Secret, Timestamp, Verdict};
 use ring::hmac;
 
 fn token(resource: &str, key: &[u8], expiry: Timestamp, name: Option<&str>) -> SasToken {
@@ -148,7 +149,7 @@ fn a_policys_rights_cover_what_they_name_and_writing_covers_reading() {
             caller: who.caller(),
             head: &head,
         };
-        let judged = judge(&ask, &facts);
+        let judged = judged(&ask, &facts);
         assert_eq!(judged.denial.is_none(), expected, "{name} {op:?}");
         if !expected {
             let access = &judged.trace.steps[2];
@@ -160,4 +161,111 @@ fn a_policys_rights_cover_what_they_name_and_writing_covers_reading() {
     check("registryRead", 2, Op::GetDevice, true);
     check("registryRead", 2, Op::PutDevice, false);
     check("device", 3, Op::GetDevice, false);
+}
+
+/// Both keys may be one: who sets keys is not asked to make them differ.
+#[test]
+fn a_policy_whose_two_keys_are_one_opens_the_hub() {
+    let mut facts = facts();
+    let mut hub = (**facts.hub(&scope(HUB)).unwrap()).clone();
+    hub.access.policies[0].secondary = Secret::new(OWNER_KEY.to_vec());
+    facts.put_hub(hub);
+    let token = token(HUB_HOST, &OWNER_KEY, LATER, Some("IotHubOwner"));
+    assert!(shows(&facts, token, "/devices/d1").is_ok());
+}
+
+fn own(name: &str, seed: u8) -> OwnKeys {
+    OwnKeys {
+        name: name.into(),
+        via: None,
+        primary: Secret::new(vec![seed; 32]),
+        secondary: Secret::new(vec![seed + 100; 32]),
+        is_enabled: true,
+    }
+}
+
+/// What a device's own door says.
+fn knocks(
+    access: &SharedAccess,
+    own: &[OwnKeys],
+    token: SasToken,
+) -> Result<gate::Authenticated, (AuthFault, String)> {
+    let (scope, head) = (scope(HUB), head("PUT /x"));
+    let door = Door {
+        operation: operation(Op::RegisterDevice),
+        scope: &scope,
+        access: Some(access),
+        own,
+        resource: "127.70.1.2/devices/d1",
+        head: &head,
+    };
+    authenticate(&Credential::Sas(token), &door, &facts()).map_err(|it| match it.denial.kind {
+        DenialKind::Unauthenticated(fault) => (fault, it.denial.message),
+        other => panic!("{other:?}"),
+    })
+}
+
+#[test]
+fn a_device_proves_itself_with_either_of_its_own_keys() {
+    let access = SharedAccess::default();
+    let keys = [own("d1", 1), own("d1", 2)];
+    let shown = |seed: u8, resource: &str, expiry: Timestamp| {
+        let found = knocks(&access, &keys, token(resource, &[seed; 32], expiry, None));
+        found.map(|it| it.caller().clone()).map_err(|it| it.0)
+    };
+    for seed in [1, 101, 2, 102] {
+        let caller = shown(seed, "127.70.1.2/devices/d1", LATER).unwrap();
+        assert_eq!((caller.kind, caller.name.as_str()), (PrincipalKind::Device, "d1"));
+        assert_eq!(caller.object_id, None);
+        assert!(caller.rights.is_empty());
+    }
+    assert_eq!(shown(3, "127.70.1.2/devices/d1", LATER), Err(AuthFault::Invalid));
+    assert_eq!(shown(1, "127.70.1.2/devices/d10", LATER), Err(AuthFault::Invalid));
+    assert_eq!(shown(1, "127.70.1.2/devices/D1", LATER), Err(AuthFault::Invalid));
+    assert!(shown(1, "127.70.1.2/devices/d1", NOW).is_ok());
+    let ended = shown(1, "127.70.1.2/devices/d1", NOW.plus_seconds(-1));
+    assert_eq!(ended, Err(AuthFault::Expired));
+}
+
+#[test]
+fn a_device_that_is_disabled_or_unknown_or_whose_keys_are_switched_off_is_refused() {
+    let right = || token("127.70.1.2/devices/d1", &[1; 32], LATER, None);
+    let access = SharedAccess::default();
+    let disabled = OwnKeys { is_enabled: false, ..own("d1", 1) };
+    let (fault, message) = knocks(&access, &[disabled], right()).unwrap_err();
+    assert_eq!(fault, AuthFault::Invalid);
+    assert!(message.ends_with("is disabled"), "{message}");
+    // A wrong key does not learn that the device is there.
+    let unknown = knocks(&access, &[], right()).unwrap_err();
+    assert_eq!(knocks(&access, &[own("d1", 9)], right()).unwrap_err(), unknown);
+    let no_key = token("127.70.1.2/devices/d1", &[0; 32], LATER, None);
+    assert_eq!(knocks(&access, &[], no_key).unwrap_err(), unknown);
+    let off = SharedAccess { is_disabled_for_devices: true, ..SharedAccess::default() };
+    assert_eq!(knocks(&off, &[own("d1", 1)], right()).unwrap_err().0, AuthFault::LocalAuthDisabled);
+    let off = SharedAccess { is_disabled: true, ..SharedAccess::default() };
+    assert!(knocks(&off, &[own("d1", 1)], right()).is_ok(), "that is for policies alone");
+}
+
+#[test]
+fn a_key_of_a_policy_that_is_missing_or_shown_elsewhere_opens_nothing() {
+    let facts = facts();
+    let zero = token(HUB_HOST, &[0; 32], LATER, Some("nobody"));
+    assert_eq!(fault(&facts, zero).0, AuthFault::Invalid);
+    let (here, head) = (scope(HUB), head("GET /subscriptions"));
+    let check = |op: Op| {
+        let right = token(HUB_HOST, &OWNER_KEY, LATER, Some("iothubowner"));
+        let door = Door {
+            operation: operation(op),
+            scope: &here,
+            access: None,
+            own: &[],
+            resource: HUB_HOST,
+            head: &head,
+        };
+        let refusal = authenticate(&Credential::Sas(right), &door, &facts).unwrap_err();
+        assert!(matches!(refusal.denial.kind, DenialKind::Unauthenticated(AuthFault::Invalid)));
+    };
+    check(Op::GetDevice);
+    check(Op::ListSubscriptions);
+    check(Op::ListUsers);
 }
