@@ -28,6 +28,7 @@ mod stories {
     pub mod mqtt_devices;
     pub mod mqtt_registration;
     pub mod no_way_round;
+    pub mod policy_changes;
     pub mod policy_language;
     pub mod policy_refuses;
     pub mod policy_sets;
