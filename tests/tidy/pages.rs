@@ -140,6 +140,9 @@ fn the_page_of_policies_names_all_that_rules_can_say_and_every_limit() {
     let effects = Effect::ALL.iter().map(|it| format!("`{}`", it.as_str()));
     let functions = policy::functions().map(|it| format!("`{it}`"));
     let kinds = Kind::ALL.iter().map(|(_, it)| format!("`{it}`"));
+    let settings = policy::CHANGEABLE
+        .iter()
+        .flat_map(|(kind, all)| all.iter().map(move |it| format!("`{kind}/{}`", it.name)));
     let limits = [
         (policy::RULES_MAX, "rules"),
         (policy::CONDITIONS_MAX, "conditions"),
@@ -156,10 +159,11 @@ fn the_page_of_policies_names_all_that_rules_can_say_and_every_limit() {
         (policy::VALUE_DEPTH_MAX, "levels"),
         (policy::VALUE_NODES_MAX, "values"),
         (policy::STEPS_MAX, "steps"),
+        (policy::OPERATIONS_MAX, "operations"),
     ];
     let limits =
         limits.map(|(number, what)| format!("{} {what}", grouped(number)).trim().to_owned());
-    let all = operators.chain(effects).chain(functions).chain(kinds).chain(limits);
+    let all = operators.chain(effects).chain(functions).chain(kinds).chain(settings).chain(limits);
     let faults: Vec<String> = all.filter(|it| !page.contains(it.as_str())).collect();
     expect_none("`docs/reference/policies.md` does not name", &faults);
 }

@@ -3,6 +3,7 @@
 use crate::authentication::Authenticated;
 use crate::condition::Attributes;
 use crate::facts::{Facts, Lookups};
+use crate::policy::Change;
 use crate::{access, locks, policy};
 use model::error::{Denial, DenialKind};
 use model::operations::{Effect, Surface};
@@ -85,6 +86,8 @@ impl Findings {
 pub struct Judgement {
     pub denial: Option<Denial>,
     pub trace: Trace,
+    /// What policies change about what would be written; nothing where the call is denied.
+    pub changes: Vec<Change>,
 }
 
 /// A no, with its trace.
@@ -101,6 +104,7 @@ pub struct Permit {
     scope: Scope,
     caller: Caller,
     epoch: u64,
+    changes: Vec<Change>,
     trace: Option<Box<Trace>>,
 }
 
@@ -122,6 +126,11 @@ impl Permit {
         self.epoch
     }
 
+    /// What policies change about what is asked for. What was decided holds for the changed call alone.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
     /// The whole trace: of changes of facts always, of other calls where a policy wants them on record.
     pub fn trace(&self) -> Option<&Trace> {
         self.trace.as_deref()
@@ -140,22 +149,23 @@ pub fn admit(
     facts: &Facts,
     monotonic_ns: &dyn Fn() -> u64,
 ) -> Result<Permit, Box<Refusal>> {
-    let permit = |trace| Permit {
+    let permit = |trace, changes| Permit {
         operation: ask.operation,
         scope: ask.scope.clone(),
         caller: who.caller().clone(),
         epoch: facts.epoch,
+        changes,
         trace,
     };
     // The usual case, an allowed call that nobody keeps, builds no trace.
     if ask.operation.effect != Effect::ChangesFacts
         && let (None, false) = walk_quickly(ask, facts)
     {
-        return Ok(permit(None));
+        return Ok(permit(None, Vec::new()));
     }
     let judged = judge_timed(who.step().clone(), ask, facts, monotonic_ns);
     match judged.denial {
-        None => Ok(permit(Some(Box::new(judged.trace)))),
+        None => Ok(permit(Some(Box::new(judged.trace)), judged.changes)),
         Some(denial) => Err(Box::new(Refusal { denial, trace: judged.trace })),
     }
 }
@@ -184,10 +194,20 @@ pub fn judge_timed(
     let mut steps = Vec::with_capacity(GATES.len());
     steps.push(authentication);
     let mut denial = None;
+    let mut changes = Vec::new();
     for gate in GATES.into_iter().skip(1) {
         let before = monotonic_ns();
         let mut findings = Findings(Some(Vec::new()));
-        let ruling = rule(gate, ask, facts, &mut findings);
+        let ruling = match gate {
+            Gate::Policy => {
+                let said = policy::rule(ask, facts, &mut findings);
+                changes = said.changes;
+                said.ruling
+            }
+            Gate::Authentication | Gate::Access | Gate::Resource => {
+                rule(gate, ask, facts, &mut findings)
+            }
+        };
         let verdict = match ruling.denial {
             Some(_) => Verdict::Deny,
             None => Verdict::Allow,
@@ -212,7 +232,10 @@ pub fn judge_timed(
         ..recorded(ask.head, ask.operation, ask.scope)
     };
     let trace = trace_of(ask.head, ask.operation.plane, call, facts, steps, denial.as_ref());
-    Judgement { denial, trace }
+    if denial.is_some() {
+        changes.clear();
+    }
+    Judgement { denial, trace, changes }
 }
 
 /// True where the call would pass: the verdict of [`judge`] alone, for those who ask very often.
@@ -227,9 +250,9 @@ fn walk_quickly(ask: &Ask<'_>, facts: &Facts) -> (Option<Denial>, bool) {
     for gate in GATES {
         let ruling = match gate {
             Gate::Policy => {
-                let (ruling, noted) = policy::rule(ask, facts, &mut findings);
-                is_noted = noted;
-                ruling
+                let said = policy::rule(ask, facts, &mut findings);
+                is_noted = said.is_noted;
+                said.ruling
             }
             Gate::Authentication | Gate::Access | Gate::Resource => {
                 rule(gate, ask, facts, &mut findings)
@@ -246,7 +269,7 @@ fn rule(gate: Gate, ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ru
     match gate {
         // Proven before: an `Authenticated` is at hand, or the caller is given.
         Gate::Authentication => Ruling { denial: None, reason: String::new() },
-        Gate::Policy => policy::rule(ask, facts, findings).0,
+        Gate::Policy => policy::rule(ask, facts, findings).ruling,
         Gate::Access => access::rule(ask, facts, findings),
         Gate::Resource => resource(ask, facts, findings),
     }

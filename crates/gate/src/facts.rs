@@ -20,7 +20,7 @@ use crate::policy::{Exemption, Initiative, PolicyAssignment, PolicyDefinition};
 use model::operations::Right;
 use model::{ObjectId, PrincipalKind, Scope, Secret, Timestamp};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -237,6 +237,8 @@ pub struct Facts {
     pub management: Arc<ManagementGroups>,
     /// By lower-case id.
     pub policy_definitions: Arc<HashMap<String, Arc<PolicyDefinition>>>,
+    /// The keys of those that may change what is written: where there are none, no write asks further.
+    pub changing_definitions: Arc<BTreeSet<String>>,
     /// By lower-case id.
     pub initiatives: Arc<HashMap<String, Arc<Initiative>>>,
     /// By lower-case id.
@@ -281,6 +283,7 @@ impl Facts {
             deny_assignments: Arc::default(),
             management: Arc::default(),
             policy_definitions: Arc::default(),
+            changing_definitions: Arc::default(),
             initiatives: Arc::default(),
             policy_assignments: Arc::default(),
             policy_exemptions: Arc::default(),

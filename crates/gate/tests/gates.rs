@@ -10,6 +10,7 @@
 mod gates {
     pub mod access;
     pub mod assertions;
+    pub mod changes;
     pub mod compliance;
     pub mod conditions;
     pub mod denials;

@@ -277,6 +277,10 @@ pub enum FindingResult {
     Allow,
     Error,
     NotVisible,
+    /// It changes what is written.
+    Change,
+    /// It would, were it enforced.
+    WouldChange,
 }
 
 /// One thing that a gate looked at, and what came of it.

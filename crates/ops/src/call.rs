@@ -273,6 +273,8 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         head: &head,
     };
     let permit = admitted(env, &who, &ask, &facts, &mut begun.draft).await?;
+    // What the gates allowed is the changed call, so that is what the operation gets.
+    permit.changes().iter().for_each(|it| it.apply(&mut input.body));
     Ok(Passed { who, permit, input, head, _write, _change })
 }
 

@@ -315,7 +315,18 @@ fn done_by(operation: &Operation, object: Object) -> Object {
 /// Checks what a case expects of a call; the gate of access goes by the word of the format.
 fn expectation(told: &Value) -> Result<Map<String, Value>, Stop> {
     let mut expected: Map<String, Value> = take(told, "expect")?;
-    let known = ["decision", "gate", "code", "status", "by", "audited", "wouldDeny", "exempt"];
+    let known = [
+        "decision",
+        "gate",
+        "code",
+        "status",
+        "by",
+        "audited",
+        "wouldDeny",
+        "exempt",
+        "changed",
+        "wouldChange",
+    ];
     if let Some(other) = expected.keys().find(|it| !known.contains(&it.as_str())) {
         return broken(
             format!("expect.{other}"),
@@ -339,7 +350,9 @@ fn expectation(told: &Value) -> Result<Map<String, Value>, Stop> {
 /// The three lists are empty where they are absent; every other member counts only where it is expected.
 fn fits(expected: &Map<String, Value>, got: &Map<String, Value>) -> bool {
     expected.iter().all(|(name, it)| got.get(name) == Some(it))
-        && ["audited", "wouldDeny", "exempt"].iter().all(|it| expected.get(*it) == got.get(*it))
+        && ["audited", "wouldDeny", "exempt", "changed", "wouldChange"]
+            .iter()
+            .all(|it| expected.get(*it) == got.get(*it))
 }
 
 /// The code of a refusal. A policy's goes by that of its envelope, which every address sends; hubs set a word
@@ -393,6 +406,8 @@ fn told_by(trace: &Trace, denial: Option<Denial>) -> Map<String, Value> {
         ("audited", FindingResult::Audit),
         ("wouldDeny", FindingResult::WouldDeny),
         ("exempt", FindingResult::Exempt),
+        ("changed", FindingResult::Change),
+        ("wouldChange", FindingResult::WouldChange),
     ] {
         let names: Vec<&str> = trace
             .step(Gate::Policy)

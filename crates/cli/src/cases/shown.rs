@@ -67,7 +67,11 @@ impl Shown {
             let matched = granted
                 || matches!(
                     found.result,
-                    FindingResult::Deny | FindingResult::WouldDeny | FindingResult::Audit
+                    FindingResult::Deny
+                        | FindingResult::WouldDeny
+                        | FindingResult::Audit
+                        | FindingResult::Change
+                        | FindingResult::WouldChange
                 );
             if let Some(place) = found.rule.as_ref().filter(|_| matched) {
                 let definition = world.definitions.iter().find(|it| it.id == place.definition_id);

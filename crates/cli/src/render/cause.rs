@@ -87,6 +87,8 @@ fn policies_of_note(trace: &Trace, page: &mut Page) {
         | FindingResult::Disabled
         | FindingResult::WouldDeny
         | FindingResult::Audit
+        | FindingResult::Change
+        | FindingResult::WouldChange
         | FindingResult::NotVisible => true,
         // With a verdict of allow, an error did not refuse: the rule is not enforced.
         FindingResult::Error => step.verdict == Verdict::Allow,
@@ -263,5 +265,7 @@ const fn result(result: FindingResult) -> &'static str {
         FindingResult::Allow => "allow",
         FindingResult::Error => "error",
         FindingResult::NotVisible => "not visible yet",
+        FindingResult::Change => "changes it",
+        FindingResult::WouldChange => "would change it",
     }
 }

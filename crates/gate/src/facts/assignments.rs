@@ -44,9 +44,10 @@ impl RoleAssignments {
         self.holders.remove_mut(key.as_str());
         let is_other = |it: &&Arc<RoleAssignment>| !it.id.eq_ignore_ascii_case(id);
         let left: Arc<[_]> = self.of(holder).iter().filter(is_other).cloned().collect();
-        match left.is_empty() {
-            true => drop(self.held.remove_mut(&holder)),
-            false => drop(self.held.insert_mut(holder, left)),
+        if left.is_empty() {
+            self.held.remove_mut(&holder);
+        } else {
+            self.held.insert_mut(holder, left);
         }
     }
 }

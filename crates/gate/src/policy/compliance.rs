@@ -3,7 +3,8 @@
 //! Start at [`states`]. The walk that would judge the resource if somebody wrote it again, just as it is, gives
 //! the answer, so that nothing is said here that a write would not be told. Each definition of an assignment has
 //! a state of its own; an `allow` shields from later members as it does there. Nobody calls: rules that ask for
-//! the caller or for the request find nothing. Nothing here permits or denies anything.
+//! the caller or for the request find nothing. Rules that change what is written have no state: they say what
+//! shall be, and not whether it is. Nothing here permits or denies anything.
 //! Source: Azure Policy documentation, "Azure Policy compliance states" and "Azure Policy applicability logic".
 
 use super::initiative::{Brought, Part};
@@ -200,6 +201,8 @@ fn compliance(word: &Word<'_>) -> Compliance {
         | FindingResult::Excluded
         | FindingResult::Disabled
         | FindingResult::Allow
+        | FindingResult::Change
+        | FindingResult::WouldChange
         | FindingResult::NotVisible => Compliance::Compliant,
     }
 }
@@ -223,8 +226,11 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
         definition.rules.iter().find_map(|rule| {
             let Ok(own) = rule.effect(arguments) else { return Some("") };
             let effect = own.overridden(with);
-            let is_asked =
-                own.judges(self.object.verb) && !matches!(effect, Effect::Allow | Effect::Disabled);
+            let is_asked = own.judges(self.object.verb)
+                && !matches!(
+                    effect,
+                    Effect::Allow | Effect::Disabled | Effect::Append | Effect::Modify
+                );
             if !is_asked {
                 return None;
             }
@@ -233,6 +239,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
                 condition: narrowed(&rule.condition),
                 then: rule.then.clone(),
                 source: serde_json::Value::Null,
+                changes: rule.changes.clone(),
             };
             let fits = self.try_rule(&rule, arguments, policy, &mut None).unwrap_or(true);
             fits.then_some(effect.as_str())

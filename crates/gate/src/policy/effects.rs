@@ -18,6 +18,10 @@ pub enum Effect {
     Disabled,
     /// Denies deletions, and nothing else.
     DenyAction(Cascade),
+    /// Adds what is not there to what is written, before anything is denied.
+    Append,
+    /// Changes what is written, before anything is denied.
+    Modify,
 }
 
 /// Whether a rule against deletions also holds for what is deleted along with its resource group.
@@ -30,8 +34,15 @@ pub enum Cascade {
 }
 
 impl Effect {
-    pub const ALL: [Self; 5] =
-        [Self::Deny, Self::Allow, Self::Audit, Self::Disabled, Self::DenyAction(Cascade::Unsaid)];
+    pub const ALL: [Self; 7] = [
+        Self::Deny,
+        Self::Allow,
+        Self::Audit,
+        Self::Disabled,
+        Self::DenyAction(Cascade::Unsaid),
+        Self::Append,
+        Self::Modify,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +51,14 @@ impl Effect {
             Self::Audit => "audit",
             Self::Disabled => "disabled",
             Self::DenyAction(_) => "denyAction",
+            Self::Append => "append",
+            Self::Modify => "modify",
         }
+    }
+
+    /// True where it has its turn before everything else, see `walk/changing.rs`.
+    pub(super) const fn changes(self) -> bool {
+        matches!(self, Self::Append | Self::Modify)
     }
 
     /// True where a rule of this effect looks at what is done to an object.
@@ -49,7 +67,15 @@ impl Effect {
             (Self::DenyAction(_), Verb::Delete)
             | (Self::DenyAction(Cascade::Unsaid | Cascade::Deny), Verb::DeleteWithGroup) => true,
             (Self::DenyAction(_), Verb::Write | Verb::Move | Verb::DeleteWithGroup) => false,
-            (Self::Deny | Self::Allow | Self::Audit | Self::Disabled, _) => verb.is_write(),
+            (
+                Self::Deny
+                | Self::Allow
+                | Self::Audit
+                | Self::Disabled
+                | Self::Append
+                | Self::Modify,
+                _,
+            ) => verb.is_write(),
         }
     }
 
@@ -180,6 +206,8 @@ mod tests {
         check(Effect::Allow, Some(Effect::Disabled), Effect::Disabled);
         check(guard, Some(Effect::Deny), guard);
         check(guard, Some(Effect::Audit), Effect::Audit);
+        check(Effect::Modify, Some(Effect::Deny), Effect::Deny);
+        check(Effect::Append, Some(Effect::Disabled), Effect::Disabled);
     }
 
     #[test]

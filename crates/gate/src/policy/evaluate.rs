@@ -160,6 +160,18 @@ pub(super) fn constant(template: &Template, arguments: Arguments<'_>) -> Result<
     template.evaluate(Env { context: &context, frame: None }).map(Cow::into_owned)
 }
 
+/// The value of what may also speak of the object and the call.
+pub(super) fn value(template: &Template, subject: &Subject<'_>) -> Result<Value, Fault> {
+    let context = Context::new(Some(subject), subject.arguments);
+    template.evaluate(Env { context: &context, frame: None }).map(Cow::into_owned)
+}
+
+/// The field that a name means for this object and call.
+pub(super) fn field(name: &FieldName, subject: &Subject<'_>) -> Result<Field, Fault> {
+    let context = Context::new(Some(subject), subject.arguments);
+    named(name, Env { context: &context, frame: None }).map(Cow::into_owned)
+}
+
 /// True where the condition holds. With `record`, every condition is looked at and noted; without, the
 /// first that settles the answer ends it. The answer is the same, and so is the error.
 pub fn holds(

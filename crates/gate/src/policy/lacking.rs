@@ -3,11 +3,9 @@
 /// Azure's effects that are not applied here.
 pub(super) const EFFECTS: &[&str] = &[
     "policy effect addToNetworkGroup",
-    "policy effect append",
     "policy effect auditIfNotExists",
     "policy effect deployIfNotExists",
     "policy effect manual",
-    "policy effect modify",
     "policy effect mutate",
 ];
 

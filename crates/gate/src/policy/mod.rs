@@ -2,10 +2,11 @@
 //!
 //! Start at [`rule`]. An assignment brings a definition, or an initiative of several, to a scope; the rules
 //! are walked in order and the first that matches with `allow`, `deny` or `denyAction` is that assignment's
-//! word. Any assignment's deny denies; an `allow` shields from the later rules of its own assignment and
+//! word. Rules that change what is written have their turn before, see `walk/changing.rs`. Any assignment's deny denies; an `allow` shields from the later rules of its own assignment and
 //! grants nothing. Reads and actions are not judged. Source: Azure Policy documentation; `allow`, ordered
 //! rules, caller fields and `principalIds` are this product's own.
 
+mod changes;
 mod compare;
 mod compliance;
 mod effects;
@@ -21,8 +22,12 @@ mod parse;
 mod reach;
 mod select;
 mod selectors;
+mod then;
 mod walk;
 
+pub use changes::{
+    CHANGEABLE, Change, ChangeStep, Changes, Conflict, Doing, OPERATIONS_MAX, Setting,
+};
 pub use compliance::{Compliance, Detail, Existing, State, percentage, reaching, states};
 pub use effects::{Cascade, Effect, check_mode};
 pub use envelope::evaluated;
@@ -60,6 +65,8 @@ pub struct Rule {
     pub index: usize,
     pub condition: Test,
     pub then: Then,
+    /// What an `append` or a `modify` does.
+    pub changes: Option<Changes>,
     /// As it was written.
     pub source: Value,
 }
@@ -87,10 +94,15 @@ impl Rule {
         };
         let no = |because: String| EvaluationError { at: at.clone(), because };
         let value = evaluate::constant(template, arguments).map_err(|it| no(it.0))?;
-        match (parse::effect(value.as_str().unwrap_or("")), guard) {
+        match (then::effect(value.as_str().unwrap_or("")), guard) {
             (Ok(Effect::DenyAction(_)), Some(it)) => Ok(Effect::DenyAction(*it)),
             (Ok(Effect::DenyAction(_)), None) => {
                 Err(no("`denyAction` takes `details`: {\"actionNames\": [\"delete\"]}".into()))
+            }
+            (Ok(it), _)
+                if it.changes() && self.changes.as_ref().is_none_or(|own| own.effect != it) =>
+            {
+                Err(no(changes::wanted(it).into()))
             }
             (Ok(it), _) => Ok(it),
             (Err(it), _) => Err(no(it.because)),
@@ -101,7 +113,7 @@ impl Rule {
     fn lacking_effect(&self, arguments: Arguments<'_>) -> Option<&'static str> {
         let Then::Computed { template, .. } = &self.then else { return None };
         let value = evaluate::constant(template, arguments).ok()?;
-        parse::effect(value.as_str()?).err()?.lacks
+        then::effect(value.as_str()?).err()?.lacks
     }
 }
 
@@ -230,6 +242,13 @@ pub struct PolicyDefinition {
     pub rules: Vec<Rule>,
 }
 
+impl PolicyDefinition {
+    /// True where a rule may change what is written.
+    pub(crate) fn changes(&self) -> bool {
+        self.rules.iter().any(|it| it.changes.is_some())
+    }
+}
+
 /// A definition or an initiative brought to a scope.
 #[derive(Clone, Debug)]
 pub struct PolicyAssignment {
@@ -296,8 +315,18 @@ pub struct Exemption {
 
 impl Facts {
     pub fn put_policy_definition(&mut self, definition: PolicyDefinition) {
-        Arc::make_mut(&mut self.policy_definitions)
-            .insert(definition.id.to_ascii_lowercase(), Arc::new(definition));
+        let key = definition.id.to_ascii_lowercase();
+        match definition.changes() {
+            true => Arc::make_mut(&mut self.changing_definitions).insert(key.clone()),
+            false => self.forget_changing(&key),
+        };
+        Arc::make_mut(&mut self.policy_definitions).insert(key, Arc::new(definition));
+    }
+
+    fn forget_changing(&mut self, key: &str) -> bool {
+        // Copied only where it is in it: nearly no definition is.
+        self.changing_definitions.contains(key)
+            && Arc::make_mut(&mut self.changing_definitions).remove(key)
     }
 
     pub fn put_policy_assignment(&mut self, assignment: PolicyAssignment) {
@@ -311,7 +340,9 @@ impl Facts {
     }
 
     pub fn remove_policy_definition(&mut self, id: &str) {
-        Arc::make_mut(&mut self.policy_definitions).remove(&id.to_ascii_lowercase());
+        let key = id.to_ascii_lowercase();
+        self.forget_changing(&key);
+        Arc::make_mut(&mut self.policy_definitions).remove(&key);
     }
 
     pub fn remove_policy_assignment(&mut self, id: &str) {

@@ -2,12 +2,12 @@
 //! place, and never ignored: a condition that is skipped would change who may do what.
 
 use super::compare::misfit;
-use super::effects::guarded;
 use super::expression::{Counted, Scope, Template};
 use super::fields::{self, Step};
-use super::lacking::{EFFECTS, Lack, lacking};
+use super::lacking::Lack;
 use super::parameters::{Declared, ParameterFault};
-use super::{Comparison, Count, Effect, FieldName, Kind, Left, Operator, Over, Rule, Test, Then};
+use super::then;
+use super::{Comparison, Count, FieldName, Kind, Left, Operator, Over, Rule, Test};
 use model::json::member;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +54,7 @@ fn refuse<T>(at: &str, because: impl Into<String>) -> Result<T, NotAPolicy> {
 }
 
 /// Puts its place to a reason.
-fn at(place: &str) -> impl Fn(Lack) -> NotAPolicy {
+pub(super) fn at(place: &str) -> impl Fn(Lack) -> NotAPolicy {
     move |it| NotAPolicy { at: place.to_owned(), because: it.because, lacks: it.lacks }
 }
 
@@ -140,25 +140,9 @@ fn rule(
     };
     let mut reader = Reader::new(declared);
     let condition = reader.test(&format!("{at}.if"), condition, 0)?;
-    let then = reader.then(&format!("{at}.then"), then)?;
+    let (then, changes) = then::read(&format!("{at}.then"), then, &mut reader.scope)?;
     used.extend(reader.scope.used);
-    Ok(Rule { index, condition, then, source: value.clone() })
-}
-
-/// The effect of that name.
-pub(super) fn effect(word: &str) -> Result<Effect, Lack> {
-    let known = Effect::ALL.iter().find(|it| it.as_str().eq_ignore_ascii_case(word));
-    known.copied().ok_or_else(|| {
-        let possible: Vec<&str> = Effect::ALL.iter().map(|it| it.as_str()).collect();
-        Lack {
-            because: format!(
-                "`{}` is not an effect that can be applied here; possible are {}",
-                word.escape_debug(),
-                possible.join(", ")
-            ),
-            lacks: lacking(EFFECTS, word),
-        }
-    })
+    Ok(Rule { index, condition, then, changes, source: value.clone() })
 }
 
 /// Reads one rule, and counts what it holds.
@@ -177,37 +161,6 @@ impl<'a> Reader<'a> {
             conditions: 0,
             field_counts: BTreeMap::new(),
             value_counts: 0,
-        }
-    }
-
-    fn then(&mut self, place: &str, then: &Value) -> Result<Then, NotAPolicy> {
-        let below = format!("{place}.effect");
-        let Some(word) = member(then, "effect").filter(|it| it.is_string()) else {
-            return refuse(&below, "`effect` is a text that is required");
-        };
-        self.scope.is_static = true;
-        let found = match Template::parse(word, &mut self.scope).map_err(at(&below))? {
-            Template::Literal(it) => {
-                Then::Is(effect(it.as_str().unwrap_or("")).map_err(at(&below))?)
-            }
-            template @ (Template::Expression(_) | Template::List(_) | Template::Object(_)) => {
-                Then::Computed { at: below, template, guard: None }
-            }
-        };
-        let place = format!("{place}.details");
-        let details = member(then, "details").filter(|it| !it.is_null());
-        match (found, details) {
-            (Then::Is(Effect::DenyAction(_)), it) => {
-                Ok(Then::Is(Effect::DenyAction(guarded(&place, it)?)))
-            }
-            (Then::Is(effect), Some(_)) => {
-                refuse(&place, format!("the effect `{}` takes no details", effect.as_str()))
-            }
-            // Parameters say whether they are asked for.
-            (Then::Computed { at, template, .. }, Some(it)) => {
-                Ok(Then::Computed { at, template, guard: Some(guarded(&place, Some(it))?) })
-            }
-            (found, None) => Ok(found),
         }
     }
 

@@ -1,4 +1,5 @@
 use super::super::lacking;
+use super::super::{Effect, Then};
 use super::*;
 use serde_json::json;
 
@@ -169,8 +170,8 @@ fn an_effect_is_checked_with_the_values_that_give_it() {
         parse(&properties).unwrap()
     };
     assert!(definition(json!("DENY")).check_defaults().is_ok());
-    let fault = definition(json!("Modify")).check_defaults().unwrap_err();
-    assert_eq!(fault.lacks, Some("policy effect modify"));
+    let fault = definition(json!("Manual")).check_defaults().unwrap_err();
+    assert_eq!(fault.lacks, Some("policy effect manual"));
     let fault = definition(json!("denny")).check_defaults().unwrap_err();
     assert_eq!((fault.lacks, fault.at.as_str()), (None, "policyRule.then.effect"));
     // Without a default there is nothing to check before an assignment gives a value.
@@ -185,7 +186,7 @@ fn what_azure_has_beyond_this_is_told_from_what_nobody_has() {
     };
     let ok = json!({ "field": "type", "equals": "x" });
     let value = |text: &str| json!({ "value": text, "equals": "x" });
-    check(ok.clone(), "Modify", Some("policy effect modify"));
+    check(ok.clone(), "Manual", Some("policy effect manual"));
     check(ok, "denny", None);
     check(json!({ "field": "type", "fewer": 1 }), "deny", None);
     check(value("[guid('a')]"), "deny", Some("policy function guid"));

@@ -1,17 +1,24 @@
 //! From assignments to a verdict: which apply, which rule of each speaks first, and whose word counts.
 
+mod changing;
+mod lifting;
+mod words;
+
 use super::envelope::{Denied, bare_denial, finding, full_denial};
 use super::initiative::{Brought, Member, Part};
-use super::reach::{applicable, covers, judged_at};
+use super::reach::{applicable, judged_at};
 use super::selectors::{Selected, overriding, select};
 use super::{
-    Arguments, Effect, EvaluationError, Exemption, Names, PolicyAssignment, Rule, Subject, holds,
+    Arguments, Change, Effect, EvaluationError, Exemption, Names, PolicyAssignment, Rule, Subject,
+    holds,
 };
 use crate::decide::{Ask, Findings, Ruling};
 use crate::facts::{Facts, Lookups};
-use model::trace::{Condition, FindingResult, Object, Verb};
-use model::{ActionName, Plane, Scope};
-use std::sync::Arc;
+use changing::Changed;
+use model::error::Denial;
+use model::trace::{Condition, FindingResult, Object};
+use model::{Plane, Scope};
+use words::{action, exempt_reason, names, of_member};
 
 /// Most conditions that are noted of rules that did not match: an initiative may have very many.
 const CONDITIONS_NOTED_MAX: usize = 1_000;
@@ -52,26 +59,56 @@ pub(super) struct Judged<'c, 'a> {
     pub(super) records: bool,
 }
 
+/// What the policies say to a call.
+pub(crate) struct Said {
+    pub(crate) ruling: Ruling,
+    /// True where an audit, an unenforced deny or a change wants the call on record.
+    pub(crate) is_noted: bool,
+    /// What they change about it: what they judge is the changed object. Told where findings are wanted.
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Said {
+    const fn of(denial: Option<Denial>, reason: String, is_noted: bool) -> Self {
+        Self { ruling: Ruling { denial, reason }, is_noted, changes: Vec::new() }
+    }
+}
+
 /// Judges every object of the call by every assignment that applies. One denied object denies the call.
-/// Also tells whether an audit or an unenforced deny wants the call on record.
-pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Ruling, bool) {
+pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Said {
     let is_judged = ask.operation.is_judged_by_policy();
     if !is_judged || ask.objects.is_empty() {
         let reason = findings.told(|| match is_judged {
             false => "policies judge writes and deletions, and this is neither".into(),
             true => "nothing is written, and no policy here guards against deletion".into(),
         });
-        return (Ruling { denial: None, reason }, false);
+        return Said::of(None, reason, false);
     }
     Lookups::count(&facts.lookups.policy);
-    match findings.are_wanted() {
-        true => rule_in_full(ask, facts, findings),
-        false => rule_quickly(ask, facts),
+    let may_change = changing::may(ask, facts);
+    if !findings.are_wanted() {
+        // What is changed is decided once, and whole.
+        return if may_change {
+            Said::of(None, String::new(), true)
+        } else {
+            rule_quickly(ask, facts)
+        };
+    }
+    if !may_change {
+        return rule_in_full(ask, facts, findings, Changed::default());
+    }
+    let mut changed = changing::changed(ask, facts);
+    let (objects, changes) =
+        (std::mem::take(&mut changed.objects), std::mem::take(&mut changed.changes));
+    let said = rule_in_full(&Ask { objects: &objects, ..*ask }, facts, findings, changed);
+    match said.ruling.denial {
+        Some(_) => said,
+        None => Said { is_noted: true, changes, ..said },
     }
 }
 
 /// The verdict alone. Any deny denies, so the order of the assignments does not matter.
-fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> (Ruling, bool) {
+fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> Said {
     let mut is_noted = false;
     for object in ask.objects {
         let at = judged_at(object, ask);
@@ -83,20 +120,27 @@ fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> (Ruling, bool) {
             is_noted |= word.is_noted();
             if matches!(word.result, FindingResult::Deny | FindingResult::Error) {
                 let denial = Some(bare_denial(assignment, object));
-                return (Ruling { denial, reason: String::new() }, is_noted);
+                return Said::of(denial, String::new(), is_noted);
             }
         }
     }
-    (Ruling { denial: None, reason: String::new() }, is_noted)
+    Said::of(None, String::new(), is_noted)
 }
 
 /// The verdict with everything that was looked at: broad assignments before narrow, then by name.
-fn rule_in_full(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Ruling, bool) {
-    let mut denied: Vec<Denied<'_>> = Vec::new();
-    let mut refused: Option<&Object> = None;
+fn rule_in_full<'a>(
+    ask: &Ask<'_>,
+    facts: &'a Facts,
+    findings: &mut Findings,
+    changed: Changed<'a>,
+) -> Said {
+    let Changed { denied: mut by, findings: found, spoke, .. } = changed;
+    let mut refused: Option<usize> = by.first().map(|it| it.0);
+    let mut denied: Vec<Denied<'_>> = by.drain(..).map(|it| it.1).collect();
+    found.into_iter().for_each(|it| findings.add(|| it));
     let mut is_noted = false;
     let mut applied = std::collections::BTreeSet::new();
-    for object in ask.objects {
+    for (index, object) in ask.objects.iter().enumerate() {
         let at = judged_at(object, ask);
         let judged = Judged { object, at: &at, ask, facts, records: true };
         for assignment in applicable(&at, facts) {
@@ -107,39 +151,35 @@ fn rule_in_full(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> (Rulin
             if let Some(audited) = word.audited.take() {
                 findings.add(|| finding(assignment, brought, *audited));
             }
+            if word.result == FindingResult::NoMatch && spoke.contains(assignment.id.as_str()) {
+                continue;
+            }
             let denies = matches!(word.result, FindingResult::Deny | FindingResult::Error);
             let exemptions = word.exemptions.clone();
             let found = finding(assignment, brought, word);
-            if denies && refused.is_none_or(|it| std::ptr::eq(it, object)) {
-                refused = Some(object);
+            if denies && refused.is_none_or(|it| it == index) {
+                refused = Some(index);
                 denied.push(Denied { assignment, finding: found.clone(), exemptions });
             }
             findings.add(|| found);
         }
     }
-    match refused {
+    match refused.and_then(|it| ask.objects.get(it)) {
         None => {
             let reason = match applied.len() {
                 0 => "no policy is assigned here".into(),
                 1 => "1 policy assigned, none denies".into(),
                 count => format!("{count} policies assigned, none denies"),
             };
-            (Ruling { denial: None, reason }, is_noted)
+            Said::of(None, reason, is_noted)
         }
         Some(object) => {
             let denial = full_denial(&denied, object, facts);
             let names: Vec<&str> = denied.iter().map(|it| it.assignment.name.as_str()).collect();
             let reason = format!("denied by policy `{}`", names.join("`, `"));
-            (Ruling { denial: Some(denial), reason }, is_noted)
+            Said::of(Some(denial), reason, is_noted)
         }
     }
-}
-
-/// Whom an assignment's exemptions lift it for.
-enum Lifted<'a> {
-    Whole(&'a Exemption),
-    /// For the members that these name; for none where the list is empty.
-    Members(Vec<&'a Exemption>),
 }
 
 impl<'c, 'a: 'c> Judged<'c, 'a> {
@@ -168,31 +208,10 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
         brought: Brought<'a>,
         parts: impl Iterator<Item = Part<'a>>,
     ) -> Word<'a> {
-        if !self.is_selected(&assignment.resource_selectors) {
-            return self.quiet(FindingResult::Excluded, || {
-                "its `resourceSelectors` are about other resources".into()
-            });
+        match self.lifting(assignment) {
+            Ok(lifting) => self.outcome(assignment, brought, parts, &lifting),
+            Err(word) => *word,
         }
-        let mut lifting = Vec::new();
-        // Nearly every assignment leaves nothing out and nobody is exempt from it: no place to read then.
-        if !assignment.not_scopes.is_empty() || !self.facts.policy_exemptions.is_empty() {
-            let place = Scope::parse(&self.object.id).unwrap_or_else(|_| self.at.clone());
-            let excluded =
-                assignment.not_scopes.iter().find(|it| covers(it, &place, self.at, self.facts));
-            if let Some(it) = excluded {
-                return self
-                    .quiet(FindingResult::Excluded, || format!("`notScopes` leaves out `{it}`"));
-            }
-            match self.lifted(assignment, &place) {
-                Lifted::Whole(exemption) => {
-                    let reason = || exempt_reason(exemption, None);
-                    let word = self.quiet(FindingResult::Exempt, reason);
-                    return Word { exemptions: vec![exemption], ..word };
-                }
-                Lifted::Members(all) => lifting = all,
-            }
-        }
-        self.outcome(assignment, brought, parts, &lifting)
     }
 
     fn is_selected(&self, selectors: &[super::ResourceSelector]) -> bool {
@@ -210,27 +229,6 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
         };
         let location = if is_data { around() } else { own };
         Selected { object, location, reference_id: member.map(|it| it.reference_id.as_str()) }
-    }
-
-    /// The exemptions that count here, now and for this caller. One that names the caller goes before one
-    /// that exempts everybody: it is the narrower truth.
-    fn lifted(&self, assignment: &PolicyAssignment, place: &Scope) -> Lifted<'a> {
-        let caller = self.ask.caller.object_id;
-        let counts = |it: &&Exemption| {
-            it.assignment_id.eq_ignore_ascii_case(&assignment.id)
-                && covers(&it.scope, place, self.at, self.facts)
-                && it.expires.is_none_or(|end| self.ask.head.time < end)
-                && (it.principal_ids.is_empty()
-                    || caller.is_some_and(|id| it.principal_ids.contains(&id)))
-                && self.is_selected(&it.resource_selectors)
-        };
-        let all = self.facts.policy_exemptions.values().map(Arc::as_ref);
-        let mut found: Vec<&Exemption> = all.filter(counts).collect();
-        found.sort_by_key(|it| it.principal_ids.is_empty());
-        match found.iter().find(|it| it.reference_ids.is_empty()) {
-            Some(whole) => Lifted::Whole(whole),
-            None => Lifted::Members(found),
-        }
     }
 
     /// The rules of all parts in their order: the first that matches and is no audit is the word.
@@ -284,7 +282,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
                     }
                 };
                 let effect = own.overridden(with);
-                if effect == Effect::Disabled || !own.judges(self.object.verb) {
+                if effect == Effect::Disabled || effect.changes() || !own.judges(self.object.verb) {
                     continue;
                 }
                 let mut record = self.records.then(Vec::new);
@@ -355,6 +353,8 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
             (Effect::Allow, _) => FindingResult::Allow,
             (Effect::Audit, _) => FindingResult::Audit,
             (Effect::Disabled, _) => FindingResult::Disabled,
+            (Effect::Append | Effect::Modify, true) => FindingResult::Change,
+            (Effect::Append | Effect::Modify, false) => FindingResult::WouldChange,
         };
         let of = || match part.member {
             Some(it) => format!(" of `{}`", it.reference_id),
@@ -420,9 +420,16 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
         policy: Names<'_>,
         record: &mut Option<Vec<Condition>>,
     ) -> Result<bool, EvaluationError> {
+        holds(&rule.condition, &self.subject(arguments, policy), record)
+    }
+
+    fn subject<'s>(&self, arguments: Arguments<'s>, policy: Names<'s>) -> Subject<'s>
+    where
+        'c: 's,
+    {
         let (ask, object) = (self.ask, self.object);
         let request = &ask.head.channel.request;
-        let subject = Subject {
+        Subject {
             object,
             caller: ask.caller,
             action: action(ask, object),
@@ -433,48 +440,6 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
             facts: self.facts,
             arguments,
             policy,
-        };
-        holds(&rule.condition, &subject, record)
+        }
     }
-}
-
-/// Of the actions that do to the object what is judged, the one of its type.
-fn action(ask: &Ask<'_>, object: &Object) -> &'static str {
-    let does = |it: &&ActionName| match object.verb {
-        Verb::Write => it.is_write(),
-        Verb::Delete | Verb::DeleteWithGroup => it.ends_in("delete"),
-        Verb::Move => it.ends_in("action"),
-    };
-    let is_own = |it: &&ActionName| {
-        it.as_str()
-            .rsplit_once('/')
-            .is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(&object.kind))
-    };
-    let all = || ask.operation.actions.iter().filter(does);
-    all().find(is_own).or_else(|| all().next()).map_or("", |it| it.as_str())
-}
-
-fn names(exemption: &Exemption, member: &Member) -> bool {
-    exemption.reference_ids.iter().any(|it| it.eq_ignore_ascii_case(&member.reference_id))
-}
-
-/// Rules of several members stand at the same places of their definitions.
-fn of_member(mut condition: Condition, member: Option<&Member>) -> Condition {
-    if let Some(it) = member {
-        condition.path = format!("{}: {}", it.reference_id, condition.path);
-    }
-    condition
-}
-
-fn exempt_reason(exemption: &Exemption, member: Option<&Member>) -> String {
-    let whom = match exemption.principal_ids.is_empty() {
-        true => "every caller",
-        false => "this caller",
-    };
-    let from = match member {
-        Some(it) => format!(" from `{}`", it.reference_id),
-        None => String::new(),
-    };
-    let until = exemption.expires.map_or_else(String::new, |end| format!(" until {end}"));
-    format!("the exemption `{}` exempts {whom}{from}{until}", exemption.name)
 }
