@@ -15,6 +15,7 @@ mod gates {
     pub mod groups;
     pub mod initiatives;
     pub mod locks;
+    pub mod naming;
     pub mod policies;
     pub mod policy_language;
     pub mod sas;

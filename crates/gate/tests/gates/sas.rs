@@ -199,9 +199,9 @@ fn knocks(
         resource: "127.70.1.2/devices/d1",
         head: &head,
     };
-    authenticate(&Credential::Sas(token), &door, &facts()).map_err(|it| match it.denial.kind {
-        DenialKind::Unauthenticated(fault) => (fault, it.denial.message),
-        other => panic!("{other:?}"),
+    authenticate(&Credential::Sas(token), &door, &facts()).map_err(|it| {
+        let DenialKind::Unauthenticated(fault) = it.denial.kind else { panic!("{:?}", it.denial) };
+        (fault, it.denial.message)
     })
 }
 
@@ -241,10 +241,7 @@ fn a_device_that_is_disabled_or_unknown_or_whose_keys_are_switched_off_is_refuse
     let no_key = token("127.70.1.2/devices/d1", &[0; 32], LATER, None);
     assert_eq!(knocks(&access, &[], no_key).unwrap_err(), unknown);
     let off = SharedAccess { is_disabled_for_devices: true, ..SharedAccess::default() };
-    assert_eq!(
-        knocks(&off, &[own("d1", 1)], right()).unwrap_err().0,
-        AuthFault::LocalAuthDisabled
-    );
+    assert_eq!(knocks(&off, &[own("d1", 1)], right()).unwrap_err().0, AuthFault::LocalAuthDisabled);
     let off = SharedAccess { is_disabled: true, ..SharedAccess::default() };
     assert!(knocks(&off, &[own("d1", 1)], right()).is_ok(), "that is for policies alone");
 }

@@ -114,10 +114,7 @@ fn an_application_signs_in_as_its_principal_while_that_is_there_and_on() {
     facts.remove_principal(id(BOB));
     assert_eq!(shows(&facts, TENANT, BOB, "bobs"), unknown);
     facts.put_application(Application { principal: None, ..application(BOB, Vec::new()) });
-    assert_eq!(
-        shows(&facts, TENANT, BOB, "bobs"),
-        Err(DenialKind::Token(TokenFault::BadSecret))
-    );
+    assert_eq!(shows(&facts, TENANT, BOB, "bobs"), Err(DenialKind::Token(TokenFault::BadSecret)));
     facts.remove_application(id(BOB));
     assert_eq!(shows(&facts, TENANT, BOB, "bobs"), unknown);
 }

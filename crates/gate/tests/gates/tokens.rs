@@ -47,6 +47,23 @@ fn a_right_token_is_taken() {
     assert_eq!(shows(&facts(), Op::ListSubscriptions, &token, NOW).unwrap(), "ana");
 }
 
+#[test]
+fn a_proof_says_how_long_it_took_once_that_is_measured() {
+    let (scope, head) = (Scope::root(), head("GET /"));
+    let door = Door {
+        operation: operation(Op::ReadEndpoints),
+        scope: &scope,
+        access: None,
+        own: &[],
+        resource: "",
+        head: &head,
+    };
+    let mut who = authenticate(&Credential::None, &door, &facts()).unwrap();
+    assert_eq!(who.step().took_ns, None);
+    who.took(7);
+    assert_eq!(who.step().took_ns, Some(7));
+}
+
 /// S2-07: missing, malformed, expired, wrongly signed and of another tenant: each its own reason.
 #[test]
 fn each_fault_of_a_token_has_its_own_reason() {

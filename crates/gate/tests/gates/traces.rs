@@ -62,7 +62,8 @@ fn a_permit_brings_a_trace_where_facts_change_or_a_policy_wants_it_and_else_none
     facts.epoch = 7;
     assign(&mut facts, ANA, OWNER, "/subscriptions/s1");
     assign(&mut facts, ANA, DATA_CONTRIBUTOR, "/subscriptions/s1");
-    let rule = json!({ "if": { "field": "name", "equals": "noted" }, "then": { "effect": "audit" } });
+    let rule =
+        json!({ "if": { "field": "name", "equals": "noted" }, "then": { "effect": "audit" } });
     policy(&mut facts, "audit", &rule, HUB);
     let check = |op: Op, name: &str, expected: bool| {
         let (here, head, caller) = (scope(HUB), head("PUT /x"), caller(ANA));
