@@ -199,9 +199,9 @@ fn knocks(
         resource: "127.70.1.2/devices/d1",
         head: &head,
     };
-    authenticate(&Credential::Sas(token), &door, &facts()).map_err(|it| match it.denial.kind {
-        DenialKind::Unauthenticated(fault) => (fault, it.denial.message),
-        other => panic!("{other:?}"),
+    authenticate(&Credential::Sas(token), &door, &facts()).map_err(|it| {
+        let DenialKind::Unauthenticated(fault) = it.denial.kind else { panic!("{:?}", it.denial) };
+        (fault, it.denial.message)
     })
 }
 

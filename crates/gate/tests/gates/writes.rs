@@ -24,9 +24,11 @@ fn gives(
 ) -> Result<(), &'static str> {
     let scope = scope(at);
     let new = NewAssignment { name, principal: id(who), role, scope: &scope };
-    check_assignment(&new, given, facts).map_err(|error| match error {
-        Error::Invalid { code, .. } | Error::Conflict { code, .. } => code,
-        other => panic!("{other}"),
+    check_assignment(&new, given, facts).map_err(|error| {
+        let (Error::Invalid { code, .. } | Error::Conflict { code, .. }) = error else {
+            panic!("{error}")
+        };
+        code
     })
 }
 
