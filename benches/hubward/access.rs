@@ -38,7 +38,7 @@ impl Random {
     }
 
     fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        usize::try_from(self.next() >> 1).unwrap_or(0) % end
     }
 }
 
