@@ -1,10 +1,14 @@
 //! `hubward replay`: kept decisions are judged again, offline.
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use store::{Change, Engine, Expect, Scan, ShardId, Write, tables};
-use testkit::{Answer, Process};
+use testkit::{Answer, Process, Wire};
 
 const PORTS: [&str; 8] = [
     "--https-port",
@@ -36,21 +40,51 @@ fn check(said: &(Option<i32>, String), code: i32, expected: &str) {
     assert!(said.1.contains(expected), "{expected}: {}", said.1);
 }
 
-/// A call of the administrator to the control plane.
-fn arm(server: &Process, method: &str, path: &str, body: &Value) -> Answer {
-    let connection = server.connection();
-    let url = format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
-    let form = format!(
-        "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
-        connection.admin_app_id(),
-        connection.admin_secret().reveal()
-    );
-    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-    let token = server.wire().send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-    let url = format!("{}{path}?api-version=2024-11-01", connection.arm());
-    let token = format!("Bearer {}", token["access_token"].as_str().unwrap());
-    server.wire().json(method, &url, &token, body)
+/// The administrator at the control plane, over restarts of the server.
+struct Administrator {
+    wire: Wire,
+    arm: String,
+    authorization: String,
+    hub: String,
 }
+
+impl Administrator {
+    fn of(server: &Process) -> Self {
+        let connection = server.connection();
+        let url =
+            format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
+            connection.admin_app_id(),
+            connection.admin_secret().reveal()
+        );
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let token = server.wire().send("POST", &url, &headers, form.as_bytes()).expect(200).body;
+        let hub = format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/IotHubs/{}",
+            connection.subscription_id().unwrap(),
+            connection.get("HUBWARD_RESOURCE_GROUP").unwrap(),
+            connection.hub().unwrap()
+        );
+        let authorization = format!("Bearer {}", token["access_token"].as_str().unwrap());
+        Self { wire: server.wire(), arm: connection.arm().to_owned(), authorization, hub }
+    }
+
+    /// A call at the hub or below it; `Err` where the server is gone.
+    fn tries(&self, method: &str, below: &str, body: &Value) -> Result<Answer, String> {
+        let url = format!("{}{}{below}?api-version=2024-11-01", self.arm, self.hub);
+        let headers =
+            [("Authorization", self.authorization.as_str()), ("Content-Type", "application/json")];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.wire.try_send(method, &url, &headers, body.as_bytes())
+    }
+
+    fn calls(&self, method: &str, below: &str, body: &Value) -> Answer {
+        self.tries(method, below, body).unwrap()
+    }
+}
+
+const LOCK: &str = "/providers/Microsoft.Authorization/locks/stay";
 
 /// What a change kept of a lock that it took away is forged: there was none.
 async fn forge(data: &Path) {
@@ -78,21 +112,13 @@ fn a_decision_is_judged_again_by_the_facts_of_its_time() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     let mut server = Process::start(binary(), &data, &PORTS);
-    let connection = server.connection();
-    let hub = format!(
-        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/IotHubs/{}",
-        connection.subscription_id().unwrap(),
-        connection.get("HUBWARD_RESOURCE_GROUP").unwrap(),
-        connection.hub().unwrap()
-    );
-    let lock = format!("{hub}/providers/Microsoft.Authorization/locks/stay");
-    let body = json!({ "properties": { "level": "CanNotDelete" } });
-    arm(&server, "PUT", &lock, &body).expect(201);
-    let refused = arm(&server, "DELETE", &hub, &Value::Null).expect(409).tracking();
-    arm(&server, "DELETE", &lock, &Value::Null).expect(200);
+    let admin = Administrator::of(&server);
+    admin.calls("PUT", LOCK, &json!({ "properties": { "level": "CanNotDelete" } })).expect(201);
+    let refused = admin.calls("DELETE", "", &Value::Null).expect(409).tracking();
+    admin.calls("DELETE", LOCK, &Value::Null).expect(200);
     server.crash();
     check(&replay(&[], &data), 1, "a server runs on");
-    arm(&server, "DELETE", &hub, &Value::Null).expect(200);
+    admin.calls("DELETE", "", &Value::Null).expect(200);
     server.kill();
     check(&replay(&[], &data), 0, "each came out the same");
     let (code, report) = replay(&["-o", "json"], &data);
@@ -109,4 +135,58 @@ fn a_decision_is_judged_again_by_the_facts_of_its_time() {
     check(&replay(&[], &data), 1, "hubward up --keep-facts");
     check(&replay(&["--deep"], &data), 2, "--deep");
     check(&replay(&[], &home.path().join("typo")), 1, "no server has its data in");
+}
+
+const KILLS: u64 = 20;
+
+/// Facts change and calls are refused while the server is killed again and again: what was refused is judged again
+/// by the facts that refused it.
+#[test]
+fn no_kill_comes_between_a_decision_and_its_facts() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let mut server = Process::start(binary(), &data, &PORTS);
+    let admin = Administrator::of(&server);
+    let (refused, is_over) = (Mutex::new(BTreeSet::new()), AtomicBool::new(false));
+    let until_over = |step: &dyn Fn()| {
+        while !is_over.load(Ordering::Relaxed) {
+            step();
+        }
+    };
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            until_over(&|| {
+                let body = json!({ "properties": { "level": "ReadOnly" } });
+                drop(admin.tries("PUT", LOCK, &body));
+                drop(admin.tries("DELETE", LOCK, &Value::Null));
+            });
+        });
+        threads.spawn(|| {
+            until_over(&|| {
+                let tried = admin.tries("PATCH", "", &json!({ "tags": { "line": "3" } }));
+                if let Ok(answer) = tried.as_ref()
+                    && answer.status == 409
+                {
+                    refused.lock().unwrap().insert(answer.tracking());
+                }
+            });
+        });
+        for kill in 0..KILLS {
+            let before = refused.lock().unwrap().len();
+            while refused.lock().unwrap().len() == before {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_micros(kill * 397 % 5_000));
+            server.crash();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    server.kill();
+    let (code, report) = replay(&["-o", "json"], &data);
+    assert_eq!(code, Some(0), "{report}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let refused = refused.into_inner().unwrap();
+    let same = usize::try_from(report["same"].as_u64().unwrap()).unwrap();
+    assert!(refused.len() >= usize::try_from(KILLS).unwrap());
+    assert!(same >= refused.len(), "{same} of {}", refused.len());
 }

@@ -83,9 +83,13 @@ impl Past {
                 self.facts = made(&self.documents, &step)?;
                 continue;
             }
-            let before = self.facts.clone();
+            // Maps that nobody else holds are changed in place, so a copy is made only where it is needed.
+            let fades = !step.under.propagation.delays_s().is_empty();
+            let before = fades.then(|| self.facts.clone());
             bring(&mut self.facts, &step.changes)?;
-            step.under.propagation.fade(&before, &mut self.facts, &step.changes, step.time);
+            if let Some(before) = before {
+                step.under.propagation.fade(&before, &mut self.facts, &step.changes, step.time);
+            }
             self.facts.epoch = step.revision;
         }
         Ok(&self.facts)
