@@ -48,7 +48,7 @@ fn main() {
         decisions();
     }
     if is_wanted("access") {
-        access::decisions(|_, _, _| {});
+        access::decisions(&[], |_, _, _| {});
     }
     if is_wanted("start") {
         start_to_ready(home.path());

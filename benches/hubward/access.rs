@@ -44,9 +44,13 @@ impl Times {
     }
 }
 
-/// Measures every tenant; `beside` is told of each, to measure another evaluator by the same questions.
-pub fn decisions(mut beside: impl FnMut(&Tenant, &Facts, &[Question])) {
+/// Measures the tenants of the sizes that are wanted, or all; `beside` is told of each, to measure another
+/// evaluator by the same questions.
+pub fn decisions(wanted: &[usize], mut beside: impl FnMut(&Tenant, &Facts, &[Question])) {
     for (assignments, roles, policies) in SIZES {
+        if !wanted.is_empty() && !wanted.contains(&assignments) {
+            continue;
+        }
         let tenant = tenant(assignments, roles);
         let empty = around(&tenant, policies);
         let before = resident();

@@ -1,5 +1,5 @@
 //! What a decision costs here and in Cedar, on the same tenants, in one process:
-//! `cargo bench -p oracle --features oracles`.
+//! `cargo bench -p oracle --features oracles --bench access`, and the sizes that are wanted behind ` -- `.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,7 +22,8 @@ use std::time::Instant;
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 fn main() {
-    access::decisions(cedar::beside);
+    let wanted: Vec<usize> = std::env::args().filter_map(|it| it.parse().ok()).collect();
+    access::decisions(&wanted, cedar::beside);
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures")]
