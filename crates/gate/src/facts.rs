@@ -9,6 +9,7 @@ mod groups;
 mod management;
 mod places;
 mod roles;
+mod shards;
 
 pub(crate) use assignments::Held;
 pub use assignments::RoleAssignments;

@@ -3,8 +3,8 @@
 
 use super::RoleAssignment;
 use super::places::Places;
+use super::shards::Shards;
 use model::{ObjectId, Place, Scope};
-use rpds::HashTrieMapSync;
 use std::sync::Arc;
 
 /// Most assignments of one holder that are looked through one by one.
@@ -14,11 +14,11 @@ const LISTED_MAX: usize = 12;
 #[derive(Clone, Debug, Default)]
 pub struct RoleAssignments {
     /// By principal or group.
-    held: HashTrieMapSync<ObjectId, Arc<Held>>,
+    held: Shards<ObjectId, Arc<Held>>,
     /// By the place of its id, of which several may share one: who holds it.
-    holders: HashTrieMapSync<Place, Holders>,
+    holders: Shards<Place, Holders>,
     /// The places where assignments are, so that each is kept once, with how many are there.
-    scopes: HashTrieMapSync<Place, (Scope, usize)>,
+    scopes: Shards<Place, (Scope, usize)>,
 }
 
 /// Nearly every number is of one id.
@@ -116,12 +116,12 @@ fn seats_from(place: Place, count: usize) -> impl Iterator<Item = usize> {
 impl RoleAssignments {
     /// What a principal or a group holds itself, in the order in which it came.
     pub fn of(&self, holder: ObjectId) -> &[Arc<RoleAssignment>] {
-        self.held.get(&holder).map_or(&[], |it| it.all.as_slice())
+        self.held.get(holder).map_or(&[], |it| it.all.as_slice())
     }
 
     /// The same, to look through by place.
     pub(crate) fn held(&self, holder: ObjectId) -> Option<&Held> {
-        self.held.get(&holder).map(|it| &**it)
+        self.held.get(holder).map(|it| &**it)
     }
 
     /// All of them, holder by holder.
@@ -130,58 +130,51 @@ impl RoleAssignments {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.held.values().next().is_none()
     }
 
     pub(super) fn put(&mut self, mut assignment: RoleAssignment) {
         self.remove(&assignment.id);
         assignment.scope = self.shared(assignment.scope);
         let (key, holder) = (Place::of(&assignment.id), assignment.principal);
-        let assignment = Arc::new(assignment);
-        match self.held.get_mut(&holder) {
-            // In place, where no other version of the facts has it.
-            Some(held) => Arc::make_mut(held).push(assignment),
-            None => self.held.insert_mut(holder, Arc::new(Held::of([assignment].into_iter()))),
+        if let Some(held) = self.held.entry(holder, Arc::default) {
+            Arc::make_mut(held).push(Arc::new(assignment));
         }
-        let others = self.holders.get(&key).map_or(&[][..], Holders::all);
+        let others = self.holders.get(key).map_or(&[][..], Holders::all);
         let holders = others.iter().copied().chain([holder]).collect();
         if let Some(it) = Holders::of(holders) {
-            self.holders.insert_mut(key, it);
+            self.holders.insert(key, it);
         }
     }
 
     /// The one value for a scope, counted.
     fn shared(&mut self, scope: Scope) -> Scope {
-        let place = scope.place();
-        match self.scopes.get_mut(&place) {
+        match self.scopes.entry(scope.place(), || (scope.clone(), 0)) {
             Some((it, count)) if it.as_str() == scope.as_str() => {
                 *count += 1;
                 it.clone()
             }
             // The same place in another casing, or another one of this number, keeps its own.
-            Some(_) => scope,
-            None => {
-                self.scopes.insert_mut(place, (scope.clone(), 1));
-                scope
-            }
+            Some(_) | None => scope,
         }
     }
 
     fn forget_scope(&mut self, scope: &Scope) {
         let place = scope.place();
-        let Some((it, count)) = self.scopes.get_mut(&place) else { return };
-        if it.as_str() == scope.as_str() {
-            *count -= 1;
-            if *count == 0 {
-                self.scopes.remove_mut(&place);
-            }
+        let left = match self.scopes.get(place) {
+            Some((it, count)) if it.as_str() == scope.as_str() => *count - 1,
+            Some(_) | None => return,
+        };
+        match left {
+            0 => self.scopes.remove(place),
+            _ => self.scopes.insert(place, (scope.clone(), left)),
         }
     }
 
     /// `id` is the full id, in any casing.
     pub(super) fn remove(&mut self, id: &str) {
         let key = Place::of(id);
-        let Some(holders) = self.holders.get(&key).cloned() else { return };
+        let Some(holders) = self.holders.get(key).cloned() else { return };
         let is_it = |it: &&Arc<RoleAssignment>| it.id.eq_ignore_ascii_case(id);
         let found =
             |holder: &ObjectId| Some((*holder, self.of(*holder).iter().find(is_it)?.clone()));
@@ -189,13 +182,13 @@ impl RoleAssignments {
         let mut others = holders.all().to_vec();
         others.remove(others.iter().position(|it| *it == holder).unwrap_or(0));
         match Holders::of(others) {
-            Some(it) => self.holders.insert_mut(key, it),
-            None => drop(self.holders.remove_mut(&key)),
-        };
+            Some(it) => self.holders.insert(key, it),
+            None => self.holders.remove(key),
+        }
         let left = Held::of(self.of(holder).iter().filter(|it| !is_it(it)).cloned());
         match left.all.is_empty() {
-            true => drop(self.held.remove_mut(&holder)),
-            false => self.held.insert_mut(holder, Arc::new(left)),
+            true => self.held.remove(holder),
+            false => self.held.insert(holder, Arc::new(left)),
         }
         self.forget_scope(&gone.scope);
     }

@@ -129,7 +129,9 @@ mod tests {
     fn a_role_says_by_bits_what_it_says_by_patterns() {
         let facts = Facts::new(ObjectId(uuid::Uuid::from_u128(1)), "");
         let mut told = [0, 0, 0];
-        for role in facts.roles.values() {
+        let mut roles: Vec<&Arc<Role>> = facts.roles.values().collect();
+        roles.sort_by_key(|it| it.id);
+        for role in roles {
             for operation in OPERATIONS {
                 for (action, number) in numbered(operation) {
                     let list = List::of(operation.plane);
