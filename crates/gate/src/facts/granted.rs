@@ -2,7 +2,7 @@
 //! a bit where it would compare patterns.
 
 use super::roles::{DIRECTORY, SECURITY_POLICIES, starts};
-use super::{Facts, List, Permission, Role};
+use super::{Facts, List, Permission, Quick, Role};
 use model::operations::OPERATIONS;
 use model::{ActionName, ObjectId, Operation};
 use std::collections::{BTreeMap, HashMap};
@@ -52,7 +52,7 @@ pub(crate) enum Says {
 }
 
 /// By role, and made for the first who asks.
-pub(crate) type AllGranted = Arc<HashMap<ObjectId, OnceLock<Granted>>>;
+pub(crate) type AllGranted = Arc<HashMap<ObjectId, OnceLock<Granted>, Quick>>;
 
 /// What one role grants.
 #[derive(Clone, Debug)]

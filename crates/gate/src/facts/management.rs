@@ -1,6 +1,6 @@
 //! Management groups: what lies above subscriptions, and with it the question of what contains what.
 
-use super::Facts;
+use super::{Facts, Quick};
 use model::{Place, Scope};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ pub struct ManagementGroups {
 #[derive(Clone, Debug, Default)]
 struct Above {
     /// By the place of the subscription, with itself: places may share a number.
-    by_subscription: HashMap<Place, (Scope, Box<[Scope]>)>,
+    by_subscription: HashMap<Place, (Scope, Box<[Scope]>), Quick>,
     others: Box<[Scope]>,
 }
 

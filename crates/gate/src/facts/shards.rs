@@ -1,8 +1,8 @@
 //! A map whose versions share what did not change: two steps of arrays lead to a small table, and a change
 //! copies one array of each step and one table. Found with fewer steps through memory than in a tree.
 
+use super::Quick;
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ type Row<K, V> = Vec<Arc<Table<K, V>>>;
 #[derive(Clone, Debug)]
 pub(super) struct Shards<K, V> {
     rows: Arc<Vec<Arc<Row<K, V>>>>,
-    state: RandomState,
+    state: Quick,
 }
 
 /// A key with its hash, which both steps and the table go by.
@@ -60,7 +60,7 @@ impl Hasher for Told {
 impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
         let row: Arc<Row<K, V>> = Arc::new(vec![Arc::default(); WIDTH]);
-        Self { rows: Arc::new(vec![row; WIDTH]), state: RandomState::new() }
+        Self { rows: Arc::new(vec![row; WIDTH]), state: Quick::default() }
     }
 }
 
