@@ -78,9 +78,9 @@ impl Said {
 
 /// Judges every object of the call by every assignment that applies. One denied object denies the call.
 pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Said {
-    let is_judged = ask.operation.is_judged_by_policy();
-    if !is_judged || ask.objects.is_empty() {
-        let reason = findings.told(|| match is_judged {
+    let is_judged = || ask.operation.is_judged_by_policy();
+    if ask.objects.is_empty() || !is_judged() {
+        let reason = findings.told(|| match is_judged() {
             false => "policies judge writes and deletions, and this is neither".into(),
             true => "nothing is written, and no policy here guards against deletion".into(),
         });
@@ -114,13 +114,13 @@ fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> Said {
     let mut is_noted = false;
     for object in ask.objects {
         let at = judged_at(object, ask);
-        let judged = Judged::of(object, &at, ask, facts, false);
         let here = facts.bound_policies().iter().filter(|it| facts.contains(&it.scope, &at));
         for brief in here.flat_map(|it| &it.assignments) {
             if brief.is_silent(object, ask.caller) {
                 continue;
             }
             let assignment = &*brief.assignment;
+            let judged = Judged::of(object, &at, ask, facts, false);
             let word = judged.word_of(assignment, Brought::of(assignment, facts));
             is_noted |= word.is_noted();
             if matches!(word.result, FindingResult::Deny | FindingResult::Error) {
