@@ -5,6 +5,7 @@
 //! subtraction counts inside its own block only. An assignment or a block with a condition grants where
 //! that is fulfilled, and denies nothing where it is not.
 
+mod quick;
 mod word;
 
 use crate::condition::Subject;
@@ -47,8 +48,11 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
     {
         return denied;
     }
-    let held = facts.assignments_of(principal);
     let wanted = Wanted { list, principal, facts, ask };
+    if !findings.are_wanted() {
+        return rule_quickly(&wanted, findings);
+    }
+    let held = facts.assignments_of(principal);
     let mut missing: Vec<ActionName> = Vec::new();
     let mut unfulfilled: Vec<ActionName> = Vec::new();
     let mut is_coming = ask.head.replica.is_some();
@@ -102,6 +106,27 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
     Ruling { denial: None, reason }
 }
 
+/// The verdict alone, where nothing denies at the call's own scope.
+fn rule_quickly(wanted: &Wanted<'_>, findings: &mut Findings) -> Ruling {
+    let Wanted { principal, facts, ask, .. } = *wanted;
+    let denied = ask
+        .linked
+        .iter()
+        .find_map(|it| deny::rule(ask, &[it.action], &it.scope, principal, facts, findings));
+    if let Some(denied) = denied {
+        return denied;
+    }
+    let denial = Denial {
+        gate: Gate::Access,
+        kind: DenialKind::NotAuthorized,
+        message: String::new(),
+        violations: Vec::new(),
+        target: String::new(),
+    };
+    let denial = (!quick::is_granted(wanted)).then_some(denial);
+    Ruling { denial, reason: String::new() }
+}
+
 /// For whom a grant is looked for, and by what.
 struct Wanted<'a> {
     list: List,
@@ -127,8 +152,8 @@ fn names(actions: &[ActionName]) -> String {
     actions.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Looks through what the principal holds, itself or by its groups. Where only the verdict counts, the
-/// first grant ends the search.
+/// Looks through all that the principal holds, itself or by its groups; where only the verdict counts, see
+/// [`quick`].
 fn look_for<'a>(
     action: ActionName,
     scope: &Scope,
@@ -142,23 +167,17 @@ fn look_for<'a>(
     let mut found = Grant::No;
     for assignment in held {
         let is_here = facts.contains(&assignment.scope, scope);
-        if !is_here && !findings.are_wanted() {
-            continue;
-        }
         let role = facts.roles.get(&assignment.role);
         let seen = assignment.seen(ask.head, ask.caller);
         if seen == Seen::Gone {
             continue;
         }
-        let told = Told::new(findings.are_wanted());
+        let told = Told::new(true);
         let word = role
             .filter(|_| is_here)
             .and_then(|role| word::word(assignment, role, list, &subject, facts, told));
         let would_grant = word.as_ref().is_some_and(|it| it.grants);
         let grants = would_grant && seen.counts();
-        if grants && !findings.are_wanted() {
-            return Grant::Yes;
-        }
         let is_first = grants && !matches!(found, Grant::Yes);
         match (&found, &word) {
             (_, Some(_)) if grants => found = Grant::Yes,

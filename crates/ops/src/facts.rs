@@ -81,7 +81,8 @@ impl FactsCell {
     /// Lets the gates verify tokens with other keys, committed as `revision`. The caller holds
     /// [`FactsCell::changing`].
     pub fn set_keys(&self, keys: Vec<VerifyingKey>, revision: u64) {
-        let facts = Facts { keys: Arc::new(keys), ..Facts::clone(&self.current.load()) };
+        let mut facts = Facts::clone(&self.current.load());
+        facts.keys = Arc::new(keys);
         self.swap(facts, revision);
     }
 }

@@ -69,9 +69,9 @@ impl Permission {
 
 /// The provider of applications, principals and their secrets: who may make secrets for any application
 /// may become any of them, which no `*` of another role than Owner was meant to say.
-const DIRECTORY: &str = "Microsoft.Directory/";
+pub(super) const DIRECTORY: &str = "Microsoft.Directory/";
 /// What devices may do at all is nobody's by the way, not even Owner's.
-const SECURITY_POLICIES: &str = "Microsoft.Devices/IotHubs/securityPolicies/";
+pub(super) const SECURITY_POLICIES: &str = "Microsoft.Devices/IotHubs/securityPolicies/";
 
 /// How far a pattern must name an action to grant it.
 #[derive(Clone, Copy)]
@@ -91,7 +91,7 @@ impl Naming {
     }
 }
 
-fn starts(text: &str, prefix: &str) -> bool {
+pub(super) fn starts(text: &str, prefix: &str) -> bool {
     text.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix))
 }
 
