@@ -23,4 +23,5 @@ mod compat {
     pub mod python;
     pub mod registration;
     pub mod surface;
+    pub mod users;
 }

@@ -378,9 +378,12 @@ fn request(ask: &Ask<'_>) -> String {
     }
 }
 
-/// The caller's object id, and its application's, as Azure's sentences name them.
+/// The caller's object id, and its application's or the person's own name, as Azure's sentences name them.
 pub(crate) fn ids(caller: &Caller) -> (String, String) {
     let id = caller.object_id.as_ref().map_or_else(String::new, ObjectId::to_string);
+    if caller.kind == PrincipalKind::User {
+        return (id, caller.name.clone());
+    }
     let app = caller.app_id.as_ref().map_or_else(|| id.clone(), ObjectId::to_string);
     (id, app)
 }

@@ -5,6 +5,7 @@ use crate::devices::logs::Logs;
 use crate::devices::presence::Presence;
 use crate::entra::assertions::Assertions;
 use crate::entra::signing::SigningKeys;
+use crate::entra::stretching::Tries;
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
 use crate::metrics::Metrics;
@@ -62,6 +63,8 @@ pub struct Env {
     pub signing_keys: SigningKeys,
     /// The client assertions that were used.
     pub assertions: Assertions,
+    /// Wrong passwords of people.
+    pub tries: Tries,
     pub diagnostics: Diagnostics,
     pub metrics: Metrics,
     pub kept: Kept,

@@ -25,6 +25,7 @@ type Watcher = Box<dyn Fn(&Arc<Facts>) + Send + Sync>;
 const TABLES: &[Table] = &[
     tables::APPLICATIONS,
     tables::SERVICE_PRINCIPALS,
+    tables::USERS,
     tables::GROUPS,
     tables::RESOURCES,
     tables::ROLE_DEFINITIONS,
@@ -149,6 +150,7 @@ pub(crate) fn put(
         tables::SERVICE_PRINCIPALS => {
             entra::principals::change_facts(facts, key, body).map_err(told)
         }
+        tables::USERS => entra::users::change_facts(facts, key, body).map_err(told),
         tables::GROUPS => entra::groups::change_facts(facts, key, body).map_err(told),
         tables::RESOURCES if key.contains("/providers/microsoft.devices/iothubs/") => {
             devices::hubs::change_facts(facts, key, body).map_err(told)
