@@ -38,6 +38,7 @@ mod stories {
     pub mod policy_sets;
     pub mod propagation;
     pub mod registration;
+    pub mod roles;
     pub mod sign_in;
     pub mod test_cases;
     pub mod users;

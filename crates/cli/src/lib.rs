@@ -15,6 +15,7 @@ mod page;
 mod render;
 pub mod target;
 mod text;
+pub mod who_can;
 
 pub use target::Connection;
 
@@ -30,6 +31,7 @@ pub enum Command {
     Log(log::Log),
     Logs(logs::Logs),
     Test(cases::Test),
+    WhoCan(who_can::WhoCan),
 }
 
 /// Runs a subcommand. Exit code 0: fine; 1: refused, not found or failed; 2: asked in a wrong way.
@@ -40,6 +42,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
         Command::Test(test) => cases::run(&test),
+        Command::WhoCan(asked) => who_can::run(&asked),
     };
     match done {
         Ok(code) => code,

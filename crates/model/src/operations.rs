@@ -473,6 +473,7 @@ pub enum Op {
     GetDecision,
     GetOwnDecision,
     AskDecision,
+    AskWhoCan,
     DiagnoseProvisioning,
     ListApplications,
     CreateApplication,
@@ -1331,6 +1332,19 @@ pub const OPERATIONS: &[Operation] = &[
         )
     },
     // Needed at the hub and at the provisioning service.
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::AskWhoCan,
+            &[
+                act("Hubward.Decisions/decisions/read"),
+                act("Microsoft.Authorization/roleAssignments/read"),
+            ],
+            Effect::Reads,
+            &[arm("POST", "/decisions/whoCan")],
+            "Tells who could do something at a place, and through what",
+        )
+    },
     Operation {
         body: Body::Json,
         ..control(

@@ -4,7 +4,7 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::{
     authorization, devices, diagnose, entra, insights, management, policy_insights, provisioning,
-    questions, resources,
+    questions, resources, who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -143,6 +143,7 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::TriggerPolicyEvaluation => policy_insights::states::trigger(permit, input, env).await,
         Op::GetDecision | Op::GetOwnDecision => questions::get(permit, input, env).await,
         Op::AskDecision => questions::ask(permit, input, env).await,
+        Op::AskWhoCan => who_can::ask(permit, input, env).await,
         Op::DiagnoseProvisioning => diagnose::diagnose(permit, input, env).await,
         Op::ListApplications => entra::applications::list(permit, input, env).await,
         Op::CreateApplication => entra::applications::create(permit, input, env).await,

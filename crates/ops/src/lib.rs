@@ -29,6 +29,7 @@ mod questions;
 pub mod resources;
 pub mod session;
 mod shared_access;
+mod who_can;
 
 #[cfg(test)]
 mod test_env;

@@ -43,10 +43,12 @@ fn shows(facts: &Facts, credential: &Credential, looked_up: &LookedUp) -> Result
             assert_eq!((caller.name.as_str(), caller.app_id), (UPN, Some(id(CLI))));
             Ok(())
         }
-        Err(refusal) => match refusal.denial.kind {
-            DenialKind::Token(fault) => Err(fault),
-            other => panic!("{other:?}"),
-        },
+        Err(refusal) => {
+            let DenialKind::Token(fault) = refusal.denial.kind else {
+                panic!("{:?}", refusal.denial.kind)
+            };
+            Err(fault)
+        }
     }
 }
 
