@@ -142,6 +142,7 @@ fn proven(facts: &Facts, scope: &Scope, head: &TraceHead) -> Authenticated {
         scope,
         access: Some(&hub.access),
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
         resource: "127.70.1.2/devices/d1",
         head,
     };

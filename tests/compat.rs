@@ -25,4 +25,5 @@ mod compat {
     pub mod provisioning;
     pub mod registration;
     pub mod surface;
+    pub mod users;
 }

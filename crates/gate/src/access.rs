@@ -5,6 +5,7 @@
 //! subtraction counts inside its own block only. An assignment or a block with a condition grants where
 //! that is fulfilled, and denies nothing where it is not.
 
+mod beside;
 mod quick;
 mod word;
 
@@ -12,6 +13,7 @@ use crate::condition::Subject;
 use crate::decide::{Ask, Findings, Link, Ruling};
 use crate::deny;
 use crate::facts::{Facts, List, Role, RoleAssignment, Seen};
+use beside::Beside;
 use model::error::{Denial, DenialKind};
 use model::operations::Right;
 use model::trace::{Caller, Finding, FindingKind, FindingResult, RolePlace};
@@ -157,11 +159,14 @@ fn names(actions: &[ActionName]) -> String {
 fn look_for<'a>(
     action: ActionName,
     scope: &Scope,
-    held: impl Iterator<Item = &'a Arc<RoleAssignment>>,
-    wanted: &Wanted<'_>,
+    held: impl Iterator<Item = &'a Arc<RoleAssignment>> + Clone,
+    wanted: &Wanted<'a>,
     findings: &mut Findings,
 ) -> Grant {
     let Wanted { list, principal, facts, ask } = *wanted;
+    let beside = findings
+        .are_wanted()
+        .then(|| Beside::of(action.as_str(), scope, list, held.clone(), ask, facts));
     let now = Some(ask.head.time);
     let subject = Subject { action: action.as_str(), attributes: ask.attributes, now };
     let mut found = Grant::No;
@@ -210,6 +215,19 @@ fn look_for<'a>(
                     through.iter().map(|it| format!("`{}`", it.name)).collect();
                 // Writing to a `String` cannot fail.
                 let _ = write!(reason, ", through the group {}", names.join(" in "));
+            }
+            let needless = match &beside {
+                Some(it) if grants => it.needless(assignment, facts),
+                _ => Vec::new(),
+            };
+            if !needless.is_empty() {
+                let names: Vec<String> = needless.iter().map(|it| format!("`{it}`")).collect();
+                // Writing to a `String` cannot fail.
+                let _ = write!(
+                    reason,
+                    "; it grants all that {} grants, which is not needed beside it",
+                    names.join(" or ")
+                );
             }
             match seen {
                 // Writing to a `String` cannot fail.
@@ -397,9 +415,12 @@ fn request(ask: &Ask<'_>) -> String {
     }
 }
 
-/// The caller's object id, and its application's, as Azure's sentences name them.
+/// The caller's object id, and its application's or the person's own name, as Azure's sentences name them.
 pub(crate) fn ids(caller: &Caller) -> (String, String) {
     let id = caller.object_id.as_ref().map_or_else(String::new, ObjectId::to_string);
+    if caller.kind == PrincipalKind::User {
+        return (id, caller.name.clone());
+    }
     let app = caller.app_id.as_ref().map_or_else(|| id.clone(), ObjectId::to_string);
     (id, app)
 }

@@ -7,6 +7,7 @@ mod assignments;
 mod granted;
 mod groups;
 mod management;
+mod people;
 mod places;
 mod roles;
 mod shards;
@@ -16,6 +17,7 @@ pub use assignments::RoleAssignments;
 pub(crate) use granted::{Says, numbered};
 pub use groups::{Group, Groups, Membership};
 pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
+pub use people::{People, Person, SignIn};
 pub(crate) use roles::Seen;
 pub use roles::{Granting, List, Permission, Role, RoleAssignment};
 
@@ -40,6 +42,7 @@ pub struct Principal {
     pub id: ObjectId,
     pub kind: PrincipalKind,
     pub app_id: Option<ObjectId>,
+    /// The name for people; of a user the one to sign in with.
     pub display_name: String,
     pub is_enabled: bool,
 }
@@ -236,6 +239,7 @@ pub struct Facts {
     /// Whether security policies need roles that name them; without it they match as everything does.
     pub has_explicit_grants: bool,
     pub principals: Arc<HashMap<ObjectId, Principal>>,
+    pub people: Arc<People>,
     pub applications: Arc<HashMap<ObjectId, Application>>,
     pub groups: Arc<Groups>,
     pub roles: Arc<HashMap<ObjectId, Arc<Role>>>,
@@ -287,6 +291,7 @@ impl Facts {
             issuers: Arc::default(),
             has_explicit_grants: true,
             principals: Arc::default(),
+            people: Arc::default(),
             applications: Arc::default(),
             groups: Arc::default(),
             roles: Arc::default(),

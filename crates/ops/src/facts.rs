@@ -26,6 +26,7 @@ pub struct FactsCell {
 const TABLES: &[Table] = &[
     tables::APPLICATIONS,
     tables::SERVICE_PRINCIPALS,
+    tables::USERS,
     tables::GROUPS,
     tables::RESOURCES,
     tables::ROLE_DEFINITIONS,
@@ -145,6 +146,7 @@ pub(crate) fn put(
         tables::SERVICE_PRINCIPALS => {
             entra::principals::change_facts(facts, key, body).map_err(told)
         }
+        tables::USERS => entra::users::change_facts(facts, key, body).map_err(told),
         tables::GROUPS => entra::groups::change_facts(facts, key, body).map_err(told),
         tables::RESOURCES if key.contains("/providers/microsoft.devices/iothubs/") => {
             devices::hubs::change_facts(facts, key, body).map_err(told)

@@ -218,6 +218,7 @@ pub fn judged(ask: &Ask<'_>, facts: &Facts) -> Judgement {
         scope: &root,
         access: None,
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
         resource: "",
         head: &nobody,
     };
