@@ -37,6 +37,7 @@ mod stories {
     pub mod policy_refuses;
     pub mod policy_sets;
     pub mod propagation;
+    pub mod provisioning_policies;
     pub mod registration;
     pub mod sign_in;
     pub mod test_cases;

@@ -20,6 +20,7 @@ mod gates {
     pub mod naming;
     pub mod policies;
     pub mod policy_language;
+    pub mod required_roles;
     pub mod sas;
     pub mod secrets;
     pub mod tokens;

@@ -3,6 +3,10 @@
 //! A trace is data, not text: `hubward explain`, the decisions API, diagnostic logs, the activity log and
 //! the denial envelopes are views of it. It never holds a key, a token or a signature.
 
+mod lacked;
+
+pub use lacked::LackedRole;
+
 use crate::ids::{ObjectId, TrackingId};
 use crate::principal::{AuthType, PrincipalKind};
 use crate::{Scope, Timestamp};
@@ -323,6 +327,9 @@ pub struct RulePlace {
     /// The initiative that brought the definition, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initiative: Option<InitiativePlace>,
+    /// The roles that the rule requires and the caller lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<LackedRole>,
 }
 
 /// The member of an initiative that a rule belongs to.

@@ -32,6 +32,7 @@ fn refused() -> Trace {
                 version: String::new(),
                 reference_id: "keys".into(),
             }),
+            lacks: Vec::new(),
         }),
         role: None,
         lock: None,

@@ -25,6 +25,7 @@ fn refused_by_policy() -> Trace {
             assignment_scope: "/subscriptions/s".into(),
             exemption_id: None,
             initiative: None,
+            lacks: Vec::new(),
         }),
         role: None,
         lock: None,
