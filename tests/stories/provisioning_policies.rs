@@ -1,6 +1,8 @@
 //! What policies can ask of a registration: the roles of the service that writes the device.
 
 use super::registration::{Fleet, is_denied_with_the_three_facts};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 const DEVICES: &str = "Microsoft.Devices/IotHubs/devices";
@@ -80,6 +82,97 @@ fn a_policy_requires_a_role_of_the_provisioning_service() {
     assert!(refused.contains("properties.policyRule.requiredRoles[0]"), "{refused}");
     let path = format!("/decisions/{}", Fleet::tracking(&state));
     world.arm_as(&writer, "GET", &path, &Value::Null).expect(403);
+}
+
+/// How many devices a group brings.
+const FLEET: usize = 50;
+const OWN_KEY: [u8; 32] = [9; 32];
+
+/// Enrolls one device by itself.
+fn enroll_single(fleet: &Fleet, id: &str) {
+    let body = json!({ "registrationId": id, "attestation": { "type": "symmetricKey",
+        "symmetricKey": { "primaryKey": STANDARD.encode(OWN_KEY), "secondaryKey": STANDARD.encode([8; 32]) } } });
+    fleet.call(&fleet.key(), "PUT", &format!("/enrollments/{id}"), &body).expect(200);
+}
+
+fn stops(kind: &str) -> Value {
+    json!({ "if": { "allOf": [ { "field": "type", "equals": DEVICES },
+        { "field": "request.enrollmentType", "equals": kind } ] }, "then": { "effect": "deny" } })
+}
+
+/// What the trace of a refused registration says of the field.
+fn seen(fleet: &Fleet, state: &Value) -> Value {
+    let told = fleet.world.explained(&Fleet::tracking(state));
+    let step = &told["decision"]["steps"][1];
+    assert_eq!((step["gate"].as_str(), step["verdict"].as_str()), (Some("policy"), Some("deny")));
+    let conditions = step["findings"][0]["conditions"].as_array().unwrap();
+    let is_it = |it: &&Value| it["expression"] == "request.enrollmentType";
+    conditions.iter().find(is_it).unwrap()["actual"].clone()
+}
+
+/// S0-29: a policy that lets single registrations through stops a group of 50 and says why; the reverse; and
+/// one that stops neither.
+#[test]
+fn a_policy_tells_single_registrations_from_those_of_a_group() {
+    let fleet = Fleet::new();
+    let (world, hub) = (&fleet.world, fleet.world.hub());
+    for id in ["valve-1", "valve-2", "valve-3"] {
+        enroll_single(&fleet, id);
+    }
+    world.define_policy(POLICY, &stops("group")).expect(201);
+    world.assign_policy(POLICY, &hub).expect(201);
+    assert_eq!(fleet.registers_with("valve-1", &OWN_KEY)["status"], "assigned");
+    let mut state = Value::Null;
+    for number in 0..FLEET {
+        state = fleet.registers(&format!("pump-{number}"));
+        is_denied_with_the_three_facts(&state);
+    }
+    assert_eq!(seen(&fleet, &state), "group");
+    // Who writes a device by hand registers by no enrollment.
+    let origin = world.hub_origin(&hub);
+    let sas = world.sas(&hub, "iothubowner", origin.trim_start_matches("https://"));
+    let body = json!({ "deviceId": "by-hand" });
+    world.hub_with(&sas, "PUT", &hub, "/devices/by-hand", &body).expect(200);
+
+    world.define_policy(POLICY, &stops("individual")).expect(201);
+    assert_eq!(fleet.registers("pump-1")["status"], "assigned");
+    let state = fleet.registers_with("valve-2", &OWN_KEY);
+    is_denied_with_the_three_facts(&state);
+    assert_eq!(seen(&fleet, &state), "individual");
+
+    // Bulk is permitted beside single, and nothing else is: each is an `allow` before the denial.
+    let allow = |kind: &str| json!({ "if": { "field": "request.enrollmentType", "equals": kind }, "then": { "effect": "allow" } });
+    let deny =
+        json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "deny" } });
+    let single_only = json!([allow("individual"), deny]);
+    world.define_policy(POLICY, &single_only).expect(201);
+    assert_eq!(fleet.registers_with("valve-2", &OWN_KEY)["status"], "assigned");
+    is_denied_with_the_three_facts(&fleet.registers("pump-2"));
+    let both = json!([allow("individual"), allow("group"), deny]);
+    world.define_policy(POLICY, &both).expect(201);
+    assert_eq!(fleet.registers_with("valve-3", &OWN_KEY)["status"], "assigned");
+    for number in 0..FLEET {
+        assert_eq!(fleet.registers(&format!("pump-{number}"))["status"], "assigned");
+    }
+    let body = json!({ "deviceId": "by-hand-2" });
+    world.hub_with(&sas, "PUT", &hub, "/devices/by-hand-2", &body).expect(403);
+}
+
+/// S0-29: before anything is refused, a diagnosis knows which of the two kinds would be.
+#[test]
+fn a_diagnosis_asks_for_each_kind_of_enrollment_that_leads_to_the_hub() {
+    let fleet = Fleet::new();
+    let (world, hub) = (&fleet.world, fleet.world.hub());
+    world.define_policy(POLICY, &stops("individual")).expect(201);
+    world.assign_policy(POLICY, &hub).expect(201);
+    let verdict = || {
+        let question = json!({ "provisioningService": fleet.dps, "hub": hub });
+        let told = world.arm("POST", "/decisions/diagnose", &question).expect(200).body;
+        told["verdict"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(verdict(), "pass", "the one enrollment is a group");
+    enroll_single(&fleet, "valve-1");
+    assert_eq!(verdict(), "fail");
 }
 
 /// S0-41: a key holds no role, so that a policy that requires one shuts keys out.

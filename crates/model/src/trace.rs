@@ -3,8 +3,10 @@
 //! A trace is data, not text: `hubward explain`, the decisions API, diagnostic logs, the activity log and
 //! the denial envelopes are views of it. It never holds a key, a token or a signature.
 
+mod enrollment;
 mod lacked;
 
+pub use enrollment::EnrollmentKind;
 pub use lacked::LackedRole;
 
 use crate::ids::{ObjectId, TrackingId};
@@ -118,6 +120,9 @@ pub struct Channel {
     /// For whom the caller calls: the device whose registration a provisioning service carries out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<Box<Caller>>,
+    /// By what that device registers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrollment: Option<EnrollmentKind>,
 }
 
 /// The view of role assignments that judged a call, where changes of them spread slowly.

@@ -96,6 +96,7 @@ pub(super) fn judge(case: &Map<String, Value>, expected: &Value) -> Result<Answe
         action: &format!("{}/write", object.kind),
         endpoint: "",
         protocol: "",
+        enrollment: None,
         scope: &scope,
         now,
         facts: &facts,

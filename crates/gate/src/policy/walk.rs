@@ -459,6 +459,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
             action: action(ask, object),
             endpoint: request.split_once(' ').map_or(request.as_str(), |(_, path)| path),
             protocol: &ask.head.channel.protocol,
+            enrollment: ask.head.channel.enrollment,
             scope: self.at,
             now: ask.head.time,
             facts: self.facts,

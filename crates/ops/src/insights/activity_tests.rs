@@ -67,6 +67,7 @@ fn refused() -> Trace {
                 request: format!("PUT {HUB}"),
                 address: "127.0.0.1".into(),
                 on_behalf_of: None,
+                enrollment: None,
             },
         },
         facts: 1,
