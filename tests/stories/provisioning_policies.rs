@@ -84,6 +84,39 @@ fn a_policy_requires_a_role_of_the_provisioning_service() {
     world.arm_as(&writer, "GET", &path, &Value::Null).expect(403);
 }
 
+/// S0-31: a fresh service registers by ordinary roles, and by nothing else; a policy that denies by default goes
+/// before them, and the trace says so.
+#[test]
+fn a_policy_overrides_what_a_fresh_provisioning_service_may_do() {
+    let fleet = Fleet::new();
+    let (world, hub) = (&fleet.world, fleet.world.hub());
+    assert_eq!(fleet.registers("pump-1")["status"], "assigned");
+    let deny =
+        json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "deny" } });
+    world.define_policy(POLICY, &deny).expect(201);
+    let assigned = world.assign_policy(POLICY, &hub).expect(201);
+    let state = fleet.registers("pump-2");
+    is_denied_with_the_three_facts(&state);
+    let overridden = format!("default DPS permission overridden by policy `{POLICY}`");
+    let reason = |tracking: &str| {
+        let told = world.explained(tracking);
+        told["decision"]["steps"][1]["reason"].as_str().unwrap().to_owned()
+    };
+    assert!(reason(&Fleet::tracking(&state)).ends_with(&overridden));
+    // Of anybody else who is refused, nothing of the kind is said.
+    let writer = world.service_principal("writer");
+    world.assign(&writer, "4fc6c259-987e-4a07-842e-c321cc9d413f", &hub).expect(201);
+    let refused = world.puts_device(&writer, &hub, "by-hand").expect(403);
+    assert_eq!(reason(&refused.tracking()), format!("denied by policy `{POLICY}`"));
+
+    world.arm("DELETE", assigned.body["id"].as_str().unwrap(), &Value::Null).expect(200);
+    assert_eq!(fleet.registers("pump-2")["status"], "assigned");
+    // The default is a role, taken away as any other.
+    holds_only(&fleet, "none");
+    let state = fleet.registers("pump-3");
+    assert_eq!((&state["status"], &state["errorCode"]), (&json!("failed"), &json!(401_003)));
+}
+
 /// How many devices a group brings.
 const FLEET: usize = 50;
 const OWN_KEY: [u8; 32] = [9; 32];

@@ -19,7 +19,7 @@ use changing::Changed;
 use model::error::Denial;
 use model::trace::{Condition, FindingResult, LackedRole, Object};
 use model::{Plane, Scope};
-use words::{action, exempt_reason, names, of_member};
+use words::{action, exempt_reason, names, of_member, overridden};
 
 /// Most conditions that are noted of rules that did not match: an initiative may have very many.
 const CONDITIONS_NOTED_MAX: usize = 1_000;
@@ -191,10 +191,9 @@ fn rule_in_full<'a>(
             let lacks = denied.iter().filter_map(|it| it.finding.rule.as_ref());
             let lacks: Vec<String> = lacks.filter_map(|it| required::sentence(&it.lacks)).collect();
             let names = names.join("`, `");
-            let reason = match lacks.is_empty() {
-                true => format!("denied by policy `{names}`"),
-                false => format!("denied by policy `{names}`: {}", lacks.join("; ")),
-            };
+            let said = overridden(ask, facts, &names).into_iter().chain(lacks);
+            let reason = [format!("denied by policy `{names}`")].into_iter().chain(said);
+            let reason = reason.collect::<Vec<_>>().join("; ");
             Said::of(Some(denial), reason, is_noted)
         }
     }
