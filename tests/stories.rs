@@ -23,6 +23,7 @@ mod stories {
     pub mod groups;
     pub mod initiative_parameters;
     pub mod kills;
+    pub mod lint;
     pub mod locks;
     pub mod log_verify;
     pub mod management_groups;

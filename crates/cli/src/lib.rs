@@ -1,7 +1,8 @@
 //! The client subcommands: what a person asks a running server, and the answer on a terminal.
 //!
 //! Decides nothing about access: it signs in, asks the decisions API and lays out the trace that comes
-//! back; [`log`] and [`logs`] read files of the data directory, and [`cases`] judges calls that files tell of. Start at [`run`]; `target` finds the server,
+//! back; [`log`] and [`logs`] read files of the data directory, [`cases`] judges calls that files tell
+//! of, and [`lint`] looks policies and roles in files over. Start at [`run`]; `target` finds the server,
 //! `client` speaks to it, `render` writes the answer.
 
 mod answer;
@@ -9,6 +10,7 @@ pub mod cases;
 mod client;
 pub mod diagnose;
 pub mod explain;
+pub mod lint;
 pub mod log;
 pub mod logs;
 mod page;
@@ -27,6 +29,7 @@ use std::process::ExitCode;
 pub enum Command {
     Diagnose(diagnose::Diagnose),
     Explain(explain::Explain),
+    Lint(lint::Lint),
     Log(log::Log),
     Logs(logs::Logs),
     Test(cases::Test),
@@ -37,6 +40,7 @@ pub fn run(command: Command) -> ExitCode {
     let done = match command {
         Command::Diagnose(diagnose) => diagnose::run(&diagnose),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Lint(lint) => lint::run(&lint),
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
         Command::Test(test) => cases::run(&test),

@@ -161,6 +161,9 @@ fn facts(trace: &Trace, question: Question, page: &mut Page) {
         let from: Vec<&str> = from.into_iter().filter(|it| !it.is_empty()).collect();
         field("from", &from.join(" over "));
     }
+    for it in &trace.warnings {
+        field("warning", it);
+    }
     if let Some(replica) = &call.replica {
         let late =
             format!("{}, which sees changes of roles after {} s", replica.index, replica.delay_s);

@@ -454,6 +454,9 @@ pub struct Trace {
     /// How often the same refusal came again within its minute and was only counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeats: u64,
+    /// What the change brings that may not be meant, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -479,6 +482,7 @@ impl Trace {
     /// This trace without what only a reader of the policy's scope may see: its conditions and rules.
     #[must_use]
     pub fn redacted(mut self) -> Self {
+        self.warnings.clear();
         for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Policy) {
             step.findings
                 .retain(|it| matches!(it.result, FindingResult::Deny | FindingResult::Error));

@@ -48,6 +48,7 @@ pub use parse::{
     parse, parse_rules,
 };
 pub use reach::guards_deletions;
+pub(crate) use required::is_role;
 pub use required::{REQUIRED_ROLES_MAX, Required, check_given_roles, check_roles};
 pub use selectors::{
     Override, ResourceSelector, SELECTORS_MAX, Selector, SelectorKind, VALUES_MAX, parse_overrides,

@@ -102,17 +102,7 @@ fn check_text(place: &str, value: &Value) -> Result<(), NotAPolicy> {
 /// With the place of the first such role.
 pub fn check_roles(rules: &[Rule], facts: &Facts) -> Result<(), NotAPolicy> {
     for required in rules.iter().filter_map(|it| it.required.as_ref()) {
-        let (literals, templates): (&[Value], &[Template]) = match &required.roles {
-            Template::Literal(Value::Array(all)) => (all, &[]),
-            Template::List(all) => (&[], all),
-            Template::Literal(_) | Template::Expression(_) | Template::Object(_) => (&[], &[]),
-        };
-        let written_out = templates.iter().enumerate().filter_map(|(index, it)| match it {
-            Template::Literal(it) => Some((index, it)),
-            Template::Expression(_) | Template::List(_) | Template::Object(_) => None,
-        });
-        for (index, text) in literals.iter().enumerate().chain(written_out) {
-            let text = text.as_str().unwrap_or("");
+        for (index, text) in required.literals() {
             if find(text, facts).is_none() {
                 return no(&format!("{}[{index}]", required.at), &unknown(text));
             }
@@ -149,7 +139,31 @@ fn unknown(text: &str) -> String {
     )
 }
 
+/// True where a role has this name or id.
+pub(crate) fn is_role(text: &str, facts: &Facts) -> bool {
+    find(text, facts).is_some()
+}
+
 impl Required {
+    /// What is written out, with its place in the list.
+    pub(crate) fn literals(&self) -> Vec<(usize, &str)> {
+        match &self.roles {
+            Template::Literal(Value::Array(all)) => {
+                all.iter().enumerate().filter_map(|(at, it)| Some((at, it.as_str()?))).collect()
+            }
+            Template::List(all) => {
+                fn text(it: &Template) -> Option<&str> {
+                    match it {
+                        Template::Literal(it) => it.as_str(),
+                        Template::Expression(_) | Template::List(_) | Template::Object(_) => None,
+                    }
+                }
+                all.iter().enumerate().filter_map(|(at, it)| Some((at, text(it)?))).collect()
+            }
+            Template::Literal(_) | Template::Expression(_) | Template::Object(_) => Vec::new(),
+        }
+    }
+
     /// The names and ids under these parameters.
     fn names(&self, arguments: Arguments<'_>) -> Result<Vec<String>, EvaluationError> {
         let wrong = |because: String| EvaluationError { at: self.at.clone(), because };

@@ -86,6 +86,7 @@ fn refused() -> Trace {
             message: "no".into(),
         },
         repeats: 0,
+        warnings: Vec::new(),
     }
 }
 

@@ -95,6 +95,7 @@ fn refused_by_policy() -> Trace {
             message: "no\nway".into(),
         },
         repeats: 0,
+        warnings: Vec::new(),
     }
 }
 
