@@ -33,6 +33,7 @@ mod stories {
     pub mod mqtt_registration;
     pub mod named_grants;
     pub mod no_way_round;
+    pub mod overreach;
     pub mod policy_changes;
     pub mod policy_compliance;
     pub mod policy_language;

@@ -4,6 +4,7 @@ use super::registration::{Fleet, is_denied_with_the_three_facts};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use testkit::{Answer, Identity};
 
 const DEVICES: &str = "Microsoft.Devices/IotHubs/devices";
 const POLICY: &str = "custom-security-policy-v2";
@@ -60,7 +61,7 @@ fn a_policy_requires_a_role_of_the_provisioning_service() {
     );
     assert_eq!(fix["command"], command);
     assert_eq!(fix["then"], "the call would pass every gate");
-    let identity = testkit::Identity {
+    let identity = Identity {
         name: String::new(),
         app_id: String::new(),
         object_id: fleet.identity.clone(),
@@ -222,4 +223,77 @@ fn a_shared_access_key_holds_no_role() {
     put().expect(200);
     world.assign_policy(POLICY, &hub).expect(201);
     assert!(put().expect(403).text().contains("Missing role: Reader of iothubowner"));
+}
+
+/// Who is refused a new device: a service principal, a shared access key, the provisioning service.
+fn refused(fleet: &Fleet, writer: &Identity, id: &str) -> [bool; 3] {
+    let (world, hub) = (&fleet.world, fleet.world.hub());
+    let origin = world.hub_origin(&hub);
+    let sas = world.sas(&hub, "iothubowner", origin.trim_start_matches("https://"));
+    let is_refused = |answer: &Answer| match answer.status {
+        200 => false,
+        403 => true,
+        _ => panic!("{answer:?}"),
+    };
+    let by_key = world.hub_with(&sas, "PUT", &hub, &format!("/devices/{id}-key"), &json!({}));
+    [
+        is_refused(&world.puts_device(writer, &hub, &format!("{id}-principal"))),
+        is_refused(&by_key),
+        fleet.registers(&format!("{id}-registers"))["status"] == "failed",
+    ]
+}
+
+/// S0-15: a condition on the type of device identities is about everybody's writes of them; twins, reads and
+/// the hub itself go on.
+#[test]
+fn a_condition_on_the_type_of_devices_is_about_nothing_else() {
+    let fleet = Fleet::new();
+    let (world, hub) = (&fleet.world, fleet.world.hub());
+    let writer = world.service_principal("writer");
+    world.assign(&writer, "4fc6c259-987e-4a07-842e-c321cc9d413f", &hub).expect(201);
+    assert_eq!(refused(&fleet, &writer, "before"), [false; 3]);
+    let deny =
+        json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "deny" } });
+    world.define_policy(POLICY, &deny).expect(201);
+    world.assign_policy(POLICY, &hub).expect(201);
+    assert_eq!(refused(&fleet, &writer, "after"), [true; 3]);
+
+    let calls = |method: &str, path: &str, body: &Value| {
+        world.hub_as(&writer, method, &hub, path, body).expect(200);
+    };
+    calls("GET", "/devices/before-key", &Value::Null);
+    calls("GET", "/twins/before-key", &Value::Null);
+    calls("PATCH", "/twins/before-key", &json!({ "tags": { "line": "7" } }));
+    world.arm("PATCH", &hub, &json!({ "tags": { "line": "7" } })).expect(200);
+    // One that is there already is written, too.
+    assert_eq!(refused(&fleet, &writer, "before")[..2], [true; 2]);
+}
+
+/// A rule on the kind of caller is about those of that kind who call. Groups never do; users and devices make no
+/// call that policy judges.
+#[test]
+fn a_rule_on_the_kind_of_caller_tells_those_who_write_devices_apart() {
+    let fleet = Fleet::new();
+    let (world, hub) = (&fleet.world, fleet.world.hub());
+    let writer = world.service_principal("writer");
+    world.assign(&writer, "4fc6c259-987e-4a07-842e-c321cc9d413f", &hub).expect(201);
+    for (number, (kind, expected)) in [
+        ("ServicePrincipal", [true, false, false]),
+        ("SasKey", [false, true, false]),
+        ("managedidentity", [false, false, true]),
+        ("User", [false; 3]),
+        ("Group", [false; 3]),
+        ("Device", [false; 3]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let rule = json!({ "if": { "allOf": [ { "field": "type", "equals": DEVICES },
+            { "field": "identity.principalType", "equals": kind } ] }, "then": { "effect": "deny" } });
+        world.define_policy(POLICY, &rule).expect(201);
+        if number == 0 {
+            world.assign_policy(POLICY, &hub).expect(201);
+        }
+        assert_eq!(refused(&fleet, &writer, &format!("pump-{number}")), expected, "{kind}");
+    }
 }
