@@ -10,5 +10,6 @@ pub mod logs;
 pub mod message;
 pub(crate) mod names;
 pub mod presence;
+pub mod query;
 pub mod registry;
 pub mod telemetry;
