@@ -1,20 +1,26 @@
-//! A device's connection: its messages into the hub's log, and their acknowledgements back.
+//! A device's connection: its messages into the hub's log and their acknowledgements back, its twin, methods
+//! that services call, messages that they send.
 //!
 //! What one read brings goes into the log together, and the next is read while that is synced: a device may
 //! have many messages under way. When the log cannot follow, nothing is read, and TCP holds the device up.
 
 use super::names::{Named, Peer};
 use super::pipe::{Fault, Pipe};
-use super::topics::{self, Aside, Topics};
+use super::topics::{self, Filter, Request, Topics};
+use super::under_way::{Called, Handed};
 use super::{About, Greeting, body_of, code_of, properties};
 use crate::connections::{DRAIN, Slot};
 use bytes::Bytes;
 use model::Op;
 use model::operations::Surface;
 use ops::devices::message::MESSAGE_BYTES_MAX;
+use ops::devices::messages::Settlement;
+use ops::devices::methods::{self, MethodAnswer};
+use ops::devices::presence::{Interest, Interests, Invocation, Notice, Told};
 use ops::devices::telemetry::Sent;
 use ops::session::Ended;
 use ops::{Env, Session};
+use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -22,7 +28,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
-use wire::mqtt::{ConnectCode, Packet, Publish, Qos, Will};
+use wire::mqtt::{ByteString, ConnectCode, Packet, Publish, Qos, Will};
 
 /// Largest packet: a message, and its topic.
 const PACKET_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (16 << 10);
@@ -30,6 +36,11 @@ const PACKET_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (16 << 10);
 const UNDER_WAY_MAX: usize = 16;
 /// Timers are set anew after so long at the latest: a signature may hold for a hundred years.
 const LOOK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a front keeps beside the interests of a device: it hears answers about its twin.
+const HEARS_TWIN: u8 = 1 << 6;
+/// It takes messages without acknowledging them.
+const TAKES_AT_MOST_ONCE: u8 = 1 << 7;
 
 /// Opens the session of a device and serves it to its end. `waiting` is its place among those who have not
 /// proven themselves.
@@ -39,12 +50,17 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     pipe: Pipe<S>,
     waiting: Slot,
 ) {
-    let Peer::Device { host, device } = &named.peer else { return };
-    let about = About {
+    let Peer::Device { host, device, module } = &named.peer else { return };
+    let mut about = About {
         path: format!("/devices/{device}"),
         params: BTreeMap::from([("device", device.clone())]),
     };
-    let request = format!("CONNECT {host}/{device}");
+    let mut request = format!("CONNECT {host}/{device}");
+    if let Some(module) = module {
+        about.path = format!("/devices/{device}/modules/{module}");
+        about.params.insert("module", module.clone());
+        request = format!("{request}/{module}");
+    }
     let call = greeting.call(Op::ConnectDevice, named, request, about, body_of(Bytes::new()));
     let session = match ops::call::open(greeting.env, call).await {
         Ok(session) => session,
@@ -54,10 +70,14 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut connection = Connection {
         env: greeting.env,
         session,
-        topics: Topics::of(Surface::Hub, device),
+        device,
+        module: module.as_deref(),
+        topics: Topics::of(Surface::Hub, device, module.as_deref()),
         pipe,
         under_way: VecDeque::new(),
-        hears_twin: false,
+        handed: Handed::default(),
+        called: Called::default(),
+        is_clean: greeting.connect.clean_session,
         silence: greeting.silence(),
         heard: Instant::now(),
     };
@@ -70,9 +90,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             return pipe.refuse(ConnectCode::NotAuthorized).await;
         }
     };
-    let accepted = Packet::ConnAck { session_present: false, code: ConnectCode::Accepted };
-    connection.pipe.put(&accepted);
     let ended = connection.run().await;
+    connection.session.release(connection.env, connection.handed.locks()).await;
     // What was taken is acknowledged, or not: never lost in between.
     let _ = timeout(DRAIN, connection.settle()).await;
     if let Some(will) = will.filter(|_| ended.is_unwilling()) {
@@ -92,11 +111,15 @@ struct UnderWay {
 struct Connection<'a, S> {
     env: &'a Env,
     session: Session,
+    device: &'a str,
+    module: Option<&'a str>,
     topics: Topics,
     pipe: Pipe<S>,
     under_way: VecDeque<UnderWay>,
-    /// The device listens for answers about its twin.
-    hears_twin: bool,
+    handed: Handed,
+    called: Called,
+    /// Nothing of this session is to be remembered for the next.
+    is_clean: bool,
     silence: Duration,
     heard: Instant,
 }
@@ -104,7 +127,11 @@ struct Connection<'a, S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn run(&mut self) -> Ended {
         // A client may go on behind its CONNECT without waiting for the answer.
-        if let Err(ended) = self.take().await {
+        let begun = match self.resume().await {
+            Ok(()) => self.take().await,
+            Err(ended) => Err(ended),
+        };
+        if let Err(ended) = begun {
             let _ = self.pipe.flush().await;
             return ended;
         }
@@ -126,14 +153,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     }
                     Err(fault) => Err(ended(fault)),
                 },
-                () = self.session.called() => self.session.stands(self.env).await,
+                told = self.session.told() => match told {
+                    Told::Look => self.session.stands(self.env).await,
+                    Told::Notice(notice) => {
+                        let heard = self.hear(notice).await;
+                        alarm.as_mut().reset(self.next_look());
+                        heard
+                    }
+                },
                 () = alarm.as_mut() => {
                     // Who is not listened to cannot be told silent.
                     let is_heard = self.under_way.len() < UNDER_WAY_MAX;
                     if is_heard && self.heard.elapsed() >= self.silence {
                         return Ended::Gone;
                     }
-                    let stands = self.session.stands(self.env).await;
+                    let stands = match self.handed.forget_old(Instant::now()) {
+                        // They wait for the device again.
+                        true => self.deliver().await,
+                        false => self.session.stands(self.env).await,
+                    };
                     alarm.as_mut().reset(self.next_look());
                     stands
                 }
@@ -152,7 +190,165 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             it.millis().saturating_sub(self.env.now().millis()).saturating_add(1_000)
         });
         let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)).min(LOOK_AGAIN);
-        silent.min(Instant::now() + left)
+        let next = silent.min(Instant::now() + left);
+        self.handed.next_look().map_or(next, |it| next.min(it))
+    }
+
+    /// Accepts the device. One that comes back goes on hearing what it asked for, unless it wants a clean
+    /// session.
+    async fn resume(&mut self) -> Result<(), Ended> {
+        let remembered = if self.is_clean { 0 } else { self.session.hears() };
+        let accepted =
+            Packet::ConnAck { session_present: remembered != 0, code: ConnectCode::Accepted };
+        self.pipe.put(&accepted);
+        self.hears(remembered, true).await
+    }
+
+    /// Has the device told of something more, or of something less.
+    async fn hears(&mut self, all: u8, is_kept: bool) -> Result<(), Ended> {
+        if all == 0 && self.session.hears() == 0 {
+            return Ok(());
+        }
+        self.session.listen(self.env, all, is_kept).await?;
+        match Interests(all).has(Interest::Messages) {
+            true => self.deliver().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Hands the device what a session was told.
+    async fn hear(&mut self, notice: Notice) -> Result<(), Ended> {
+        match notice {
+            Notice::Message => return self.deliver().await,
+            Notice::Desired(desired) => {
+                let body = Bytes::from(desired.body.to_string());
+                self.pipe.put(&topics::desired(desired.version, body));
+            }
+            Notice::Method(invocation) => {
+                let Invocation { name, payload, answer } = *invocation;
+                // Where too many are under way, dropping the answer tells who called.
+                if let Some(number) = self.called.add(answer) {
+                    let body = Bytes::from(payload.to_string());
+                    self.pipe.put(&topics::method(&name, number, body));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the device the messages that wait for it, as many as it may have at a time.
+    async fn deliver(&mut self) -> Result<(), Ended> {
+        while self.handed.has_room() {
+            let Some(delivery) = self.session.receive(self.env).await? else { return Ok(()) };
+            let is_at_most_once = self.session.hears() & TAKES_AT_MOST_ONCE != 0;
+            let bag = properties::write(self.device, &delivery);
+            let id = (!is_at_most_once).then(|| self.handed.add(delivery.lock, Instant::now()));
+            self.pipe.put(&Packet::Publish(Publish {
+                dup: false,
+                qos: if is_at_most_once { Qos::AtMostOnce } else { Qos::AtLeastOnce },
+                retain: false,
+                topic: ByteString::from(format!(
+                    "devices/{}/messages/devicebound/{bag}",
+                    self.device
+                )),
+                id,
+                payload: Bytes::from(delivery.message.body),
+            }));
+            if is_at_most_once {
+                if self.pipe.flush().await.is_err() {
+                    return Err(Ended::Gone);
+                }
+                let _ = self.session.settle(self.env, delivery.lock, Settlement::Complete).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers what a device asks about its twin, and takes its answers to methods.
+    async fn requested(&mut self, request: Request<'_>, payload: &[u8]) -> Result<(), Ended> {
+        let (request_id, outcome) = match request {
+            Request::MethodAnswer { status, request_id } => {
+                if payload.len() > methods::PAYLOAD_BYTES_MAX {
+                    return Err(Ended::Misbehaved(format!(
+                        "an answer to a method came with {} bytes; at most {} are taken",
+                        payload.len(),
+                        methods::PAYLOAD_BYTES_MAX
+                    )));
+                }
+                let payload = json(payload).unwrap_or_else(|_| {
+                    // What is not JSON is handed on as text: the device's answer is not ours to judge.
+                    Value::String(String::from_utf8_lossy(payload).into_owned())
+                });
+                self.called.answered(request_id, MethodAnswer { status, payload });
+                return Ok(());
+            }
+            Request::GetTwin { request_id } => {
+                let twin = self.session.twin(self.env).await?;
+                (request_id, twin.map(|it| (200, None, it.to_string())))
+            }
+            Request::Report { request_id } => {
+                let reported = match json(payload) {
+                    Ok(patch) => self.session.report(self.env, &patch).await?,
+                    Err(error) => Err(error),
+                };
+                (request_id, reported.map(|it| (204, Some(it), String::new())))
+            }
+        };
+        if self.session.hears() & HEARS_TWIN == 0 {
+            return Ok(());
+        }
+        let answer = match outcome {
+            Ok((status, version, body)) => {
+                topics::twin_answer(status, request_id, version, Bytes::from(body))
+            }
+            Err(error) => {
+                let tracking = self.env.new_tracking_id();
+                let body = error.body(Surface::Hub, tracking, self.env.now()).to_string();
+                let status = error.status(Surface::Hub);
+                topics::twin_answer(status, request_id, None, Bytes::from(body))
+            }
+        };
+        self.pipe.put(&answer);
+        Ok(())
+    }
+
+    /// Grants what the device may subscribe to.
+    async fn subscribed(&mut self, id: u16, filters: &[(String, Qos)]) -> Result<(), Ended> {
+        let mut all = self.session.hears();
+        let mut granted = Vec::new();
+        for (filter, qos) in filters {
+            let qos = (*qos).min(Qos::AtLeastOnce);
+            let found = Filter::parse(filter, self.device, self.module);
+            granted.push(found.map(|_| qos));
+            match found {
+                Some(Filter::Interest(interest)) => {
+                    all = Interests(all).with(interest).0;
+                    if interest == Interest::Messages {
+                        all = match qos {
+                            Qos::AtMostOnce => all | TAKES_AT_MOST_ONCE,
+                            Qos::AtLeastOnce | Qos::ExactlyOnce => all & !TAKES_AT_MOST_ONCE,
+                        };
+                    }
+                }
+                Some(Filter::TwinAnswers) => all |= HEARS_TWIN,
+                Some(Filter::Inputs) | None => {}
+            }
+        }
+        self.pipe.put(&Packet::SubAck { id, granted });
+        self.hears(all, !self.is_clean).await
+    }
+
+    async fn unsubscribed(&mut self, id: u16, filters: &[String]) -> Result<(), Ended> {
+        let mut all = self.session.hears();
+        for filter in filters {
+            match Filter::parse(filter, self.device, self.module) {
+                Some(Filter::Interest(interest)) => all = Interests(all).without(interest).0,
+                Some(Filter::TwinAnswers) => all &= !HEARS_TWIN,
+                Some(Filter::Inputs) | None => {}
+            }
+        }
+        self.pipe.put(&Packet::UnsubAck(id));
+        self.hears(all, !self.is_clean).await
     }
 
     /// Takes every packet that is there. What came before one that ends the connection still counts.
@@ -166,9 +362,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             };
             let taken = if let Packet::Publish(publish) = &packet {
                 // What was not taken is not acknowledged.
-                self.published(publish, &mut records).map(|()| ids.extend(publish.id))
+                let published = self.published(publish, &mut records).await;
+                published.map(|()| ids.extend(publish.id))
             } else {
-                self.answer(&packet)
+                self.answer(&packet).await
             };
             if taken.is_err() {
                 break taken;
@@ -187,19 +384,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         taken
     }
 
-    /// Takes a message that the device publishes: one for the log becomes a record.
-    fn published(&mut self, publish: &Publish, records: &mut Vec<Bytes>) -> Result<(), Ended> {
-        match topics::aside(&publish.topic) {
-            Some(Aside::Twin { request_id }) if publish.qos != Qos::ExactlyOnce => {
-                // Twins are not offered yet. A device that asks for its own learns that, and goes on.
-                if self.hears_twin {
-                    self.pipe.put(&topics::not_offered(request_id));
-                }
-                return Ok(());
-            }
-            // An answer to a method that nobody called.
-            Some(Aside::MethodResponse) if publish.qos != Qos::ExactlyOnce => return Ok(()),
-            Some(_) | None => {}
+    /// Takes what the device publishes: a message for the log becomes a record, a request is answered.
+    async fn published(
+        &mut self,
+        publish: &Publish,
+        records: &mut Vec<Bytes>,
+    ) -> Result<(), Ended> {
+        if publish.qos != Qos::ExactlyOnce
+            && let Some(request) = Request::parse(&publish.topic)
+        {
+            return self.requested(request, &publish.payload).await;
         }
         match self.record(publish) {
             Ok(record) => {
@@ -245,24 +439,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         draft.finish(body).map_err(|it| it.to_string())
     }
 
-    /// Answers what is not a message.
-    fn answer(&mut self, packet: &Packet) -> Result<(), Ended> {
+    /// Answers what is not published.
+    async fn answer(&mut self, packet: &Packet) -> Result<(), Ended> {
         match packet {
             Packet::PingReq => self.pipe.put(&Packet::PingResp),
-            Packet::Subscribe { id, filters } => {
-                // Nothing else is sent to devices yet, so no other filter is granted.
-                let granted = filters.iter().map(|(filter, qos)| {
-                    (filter == topics::TWIN_ANSWERS).then_some((*qos).min(Qos::AtLeastOnce))
-                });
-                let granted: Vec<Option<Qos>> = granted.collect();
-                self.hears_twin |= granted.iter().any(Option::is_some);
-                self.pipe.put(&Packet::SubAck { id: *id, granted });
+            Packet::Subscribe { id, filters } => return self.subscribed(*id, filters).await,
+            Packet::Unsubscribe { id, filters } => return self.unsubscribed(*id, filters).await,
+            Packet::PubAck(id) => {
+                if let Some(lock) = self.handed.acknowledged(*id) {
+                    // Whose time was over waits for the device again.
+                    let _ = self.session.settle(self.env, lock, Settlement::Complete).await?;
+                    return self.deliver().await;
+                }
             }
-            Packet::Unsubscribe { id, filters } => {
-                self.hears_twin &= !filters.iter().any(|it| it == topics::TWIN_ANSWERS);
-                self.pipe.put(&Packet::UnsubAck(*id));
-            }
-            Packet::PubAck(_) => {}
             Packet::Disconnect => return Err(Ended::Orderly),
             Packet::Connect(_) => {
                 return Err(Ended::Misbehaved("a second CONNECT came".to_owned()));
@@ -308,6 +497,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             // Nobody waits for it; it is in the log before the session gives its place back.
             let _ = sent.synced().await;
         }
+    }
+}
+
+/// A payload as JSON; an empty one, or the blank that some clients send for it, is `null`.
+fn json(payload: &[u8]) -> Result<Value, model::Error> {
+    match payload.trim_ascii() {
+        [] => Ok(Value::Null),
+        text => model::json::parse(text).map_err(|it| model::Error::DeviceInvalid {
+            at: "payload".into(),
+            message: it.to_string(),
+        }),
     }
 }
 
