@@ -5,6 +5,12 @@
 //! there again, and who comes to settle it late learns that it lost it. Source: IoT Hub developer guide, "Send
 //! cloud-to-device messages".
 
+mod locks;
+mod outgoing;
+
+pub use locks::Locks;
+pub use outgoing::{Ack, Outgoing};
+
 use super::named::Named;
 use super::presence::Notice;
 use super::registry::{TRIES, hub_of, keeps_changing, read, shard};
@@ -18,8 +24,6 @@ use model::error::HubFault;
 use model::{DeviceId, Error, Op, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use store::{Change, CommitError, Expect, Scan, ShardId, tables};
 use uuid::Uuid;
 
@@ -33,68 +37,6 @@ pub const LOCK_S: i64 = 60;
 const SWEEP_PAGE: usize = 500;
 /// A message's own expiry lies at most so far ahead.
 const TTL_S_MAX: i64 = 172_800;
-
-/// What its sender wants to hear of a message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Ack {
-    #[default]
-    None,
-    Positive,
-    Negative,
-    Full,
-}
-
-impl Ack {
-    /// Reads the word of `iothub-ack`.
-    pub fn parse(word: &str) -> Option<Self> {
-        let all = [Self::None, Self::Positive, Self::Negative, Self::Full];
-        all.into_iter().find(|it| it.as_str().eq_ignore_ascii_case(word))
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Positive => "positive",
-            Self::Negative => "negative",
-            Self::Full => "full",
-        }
-    }
-}
-
-/// A message as its sender wrote it.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Outgoing {
-    pub message_id: Option<String>,
-    pub correlation_id: Option<String>,
-    pub user_id: Option<String>,
-    pub content_type: Option<String>,
-    pub content_encoding: Option<String>,
-    pub expiry: Option<Timestamp>,
-    pub ack: Ack,
-    /// The sender's own properties, in order.
-    pub properties: Vec<(String, String)>,
-    /// Base64 in the document.
-    #[serde(with = "base64_bytes")]
-    pub body: Vec<u8>,
-}
-
-impl Outgoing {
-    fn bytes(&self) -> usize {
-        let texts = [
-            &self.message_id,
-            &self.correlation_id,
-            &self.user_id,
-            &self.content_type,
-            &self.content_encoding,
-        ];
-        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
-        let properties: usize =
-            self.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
-        texts + properties + self.body.len()
-    }
-}
 
 /// A message that waits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -138,52 +80,6 @@ pub enum Settlement {
     Abandon,
     /// To be delivered again: nobody is left to settle it.
     Release,
-}
-
-/// Who holds which message. Clones of an environment share it.
-#[derive(Debug, Default)]
-pub struct Locks(Mutex<HashMap<(String, String), Vec<Lock>>>);
-
-#[derive(Clone, Debug)]
-struct Lock {
-    sequence: u64,
-    token: Uuid,
-    until: Timestamp,
-}
-
-impl Locks {
-    fn all(&self) -> MutexGuard<'_, HashMap<(String, String), Vec<Lock>>> {
-        // No critical section leaves the map half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Locks a message unless somebody holds it.
-    fn take(&self, at: &(String, String), sequence: u64, token: Uuid, now: Timestamp) -> bool {
-        let mut all = self.all();
-        let locks = all.entry(at.clone()).or_default();
-        locks.retain(|it| now < it.until);
-        if locks.iter().any(|it| it.sequence == sequence) {
-            return false;
-        }
-        locks.push(Lock { sequence, token, until: now.plus_seconds(LOCK_S) });
-        true
-    }
-
-    /// Gives a lock up: which message it held, where it still did.
-    fn give_up(&self, at: &(String, String), token: Uuid, now: Timestamp) -> Option<u64> {
-        let mut all = self.all();
-        let locks = all.get_mut(at)?;
-        let index = locks.iter().position(|it| it.token == token)?;
-        let lock = locks.remove(index);
-        if locks.is_empty() {
-            all.remove(at);
-        }
-        (now < lock.until).then_some(lock.sequence)
-    }
-
-    fn forget(&self, at: &(String, String)) {
-        self.all().remove(at);
-    }
 }
 
 fn place(hub: &Hub, device: &DeviceId) -> (String, String) {
@@ -550,19 +446,4 @@ async fn expire(env: &Env, hub: &Hub, shard: &ShardId, device: &DeviceId) -> Res
         leaving.commit(env, shard).await?;
     }
     Ok(())
-}
-
-mod base64_bytes {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(from)?;
-        STANDARD.decode(text).map_err(serde::de::Error::custom)
-    }
 }

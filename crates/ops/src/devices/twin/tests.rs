@@ -99,9 +99,9 @@ fn one_past_each_limit_is_refused_with_its_place() {
     for name in ["a.b", "$a", "a b", "a\u{7}", "", &"x".repeat(NAME_BYTES_MAX + 1)] {
         assert_eq!(place(tags(json!({ name: 1 })).unwrap_err()), "tags", "{name}");
     }
-    // `{"a":"…"}` twice is the frame around the texts.
-    let full =
-        |bytes: usize| json!({ "a": "x".repeat(4_000), "b": "x".repeat(bytes - 4_000 - 15) });
+    // The frame around three texts has 22 bytes.
+    let text = "x".repeat(4_000);
+    let full = |bytes: usize| json!({ "a": text, "b": text, "c": "x".repeat(bytes - 8_022) });
     assert_eq!(tags(full(TAGS_BYTES_MAX)), Ok(()));
     assert_eq!(place(tags(full(TAGS_BYTES_MAX + 1)).unwrap_err()), "tags");
     assert_eq!(place(Wanted::read(&json!({ "tags": [] })).unwrap_err()), "tags");
