@@ -38,6 +38,7 @@ mod stories {
     pub mod policy_refuses;
     pub mod policy_sets;
     pub mod propagation;
+    pub mod queries;
     pub mod registration;
     pub mod sign_in;
     pub mod test_cases;

@@ -6,8 +6,9 @@
 //! two all the same.
 //!
 //! This crate decides what "kept" means: what a reader sees, when a write counts, what a crash may
-//! lose (nothing acknowledged). It looks into a body only where it is asked to, see [`lookup`]. Start at [`Engine`]; the files on disk
-//! are in `sqlite.rs`; which tables there are is in `tables.rs`. Telemetry lies in a [`Log`].
+//! lose (nothing acknowledged). It looks into a body only where it is asked to, see [`lookup`].
+//! Start at [`Engine`]; the files on disk are in `sqlite.rs`; which tables there are is in
+//! `tables.rs`. Telemetry lies in a [`Log`].
 
 mod document;
 mod error;

@@ -23,7 +23,11 @@ async fn filled() -> (tempfile::TempDir, Engine) {
     let directory = tempfile::tempdir().unwrap();
     let engine = Engine::sqlite(directory.path()).unwrap();
     let body = |at: usize| {
-        format!(r#"{{"own":"x{at}","ten":{},"on":{},"member '\"":1}}"#, at % 10, at.is_multiple_of(2))
+        format!(
+            r#"{{"own":"x{at}","ten":{},"on":{},"member '\"":1}}"#,
+            at % 10,
+            at.is_multiple_of(2)
+        )
     };
     let documents = (0..DOCUMENTS).map(|at| change(DEVICES, &format!("d{at:04}"), body(at)));
     engine.commit(&shard(), documents.collect()).await.unwrap();
