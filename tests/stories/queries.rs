@@ -277,10 +277,10 @@ fn plant(world: &World, hub: &str) {
         let body = json!({ "tags": tags, "properties": { "desired": desired } });
         as_owner(world, hub, "PATCH", &format!("/twins/{id}"), &body).expect(200);
     }
-    for (id, module) in [("pump-1", "meter"), ("pump-10", "meter"), ("pump-1", "$metre")] {
+    for (id, module) in [("pump-1", "meter"), ("pump-10", "meter"), ("pump-1", "scale")] {
         let path = format!("/devices/{id}/modules/{module}");
         as_owner(world, hub, "PUT", &path, &json!({ "deviceId": id, "moduleId": module }))
-            .expect(201);
+            .expect(200);
     }
     let twin = json!({ "tags": { "unit": "l" } });
     as_owner(world, hub, "PATCH", "/twins/pump-1/modules/meter", &twin).expect(200);
@@ -345,7 +345,7 @@ fn modules_are_asked_for_by_themselves() {
         };
         all.as_array().unwrap().iter().map(name).collect::<Vec<_>>().join(" ")
     };
-    let every = "pump-1/$metre pump-1/meter pump-10/meter";
+    let every = "pump-1/meter pump-1/scale pump-10/meter";
     assert_eq!(found("SELECT * FROM devices.modules"), every);
     assert_eq!(
         found("SELECT * FROM devices.modules WHERE moduleId = 'meter'"),
@@ -353,7 +353,7 @@ fn modules_are_asked_for_by_themselves() {
     );
     assert_eq!(
         found("SELECT * FROM devices.modules WHERE deviceId = 'pump-1'"),
-        "pump-1/$metre pump-1/meter"
+        "pump-1/meter pump-1/scale"
     );
     assert_eq!(
         found(
