@@ -200,4 +200,6 @@ async fn counted(reading: &Reading<'_>, names: &[&str]) -> Result<Value, Error> 
 }
 
 #[cfg(test)]
+mod page_tests;
+#[cfg(test)]
 mod tests;
