@@ -40,6 +40,7 @@ mod stories {
     pub mod propagation;
     pub mod queries;
     pub mod registration;
+    pub mod replay;
     pub mod sign_in;
     pub mod test_cases;
 }
