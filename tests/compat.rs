@@ -26,4 +26,5 @@ mod compat {
     pub mod queries;
     pub mod registration;
     pub mod surface;
+    pub mod users;
 }

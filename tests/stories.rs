@@ -41,6 +41,8 @@ mod stories {
     pub mod queries;
     pub mod registration;
     pub mod replay;
+    pub mod roles;
     pub mod sign_in;
     pub mod test_cases;
+    pub mod users;
 }
