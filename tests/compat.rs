@@ -14,6 +14,7 @@ mod compat {
     pub mod certificates;
     pub mod clients;
     pub mod conversations;
+    pub mod device_commands;
     pub mod diagnosis;
     pub mod first_walk;
     pub mod fleet;

@@ -20,13 +20,13 @@ Examples:
   hubward device listen -n 1 -o json | jq .message
 
 Exit codes:
-  0  as many were shown as --last asked for
+  0  as many were shown as --count asked for
   1  the hub ended the connection, or never took it
   2  the command line cannot be meant")]
 pub struct Listen {
     /// Stop after so many
-    #[arg(short = 'n', long = "last", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    last: Option<u64>,
+    #[arg(short = 'n', long = "count", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
 
     /// What methods are answered with: a status, and a payload in JSON
     #[arg(long, num_args = 1..=2, value_names = ["STATUS", "PAYLOAD"], default_values = ["200", "{}"])]
@@ -55,7 +55,7 @@ pub(super) fn run(listen: &Listen) -> Result<ExitCode, Failure> {
     if listen.output == Format::Table {
         crate::say(format_args!("{} listens; Ctrl-C ends it", session.id()));
     }
-    let mut left = listen.last.unwrap_or(u64::MAX);
+    let mut left = listen.count.unwrap_or(u64::MAX);
     while left > 0 {
         let heard = session.hear()?;
         let Some(told) = Told::of(&heard) else { continue };

@@ -18,6 +18,9 @@ const MQTT_PORT: &str = "8883";
 const API_VERSION: &str = "2021-04-12";
 /// How long the device may be silent. It says that it is there after half of that.
 const KEEP_ALIVE_S: u16 = 120;
+/// MQTT has no words for it.
+const WHY: &str = "`hubward logs --category Connections` says why, where a diagnostic setting of the hub collects \
+                   what it tells";
 /// How long an answer may take.
 const ANSWER_S_MAX: u64 = 30;
 /// Largest packet of a hub: a method's payload, or a twin.
@@ -89,9 +92,7 @@ impl Session {
         let Packet::ConnAck { code, .. } = answer else { return Err(strange(&answer)) };
         match code == ConnectCode::Accepted {
             true => Ok(session),
-            false => Err(Failure::Failed(format!(
-                "the hub refused `{id}` ({code:?}); `hubward device story {id}` says why"
-            ))),
+            false => Err(Failure::Failed(format!("the hub refused `{id}` ({code:?}); {WHY}"))),
         }
     }
 
@@ -224,10 +225,7 @@ impl Session {
 
     fn gone(&self, error: Option<&io::Error>) -> Failure {
         let why = error.map_or_else(String::new, |it| format!(" ({it})"));
-        Failure::Failed(format!(
-            "the hub closed the connection of `{0}`{why}; `hubward device story {0}` says why",
-            self.id
-        ))
+        Failure::Failed(format!("the hub closed the connection of `{}`{why}; {WHY}", self.id))
     }
 }
 
