@@ -9,6 +9,7 @@
 
 mod stories {
     pub mod bad_input;
+    pub mod certificates;
     pub mod client_certificates;
     pub mod conditions;
     pub mod connections;

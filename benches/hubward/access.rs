@@ -122,6 +122,7 @@ fn around(tenant: &Tenant, policies: usize) -> Facts {
             host: format!("127.70.{}.{}", number / 250, number % 250),
             location: "westus".into(),
             access: SharedAccess::default(),
+            authorities: Vec::new(),
         });
     }
     let verbs = ["read", "write", "delete", "*"];

@@ -11,12 +11,12 @@ use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
 use crate::request::{self, Head};
 use crate::router::Missed;
 use crate::tasks::Tasks;
-use crate::tls::Certificates;
+use crate::tls::{self, Certificates};
 use hyper::body::Incoming;
 use hyper::header::EXPECT;
 use hyper::{Method, Request, Version};
-use model::Error;
 use model::operations::{Protocol, Surface};
+use model::{CertificateChain, Error};
 use ops::call::BodyReader;
 use ops::{Call, Env};
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Whom a listener answers for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Side {
     /// The management origin: Azure Resource Manager, sign-in and Graph.
     Management,
@@ -80,7 +80,8 @@ async fn connection(
     slot: Arc<Slot>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let handshake = shake_hands(&shared.env, &shared.certificates, Protocol::Https, stream);
+    let (side, certificates) = (shared.side, &shared.certificates);
+    let handshake = shake_hands(&shared.env, certificates, Protocol::Https, side, stream);
     let shaken = tokio::select! {
         () = stopped(&mut stop) => return,
         it = timeout(HANDSHAKE_DEADLINE, handshake) => it,
@@ -90,23 +91,32 @@ async fn connection(
         Some(b"h2") => exchange::Protocol::Http2,
         Some(_) | None => exchange::Protocol::Http1,
     };
+    let client = Client { address: peer.ip(), certificate: tls::shown(stream.get_ref().1) };
     let respond =
-        move |request| respond(Arc::clone(&shared), peer.ip(), Arc::clone(&slot), request);
+        move |request| respond(Arc::clone(&shared), client.clone(), Arc::clone(&slot), request);
     converse(stream, protocol, stop, respond).await;
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone)]
+struct Client {
+    address: IpAddr,
+    certificate: Option<CertificateChain>,
 }
 
 async fn respond(
     shared: Arc<Shared>,
-    peer: IpAddr,
+    client: Client,
     slot: Arc<Slot>,
     request: Request<Incoming>,
 ) -> Reply {
     let (parts, body) = request.into_parts();
     let body = Unread::new(body);
-    let reply = match request::read(shared.side, &parts, peer) {
-        Ok(head) => run(&shared, head, &parts.method, body.reader(), slot).await,
-        Err(Missed { surface, error }) => shared.refuse(surface, &error, &parts.method),
-    };
+    let reply =
+        match request::read(shared.side, &parts, client.address, client.certificate.as_ref()) {
+            Ok(head) => run(&shared, head, &parts.method, body.reader(), slot).await,
+            Err(Missed { surface, error }) => shared.refuse(surface, &error, &parts.method),
+        };
     // HTTP/2 can end one request without its connection; and who asks before it sends need not send.
     if parts.version < Version::HTTP_2 && !parts.headers.contains_key(EXPECT) {
         body.swallow().await;

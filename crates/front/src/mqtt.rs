@@ -15,11 +15,11 @@ mod topics;
 use crate::authorization;
 use crate::connections::{Slot, Slots, accept, stopped};
 use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
-use crate::tls::Certificates;
-use model::Credential;
+use crate::https::Side;
+use crate::tls::{self, Certificates};
 use model::operations::{Protocol, Surface, operation};
 use model::trace::Channel;
-use model::{Op, Operation};
+use model::{CertificateChain, Credential, Op, Operation};
 use names::{Named, Peer};
 use ops::call::{Answer, BodyReader};
 use ops::input::Headers;
@@ -116,9 +116,10 @@ async fn connection(
     let (env, certificates) = (&shared.env, &shared.certificates);
     let begun = tokio::select! {
         () = stopped(&mut stop) => return,
-        it = timeout(HANDSHAKE_DEADLINE, shake_hands(env, certificates, Protocol::Mqtt, stream)) => it,
+        it = timeout(HANDSHAKE_DEADLINE, shake_hands(env, certificates, Protocol::Mqtt, Side::Hubs, stream)) => it,
     };
     let Ok(Some(stream)) = begun else { return };
+    let certificate = tls::shown(stream.get_ref().1);
     let mut pipe = Pipe::new(stream);
     let first = tokio::select! {
         () = stopped(&mut stop) => return,
@@ -135,7 +136,7 @@ async fn connection(
     if connect.protocol_level != 4 {
         return pipe.refuse(ConnectCode::UnacceptableProtocol).await;
     }
-    let credential = credential_of(&connect);
+    let credential = credential_of(&connect, certificate);
     let greeting = Greeting { env, peer: peer.ip(), local: local.ip(), connect, credential };
     match greeting.named() {
         Some(named @ Named { peer: Peer::Device { .. }, .. }) => {
@@ -157,7 +158,7 @@ struct Greeting<'a> {
     peer: IpAddr,
     local: IpAddr,
     connect: Connect,
-    /// What its password says, which each of its calls brings.
+    /// What its password says, or its handshake has shown; each of its calls brings it.
     credential: Credential,
 }
 
@@ -223,9 +224,11 @@ impl Greeting<'_> {
     }
 }
 
-fn credential_of(connect: &Connect) -> Credential {
-    match &connect.password {
-        None => Credential::None,
+/// A password counts where there is one: some clients show a certificate whatever they sign in with.
+fn credential_of(connect: &Connect, certificate: Option<CertificateChain>) -> Credential {
+    let password = connect.password.as_ref().filter(|it| !it.reveal().is_empty());
+    match password {
+        None => certificate.map_or(Credential::None, Credential::Certificate),
         Some(password) => match std::str::from_utf8(password.reveal()) {
             Ok(text) => authorization::signature(text),
             Err(_) => authorization::malformed("password", "it is not UTF-8"),

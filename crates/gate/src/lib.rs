@@ -14,6 +14,7 @@ pub mod locks;
 pub mod policy;
 mod replay;
 pub mod writes;
+pub mod x509;
 
 pub use authentication::{
     Authenticated, CLOCK_SKEW_S, Door, Once, Unusable, audiences, authenticate, judge_claims,

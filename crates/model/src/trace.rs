@@ -253,6 +253,7 @@ pub enum FindingKind {
     Token,
     Sas,
     Secret,
+    Certificate,
     PolicyRule,
     DenyAssignment,
     RoleAssignment,

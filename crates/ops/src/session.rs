@@ -21,7 +21,7 @@ use model::trace::TraceHead;
 use model::{Credential, Error, Op, Operation, Timestamp, TrackingId};
 use std::sync::Arc;
 
-/// What a device showed when it connected, to be looked at again. It holds a signature: no `Debug`.
+/// What a device showed when it connected, to be looked at again. It may hold a signature: no `Debug`.
 pub(crate) struct Shown {
     operation: &'static Operation,
     host: String,
@@ -53,7 +53,7 @@ pub enum Ended {
     TakenOver,
     /// The hub was deleted.
     Closed,
-    /// The device may not go on: it was disabled, its key changed, its signature ran out.
+    /// The device may not go on: it was disabled, its key or certificate changed, or what it showed ran out.
     Refused(Box<(Error, TrackingId)>),
     /// Something of ours failed; nothing was acknowledged.
     Failed(Error),
@@ -147,16 +147,9 @@ impl Session {
         &self.sender
     }
 
-    /// Until when the device's signature holds.
+    /// Until when the device's signature or certificate holds.
     pub const fn expires(&self) -> Option<Timestamp> {
-        match &self.shown.credential {
-            Credential::Sas(token) => Some(token.expiry),
-            Credential::None
-            | Credential::Bearer(_)
-            | Credential::ClientSecret { .. }
-            | Credential::ClientAssertion { .. }
-            | Credential::Malformed { .. } => None,
-        }
+        self.who.until()
     }
 
     /// Waits until the session has reason to look whether it still [`Session::stands`].
@@ -310,7 +303,7 @@ impl Session {
             host: &self.shown.host,
             path: &self.shown.path,
             credential: &self.shown.credential,
-            own: own.as_ref().map_or(&[], |it| std::slice::from_ref(&it.keys)),
+            own: own.as_ref().map_or(&[], |it| std::slice::from_ref(&it.proof)),
         };
         let proven = proving.prove(env, facts, &self.hub.scope, &self.head);
         match (proven, own) {
@@ -318,7 +311,8 @@ impl Session {
                 self.who = who;
                 self.epoch = facts.epoch;
                 if self.generation.is_empty() {
-                    self.sender = Sender::new(&self.device, &own.generation, AuthMethod::DeviceKey);
+                    let auth = AuthMethod::of(self.who.caller().auth);
+                    self.sender = Sender::new(&self.device, &own.generation, auth);
                     self.generation = own.generation;
                 }
                 Ok(())

@@ -2,7 +2,7 @@
 //!
 //! [`World`] runs a server in this process, on real sockets and a real store, with a clock that the test
 //! drives. [`Process`] runs the real binary as a child, so that it can be killed. [`Wire`] is an HTTPS
-//! client that trusts the server's CA and nothing else, [`Mqtt`] a device's side of a connection. [`fuzz`] says
+//! client that trusts the server's CA and nothing else, [`Mqtt`] a device's side of a connection, [`x509`] makes certificates, right ones and wrong ones. [`fuzz`] says
 //! what must hold of every decoder.
 
 mod device;
@@ -12,6 +12,7 @@ mod process;
 mod versions;
 mod wire_client;
 mod world;
+pub mod x509;
 
 pub use device::Device;
 pub use mqtt_client::{Closed, Mqtt};

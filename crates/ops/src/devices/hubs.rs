@@ -69,6 +69,7 @@ pub(crate) fn change_facts(
             is_disabled_for_devices: is_set("disableDeviceSAS"),
             policies: shared_access::facts_of(&document.policies)?,
         },
+        authorities: Vec::new(),
         uid: document.uid,
         host: document.address,
         scope: scope_as_made(key, &document.resource)?,

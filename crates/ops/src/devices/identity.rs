@@ -7,7 +7,7 @@ use crate::env::Env;
 use crate::shared_access::{self, KEY_BYTES};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gate::facts::{Hub, OwnKeys};
+use gate::facts::{Counts, Hub, OwnCertificate, OwnKeys, OwnProof};
 use model::json::{at, member, text};
 use model::{DeviceId, Error, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -237,12 +237,12 @@ pub(super) fn provisioned(
 
 /// By what a device may prove itself at its hub.
 pub(crate) struct Credentials {
-    pub(crate) keys: OwnKeys,
+    pub(crate) proof: OwnProof,
     /// Tells the device from an earlier one of the same id.
     pub(crate) generation: String,
 }
 
-/// The keys of a device; `None` where there is no such device, or one that has no keys.
+/// By what a device proves itself, as its type says; `None` where there is no such device, or one that has nothing.
 pub(crate) async fn credentials(
     env: &Env,
     hub: &Hub,
@@ -251,19 +251,35 @@ pub(crate) async fn credentials(
     let Ok(id) = DeviceId::parse(id) else { return Ok(None) };
     let shard = shard(hub)?;
     let Some((device, _)) = read(env, &shard, &id).await? else { return Ok(None) };
-    let key = |name: &str| {
-        let text = text(&device.authentication, &["symmetricKey", name])?;
-        STANDARD.decode(text).ok().map(Secret::new)
-    };
-    let (Some(primary), Some(secondary)) = (key("primaryKey"), key("secondaryKey")) else {
-        return Ok(None);
-    };
-    let keys = OwnKeys {
-        name: device.device_id,
-        via: None,
-        primary,
-        secondary,
-        is_enabled: device.status == "enabled",
-    };
-    Ok(Some(Credentials { keys, generation: device.generation_id }))
+    let generation = device.generation_id.clone();
+    Ok(proof(device).map(|proof| Credentials { proof, generation }))
+}
+
+/// What is kept of another type does not count: whoever makes a device of keys one of certificates ends its keys.
+fn proof(device: Device) -> Option<OwnProof> {
+    let is_enabled = device.status == "enabled";
+    let certificate = |name, counts| OwnCertificate { name, counts, is_enabled };
+    match text(&device.authentication, &["type"]).unwrap_or("sas") {
+        "sas" => {
+            let key = |name: &str| {
+                let text = text(&device.authentication, &["symmetricKey", name])?;
+                STANDARD.decode(text).ok().map(Secret::new)
+            };
+            let (primary, secondary) = (key("primaryKey")?, key("secondaryKey")?);
+            let name = device.device_id;
+            Some(OwnProof::Keys(OwnKeys { name, via: None, primary, secondary, is_enabled }))
+        }
+        "selfSigned" => {
+            let known = ["primaryThumbprint", "secondaryThumbprint"];
+            let known = known.iter().filter_map(|name| {
+                text(&device.authentication, &["x509Thumbprint", name]).map(str::to_owned)
+            });
+            let counts = Counts::Thumbprints(known.collect());
+            Some(OwnProof::Certificate(certificate(device.device_id, counts)))
+        }
+        "certificateAuthority" => {
+            Some(OwnProof::Certificate(certificate(device.device_id, Counts::OfAuthority)))
+        }
+        _ => None,
+    }
 }
