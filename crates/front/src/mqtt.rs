@@ -1,4 +1,5 @@
-//! The MQTT listeners: devices of hubs, and devices that register at a provisioning service.
+//! MQTT: devices of hubs, and devices that register at a provisioning service, at a port of its own and in
+//! WebSockets.
 //!
 //! A connection is counted, shakes hands and sends a CONNECT within a deadline. Its user name says whom it
 //! means; proving it is a call like any other. What it may do then is decided on the road, for each of its
@@ -17,6 +18,7 @@ use crate::connections::{Slot, Slots, accept, stopped};
 use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
 use crate::https::Side;
 use crate::tls::{self, Certificates};
+use crate::websocket::Allowance;
 use model::operations::{Protocol, Surface, operation};
 use model::trace::Channel;
 use model::{CertificateChain, Credential, Op, Operation};
@@ -29,6 +31,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -52,7 +55,7 @@ pub const CONNECT_BYTES_MAX: usize = 32 << 10;
 /// this. Source: IoT Hub developer guide, "MQTT keep-alive".
 pub const SILENCE_S_MAX: u64 = 1_767;
 
-/// Room for the connections of all MQTT listeners. Clones share it.
+/// Room for all connections that speak MQTT, whatever the listener. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Room {
     all: Arc<Slots>,
@@ -69,6 +72,16 @@ impl Room {
             all: Slots::new(all, all.min(CONNECTIONS_PER_PEER_MAX)),
             unproven: Slots::new(UNPROVEN_MAX, UNPROVEN_PER_PEER_MAX),
         }
+    }
+
+    /// Room for a connection, where there is any.
+    pub(crate) fn take(&self, peer: IpAddr) -> Option<Slot> {
+        self.all.take(peer)
+    }
+
+    /// Room for one that has not proven itself.
+    pub(crate) fn wait(&self, peer: IpAddr) -> Option<Waiting> {
+        self.unproven.take(peer).map(|slot| Waiting { _slot: slot, allowance: None })
     }
 }
 
@@ -112,7 +125,7 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
 ) {
     let Ok(local) = stream.local_addr() else { return };
-    let Some(waiting) = shared.room.unproven.take(peer.ip()) else { return };
+    let Some(waiting) = shared.room.wait(peer.ip()) else { return };
     let (env, certificates) = (&shared.env, &shared.certificates);
     let begun = tokio::select! {
         () = stopped(&mut stop) => return,
@@ -120,6 +133,47 @@ async fn connection(
     };
     let Ok(Some(stream)) = begun else { return };
     let certificate = tls::shown(stream.get_ref().1);
+    let client = Client { peer: peer.ip(), local: local.ip(), certificate };
+    speak(env, stream, client, waiting, stop).await;
+}
+
+/// Who is at the other end of a connection, as far as its handshake has told.
+pub(crate) struct Client {
+    pub(crate) peer: IpAddr,
+    /// The address of ours that it came to.
+    pub(crate) local: IpAddr,
+    pub(crate) certificate: Option<CertificateChain>,
+}
+
+/// A place among those who have not proven themselves, until this is dropped.
+pub(crate) struct Waiting {
+    _slot: Slot,
+    /// What it may send until then, where that is bounded beneath MQTT.
+    allowance: Option<Allowance>,
+}
+
+impl Waiting {
+    /// Gives the client so much to send until it has proven itself.
+    pub(crate) fn with(self, allowance: Allowance) -> Self {
+        Self { allowance: Some(allowance), ..self }
+    }
+
+    /// The client has proven itself, and makes room for another.
+    fn over(self) {
+        if let Some(allowance) = &self.allowance {
+            allowance.lift();
+        }
+    }
+}
+
+/// Speaks MQTT over any stream of bytes, to its end.
+pub(crate) async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
+    env: &Arc<Env>,
+    stream: S,
+    client: Client,
+    waiting: Waiting,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut pipe = Pipe::new(stream);
     let first = tokio::select! {
         () = stopped(&mut stop) => return,
@@ -136,8 +190,9 @@ async fn connection(
     if connect.protocol_level != 4 {
         return pipe.refuse(ConnectCode::UnacceptableProtocol).await;
     }
+    let Client { peer, local, certificate } = client;
     let credential = credential_of(&connect, certificate);
-    let greeting = Greeting { env, peer: peer.ip(), local: local.ip(), connect, credential };
+    let greeting = Greeting { env, peer, local, connect, credential };
     match greeting.named() {
         Some(named @ Named { peer: Peer::Device { .. }, .. }) => {
             device::serve(&greeting, &named, pipe, waiting).await;

@@ -6,8 +6,8 @@
 use super::names::{Named, Peer};
 use super::pipe::{Fault, Pipe};
 use super::topics::{self, Aside, Topics};
-use super::{About, Greeting, body_of, code_of, properties};
-use crate::connections::{DRAIN, Slot};
+use super::{About, Greeting, Waiting, body_of, code_of, properties};
+use crate::connections::DRAIN;
 use bytes::Bytes;
 use model::Op;
 use model::operations::Surface;
@@ -37,7 +37,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     greeting: &Greeting<'_>,
     named: &Named,
     pipe: Pipe<S>,
-    waiting: Slot,
+    waiting: Waiting,
 ) {
     let Peer::Device { host, device } = &named.peer else { return };
     let about = About {
@@ -50,7 +50,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(session) => session,
         Err(answer) => return pipe.refuse(code_of(&answer)).await,
     };
-    drop(waiting);
+    waiting.over();
     let mut connection = Connection {
         env: greeting.env,
         session,
