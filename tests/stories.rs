@@ -8,6 +8,7 @@
 )]
 
 mod stories {
+    pub mod authorities;
     pub mod bad_input;
     pub mod certificates;
     pub mod client_certificates;

@@ -12,13 +12,13 @@ use wire::mqtt::{Connect, ConnectCode};
 
 const DAY_S: i64 = 86_400;
 
-struct Plant {
-    world: World,
-    hub: String,
+pub struct Plant {
+    pub world: World,
+    pub hub: String,
 }
 
 impl Plant {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let world = World::new();
         Self { hub: world.hub(), world }
     }
@@ -35,7 +35,7 @@ impl Plant {
     }
 
     #[track_caller]
-    fn connects(&self, device: &Device, certified: &Certified) -> Mqtt {
+    pub fn connects(&self, device: &Device, certified: &Certified) -> Mqtt {
         let began = self.world.now();
         let wire = self.world.wire().showing(certified);
         let (code, mqtt) = device.tries(&wire, device.silent_greeting()).unwrap();
@@ -45,13 +45,13 @@ impl Plant {
 
     /// Tries to connect; why the first gate refused.
     #[track_caller]
-    fn refuses(&self, device: &Device, certified: &Certified) -> String {
+    pub fn refuses(&self, device: &Device, certified: &Certified) -> String {
         let wire = self.world.wire().showing(certified);
         self.refuses_greeting(device, &wire, device.silent_greeting())
     }
 
     #[track_caller]
-    fn refuses_greeting(&self, device: &Device, wire: &Wire, greeting: Connect) -> String {
+    pub fn refuses_greeting(&self, device: &Device, wire: &Wire, greeting: Connect) -> String {
         // Many refusals of one device within a minute are kept as one.
         self.world.pass_seconds(61);
         let (code, mut mqtt) = device.tries(wire, greeting).unwrap();

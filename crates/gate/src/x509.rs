@@ -11,6 +11,7 @@ pub use lead::{Led, NotLed, lead};
 use model::Timestamp;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::oid_registry::OID_PKCS1_SHA1WITHRSA;
 use x509_parser::prelude::FromDer as _;
 
 /// Longest certificate, in bytes of DER: many times what a device's or a CA's takes.
@@ -65,6 +66,21 @@ impl Certificate {
             path_length: constraints.and_then(|it| it.value.path_len_constraint),
             may_sign_in: usage.is_none_or(|it| it.value.digital_signature()),
         })
+    }
+
+    /// Whether the key of `issuer` signed it, whose name it bears. This asks for no more than that: who shows to
+    /// hold a CA's key may do so with a certificate that nothing else would take, such as one of version 1.
+    pub fn is_signed_by(der: &[u8], issuer: &[u8]) -> bool {
+        let (Ok(([], own)), Ok(([], issuer))) =
+            (X509Certificate::from_der(der), X509Certificate::from_der(issuer))
+        else {
+            return false;
+        };
+        // SHA-1 can be made to fit what its signer never saw.
+        let is_weak = own.signature_algorithm.algorithm == OID_PKCS1_SHA1WITHRSA;
+        !is_weak
+            && own.issuer().as_raw() == issuer.subject().as_raw()
+            && own.verify_signature(Some(issuer.public_key())).is_ok()
     }
 
     /// What is wrong with its time, if anything.

@@ -73,17 +73,18 @@ pub fn lead(
         .iter()
         .filter_map(|it| Anchor::of(it, now))
         .partition(|it| it.distrust.is_none());
-    match path(chain, &trusted, now) {
-        Ok((anchor, until)) => Ok(Led { by: anchor.name.to_owned(), until }),
-        Err(NotLed::Unknown) => match path(chain, &others, now) {
-            Ok((Anchor { name, distrust: Some(because), .. }, _)) => {
-                Err(NotLed::By { authority: (*name).to_owned(), because: *because })
-            }
-            Ok(_) => Err(NotLed::Unknown),
-            Err(because) => Err(because),
-        },
-        Err(because) => Err(because),
-    }
+    let because = match path(chain, &trusted, now) {
+        Ok((anchor, until)) => return Ok(Led { by: anchor.name.to_owned(), until }),
+        Err(because) => because,
+    };
+    Err(match (path(chain, &others, now), because) {
+        (Ok((Anchor { name, distrust: Some(because), .. }, _)), _) => {
+            NotLed::By { authority: (*name).to_owned(), because: *because }
+        }
+        // Of two ways that lead nowhere, the one that led further says more.
+        (Err(because), NotLed::Unknown) => because,
+        (Ok(_) | Err(_), because) => because,
+    })
 }
 
 struct Anchor<'a> {
