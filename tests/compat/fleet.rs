@@ -2,7 +2,7 @@
 //! devices that register over MQTT and over HTTPS, devices that stay, and a person with `az`.
 
 use super::az::{Az, binary, hub_token, hubward, text};
-use super::python;
+use super::clients::{Client, interpreter, node_modules, script};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::Timestamp;
@@ -27,19 +27,6 @@ pub enum Over {
 
 /// What the device's client printed.
 pub type Outcome = Value;
-
-#[expect(clippy::disallowed_methods, reason = "the harness names the modules that it installed")]
-fn node_modules() -> PathBuf {
-    let named = std::env::var("HUBWARD_NODE_MODULES")
-        .expect("`./check` installs the Node client and sets HUBWARD_NODE_MODULES to its folder");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(named);
-    assert!(path.exists(), "`{}` is not there: run `./check`", path.display());
-    path
-}
-
-fn script(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat").join(path)
-}
 
 pub struct Outsider {
     app: String,
@@ -125,7 +112,7 @@ impl Stage {
                 node
             }
             Over::Mqtt => {
-                let mut python = Command::new(python::interpreter());
+                let mut python = Command::new(interpreter());
                 python.arg(script("python/register.py"));
                 python
             }
@@ -167,11 +154,11 @@ impl Stage {
     }
 
     /// A device with the key that the group derives for it, told what to do.
-    pub fn living(&self, group_key: &str, device: &str) -> python::Living {
+    pub fn living(&self, group_key: &str, device: &str) -> Client {
         let group = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(group_key).unwrap());
         let key = STANDARD.encode(hmac::sign(&group, device.as_bytes()));
         let string = format!("HostName={};DeviceId={device};SharedAccessKey={key}", self.hub_host);
-        python::Living::new(&string, self.server().connection().ca_file())
+        Client::python_device(&string, self.server().connection().ca_file(), "mqtt")
     }
 
     /// `hubward diagnose dps`: the exit code, and the answer for people or for programs.
