@@ -43,4 +43,5 @@ mod stories {
     pub mod registration;
     pub mod sign_in;
     pub mod test_cases;
+    pub mod web_sockets;
 }

@@ -63,7 +63,7 @@ impl Plant {
         trace.steps[0].reason.clone()
     }
 
-    fn changes(&self, device: &str, body: &Value) {
+    pub fn changes(&self, device: &str, body: &Value) {
         let headers = [("If-Match", "*")];
         let host = self.world.hub_origin(&self.hub);
         let sas = self.world.sas(&self.hub, "iothubowner", host.trim_start_matches("https://"));
