@@ -70,6 +70,11 @@ impl Certified {
         (pem(&self.der), key.serialize_pem())
     }
 
+    /// The certificate and all above it as PEM, one behind the other.
+    pub fn chain_pem(&self) -> String {
+        self.chain().iter().map(|it| pem(it)).collect()
+    }
+
     fn key_pair(&self) -> KeyPair {
         KeyPair::try_from(self.key.as_slice()).expect("it was made here")
     }
