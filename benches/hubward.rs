@@ -233,7 +233,7 @@ fn server(home: &Path) -> Process {
         "--https-port 21443 --mqtt-port {MQTT_PORT} --management-port 21843 --metrics-port 21946"
     );
     let ports: Vec<&str> = ports.split(' ').collect();
-    Process::start(Path::new(env!("CARGO_BIN_EXE_hubward")), &home.join("data"), &ports)
+    Process::plain(Path::new(env!("CARGO_BIN_EXE_hubward")), &home.join("data"), &ports)
 }
 
 fn broker(process: &Process, host: &str) -> Broker {

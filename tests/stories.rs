@@ -41,6 +41,7 @@ mod stories {
     pub mod policy_sets;
     pub mod propagation;
     pub mod registration;
+    pub mod replay;
     pub mod sign_in;
     pub mod test_cases;
     pub mod web_sockets;

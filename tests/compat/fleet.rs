@@ -34,8 +34,7 @@ pub struct Outsider {
 }
 
 pub struct Stage {
-    server: Option<Process>,
-    data: PathBuf,
+    server: Process,
     pub az: Az,
     pub hub: String,
     pub hub_host: String,
@@ -48,8 +47,7 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(home: &Path) -> Self {
-        let data = home.join("data");
-        let server = Process::start(binary(), &data, &[]);
+        let server = Process::start(binary(), &home.join("data"), &[]);
         let az = Az::administrator(&server);
         let connection = server.connection();
         let get = |key: &str| connection.get(key).unwrap().to_owned();
@@ -69,20 +67,18 @@ impl Stage {
             identity: text(&shown, "/identity/principalId").to_owned(),
             dps_host: get("HUBWARD_DPS_HOST"),
             dps_key: STANDARD.decode(text(&policy, "/primaryKey")).unwrap(),
-            server: Some(server),
-            data,
+            server,
             az,
         }
     }
 
     pub fn server(&self) -> &Process {
-        self.server.as_ref().unwrap()
+        &self.server
     }
 
     /// Kill -9 and start again: nothing that was acknowledged depends on the process.
     pub fn crash(&mut self) {
-        self.server.take().unwrap().kill();
-        self.server = Some(Process::start(binary(), &self.data, &[]));
+        self.server.crash();
     }
 
     /// Makes an enrollment group with the service's key and answers the group's own.
@@ -163,7 +159,7 @@ impl Stage {
 
     /// `hubward diagnose dps`: the exit code, and the answer for people or for programs.
     pub fn diagnosed(&self, more: &[&str]) -> (i32, String) {
-        let data = self.data.display().to_string();
+        let data = self.server.data().display().to_string();
         let asked = ["diagnose", "dps", &self.dps, "--hub", &self.hub, "--data", &data];
         let said = hubward(&[&asked[..], more].concat());
         (said.status, said.out)
@@ -171,7 +167,7 @@ impl Stage {
 
     /// How many messages the hub's log holds, and whether all of it is sound.
     pub fn kept_messages(&self) -> u64 {
-        let data = self.data.display().to_string();
+        let data = self.server.data().display().to_string();
         let said = hubward(&["log", "verify", "--data", &data, "-o", "json"]);
         assert_eq!(said.status, 0, "{}{}", said.out, said.err);
         let logs: Value = serde_json::from_str(&said.out).unwrap();
@@ -209,7 +205,7 @@ impl Stage {
     }
 
     pub fn explain(&self, message: &str, more: &[&str]) -> String {
-        let data = self.data.display().to_string();
+        let data = self.server.data().display().to_string();
         let said = hubward(&[&["explain", message, "--data", &data], more].concat());
         assert_eq!(said.status, 0, "{}", said.err);
         said.out
@@ -222,7 +218,7 @@ impl Stage {
     /// What would be decided if the provisioning service registered the device now: allowed writes of
     /// devices are not kept.
     pub fn would_register(&self, device: &str) -> String {
-        let data = self.data.display().to_string();
+        let data = self.server.data().display().to_string();
         let write = format!("{DEVICES}/write");
         let ask = ["--principal", &self.identity, "--action", &write, "--scope", &self.hub];
         let more = ["--object-name", device, "-o", "json", "--data", &data];
@@ -258,7 +254,7 @@ impl Stage {
 
     /// What `hubward logs` shows once it shows `word`: records are written behind the answers.
     pub fn logs(&self, word: &str, more: &[&str]) -> String {
-        let data = self.data.display().to_string();
+        let data = self.server.data().display().to_string();
         for _ in 0..1_000 {
             let said = hubward(&[&["logs", "--data", &data], more].concat());
             if said.out.contains(word) {

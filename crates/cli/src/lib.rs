@@ -1,7 +1,8 @@
 //! The client subcommands: what a person asks a running server, and the answer on a terminal.
 //!
 //! Decides nothing about access: it signs in, asks the decisions API and lays out the trace that comes
-//! back; [`log`] and [`logs`] read files of the data directory, and [`cases`] judges calls that files tell of. Start at [`run`]; `target` finds the server,
+//! back; [`log`] and [`logs`] read files of the data directory, [`cases`] judges calls that files tell of, and
+//! [`replay`] those of the data directory again. Start at [`run`]; `target` finds the server,
 //! `client` speaks to it, `render` writes the answer.
 
 mod answer;
@@ -12,7 +13,9 @@ pub mod explain;
 pub mod log;
 pub mod logs;
 mod page;
+mod progress;
 mod render;
+pub mod replay;
 pub mod target;
 mod text;
 
@@ -29,6 +32,7 @@ pub enum Command {
     Explain(explain::Explain),
     Log(log::Log),
     Logs(logs::Logs),
+    Replay(replay::Replay),
     Test(cases::Test),
 }
 
@@ -39,6 +43,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Explain(explain) => explain::run(&explain),
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
+        Command::Replay(replay) => replay::run(&replay),
         Command::Test(test) => cases::run(&test),
     };
     match done {

@@ -34,6 +34,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// How changes of roles spread.
     pub propagation: Propagation,
+    /// Whether each change of facts leaves what was there before, see [`crate::facts::former`].
+    pub keeps_facts: bool,
 }
 
 /// Asks the server to listen at a hub's address; answered once it does, or with the reason why not.

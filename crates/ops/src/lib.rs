@@ -27,6 +27,7 @@ pub mod propagation;
 mod proving;
 pub mod provisioning;
 mod questions;
+pub mod replay;
 pub mod resources;
 pub mod session;
 mod shared_access;

@@ -188,12 +188,15 @@ async fn environment(
         hub_port: plan.hub_port,
         data_dir: dir.path.clone(),
         propagation: options.propagation.clone(),
+        keeps_facts: options.keep_facts,
     };
     let signing_keys = signing_keys::in_force(&saved.signing_keys)?;
     let mut facts = facts::load(&store, settings.tenant, &settings.origin).await?;
     facts.has_explicit_grants = options.explicit_grants;
     facts.issuers = Arc::new(trusted_issuers::read(&dir.path)?);
     facts.keys = Arc::new(signing_keys.verifying_keys());
+    let spread = &settings.propagation;
+    facts::former::begin(&store, settings.keeps_facts, &mut facts, spread, (clock.now)()).await?;
     let metrics = Metrics::default();
     let (diagnostics, writer) = Diagnostics::start(dir.path.clone(), metrics.clone());
     let env = Env {
@@ -261,6 +264,9 @@ async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
 async fn round(env: &Env) {
     if let Err(error) = decisions::forget_old(env).await {
         eprintln!("hubward: old decisions could not be forgotten: {error}");
+    }
+    if let Err(error) = facts::former::forget_old(env).await {
+        eprintln!("hubward: old facts could not be forgotten: {error}");
     }
     if let Err(error) = signing_keys::rotate(env).await {
         eprintln!("hubward: the keys that sign tokens could not be renewed: {error}");

@@ -95,6 +95,10 @@ pub const LOCKS: Table = Table("locks");
 /// Control: deny assignments, under their id in lower case.
 pub const DENY_ASSIGNMENTS: Table = Table("deny_assignments");
 
+/// Control: what stood in the documents that gates decide by before each change of them, where that is kept,
+/// under the revision before, so that the oldest is first.
+pub const FORMER_FACTS: Table = Table("former_facts");
+
 /// Control: management groups, under their name in lower case.
 pub const MANAGEMENT_GROUPS: Table = Table("management_groups");
 
