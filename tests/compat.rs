@@ -26,4 +26,5 @@ mod compat {
     pub mod provisioning;
     pub mod registration;
     pub mod surface;
+    pub mod users;
 }

@@ -42,7 +42,9 @@ mod stories {
     pub mod propagation;
     pub mod registration;
     pub mod replay;
+    pub mod roles;
     pub mod sign_in;
     pub mod test_cases;
+    pub mod users;
     pub mod web_sockets;
 }

@@ -18,6 +18,7 @@ mod render;
 pub mod replay;
 pub mod target;
 mod text;
+pub mod who_can;
 
 pub use target::Connection;
 
@@ -34,6 +35,7 @@ pub enum Command {
     Logs(logs::Logs),
     Replay(replay::Replay),
     Test(cases::Test),
+    WhoCan(who_can::WhoCan),
 }
 
 /// Runs a subcommand. Exit code 0: fine; 1: refused, not found or failed; 2: asked in a wrong way.
@@ -45,6 +47,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Logs(logs) => logs::run(&logs),
         Command::Replay(replay) => replay::run(&replay),
         Command::Test(test) => cases::run(&test),
+        Command::WhoCan(asked) => who_can::run(&asked),
     };
     match done {
         Ok(code) => code,

@@ -6,10 +6,12 @@
 mod application;
 mod assertion;
 mod certificate;
+mod person;
 mod secret;
 mod signature;
 
 pub use assertion::Once;
+pub use person::{Fit, LookedUp, hash_token};
 
 use crate::decide::{Refusal, recorded, trace_of};
 use crate::facts::{Facts, OwnProof, SharedAccess};
@@ -39,6 +41,8 @@ pub struct Door<'a> {
     /// By what the device that the call is about may prove itself: what is its own, or what its groups derive
     /// for it.
     pub own: &'a [OwnProof],
+    /// What was looked up for the person who signs in.
+    pub looked_up: &'a LookedUp,
     /// `{host}/devices/{device}`: what a shared access signature must cover.
     pub resource: &'a str,
     pub head: &'a TraceHead,
@@ -116,6 +120,14 @@ pub fn authenticate(
                 (caller, found)
             })
         }
+        (Plane::Token, Credential::Password { tenant, client_id, username, password }) => {
+            let shown = person::Shown { tenant, client_id, looked_up: door.looked_up };
+            person::password(&shown, username, password, facts)
+        }
+        (Plane::Token, Credential::RefreshToken { tenant, client_id, token }) => {
+            let shown = person::Shown { tenant, client_id, looked_up: door.looked_up };
+            person::refresh_token(&shown, token, facts, now)
+        }
         (
             Plane::Token,
             Credential::None | Credential::Bearer(_) | Credential::Sas(_) | Credential::Certificate(_),
@@ -167,7 +179,13 @@ pub fn authenticate(
                 }
             },
         )),
-        (_, Credential::ClientSecret { .. } | Credential::ClientAssertion { .. }) => Err(no(
+        (
+            _,
+            Credential::ClientSecret { .. }
+            | Credential::ClientAssertion { .. }
+            | Credential::Password { .. }
+            | Credential::RefreshToken { .. },
+        ) => Err(no(
             AuthFault::Malformed,
             "HTTP Basic is taken at the token endpoint only; send a bearer token here".into(),
             finding(FindingKind::Token, "", FindingResult::Deny, "HTTP Basic"),

@@ -7,6 +7,7 @@ use crate::devices::presence::Presence;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
 use crate::entra::signing::SigningKeys;
+use crate::entra::stretching::Tries;
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
 use crate::metrics::Metrics;
@@ -66,6 +67,8 @@ pub struct Env {
     pub signing_keys: SigningKeys,
     /// The client assertions that were used.
     pub assertions: Assertions,
+    /// Wrong passwords of people.
+    pub tries: Tries,
     pub diagnostics: Diagnostics,
     pub metrics: Metrics,
     pub kept: Kept,

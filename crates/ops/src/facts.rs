@@ -26,6 +26,7 @@ pub struct FactsCell {
 const TABLES: &[Table] = &[
     tables::APPLICATIONS,
     tables::SERVICE_PRINCIPALS,
+    tables::USERS,
     tables::GROUPS,
     tables::RESOURCES,
     tables::ROLE_DEFINITIONS,
@@ -81,7 +82,8 @@ impl FactsCell {
     /// Lets the gates verify tokens with other keys, committed as `revision`. The caller holds
     /// [`FactsCell::changing`].
     pub fn set_keys(&self, keys: Vec<VerifyingKey>, revision: u64) {
-        let facts = Facts { keys: Arc::new(keys), ..Facts::clone(&self.current.load()) };
+        let mut facts = Facts::clone(&self.current.load());
+        facts.keys = Arc::new(keys);
         self.swap(facts, revision);
     }
 }
@@ -144,6 +146,7 @@ pub(crate) fn put(
         tables::SERVICE_PRINCIPALS => {
             entra::principals::change_facts(facts, key, body).map_err(told)
         }
+        tables::USERS => entra::users::change_facts(facts, key, body).map_err(told),
         tables::GROUPS => entra::groups::change_facts(facts, key, body).map_err(told),
         tables::RESOURCES if key.contains("/providers/microsoft.devices/iothubs/") => {
             devices::hubs::change_facts(facts, key, body).map_err(told)

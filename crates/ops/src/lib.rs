@@ -31,6 +31,7 @@ pub mod replay;
 pub mod resources;
 pub mod session;
 mod shared_access;
+mod who_can;
 
 #[cfg(test)]
 mod test_env;

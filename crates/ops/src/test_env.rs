@@ -39,6 +39,7 @@ pub(crate) fn env() -> Env {
             Vec::new(),
         ),
         assertions: Assertions::default(),
+        tries: crate::entra::stretching::Tries::default(),
         diagnostics,
         metrics,
         kept: crate::decisions::Kept::default(),

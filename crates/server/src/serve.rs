@@ -13,6 +13,7 @@ use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
+use ops::entra::stretching::Tries;
 use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
@@ -104,6 +105,7 @@ impl Server {
         for address in addresses(&env) {
             listeners.open_hub(&address).await?;
         }
+        listeners.open_realm().await;
         listeners.open_localhost().await;
         let serving = tokio::spawn(listeners.run(asked));
         if !saved.is_complete {
@@ -206,6 +208,7 @@ async fn environment(
         clock,
         signing_keys,
         assertions: Assertions::default(),
+        tries: Tries::default(),
         diagnostics,
         metrics,
         kept: decisions::Kept::default(),

@@ -116,3 +116,9 @@ pub const SERVICE_PRINCIPALS: Table = Table("service_principals");
 
 /// Control: groups of the directory with whom they list, under their object id.
 pub const GROUPS: Table = Table("groups");
+
+/// Control: users of the directory, under their object id.
+pub const USERS: Table = Table("users");
+
+/// Control: where users have signed in, under the user's object id and the sign-in's own.
+pub const SIGN_INS: Table = Table("sign_ins");

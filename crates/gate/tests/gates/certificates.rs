@@ -54,6 +54,7 @@ fn shows(
         scope: &scope,
         access: Some(&SharedAccess { is_disabled_for_devices: true, ..SharedAccess::default() }),
         own,
+        looked_up: &gate::LookedUp::Nothing,
         resource: "127.70.1.2/devices/d1",
         head: &head,
     };

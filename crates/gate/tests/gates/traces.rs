@@ -103,6 +103,7 @@ fn a_permit_brings_a_trace_where_facts_change_or_a_policy_wants_it_and_else_none
             scope: &root,
             access: None,
             own: &[],
+            looked_up: &gate::LookedUp::Nothing,
             resource: "",
             head: &head,
         };

@@ -146,6 +146,9 @@ fn without_secrets(table: Table, key: &str, document: &Document) -> Result<Value
             set(&mut body, name, json!([]));
         }
     }
+    if table == tables::USERS {
+        set(&mut body, "password", json!(""));
+    }
     // Of hubs and provisioning services: their keys and CAs, and the connection strings of endpoints and links.
     if table == tables::RESOURCES && body.get("resource").is_some() {
         for name in ["policies", "certificates"] {

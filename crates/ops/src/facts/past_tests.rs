@@ -99,7 +99,8 @@ async fn the_epoch_of_a_start_is_no_other_facts_epoch() {
     assert_eq!((again.epoch, one < two && two < three), (three, true));
     // What is in no document may change at a start.
     env.settings.keeps_facts = true;
-    let changed = Facts { has_explicit_grants: false, ..Facts::clone(&env.facts.load()) };
+    let mut changed = Facts::clone(&env.facts.load());
+    changed.has_explicit_grants = false;
     env.facts.swap(changed, three);
     begins(&env).await;
     let four = env.facts.load().epoch;
@@ -193,6 +194,10 @@ async fn what_is_kept_holds_no_credential() {
         "objectId": PRINCIPAL, "appId": PRINCIPAL, "displayName": "line-3", "createdDateTime": env.now(),
         "passwords": [{ "keyId": PRINCIPAL, "holder": "application", "displayName": null, "hint": "c2V",
             "startDateTime": env.now(), "endDateTime": env.now(), "salt": secret, "hash": secret }] })).await;
+    keep(tables::USERS, PRINCIPAL, &json!({
+        "objectId": PRINCIPAL, "userPrincipalName": "ada@hub.test", "displayName": "Ada", "mailNickname": "ada",
+        "accountEnabled": true, "createdDateTime": env.now(), "mustChangePassword": false,
+        "password": format!("$argon2id$v=19$m=19456,t=2,p=1${secret}${secret}") })).await;
     begins(&env).await;
     let gone = |table, key: &str| control::delete(table, key, Expect::Present);
     let before = env.facts.load().epoch;
@@ -202,6 +207,7 @@ async fn what_is_kept_holds_no_credential() {
             gone(tables::RESOURCES, &hub),
             gone(tables::RESOURCES, &dps),
             gone(tables::APPLICATIONS, &app),
+            gone(tables::USERS, PRINCIPAL),
         ],
     )
     .await;
@@ -209,7 +215,10 @@ async fn what_is_kept_holds_no_credential() {
     for (_, document) in former::page(&env.store, None).await.unwrap() {
         kept.push_str(std::str::from_utf8(&document.body).unwrap());
     }
-    assert!(kept.contains("127.71.3.2") && kept.contains("line-3"), "{kept}");
+    assert!(
+        kept.contains("127.71.3.2") && kept.contains("line-3") && kept.contains("Ada"),
+        "{kept}"
+    );
     assert!(!kept.contains("c2V"), "{kept}");
     // What gates behind authentication read is all there.
     let mut past = past(&env).await;
