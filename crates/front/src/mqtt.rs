@@ -262,6 +262,7 @@ impl Greeting<'_> {
                 request: crate::path::shown(&request),
                 address: self.peer.to_canonical().to_string(),
                 on_behalf_of: None,
+                enrollment: None,
             },
             body,
         }

@@ -59,6 +59,7 @@ pub(crate) fn read(
         request: path::shown(&format!("{} {path}", parts.method)),
         address: peer.to_canonical().to_string(),
         on_behalf_of: None,
+        enrollment: None,
     };
     Ok(Head {
         operation,

@@ -22,6 +22,7 @@ mod gates {
     pub mod people;
     pub mod policies;
     pub mod policy_language;
+    pub mod required_roles;
     pub mod sas;
     pub mod secrets;
     pub mod tokens;
