@@ -11,6 +11,7 @@ use front::tls::Certificates;
 use ops::devices::logs::Logs;
 use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
+use ops::devices::queries::Turns;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
 use ops::entra::stretching::Tries;
@@ -215,6 +216,7 @@ async fn environment(
         presence: Presence::default(),
         message_locks: Locks::default(),
         held: Held::default(),
+        queries: Turns::default(),
         logs: Logs::below(dir.path.join("log")),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),
