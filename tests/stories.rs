@@ -8,7 +8,9 @@
 )]
 
 mod stories {
+    pub mod authorities;
     pub mod bad_input;
+    pub mod certificates;
     pub mod client_certificates;
     pub mod conditions;
     pub mod connections;
@@ -48,4 +50,5 @@ mod stories {
     pub mod sign_in;
     pub mod test_cases;
     pub mod users;
+    pub mod web_sockets;
 }

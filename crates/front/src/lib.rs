@@ -20,6 +20,7 @@ mod request;
 mod router;
 mod tasks;
 pub mod tls;
+mod websocket;
 
 pub use connections::stopped;
 pub use https::{Side, serve};
