@@ -15,6 +15,7 @@ mod stories {
     pub mod control_plane;
     pub mod conversations;
     pub mod deny_assignments;
+    pub mod device_https;
     pub mod devices;
     pub mod diagnosis;
     pub mod diagnosis_sections;

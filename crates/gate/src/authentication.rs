@@ -114,7 +114,7 @@ pub fn authenticate(
             Err(application::token_no(FindingKind::Secret, TokenFault::MissingField, sentence.into(), ""))
         }
         (Plane::Service, Credential::Sas(token)) => signature::policy_key(token, door, now),
-        (Plane::Device, Credential::Sas(token)) => signature::own_key(token, door, now),
+        (Plane::Device, Credential::Sas(token)) => signature::of_device(token, door, now),
         (Plane::Device, Credential::Bearer(_)) => Err(no(
             AuthFault::Invalid,
             "devices sign in with their own key or certificate; an access token opens no device endpoint".into(),

@@ -184,6 +184,8 @@ pub enum Body {
     Json,
     /// `application/x-www-form-urlencoded`, read into an object of texts.
     Form,
+    /// Bytes, which nobody looks into before the call is admitted.
+    Raw,
 }
 
 /// One row.
@@ -368,6 +370,11 @@ const fn open(op: Op, routes: &'static [Route], says: &'static str) -> Operation
 /// A row that only devices reach, and only for themselves.
 const fn device(op: Op, effect: Effect, routes: &'static [Route], says: &'static str) -> Operation {
     Operation { plane: Plane::Device, body: Body::None, ..control(op, &[], effect, routes, says) }
+}
+
+/// The same at a hub, where who holds a key with `DeviceConnect` may act for any device.
+const fn at_hub(op: Op, effect: Effect, routes: &'static [Route], says: &'static str) -> Operation {
+    Operation { sas: &[Right::DeviceConnect], ..device(op, effect, routes, says) }
 }
 
 /// A row of a hub's service API that one action or right opens.
@@ -569,6 +576,8 @@ pub enum Op {
     ReceiveDesired,
     ReceiveMethods,
     ReceiveMessages,
+    CompleteMessage,
+    AbandonMessage,
     PutModule,
     GetModule,
     DeleteModule,
@@ -1949,22 +1958,27 @@ pub const OPERATIONS: &[Operation] = &[
         &[mqtt(Surface::Dps, "CONNECT", "{idScope}/registrations/{registration}")],
         "Opens a session in which a device registers",
     ),
-    device(
+    at_hub(
         Op::ConnectDevice,
         Effect::Reads,
         &[mqtt(Surface::Hub, "CONNECT", "{host}/{device}")],
         "Opens a device's session, and ends the one that it had",
     ),
-    device(
-        Op::SendTelemetry,
-        Effect::Appends,
-        &[
-            mqtt(Surface::Hub, "PUBLISH", "devices/{device}/messages/events/"),
-            mqtt(Surface::Hub, "PUBLISH", "devices/{device}/modules/{module}/messages/events/"),
-        ],
-        "Keeps messages of a device or module in the hub's log",
-    ),
-    device(
+    Operation {
+        body: Body::Raw,
+        ..at_hub(
+            Op::SendTelemetry,
+            Effect::Appends,
+            &[
+                mqtt(Surface::Hub, "PUBLISH", "devices/{device}/messages/events/"),
+                mqtt(Surface::Hub, "PUBLISH", "devices/{device}/modules/{module}/messages/events/"),
+                hub("POST", "/devices/{device}/messages/events"),
+                hub("POST", "/devices/{device}/modules/{module}/messages/events"),
+            ],
+            "Keeps messages of a device or module in the hub's log",
+        )
+    },
+    at_hub(
         Op::GetOwnTwin,
         Effect::Reads,
         &[
@@ -1973,29 +1987,44 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         "Shows a device or module its own twin",
     ),
-    device(
+    at_hub(
         Op::ReportProperties,
         Effect::Writes,
         &[mqtt(Surface::Hub, "PUBLISH", "$iothub/twin/PATCH/properties/reported/")],
         "Changes the reported properties of the device or module that calls",
     ),
-    device(
+    at_hub(
         Op::ReceiveDesired,
         Effect::Reads,
         &[mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/twin/PATCH/properties/desired/#")],
         "Tells a device or module of changes of its desired properties",
     ),
-    device(
+    at_hub(
         Op::ReceiveMethods,
         Effect::Reads,
         &[mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/methods/POST/#")],
         "Hands methods that are called to a device or module, and takes its answers",
     ),
-    device(
+    at_hub(
         Op::ReceiveMessages,
         Effect::Writes,
-        &[mqtt(Surface::Hub, "SUBSCRIBE", "devices/{device}/messages/devicebound/#")],
-        "Hands a device the messages that wait for it, and settles them",
+        &[
+            mqtt(Surface::Hub, "SUBSCRIBE", "devices/{device}/messages/devicebound/#"),
+            hub("GET", "/devices/{device}/messages/deviceBound"),
+        ],
+        "Hands a device the messages that wait for it, and settles them over MQTT",
+    ),
+    at_hub(
+        Op::CompleteMessage,
+        Effect::Writes,
+        &[hub("DELETE", "/devices/{device}/messages/deviceBound/{lock}")],
+        "Completes or rejects a message that a device has received",
+    ),
+    at_hub(
+        Op::AbandonMessage,
+        Effect::Writes,
+        &[hub("POST", "/devices/{device}/messages/deviceBound/{lock}/abandon")],
+        "Gives a message back that a device has received",
     ),
     judged(
         service(
@@ -2211,9 +2240,16 @@ mod tests {
     }
 
     #[test]
-    fn only_the_service_plane_takes_keys_and_names_a_policy_object() {
+    fn only_services_and_devices_of_a_hub_use_keys_and_services_name_a_policy_object() {
         for row in OPERATIONS {
-            assert_eq!(row.plane == Plane::Service, !row.sas.is_empty(), "{:?}", row.op);
+            let is_device = row.plane == Plane::Device && row.surface() == Surface::Hub;
+            assert_eq!(
+                row.plane == Plane::Service || is_device,
+                !row.sas.is_empty(),
+                "{:?}",
+                row.op
+            );
+            assert!(!is_device || row.sas == [Right::DeviceConnect], "{:?}", row.op);
             assert!(row.object.is_none() || row.plane == Plane::Service, "{:?}", row.op);
             assert!(row.plane != Plane::Service || !row.actions.is_empty(), "{:?}", row.op);
         }

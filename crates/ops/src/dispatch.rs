@@ -235,18 +235,21 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::CompleteFeedback | Op::AbandonFeedback => {
             devices::service_queues::settle_feedback(permit, input, env).await
         }
+        Op::SendTelemetry => devices::by_https::send(permit, input, env).await,
+        Op::ReceiveMessages => devices::by_https::receive(permit, input, env).await,
+        Op::CompleteMessage | Op::AbandonMessage => {
+            devices::by_https::settle(permit, input, env).await
+        }
         Op::PurgeMessages => devices::messages::purge(permit, input, env).await,
         Op::GetDeviceStatistics => devices::registry::statistics(permit, input, env).await,
         Op::GetServiceStatistics => devices::registry::service_statistics(permit, input, env).await,
         // Whoever connects gets a session, and the session does what its device asks: `session.rs`. What is
         // only published has no address to be called at.
         Op::ConnectDevice
-        | Op::SendTelemetry
         | Op::GetOwnTwin
         | Op::ReportProperties
         | Op::ReceiveDesired
         | Op::ReceiveMethods
-        | Op::ReceiveMessages
         | Op::Published => Err(Error::Internal {
             message: format!("{} has no answer outside a session", permit.operation().name()),
         }),

@@ -11,6 +11,8 @@ use std::pin::Pin;
 pub const CONTROL_BODY_BYTES_MAX: usize = 4 << 20;
 /// Largest body of a service call: a bulk of 100 devices with their twins.
 pub const SERVICE_BODY_BYTES_MAX: usize = 8 << 20;
+/// Largest body of bytes: a batch of messages in base64, with their properties.
+pub const RAW_BODY_BYTES_MAX: usize = 512 << 10;
 /// Largest form at the token endpoint.
 pub const FORM_BYTES_MAX: usize = 64 << 10;
 
@@ -58,6 +60,11 @@ pub(super) async fn read_json(
     }
     model::json::parse(&bytes)
         .map_err(|it| Error::invalid("body", format!("not JSON that can be taken: {it}")))
+}
+
+/// The bytes as they came; what they must be is for the operation to say.
+pub(super) async fn read_raw(reader: BodyReader, headers: &Headers) -> Result<Bytes, Error> {
+    read(reader, RAW_BODY_BYTES_MAX, headers).await
 }
 
 pub(super) async fn read_form(reader: BodyReader, headers: &Headers) -> Result<Value, Error> {

@@ -4,6 +4,8 @@
 //! partition and sequence are the log's own.
 
 use bytes::Bytes;
+use model::PrincipalKind;
+use model::trace::Caller;
 use std::fmt;
 
 /// Most bytes of body and properties together: what a hub takes from a device.
@@ -63,11 +65,31 @@ const RESERVED: &[&str] = &[
     "x-opt-partition-key",
 ];
 
-/// How a sender had proven itself.
+/// How a sender had proven itself. The number is the one in the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AuthMethod {
     /// A device, with its own key.
     DeviceKey = 1,
+    /// Somebody for a device, with the key of a hub's policy.
+    HubKey = 3,
+}
+
+impl AuthMethod {
+    const ALL: [Self; 2] = [Self::DeviceKey, Self::HubKey];
+
+    /// What is said of a message by how its sender has proven itself.
+    pub const fn of(caller: &Caller) -> Self {
+        match caller.kind {
+            PrincipalKind::SasKey => Self::HubKey,
+            PrincipalKind::Device
+            | PrincipalKind::User
+            | PrincipalKind::Group
+            | PrincipalKind::ServicePrincipal
+            | PrincipalKind::ManagedIdentity
+            | PrincipalKind::Anyone
+            | PrincipalKind::System => Self::DeviceKey,
+        }
+    }
 }
 
 /// Why a message cannot be kept.
@@ -119,6 +141,11 @@ impl Sender {
             bytes.extend(text.iter().take(usize::from(length)));
         }
         Self(bytes)
+    }
+
+    /// What each of its records begins with takes so many bytes.
+    pub const fn bytes(&self) -> usize {
+        self.0.len()
     }
 
     /// Begins a message with a body of `body_bytes`.
@@ -229,7 +256,7 @@ impl Message {
     pub fn parse(record: &Bytes) -> Option<Self> {
         let mut rest = &record[..];
         let [VERSION, auth] = take_array(&mut rest)? else { return None };
-        let auth = (auth == AuthMethod::DeviceKey as u8).then_some(AuthMethod::DeviceKey)?;
+        let auth = *AuthMethod::ALL.iter().find(|it| **it as u8 == auth)?;
         let mut short = || {
             let [length] = take_array(&mut rest)?;
             take_text(&mut rest, usize::from(length))
