@@ -15,6 +15,7 @@ pub mod methods;
 pub(crate) mod named;
 pub(crate) mod names;
 pub mod presence;
+pub mod query;
 pub mod registry;
 pub(crate) mod sending;
 pub mod service_queues;

@@ -14,6 +14,7 @@ mod log;
 mod message;
 mod mqtt;
 mod policy;
+mod query;
 mod sas;
 
 pub use condition::condition;
@@ -21,6 +22,7 @@ pub use log::log_reader;
 pub use message::message;
 pub use mqtt::mqtt;
 pub use policy::policy;
+pub use query::query;
 pub use sas::sas;
 
 /// Checks what must hold of a decoder that gets these bytes.
@@ -33,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("message", message),
     ("mqtt", mqtt),
     ("policy", policy),
+    ("query", query),
     ("sas", sas),
 ];
 
