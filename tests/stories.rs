@@ -11,6 +11,7 @@ mod stories {
     pub mod bad_input;
     pub mod client_certificates;
     pub mod conditions;
+    pub mod configurations;
     pub mod connections;
     pub mod control_plane;
     pub mod conversations;
@@ -24,6 +25,7 @@ mod stories {
     pub mod exceptions;
     pub mod groups;
     pub mod initiative_parameters;
+    pub mod jobs;
     pub mod kills;
     pub mod locks;
     pub mod log_verify;
@@ -40,6 +42,7 @@ mod stories {
     pub mod policy_sets;
     pub mod propagation;
     pub mod registration;
+    pub mod service_api;
     pub mod sign_in;
     pub mod test_cases;
 }

@@ -403,6 +403,8 @@ const DEVICES: Option<&str> = Some("Microsoft.Devices/IotHubs/devices");
 const FEEDBACK: &[ActionName] =
     &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/feedback/action")];
 const MODULES: &str = "Microsoft.Devices/IotHubs/devices/modules";
+const CONFIGURATIONS: &str = "Microsoft.Devices/IotHubs/configurations";
+const JOBS: &str = "Microsoft.Devices/IotHubs/jobs";
 const TWINS: &str = "Microsoft.Devices/IotHubs/twins";
 
 /// Every operation by its name.
@@ -543,6 +545,8 @@ pub enum Op {
     DeleteDevice,
     ListDevices,
     BulkDevices,
+    BulkDevicesWithTwins,
+    RegenerateKeys,
     PutDps,
     PatchDps,
     GetDps,
@@ -586,6 +590,19 @@ pub enum Op {
     PatchTwin,
     ReplaceTwin,
     InvokeMethod,
+    GetDigitalTwin,
+    PatchDigitalTwin,
+    InvokeCommand,
+    PutJob,
+    GetJob,
+    CancelJob,
+    QueryJobs,
+    PutConfiguration,
+    GetConfiguration,
+    ListConfigurations,
+    DeleteConfiguration,
+    TestConfigurationQueries,
+    ApplyConfiguration,
     SendMessage,
     ReceiveFeedback,
     CompleteFeedback,
@@ -1680,8 +1697,34 @@ pub const OPERATIONS: &[Operation] = &[
         effect: Effect::Writes,
         body: Body::Json,
         routes: &[hub("POST", "/devices")],
-        says: "Creates, updates and deletes up to 100 device identities",
+        says: "Creates, updates and deletes up to 100 device and module identities",
     },
+    Operation {
+        op: Op::BulkDevicesWithTwins,
+        plane: Plane::Service,
+        actions: &[
+            act("Microsoft.Devices/IotHubs/devices/write"),
+            act("Microsoft.Devices/IotHubs/devices/delete"),
+            act("Microsoft.Devices/IotHubs/twins/write"),
+        ],
+        sas: &[Right::RegistryWrite],
+        object: DEVICES,
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[],
+        says: "The same where an entry names tags or desired properties",
+    },
+    judged(
+        service(
+            Op::RegenerateKeys,
+            &[act("Microsoft.Devices/IotHubs/devices/write")],
+            &[Right::RegistryWrite],
+            Effect::Writes,
+            &[hub("POST", "/devices/keys/regenerate")],
+            "Gives up to 100 devices and modules new keys",
+        ),
+        "Microsoft.Devices/IotHubs/devices",
+    ),
     control(
         Op::PutDps,
         &[act("Microsoft.Devices/provisioningServices/write")],
@@ -2107,6 +2150,131 @@ pub const OPERATIONS: &[Operation] = &[
         "Invokes a method of a connected device or module, and waits for its answer",
     ),
     service(
+        Op::GetDigitalTwin,
+        &[act("Microsoft.Devices/IotHubs/twins/read")],
+        &[Right::ServiceConnect],
+        Effect::Reads,
+        &[hub("GET", "/digitaltwins/{device}")],
+        "Shows the twin of a device as its model has it",
+    ),
+    judged(
+        service(
+            Op::PatchDigitalTwin,
+            &[act("Microsoft.Devices/IotHubs/twins/write")],
+            &[Right::ServiceConnect],
+            Effect::Writes,
+            &[hub("PATCH", "/digitaltwins/{device}")],
+            "Changes desired properties of a device and its components",
+        ),
+        TWINS,
+    ),
+    service(
+        Op::InvokeCommand,
+        &[act("Microsoft.Devices/IotHubs/directMethods/invoke/action")],
+        &[Right::ServiceConnect],
+        Effect::Calls,
+        &[
+            hub("POST", "/digitaltwins/{device}/commands/{command}"),
+            hub("POST", "/digitaltwins/{device}/components/{component}/commands/{command}"),
+        ],
+        "Invokes a command of a connected device or of one of its components",
+    ),
+    judged(
+        service(
+            Op::PutJob,
+            &[act("Microsoft.Devices/IotHubs/jobs/write")],
+            &[Right::ServiceConnect],
+            Effect::Writes,
+            &[hub("PUT", "/jobs/v2/{job}")],
+            "Schedules a method or a change of twins for many devices",
+        ),
+        JOBS,
+    ),
+    service(
+        Op::GetJob,
+        &[act("Microsoft.Devices/IotHubs/jobs/read")],
+        &[Right::ServiceConnect],
+        Effect::Reads,
+        &[hub("GET", "/jobs/v2/{job}")],
+        "Shows a scheduled job",
+    ),
+    judged(
+        bare(service(
+            Op::CancelJob,
+            &[act("Microsoft.Devices/IotHubs/jobs/delete")],
+            &[Right::ServiceConnect],
+            Effect::Writes,
+            &[hub("POST", "/jobs/v2/{job}/cancel")],
+            "Cancels a scheduled job",
+        )),
+        JOBS,
+    ),
+    service(
+        Op::QueryJobs,
+        &[act("Microsoft.Devices/IotHubs/jobs/read")],
+        &[Right::ServiceConnect],
+        Effect::Reads,
+        &[hub("GET", "/jobs/v2/query")],
+        "Lists scheduled jobs",
+    ),
+    judged(
+        service(
+            Op::PutConfiguration,
+            &[act("Microsoft.Devices/IotHubs/configurations/write")],
+            &[Right::RegistryWrite],
+            Effect::Writes,
+            &[hub("PUT", "/configurations/{configuration}")],
+            "Creates or updates a configuration",
+        ),
+        CONFIGURATIONS,
+    ),
+    service(
+        Op::GetConfiguration,
+        &[act("Microsoft.Devices/IotHubs/configurations/read")],
+        &[Right::RegistryRead, Right::ServiceConnect],
+        Effect::Reads,
+        &[hub("GET", "/configurations/{configuration}")],
+        "Shows a configuration",
+    ),
+    service(
+        Op::ListConfigurations,
+        &[act("Microsoft.Devices/IotHubs/configurations/read")],
+        &[Right::RegistryRead, Right::ServiceConnect],
+        Effect::Reads,
+        &[hub("GET", "/configurations")],
+        "Lists configurations",
+    ),
+    judged(
+        bare(service(
+            Op::DeleteConfiguration,
+            &[act("Microsoft.Devices/IotHubs/configurations/delete")],
+            &[Right::RegistryWrite],
+            Effect::Writes,
+            &[hub("DELETE", "/configurations/{configuration}")],
+            "Deletes a configuration; what it brought to devices stays there",
+        )),
+        CONFIGURATIONS,
+    ),
+    Operation {
+        body: Body::Json,
+        ..service(
+            Op::TestConfigurationQueries,
+            &[act("Microsoft.Devices/IotHubs/configurations/testQueries/action")],
+            &[Right::RegistryRead],
+            Effect::Reads,
+            &[hub("POST", "/configurations/testQueries")],
+            "Tells what is wrong with the queries of a configuration",
+        )
+    },
+    service(
+        Op::ApplyConfiguration,
+        &[act("Microsoft.Devices/IotHubs/configurations/applyToEdgeDevice/action")],
+        &[Right::RegistryWrite],
+        Effect::Writes,
+        &[hub("POST", "/devices/{device}/applyConfigurationContent")],
+        "Brings the content of a configuration to one device",
+    ),
+    service(
         Op::SendMessage,
         &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/send/action")],
         &[Right::ServiceConnect],
@@ -2203,7 +2371,12 @@ mod tests {
         for row in OPERATIONS {
             assert!(seen.insert(row.op), "{:?} stands twice", row.op);
             assert!(!row.says.is_empty(), "{:?}", row.op);
-            let inner = [Op::GetOwnDecision, Op::ProvisionDevice, Op::ProvisionDeviceWithTwin];
+            let inner = [
+                Op::GetOwnDecision,
+                Op::BulkDevicesWithTwins,
+                Op::ProvisionDevice,
+                Op::ProvisionDeviceWithTwin,
+            ];
             assert_eq!(row.routes.is_empty(), inner.contains(&row.op), "{:?}", row.op);
             for route in row.routes {
                 let key =

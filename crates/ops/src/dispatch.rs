@@ -181,7 +181,8 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::GetDevice => devices::registry::get(permit, input, env).await,
         Op::DeleteDevice => devices::registry::delete(permit, input, env).await,
         Op::ListDevices => devices::registry::list(permit, input, env).await,
-        Op::BulkDevices => devices::bulk::bulk(permit, input, env).await,
+        Op::BulkDevices | Op::BulkDevicesWithTwins => devices::bulk::bulk(permit, input, env).await,
+        Op::RegenerateKeys => devices::regenerate::regenerate(permit, input, env).await,
         Op::ListRoleDefinitionRevisions
         | Op::ListRoleAssignmentRevisions
         | Op::ListPolicyDefinitionRevisions
@@ -230,6 +231,19 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::GetTwin => devices::twins::get(permit, input, env).await,
         Op::PatchTwin | Op::ReplaceTwin => devices::twins::put(permit, input, env).await,
         Op::InvokeMethod => devices::methods::invoke(permit, input, env).await,
+        Op::GetDigitalTwin => devices::digital_twins::get(permit, input, env).await,
+        Op::PatchDigitalTwin => devices::digital_twins::patch(permit, input, env).await,
+        Op::InvokeCommand => devices::digital_twins::command(permit, input, env).await,
+        Op::PutJob => devices::jobs::put(permit, input, env).await,
+        Op::GetJob => devices::jobs::get(permit, input, env).await,
+        Op::CancelJob => devices::jobs::cancel(permit, input, env).await,
+        Op::QueryJobs => devices::jobs::list(permit, input, env).await,
+        Op::PutConfiguration => devices::configurations::put(permit, input, env).await,
+        Op::GetConfiguration => devices::configurations::get(permit, input, env).await,
+        Op::ListConfigurations => devices::configurations::list(permit, input, env).await,
+        Op::DeleteConfiguration => devices::configurations::delete(permit, input, env).await,
+        Op::TestConfigurationQueries => devices::configurations::test_queries(input),
+        Op::ApplyConfiguration => devices::configurations::apply_content(permit, input, env).await,
         Op::SendMessage => devices::sending::send(permit, input, env).await,
         Op::ReceiveFeedback => devices::service_queues::receive_feedback(permit, env).await,
         Op::CompleteFeedback | Op::AbandonFeedback => {
