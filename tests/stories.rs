@@ -42,6 +42,7 @@ mod stories {
     pub mod policy_sets;
     pub mod propagation;
     pub mod registration;
+    pub mod role_matrix;
     pub mod service_api;
     pub mod sign_in;
     pub mod test_cases;
