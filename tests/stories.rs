@@ -42,8 +42,11 @@ mod stories {
     pub mod policy_sets;
     pub mod propagation;
     pub mod registration;
+    pub mod replay;
     pub mod role_matrix;
+    pub mod roles;
     pub mod service_api;
     pub mod sign_in;
     pub mod test_cases;
+    pub mod users;
 }

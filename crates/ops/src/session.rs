@@ -167,6 +167,8 @@ impl Session {
             | Credential::Bearer(_)
             | Credential::ClientSecret { .. }
             | Credential::ClientAssertion { .. }
+            | Credential::Password { .. }
+            | Credential::RefreshToken { .. }
             | Credential::Malformed { .. } => None,
         }
     }
@@ -424,6 +426,7 @@ impl Session {
             path: &self.shown.path,
             credential: &self.shown.credential,
             own: own.as_ref().map_or(&[], |it| std::slice::from_ref(&it.keys)),
+            looked_up: &gate::LookedUp::Nothing,
         };
         let proven = proving.prove(env, facts, &self.hub.scope, &self.head);
         match (proven, own) {

@@ -360,6 +360,7 @@ pub fn caller(
         scope: &question.scope,
         access: hub.map(|it| &it.access),
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
         resource: &resource,
         head: &question.head,
     };
@@ -420,6 +421,7 @@ pub fn proven() -> &'static Authenticated {
             scope: &root,
             access: None,
             own: &[],
+            looked_up: &gate::LookedUp::Nothing,
             resource: "",
             head: &head,
         };
