@@ -37,7 +37,8 @@ impl Stage {
             let found = self.string.split(';').find_map(|it| it.strip_prefix(name));
             found.unwrap().to_owned()
         };
-        let key = base64::engine::general_purpose::STANDARD.decode(field("SharedAccessKey=")).unwrap();
+        let key =
+            base64::engine::general_purpose::STANDARD.decode(field("SharedAccessKey=")).unwrap();
         let policy = field("SharedAccessKeyName=");
         let until = model::Timestamp::from_seconds(4_000_000_000);
         let sas = wire::sas::sign(&self.host, &key, until, Some(&policy));
@@ -54,7 +55,12 @@ impl Stage {
 
 /// Waits until what a client is asked for is as it is to be: jobs and configurations take a moment.
 #[track_caller]
-fn comes(client: &mut Client, call: &str, arguments: &[Value], is_it: impl Fn(&Value) -> bool) -> Value {
+fn comes(
+    client: &mut Client,
+    call: &str,
+    arguments: &[Value],
+    is_it: impl Fn(&Value) -> bool,
+) -> Value {
     for _ in 0..100 {
         let found = client.calls(call, arguments);
         if is_it(&found) {
@@ -94,9 +100,8 @@ fn the_python_client_manages_a_hub() {
     let job = json!({ "job": { "jobId": "j1", "type": "scheduleUpdateTwin", "queryCondition": "deviceId = 'b'",
         "updateTwin": { "tags": { "hall": 1 }, "etag": "*" }, "maxExecutionTimeInSeconds": 60 } });
     assert_eq!(service.calls("create_scheduled_job", &[json!("j1"), job])["jobId"], "j1");
-    let done = comes(&mut service, "get_scheduled_job", &[json!("j1")], |it| {
-        it["status"] == "completed"
-    });
+    let done =
+        comes(&mut service, "get_scheduled_job", &[json!("j1")], |it| it["status"] == "completed");
     assert_eq!(done["deviceJobStatistics"]["succeededCount"], 1, "{done}");
     assert_eq!(service.calls("get_twin", &[json!("b")])["tags"]["hall"], 1);
     let refused = service.fails("cancel_scheduled_job", &[json!("j1")]);
@@ -188,7 +193,10 @@ fn the_node_device_talks_over_https() {
     device.does("listen");
     let heard = (0..30).map(|_| device.does("next")["heard"].take()).find(|it| !it.is_null());
     let heard = heard.expect("the device looks every second");
-    assert_eq!(heard, json!({ "message": "open", "id": "m1", "properties": { "level": "3,2 & more" } }));
+    assert_eq!(
+        heard,
+        json!({ "message": "open", "id": "m1", "properties": { "level": "3,2 & more" } })
+    );
     // It was completed: nothing waits any more.
     comes(&mut service, "get", &[json!("pump-1")], |it| it["cloudToDeviceMessageCount"] == 0);
     device.does("disconnect");
