@@ -102,7 +102,9 @@ async function run(client, heard, state, command, text) {
 
 async function main(caFile, transport) {
     const made = Client.fromConnectionString(process.env.DEVICE_CONNECTION_STRING, TRANSPORTS[transport]());
-    await made.setOptions({ ca: readFileSync(caFile, 'utf8') });
+    // Over HTTPS the client says that options are set only where one of them is how often to look for messages.
+    const http = transport === 'http' ? { http: { receivePolicy: { interval: 1 } } } : {};
+    await made.setOptions({ ca: readFileSync(caFile, 'utf8'), ...http });
     const [heard, state] = [new Heard(), {}];
     for await (const line of createInterface({ input: process.stdin })) {
         const [command, ...rest] = line.split(' ');

@@ -9,6 +9,9 @@
 const { createInterface } = require('node:readline');
 const { JobClient, Registry } = require('azure-iothub');
 
+// The client takes times as dates.
+const TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
+
 async function call(clients, name, args) {
     const client = clients.find((it) => typeof it[name] === 'function');
     if (!client) throw new Error(`no such call: ${name}`);
@@ -21,12 +24,12 @@ async function call(clients, name, args) {
 async function main(connectionString) {
     const clients = [Registry.fromConnectionString(connectionString), JobClient.fromConnectionString(connectionString)];
     for await (const line of createInterface({ input: process.stdin })) {
-        const [name, ...args] = JSON.parse(line);
+        const [name, ...args] = JSON.parse(line, (_, it) => (TIME.test(it) ? new Date(it) : it));
         try {
             const result = await call(clients, name, args);
-            // A twin holds the registry that it came from.
-            const plain = JSON.stringify({ ok: result }, (key, value) => (key.startsWith('_') ? undefined : value));
-            console.log(plain);
+            // A twin holds the registry that it came from, and some results what HTTP said.
+            const isPlain = (key) => !key.startsWith('_') && key !== 'response';
+            console.log(JSON.stringify({ ok: result }, (key, value) => (isPlain(key) ? value : undefined)));
         } catch (error) {
             // Whatever the client throws is what a user would see.
             console.log(JSON.stringify({ error: { name: error.name, message: error.message, said: error.responseBody } }));
