@@ -23,6 +23,7 @@ mod compat {
     pub mod policy_refuses;
     pub mod policy_sets;
     pub mod provisioning;
+    pub mod queries;
     pub mod registration;
     pub mod service_api;
     pub mod surface;

@@ -102,6 +102,19 @@ fn a_job_calls_a_method_and_tells_whom_it_did_not_reach() {
     let done = plant.reaches("reboot", &["completed", "failed"]);
     let counts = &done["deviceJobStatistics"];
     assert_eq!((&counts["succeededCount"], &counts["failedCount"]), (&json!(1), &json!(1)));
+    // What became of each is there to be queried.
+    let query = json!({ "query": "SELECT * FROM devices.jobs WHERE jobId = 'reboot' AND status = 'failed'" });
+    let found = plant.service("POST", "/devices/query", &query).expect(200);
+    assert_eq!(found.header("x-ms-item-type"), Some("DeviceJob"));
+    assert_eq!(found.body.as_array().map(Vec::len), Some(1));
+    assert_eq!(found.body[0]["deviceId"], "pump-2");
+    assert_eq!(found.body[0]["error"]["code"], "DeviceNotOnline");
+    let query = json!({ "query": "SELECT * FROM devices.jobs WHERE jobId = 'reboot' AND outcome.deviceMethodResponse.status = 200" });
+    let found = plant.service("POST", "/devices/query", &query).expect(200).body;
+    assert_eq!(
+        (found.as_array().map(Vec::len), &found[0]["deviceId"]),
+        (Some(1), &json!("pump-3"))
+    );
 }
 
 #[test]

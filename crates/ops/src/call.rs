@@ -17,11 +17,11 @@ use crate::insights::diagnostics::Draft;
 use crate::proving::{Proving, instance, is_own_address, own_keys};
 use crate::session::{Session, Shown};
 use crate::{decisions, dispatch, objects, questions};
-use body::{read_form, read_json, read_raw};
+use body::{read_form, read_into};
 use bytes::Bytes;
 use gate::facts::Instance;
 use gate::{Ask, Attributes, Authenticated, Facts, Permit, Refusal};
-use model::error::{Denial, DenialKind, TokenFault};
+use model::error::{Denial, DenialKind, HubFault, TokenFault};
 use model::operations::{Body, Effect, Protocol, Surface, operation};
 use model::trace::{Channel, TraceHead};
 use model::{Credential, Error, Op, Operation, Plane, Scope, Secret, TrackingId};
@@ -244,14 +244,8 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     }
     begun.draft.proven(who.caller());
 
-    match (operation.body, body.take()) {
-        (Body::Json, Some(read)) => {
-            input.body = read_json(read, operation, &input.headers).await.map_err(failed)?;
-        }
-        (Body::Raw, Some(read)) => {
-            input.raw = read_raw(read, &input.headers).await.map_err(failed)?;
-        }
-        (Body::None | Body::Form | Body::Json | Body::Raw, _) => {}
+    if let Some(read) = body.take() {
+        read_into(&mut input, operation, read).await.map_err(failed)?;
     }
 
     // INVARIANT: between the decision and the end of a write, no fact changes; between the decision and
@@ -392,9 +386,13 @@ fn retry_hint(error: &Error) -> &'static str {
     let is = |kind: &DenialKind| matches!(error, Error::Denied(it) if it.kind == *kind);
     match () {
         () if is(&DenialKind::NotAuthorizedYet) => "propagation",
-        () if is(&throttled) || matches!(error, Error::Unavailable { .. }) => "throttle",
+        () if is(&throttled) || is_passing(error) => "throttle",
         () => "never",
     }
+}
+
+fn is_passing(error: &Error) -> bool {
+    matches!(error, Error::Unavailable { .. } | Error::Hub { fault: HubFault::Throttled, .. })
 }
 
 fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> Result<(), Error> {

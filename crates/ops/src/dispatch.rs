@@ -191,6 +191,7 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::ListDevices => devices::registry::list(permit, input, env).await,
         Op::BulkDevices | Op::BulkDevicesWithTwins => devices::bulk::bulk(permit, input, env).await,
         Op::RegenerateKeys => devices::regenerate::regenerate(permit, input, env).await,
+        Op::QueryDevices | Op::QueryDeviceJobs => devices::queries::query(permit, input, env).await,
         Op::ListRoleDefinitionRevisions
         | Op::ListRoleAssignmentRevisions
         | Op::ListPolicyDefinitionRevisions

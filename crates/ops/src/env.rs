@@ -5,6 +5,7 @@ use crate::devices::chores::Chores;
 use crate::devices::logs::Logs;
 use crate::devices::messages::Locks;
 use crate::devices::presence::Presence;
+use crate::devices::queries::Turns;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
 use crate::entra::signing::SigningKeys;
@@ -81,6 +82,8 @@ pub struct Env {
     pub held: Held,
     /// Which hubs have jobs and configurations to look at.
     pub chores: Chores,
+    /// How many queries may run at a time.
+    pub queries: Turns,
     /// What devices have sent, by hub.
     pub logs: Logs,
     /// Tokens of managed identities, by identity and audience, each with the time until which it is used.

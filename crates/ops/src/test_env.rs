@@ -47,6 +47,7 @@ pub(crate) fn env() -> Env {
         message_locks: crate::devices::messages::Locks::default(),
         held: crate::devices::service_queues::Held::default(),
         chores: crate::devices::chores::Chores::default(),
+        queries: crate::devices::queries::Turns::default(),
         logs: crate::devices::logs::Logs::default(),
         identity_tokens: IdentityTokens::default(),
         hosts: None,

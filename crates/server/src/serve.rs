@@ -12,6 +12,7 @@ use ops::devices::chores::Chores;
 use ops::devices::logs::Logs;
 use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
+use ops::devices::queries::Turns;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
 use ops::entra::stretching::Tries;
@@ -220,6 +221,7 @@ async fn environment(
         message_locks: Locks::default(),
         held: Held::default(),
         chores: Chores::default(),
+        queries: Turns::default(),
         logs: Logs::below(dir.path.join("log")),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),

@@ -38,6 +38,8 @@ pub enum HubFault {
     /// What is asked for would change a configuration's content, which stays as it was made.
     ImmutableContent,
     InvalidTwinPatch,
+    /// Too much of this is going on; the same call can succeed later.
+    Throttled,
 }
 
 impl HubFault {
@@ -69,6 +71,7 @@ impl HubFault {
             Self::ImmutableContent => (400, 400_403, "CannotModifyImmutableConfigurationContent"),
             Self::InvalidMetricsQuery => (400, 400_404, "InvalidConfigurationCustomMetricsQuery"),
             Self::InvalidTwinPatch => (400, 400_501, "InvalidDigitalTwinJsonPatch"),
+            Self::Throttled => (429, 429_001, "ThrottlingException"),
         }
     }
 }

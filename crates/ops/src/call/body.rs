@@ -1,8 +1,9 @@
 //! Reading a call's body, once its caller is known: within its limits, into one value that gate and operation
 //! share.
 
-use crate::input::Headers;
+use crate::input::{Headers, Input};
 use bytes::Bytes;
+use model::operations::Body;
 use model::{Error, Operation, Plane};
 use serde_json::{Map, Value};
 use std::pin::Pin;
@@ -37,7 +38,21 @@ async fn read(read: BodyReader, limit: usize, headers: &Headers) -> Result<Bytes
     })
 }
 
-pub(super) async fn read_json(
+/// Reads the body that an operation takes; of a form nothing is left to read by then.
+pub(super) async fn read_into(
+    input: &mut Input,
+    operation: &Operation,
+    reader: BodyReader,
+) -> Result<(), Error> {
+    match operation.body {
+        Body::Json => input.body = read_json(reader, operation, &input.headers).await?,
+        Body::Raw => input.raw = read(reader, RAW_BODY_BYTES_MAX, &input.headers).await?,
+        Body::None | Body::Form => {}
+    }
+    Ok(())
+}
+
+async fn read_json(
     reader: BodyReader,
     operation: &Operation,
     headers: &Headers,
@@ -60,11 +75,6 @@ pub(super) async fn read_json(
     }
     model::json::parse(&bytes)
         .map_err(|it| Error::invalid("body", format!("not JSON that can be taken: {it}")))
-}
-
-/// The bytes as they came; what they must be is for the operation to say.
-pub(super) async fn read_raw(reader: BodyReader, headers: &Headers) -> Result<Bytes, Error> {
-    read(reader, RAW_BODY_BYTES_MAX, headers).await
 }
 
 pub(super) async fn read_form(reader: BodyReader, headers: &Headers) -> Result<Value, Error> {

@@ -19,6 +19,7 @@ pub mod methods;
 pub(crate) mod named;
 pub(crate) mod names;
 pub mod presence;
+pub mod queries;
 pub mod query;
 pub(crate) mod regenerate;
 pub mod registry;

@@ -3,7 +3,7 @@
 
 use super::identity::{Device, Live, built, provisioned};
 use super::named::Named;
-use super::{bulk, configurations, jobs, messages, regenerate, twins};
+use super::{bulk, configurations, jobs, messages, queries, regenerate, twins};
 use crate::control::{delete as remove, failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -79,7 +79,7 @@ async fn service_objects(
 pub(crate) fn judged(row: &'static Operation, input: &Input) -> Result<&'static Operation, Error> {
     match row.op == Op::BulkDevices {
         true => bulk::judged(&input.body),
-        false => Ok(row),
+        false => queries::judged(row, &input.body),
     }
 }
 

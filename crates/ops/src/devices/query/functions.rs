@@ -44,7 +44,7 @@ pub(super) enum Function {
 /// Most values of `CONCAT`.
 const CONCAT_MAX: usize = 32;
 
-const NAMES: &[(&str, Function)] = &[
+pub(super) const NAMES: &[(&str, Function)] = &[
     ("IS_DEFINED", Function::IsDefined),
     ("IS_NULL", Function::IsNull),
     ("IS_BOOL", Function::IsBool),

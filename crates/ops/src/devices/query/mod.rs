@@ -2,9 +2,10 @@
 //!
 //! Start at [`Query::parse`], or at [`Condition::parse`] for a `WHERE` that stands alone, as configurations
 //! and jobs have it. A text is compiled once and refused there with its place. [`Condition::matches`] asks it
-//! about one document, which is a twin as the service API shows it; nothing here knows a store. `queries.rs`
-//! answers `POST /devices/query`. Source: IoT Hub developer guide, "IoT Hub query language for device and
-//! module twins, jobs, and message routing"; what that leaves open is said where it is decided.
+//! about one document, which is a twin as the service API shows it; only `prefilter.rs` knows that there is a
+//! store. `queries.rs` answers `POST /devices/query`. Source: IoT Hub developer guide, "IoT Hub query language
+//! for device and module twins, jobs, and message routing"; what that leaves open is said where it is decided,
+//! and for its users in `docs/reference/queries.md`.
 
 mod aggregate;
 mod evaluate;
@@ -12,9 +13,11 @@ mod expression;
 mod functions;
 mod names;
 mod parse;
+mod prefilter;
 mod token;
 
 pub use gate::condition::Position;
+pub(crate) use prefilter::Place;
 
 use functions::Function;
 use serde_json::Value;

@@ -186,6 +186,14 @@ fn functions_tell_types_and_look_into_texts() {
 }
 
 #[test]
+fn the_page_names_every_function() {
+    let page = include_str!("../../../../../docs/reference/queries.md");
+    for (name, _) in functions::NAMES {
+        assert!(page.contains(&format!("`{name}")), "{name}");
+    }
+}
+
+#[test]
 fn paths_reach_lists_special_names_and_keywords() {
     holds("tags.list[0] = 'a' AND tags.list[2].b AND tags.[[special name!]] = 'it\\'s'");
     holds("tags[[in]] = 'a name' AND tags.in = \"a name\"");
