@@ -160,6 +160,7 @@ fn facts(policies: usize) -> Facts {
         access: SharedAccess {
             is_disabled: false,
             is_disabled_for_devices: false,
+            is_disabled_for_modules: false,
             policies: vec![SasPolicy {
                 name: "iothubowner".into(),
                 rights: Right::HUB.to_vec(),

@@ -27,6 +27,7 @@ mod compat {
     pub mod provisioning;
     pub mod queries;
     pub mod registration;
+    pub mod service_api;
     pub mod surface;
     pub mod users;
 }

@@ -13,10 +13,12 @@ mod stories {
     pub mod certificates;
     pub mod client_certificates;
     pub mod conditions;
+    pub mod configurations;
     pub mod connections;
     pub mod control_plane;
     pub mod conversations;
     pub mod deny_assignments;
+    pub mod device_https;
     pub mod devices;
     pub mod diagnosis;
     pub mod diagnosis_sections;
@@ -25,6 +27,7 @@ mod stories {
     pub mod exceptions;
     pub mod groups;
     pub mod initiative_parameters;
+    pub mod jobs;
     pub mod kills;
     pub mod lint;
     pub mod locks;
@@ -46,7 +49,9 @@ mod stories {
     pub mod queries;
     pub mod registration;
     pub mod replay;
+    pub mod role_matrix;
     pub mod roles;
+    pub mod service_api;
     pub mod sign_in;
     pub mod test_cases;
     pub mod users;

@@ -85,7 +85,15 @@ impl Client {
         Self::start(showing(node, shown))
     }
 
-    /// azure-iot-hub for Python: the registry manager.
+    /// azure-iothub for Node: the registry and the job client.
+    pub fn node_service(connection_string: &str, ca_file: &Path) -> Self {
+        let mut node = Command::new("node");
+        node.arg(script("node/service.js")).env("HUB_CONNECTION_STRING", connection_string);
+        node.env("NODE_PATH", node_modules()).env("NODE_EXTRA_CA_CERTS", ca_file);
+        Self::start(node)
+    }
+
+    /// azure-iot-hub for Python: all its managers of HTTPS.
     pub fn python_service(connection_string: &str, ca_file: &Path) -> Self {
         let mut python = Command::new(interpreter());
         python.arg(script("python/service.py")).env("HUB_CONNECTION_STRING", connection_string);

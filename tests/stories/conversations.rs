@@ -210,6 +210,9 @@ fn messages_reach_a_device_in_their_order_and_their_senders_hear_of_it() {
     mqtt.send(&Packet::PubAck(id.unwrap())).unwrap();
     let (_, _, body) = mqtt.hears();
     assert_eq!(body, "second");
+    // What it acknowledged has arrived before it goes.
+    mqtt.send(&Packet::PingReq).unwrap();
+    assert_eq!(mqtt.receive(), Ok(Packet::PingResp));
     // The second was not acknowledged: it is there again for the next session, which need not subscribe again.
     mqtt.send(&Packet::Disconnect).unwrap();
     // What was said before a good-bye was heard once the connection is closed.

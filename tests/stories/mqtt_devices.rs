@@ -105,12 +105,16 @@ fn who_cannot_prove_itself_is_refused_and_the_decision_is_kept() {
     let stranger = Device { key: vec![1; 32], ..one.clone() };
     let unknown = Device { id: "device2".into(), ..one.clone() };
     let other_hub = Device { host: "127.0.0.9".into(), ..one.clone() };
+    let hubs_key = |device: &Device| {
+        let resource = format!("{}/devices/{}", device.host, device.id);
+        plant.world.sas(&plant.hub, "iothubowner", &resource)
+    };
     let refused = [
         ("a wrong key", stranger.signature(later)),
         ("another's signature", ten.signature(later)),
         ("a signature for another hub", other_hub.signature(later)),
         ("an expired signature", one.signature(plant.world.now().plus_seconds(-1))),
-        ("a key of the hub for the hub", plant.world.sas(&plant.hub, "iothubowner", &one.host)),
+        ("a key of the hub for another device", hubs_key(&ten)),
         ("nothing", String::new()),
         ("something else", "let me in".to_owned()),
     ];

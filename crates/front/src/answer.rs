@@ -8,12 +8,17 @@ use hyper::header::{
 };
 use hyper::{Method, Response, StatusCode};
 use ops::Answer;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What a listener sends.
 pub(crate) type Reply = Response<Full<Bytes>>;
 
 const CLIENT_REQUEST_ID: &str = "x-ms-client-request-id";
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+/// What stands before the name of a message's own property.
+const PROPERTY: &str = "iothub-app-";
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// A year: an address that once spoke HTTPS is never spoken to in the clear.
 const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -21,22 +26,23 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Puts an answer into the form of HTTP. `wanted_back` is the client's own id for its request.
 pub(crate) fn response(answer: Answer, method: &Method, wanted_back: Option<String>) -> Reply {
-    let Answer { status, body, headers, tracking: _ } = answer;
+    let Answer { status, body, message, headers, tracking: _ } = answer;
     let status = StatusCode::from_u16(status)
         .ok()
         .filter(|it| !it.is_informational())
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let has_body = *method != Method::HEAD
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let bytes = match body {
-        Some(body) if has_body => Bytes::from(body.to_string()),
-        _ => Bytes::new(),
+    let (bytes, kind) = match (&message, body) {
+        (Some(message), _) if has_body => (message.body.clone(), BYTES),
+        (None, Some(body)) if has_body => (Bytes::from(body.to_string()), JSON),
+        (_, _) => (Bytes::new(), JSON),
     };
     let mut response = Response::new(Full::new(bytes.clone()));
     *response.status_mut() = status;
     let out = response.headers_mut();
     if !bytes.is_empty() {
-        out.insert(CONTENT_TYPE, JSON);
+        out.insert(CONTENT_TYPE, kind);
     }
     out.insert(CACHE_CONTROL, NO_CACHE);
     out.insert(STRICT_TRANSPORT_SECURITY, A_YEAR);
@@ -46,7 +52,21 @@ pub(crate) fn response(answer: Answer, method: &Method, wanted_back: Option<Stri
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
         out.insert(name, header_value(&value));
     }
+    for (name, value) in message.into_iter().flat_map(|it| it.properties) {
+        if let Some(name) = property_name(&name) {
+            out.append(name, header_value(&value));
+        }
+    }
     response
+}
+
+/// What cannot stand in the name of a header is percent-encoded; case is lost, as in every header.
+fn property_name(name: &str) -> Option<HeaderName> {
+    let whole = format!("{PROPERTY}{name}");
+    let encoded = || format!("{PROPERTY}{}", utf8_percent_encode(name, KEPT));
+    HeaderName::from_bytes(whole.as_bytes())
+        .or_else(|_| HeaderName::from_bytes(encoded().as_bytes()))
+        .ok()
 }
 
 /// Control characters become spaces: a header never starts a second one.
@@ -66,7 +86,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn answer(status: u16, body: Option<Value>, headers: Vec<(&'static str, String)>) -> Answer {
-        Answer { status, body, headers, tracking: TrackingId(Default::default()) }
+        Answer { status, body, message: None, headers, tracking: TrackingId(Default::default()) }
     }
 
     fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {

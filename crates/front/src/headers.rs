@@ -55,6 +55,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Headers, Error> {
         prefer: preferences(headers),
         max_item_count: max_item_count(headers)?,
         continuation: continuation(headers)?,
+        message: message(headers)?,
     })
 }
 
@@ -162,6 +163,18 @@ fn continuation(headers: &HeaderMap) -> Result<Option<String>, Error> {
     }
 }
 
+/// What a device says of a message beside its body. Values may be any text: the public clients send them as they
+/// are, in UTF-8.
+fn message(headers: &HeaderMap) -> Result<Vec<(String, String)>, Error> {
+    let is_of_message = |name: &str| name.starts_with("iothub-") || name == "dt-subject";
+    let all = headers.iter().filter(|(name, _)| is_of_message(name.as_str()));
+    all.map(|(name, value)| match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => Ok((name.as_str().to_owned(), text.trim().to_owned())),
+        Err(_) => Err(Error::invalid(name.as_str(), "the header is not UTF-8")),
+    })
+    .collect()
+}
+
 /// A list that may be spread over several headers. Source: RFC 7240, section 2.
 fn preferences(headers: &HeaderMap) -> Option<String> {
     let all: Vec<&str> = headers.get_all(PREFER).iter().filter_map(|it| it.to_str().ok()).collect();
@@ -266,6 +279,29 @@ mod tests {
         for hostile in ["a\tb", "\u{e9}", &"a".repeat(CONTINUATION_BYTES_MAX + 1)] {
             assert!(check("x-ms-continuation", hostile).is_err(), "{hostile}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_a_message_is_kept_in_order_and_is_text() {
+        let sent = [
+            ("iothub-app-b", "ä 1"),
+            ("accept", "*/*"),
+            ("iothub-app-a", ""),
+            ("iothub-app-a", "2"),
+            ("dt-subject", "pump"),
+        ];
+        let read_back = read(&map(&sent)).unwrap().message;
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let expected = [
+            pair("iothub-app-b", "ä 1"),
+            pair("iothub-app-a", ""),
+            pair("iothub-app-a", "2"),
+            pair("dt-subject", "pump"),
+        ];
+        assert_eq!(read_back, expected);
+        let mut hostile = HeaderMap::new();
+        hostile.insert("iothub-app-a", HeaderValue::from_bytes(b"\xff").unwrap());
+        assert!(read(&hostile).is_err());
     }
 
     #[test]

@@ -138,7 +138,7 @@ pub fn authenticate(
         (Plane::Service, Credential::Sas(token)) => signature::policy_key(token, door, now),
         (Plane::Device, Credential::Sas(token)) => {
             until = Some(token.expiry);
-            signature::own_key(token, door, now)
+            signature::of_device(token, door, now)
         }
         (Plane::Device, Credential::Certificate(chain)) => {
             certificate::own_certificate(chain, door, facts, &mut until)

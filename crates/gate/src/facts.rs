@@ -131,6 +131,8 @@ pub struct SharedAccess {
     pub is_disabled: bool,
     /// Devices' own keys are switched off (`disableDeviceSAS`).
     pub is_disabled_for_devices: bool,
+    /// Modules' own keys are switched off (`disableModuleSAS`).
+    pub is_disabled_for_modules: bool,
     pub policies: Vec<SasPolicy>,
 }
 

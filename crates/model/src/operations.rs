@@ -184,6 +184,8 @@ pub enum Body {
     Json,
     /// `application/x-www-form-urlencoded`, read into an object of texts.
     Form,
+    /// Bytes, which nobody looks into before the call is admitted.
+    Raw,
 }
 
 /// One row.
@@ -370,6 +372,11 @@ const fn device(op: Op, effect: Effect, routes: &'static [Route], says: &'static
     Operation { plane: Plane::Device, body: Body::None, ..control(op, &[], effect, routes, says) }
 }
 
+/// The same at a hub, where who holds a key with `DeviceConnect` may act for any device.
+const fn at_hub(op: Op, effect: Effect, routes: &'static [Route], says: &'static str) -> Operation {
+    Operation { sas: &[Right::DeviceConnect], ..device(op, effect, routes, says) }
+}
+
 /// A row of a hub's service API that one action or right opens.
 const fn service(
     op: Op,
@@ -396,6 +403,8 @@ const DEVICES: Option<&str> = Some("Microsoft.Devices/IotHubs/devices");
 const FEEDBACK: &[ActionName] =
     &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/feedback/action")];
 const MODULES: &str = "Microsoft.Devices/IotHubs/devices/modules";
+const CONFIGURATIONS: &str = "Microsoft.Devices/IotHubs/configurations";
+const JOBS: &str = "Microsoft.Devices/IotHubs/jobs";
 const TWINS: &str = "Microsoft.Devices/IotHubs/twins";
 
 /// Every operation by its name.
@@ -550,6 +559,8 @@ pub enum Op {
     DeleteDevice,
     ListDevices,
     BulkDevices,
+    BulkDevicesWithTwins,
+    RegenerateKeys,
     QueryDevices,
     QueryDeviceJobs,
     PutDps,
@@ -585,6 +596,8 @@ pub enum Op {
     ReceiveDesired,
     ReceiveMethods,
     ReceiveMessages,
+    CompleteMessage,
+    AbandonMessage,
     PutModule,
     GetModule,
     DeleteModule,
@@ -593,6 +606,19 @@ pub enum Op {
     PatchTwin,
     ReplaceTwin,
     InvokeMethod,
+    GetDigitalTwin,
+    PatchDigitalTwin,
+    InvokeCommand,
+    PutJob,
+    GetJob,
+    CancelJob,
+    QueryJobs,
+    PutConfiguration,
+    GetConfiguration,
+    ListConfigurations,
+    DeleteConfiguration,
+    TestConfigurationQueries,
+    ApplyConfiguration,
     SendMessage,
     ReceiveFeedback,
     CompleteFeedback,
@@ -1806,8 +1832,34 @@ pub const OPERATIONS: &[Operation] = &[
         effect: Effect::Writes,
         body: Body::Json,
         routes: &[hub("POST", "/devices")],
-        says: "Creates, updates and deletes up to 100 device identities",
+        says: "Creates, updates and deletes up to 100 device and module identities",
     },
+    Operation {
+        op: Op::BulkDevicesWithTwins,
+        plane: Plane::Service,
+        actions: &[
+            act("Microsoft.Devices/IotHubs/devices/write"),
+            act("Microsoft.Devices/IotHubs/devices/delete"),
+            act("Microsoft.Devices/IotHubs/twins/write"),
+        ],
+        sas: &[Right::RegistryWrite],
+        object: DEVICES,
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[],
+        says: "The same where an entry names tags or desired properties",
+    },
+    judged(
+        service(
+            Op::RegenerateKeys,
+            &[act("Microsoft.Devices/IotHubs/devices/write")],
+            &[Right::RegistryWrite],
+            Effect::Writes,
+            &[hub("POST", "/devices/keys/regenerate")],
+            "Gives up to 100 devices and modules new keys",
+        ),
+        "Microsoft.Devices/IotHubs/devices",
+    ),
     Operation {
         op: Op::QueryDevices,
         plane: Plane::Service,
@@ -2106,22 +2158,27 @@ pub const OPERATIONS: &[Operation] = &[
         &[mqtt(Surface::Dps, "CONNECT", "{idScope}/registrations/{registration}")],
         "Opens a session in which a device registers",
     ),
-    device(
+    at_hub(
         Op::ConnectDevice,
         Effect::Reads,
         &[mqtt(Surface::Hub, "CONNECT", "{host}/{device}")],
         "Opens a device's session, and ends the one that it had",
     ),
-    device(
-        Op::SendTelemetry,
-        Effect::Appends,
-        &[
-            mqtt(Surface::Hub, "PUBLISH", "devices/{device}/messages/events/"),
-            mqtt(Surface::Hub, "PUBLISH", "devices/{device}/modules/{module}/messages/events/"),
-        ],
-        "Keeps messages of a device or module in the hub's log",
-    ),
-    device(
+    Operation {
+        body: Body::Raw,
+        ..at_hub(
+            Op::SendTelemetry,
+            Effect::Appends,
+            &[
+                mqtt(Surface::Hub, "PUBLISH", "devices/{device}/messages/events/"),
+                mqtt(Surface::Hub, "PUBLISH", "devices/{device}/modules/{module}/messages/events/"),
+                hub("POST", "/devices/{device}/messages/events"),
+                hub("POST", "/devices/{device}/modules/{module}/messages/events"),
+            ],
+            "Keeps messages of a device or module in the hub's log",
+        )
+    },
+    at_hub(
         Op::GetOwnTwin,
         Effect::Reads,
         &[
@@ -2130,29 +2187,44 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         "Shows a device or module its own twin",
     ),
-    device(
+    at_hub(
         Op::ReportProperties,
         Effect::Writes,
         &[mqtt(Surface::Hub, "PUBLISH", "$iothub/twin/PATCH/properties/reported/")],
         "Changes the reported properties of the device or module that calls",
     ),
-    device(
+    at_hub(
         Op::ReceiveDesired,
         Effect::Reads,
         &[mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/twin/PATCH/properties/desired/#")],
         "Tells a device or module of changes of its desired properties",
     ),
-    device(
+    at_hub(
         Op::ReceiveMethods,
         Effect::Reads,
         &[mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/methods/POST/#")],
         "Hands methods that are called to a device or module, and takes its answers",
     ),
-    device(
+    at_hub(
         Op::ReceiveMessages,
         Effect::Writes,
-        &[mqtt(Surface::Hub, "SUBSCRIBE", "devices/{device}/messages/devicebound/#")],
-        "Hands a device the messages that wait for it, and settles them",
+        &[
+            mqtt(Surface::Hub, "SUBSCRIBE", "devices/{device}/messages/devicebound/#"),
+            hub("GET", "/devices/{device}/messages/deviceBound"),
+        ],
+        "Hands a device the messages that wait for it, and settles them over MQTT",
+    ),
+    at_hub(
+        Op::CompleteMessage,
+        Effect::Writes,
+        &[hub("DELETE", "/devices/{device}/messages/deviceBound/{lock}")],
+        "Completes or rejects a message that a device has received",
+    ),
+    at_hub(
+        Op::AbandonMessage,
+        Effect::Writes,
+        &[hub("POST", "/devices/{device}/messages/deviceBound/{lock}/abandon")],
+        "Gives a message back that a device has received",
     ),
     judged(
         service(
@@ -2233,6 +2305,131 @@ pub const OPERATIONS: &[Operation] = &[
             hub("POST", "/twins/{device}/modules/{module}/methods"),
         ],
         "Invokes a method of a connected device or module, and waits for its answer",
+    ),
+    service(
+        Op::GetDigitalTwin,
+        &[act("Microsoft.Devices/IotHubs/twins/read")],
+        &[Right::ServiceConnect],
+        Effect::Reads,
+        &[hub("GET", "/digitaltwins/{device}")],
+        "Shows the twin of a device as its model has it",
+    ),
+    judged(
+        service(
+            Op::PatchDigitalTwin,
+            &[act("Microsoft.Devices/IotHubs/twins/write")],
+            &[Right::ServiceConnect],
+            Effect::Writes,
+            &[hub("PATCH", "/digitaltwins/{device}")],
+            "Changes desired properties of a device and its components",
+        ),
+        TWINS,
+    ),
+    service(
+        Op::InvokeCommand,
+        &[act("Microsoft.Devices/IotHubs/directMethods/invoke/action")],
+        &[Right::ServiceConnect],
+        Effect::Calls,
+        &[
+            hub("POST", "/digitaltwins/{device}/commands/{command}"),
+            hub("POST", "/digitaltwins/{device}/components/{component}/commands/{command}"),
+        ],
+        "Invokes a command of a connected device or of one of its components",
+    ),
+    judged(
+        service(
+            Op::PutJob,
+            &[act("Microsoft.Devices/IotHubs/jobs/write")],
+            &[Right::ServiceConnect],
+            Effect::Writes,
+            &[hub("PUT", "/jobs/v2/{job}")],
+            "Schedules a method or a change of twins for many devices",
+        ),
+        JOBS,
+    ),
+    service(
+        Op::GetJob,
+        &[act("Microsoft.Devices/IotHubs/jobs/read")],
+        &[Right::ServiceConnect],
+        Effect::Reads,
+        &[hub("GET", "/jobs/v2/{job}")],
+        "Shows a scheduled job",
+    ),
+    judged(
+        bare(service(
+            Op::CancelJob,
+            &[act("Microsoft.Devices/IotHubs/jobs/delete")],
+            &[Right::ServiceConnect],
+            Effect::Writes,
+            &[hub("POST", "/jobs/v2/{job}/cancel")],
+            "Cancels a scheduled job",
+        )),
+        JOBS,
+    ),
+    service(
+        Op::QueryJobs,
+        &[act("Microsoft.Devices/IotHubs/jobs/read")],
+        &[Right::ServiceConnect],
+        Effect::Reads,
+        &[hub("GET", "/jobs/v2/query")],
+        "Lists scheduled jobs",
+    ),
+    judged(
+        service(
+            Op::PutConfiguration,
+            &[act("Microsoft.Devices/IotHubs/configurations/write")],
+            &[Right::RegistryWrite],
+            Effect::Writes,
+            &[hub("PUT", "/configurations/{configuration}")],
+            "Creates or updates a configuration",
+        ),
+        CONFIGURATIONS,
+    ),
+    service(
+        Op::GetConfiguration,
+        &[act("Microsoft.Devices/IotHubs/configurations/read")],
+        &[Right::RegistryRead, Right::ServiceConnect],
+        Effect::Reads,
+        &[hub("GET", "/configurations/{configuration}")],
+        "Shows a configuration",
+    ),
+    service(
+        Op::ListConfigurations,
+        &[act("Microsoft.Devices/IotHubs/configurations/read")],
+        &[Right::RegistryRead, Right::ServiceConnect],
+        Effect::Reads,
+        &[hub("GET", "/configurations")],
+        "Lists configurations",
+    ),
+    judged(
+        bare(service(
+            Op::DeleteConfiguration,
+            &[act("Microsoft.Devices/IotHubs/configurations/delete")],
+            &[Right::RegistryWrite],
+            Effect::Writes,
+            &[hub("DELETE", "/configurations/{configuration}")],
+            "Deletes a configuration; what it brought to devices stays there",
+        )),
+        CONFIGURATIONS,
+    ),
+    Operation {
+        body: Body::Json,
+        ..service(
+            Op::TestConfigurationQueries,
+            &[act("Microsoft.Devices/IotHubs/configurations/testQueries/action")],
+            &[Right::RegistryRead],
+            Effect::Reads,
+            &[hub("POST", "/configurations/testQueries")],
+            "Tells what is wrong with the queries of a configuration",
+        )
+    },
+    service(
+        Op::ApplyConfiguration,
+        &[act("Microsoft.Devices/IotHubs/configurations/applyToEdgeDevice/action")],
+        &[Right::RegistryWrite],
+        Effect::Writes,
+        &[hub("POST", "/devices/{device}/applyConfigurationContent")],
+        "Brings the content of a configuration to one device",
     ),
     service(
         Op::SendMessage,
@@ -2333,6 +2530,7 @@ mod tests {
             assert!(!row.says.is_empty(), "{:?}", row.op);
             let inner = [
                 Op::GetOwnDecision,
+                Op::BulkDevicesWithTwins,
                 Op::QueryDeviceJobs,
                 Op::ProvisionDevice,
                 Op::ProvisionDeviceWithTwin,
@@ -2373,9 +2571,16 @@ mod tests {
     }
 
     #[test]
-    fn only_the_service_plane_takes_keys_and_names_a_policy_object() {
+    fn only_services_and_devices_of_a_hub_use_keys_and_services_name_a_policy_object() {
         for row in OPERATIONS {
-            assert_eq!(row.plane == Plane::Service, !row.sas.is_empty(), "{:?}", row.op);
+            let is_device = row.plane == Plane::Device && row.surface() == Surface::Hub;
+            assert_eq!(
+                row.plane == Plane::Service || is_device,
+                !row.sas.is_empty(),
+                "{:?}",
+                row.op
+            );
+            assert!(!is_device || row.sas == [Right::DeviceConnect], "{:?}", row.op);
             assert!(row.object.is_none() || row.plane == Plane::Service, "{:?}", row.op);
             assert!(row.plane != Plane::Service || !row.actions.is_empty(), "{:?}", row.op);
         }

@@ -316,52 +316,10 @@ pub const PUBLISHED: &[Operation] = &[
     control(&[act("Microsoft.Devices/register/action")], "Registers a subscription for hubs"),
     control(&[act("Microsoft.Devices/usages/read")], "Shows how many hubs a subscription may have"),
     data(
-        &[act("Microsoft.Devices/IotHubs/configurations/applyToEdgeDevice/action")],
-        &[Right::RegistryWrite],
-        None,
-        "Applies a configuration to an edge device",
-    ),
-    data(
-        &[act("Microsoft.Devices/IotHubs/configurations/delete")],
-        &[Right::RegistryWrite],
-        Some("Microsoft.Devices/IotHubs/configurations"),
-        "Deletes a configuration",
-    ),
-    data(
-        &[act("Microsoft.Devices/IotHubs/configurations/read")],
-        &[Right::RegistryRead, Right::ServiceConnect],
-        None,
-        "Shows or lists configurations",
-    ),
-    data(
-        &[act("Microsoft.Devices/IotHubs/configurations/testQueries/action")],
-        &[Right::RegistryRead],
-        None,
-        "Tests the queries of a configuration",
-    ),
-    data(
-        &[act("Microsoft.Devices/IotHubs/configurations/write")],
-        &[Right::RegistryWrite],
-        Some("Microsoft.Devices/IotHubs/configurations"),
-        "Creates or updates a configuration",
-    ),
-    data(
         &[act("Microsoft.Devices/IotHubs/fileUpload/notifications/action")],
         &[Right::ServiceConnect],
         None,
         "Receives what files were uploaded",
-    ),
-    data(
-        &[act("Microsoft.Devices/IotHubs/jobs/delete")],
-        &[Right::ServiceConnect],
-        Some("Microsoft.Devices/IotHubs/jobs"),
-        "Cancels a job",
-    ),
-    data(
-        &[act("Microsoft.Devices/IotHubs/jobs/write")],
-        &[Right::ServiceConnect],
-        Some("Microsoft.Devices/IotHubs/jobs"),
-        "Creates a job",
     ),
 ];
 

@@ -6,17 +6,19 @@
 mod body;
 
 pub use body::{
-    BodyFault, BodyReader, CONTROL_BODY_BYTES_MAX, FORM_BYTES_MAX, SERVICE_BODY_BYTES_MAX,
+    BodyFault, BodyReader, CONTROL_BODY_BYTES_MAX, FORM_BYTES_MAX, RAW_BODY_BYTES_MAX,
+    SERVICE_BODY_BYTES_MAX,
 };
 
 use crate::entra::{assertions, sign_ins};
 use crate::env::Env;
-use crate::input::{Headers, Input, Reply};
+use crate::input::{Headers, Input, Message, Reply};
 use crate::insights::diagnostics::Draft;
 use crate::proving::{Proving, instance, is_own_address, own_proofs};
 use crate::session::{Session, Shown};
 use crate::{decisions, dispatch, objects, questions};
-use body::{read_form, read_json};
+use body::{read_form, read_into};
+use bytes::Bytes;
 use gate::facts::Instance;
 use gate::{Ask, Attributes, Authenticated, Facts, Permit, Refusal};
 use model::error::{Denial, DenialKind, HubFault, TokenFault};
@@ -48,6 +50,8 @@ pub struct Call {
 pub struct Answer {
     pub status: u16,
     pub body: Option<Value>,
+    /// In place of a body of JSON.
+    pub message: Option<Box<Message>>,
     pub headers: Vec<(&'static str, String)>,
     pub tracking: TrackingId,
 }
@@ -114,6 +118,7 @@ impl Begun {
             Ok(reply) => Answer {
                 status: reply.status,
                 body: reply.body,
+                message: reply.message,
                 headers: reply.headers,
                 tracking: self.tracking,
             },
@@ -193,6 +198,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         params,
         query,
         body: Value::Null,
+        raw: Bytes::new(),
         scope,
         path,
         headers,
@@ -238,10 +244,8 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     }
     begun.draft.proven(who.caller());
 
-    if operation.body == Body::Json
-        && let Some(read) = body.take()
-    {
-        input.body = read_json(read, operation, &input.headers).await.map_err(failed)?;
+    if let Some(read) = body.take() {
+        read_into(&mut input, operation, read).await.map_err(failed)?;
     }
 
     // INVARIANT: between the decision and the end of a write, no fact changes; between the decision and
@@ -373,7 +377,7 @@ fn refuse(
     if let Error::Internal { message } = error {
         env.metrics.log_fault(tracking, message);
     }
-    Answer { status, body: Some(body), headers, tracking }
+    Answer { status, body: Some(body), message: None, headers, tracking }
 }
 
 /// Whether the same call can succeed later without anybody changing anything.

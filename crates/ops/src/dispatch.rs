@@ -197,7 +197,8 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::GetDevice => devices::registry::get(permit, input, env).await,
         Op::DeleteDevice => devices::registry::delete(permit, input, env).await,
         Op::ListDevices => devices::registry::list(permit, input, env).await,
-        Op::BulkDevices => devices::bulk::bulk(permit, input, env).await,
+        Op::BulkDevices | Op::BulkDevicesWithTwins => devices::bulk::bulk(permit, input, env).await,
+        Op::RegenerateKeys => devices::regenerate::regenerate(permit, input, env).await,
         Op::QueryDevices | Op::QueryDeviceJobs => devices::queries::query(permit, input, env).await,
         Op::ListRoleDefinitionRevisions
         | Op::ListRoleAssignmentRevisions
@@ -247,10 +248,28 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::GetTwin => devices::twins::get(permit, input, env).await,
         Op::PatchTwin | Op::ReplaceTwin => devices::twins::put(permit, input, env).await,
         Op::InvokeMethod => devices::methods::invoke(permit, input, env).await,
+        Op::GetDigitalTwin => devices::digital_twins::get(permit, input, env).await,
+        Op::PatchDigitalTwin => devices::digital_twins::patch(permit, input, env).await,
+        Op::InvokeCommand => devices::digital_twins::command(permit, input, env).await,
+        Op::PutJob => devices::jobs::put(permit, input, env).await,
+        Op::GetJob => devices::jobs::get(permit, input, env).await,
+        Op::CancelJob => devices::jobs::cancel(permit, input, env).await,
+        Op::QueryJobs => devices::jobs::list(permit, input, env).await,
+        Op::PutConfiguration => devices::configurations::put(permit, input, env).await,
+        Op::GetConfiguration => devices::configurations::get(permit, input, env).await,
+        Op::ListConfigurations => devices::configurations::list(permit, input, env).await,
+        Op::DeleteConfiguration => devices::configurations::delete(permit, input, env).await,
+        Op::TestConfigurationQueries => devices::configurations::test_queries(input),
+        Op::ApplyConfiguration => devices::configurations::apply_content(permit, input, env).await,
         Op::SendMessage => devices::sending::send(permit, input, env).await,
         Op::ReceiveFeedback => devices::service_queues::receive_feedback(permit, env).await,
         Op::CompleteFeedback | Op::AbandonFeedback => {
             devices::service_queues::settle_feedback(permit, input, env).await
+        }
+        Op::SendTelemetry => devices::by_https::send(permit, input, env).await,
+        Op::ReceiveMessages => devices::by_https::receive(permit, input, env).await,
+        Op::CompleteMessage | Op::AbandonMessage => {
+            devices::by_https::settle(permit, input, env).await
         }
         Op::PurgeMessages => devices::messages::purge(permit, input, env).await,
         Op::GetDeviceStatistics => devices::registry::statistics(permit, input, env).await,
@@ -258,12 +277,10 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         // Whoever connects gets a session, and the session does what its device asks: `session.rs`. What is
         // only published has no address to be called at.
         Op::ConnectDevice
-        | Op::SendTelemetry
         | Op::GetOwnTwin
         | Op::ReportProperties
         | Op::ReceiveDesired
         | Op::ReceiveMethods
-        | Op::ReceiveMessages
         | Op::Published => Err(Error::Internal {
             message: format!("{} has no answer outside a session", permit.operation().name()),
         }),

@@ -1,6 +1,7 @@
 //! What operations reach outside themselves: the store, the facts, the clock, chance, and the listeners.
 
 use crate::decisions::Kept;
+use crate::devices::chores::Chores;
 use crate::devices::logs::Logs;
 use crate::devices::messages::Locks;
 use crate::devices::presence::Presence;
@@ -79,6 +80,8 @@ pub struct Env {
     pub message_locks: Locks,
     /// Which records of a hub's queues services hold.
     pub held: Held,
+    /// Which hubs have jobs and configurations to look at.
+    pub chores: Chores,
     /// How many queries may run at a time.
     pub queries: Turns,
     /// What devices have sent, by hub.

@@ -1,5 +1,6 @@
 //! What an operation gets and gives: values, read and checked once.
 
+use bytes::Bytes;
 use model::trace::Channel;
 use model::{Error, Scope};
 use serde_json::Value;
@@ -14,6 +15,8 @@ pub struct Input {
     pub query: Vec<(String, String)>,
     /// The body: `null` where none came, an object of texts for a form.
     pub body: Value,
+    /// The body of a call that takes bytes, whatever they are; empty elsewhere.
+    pub raw: Bytes,
     /// The place that the path names, as `model::Scope` reads it.
     pub scope: Scope,
     /// The path as it was asked for, decoded.
@@ -41,6 +44,9 @@ pub struct Headers {
     pub max_item_count: Option<usize>,
     /// `x-ms-continuation`: where the page before ended, as its answer had it.
     pub continuation: Option<String>,
+    /// What devices say of a message beside its body: every `iothub-...` and `dt-subject`, in lower case and in
+    /// order.
+    pub message: Vec<(String, String)>,
 }
 
 impl Input {
@@ -69,20 +75,34 @@ impl Input {
 pub struct Reply {
     pub status: u16,
     pub body: Option<Value>,
+    /// In place of a body of JSON.
+    pub message: Option<Box<Message>>,
     pub headers: Vec<(&'static str, String)>,
+}
+
+/// A body of bytes that are nobody's affair, and the properties that go with it as headers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    pub body: Bytes,
+    /// Named as senders named them: what is no name of a header is left to whoever answers.
+    pub properties: Vec<(String, String)>,
 }
 
 impl Reply {
     pub const fn ok(body: Value) -> Self {
-        Self { status: 200, body: Some(body), headers: Vec::new() }
+        Self::with(200, Some(body))
     }
 
     pub const fn created(body: Value) -> Self {
-        Self { status: 201, body: Some(body), headers: Vec::new() }
+        Self::with(201, Some(body))
     }
 
     pub const fn empty(status: u16) -> Self {
-        Self { status, body: None, headers: Vec::new() }
+        Self::with(status, None)
+    }
+
+    pub const fn with(status: u16, body: Option<Value>) -> Self {
+        Self { status, body, message: None, headers: Vec::new() }
     }
 
     /// An ARM list: `{"value": [...]}`.

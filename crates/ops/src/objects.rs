@@ -59,7 +59,7 @@ pub(crate) async fn prepare(
     match instance {
         Some(Instance::Hub(hub)) => {
             let objects = devices::registry::objects(row.op, input, hub, env).await?;
-            let operation = devices::queries::judged(row, &input.body)?;
+            let operation = devices::registry::judged(row, input)?;
             return Ok(Prepared { operation, objects, ..plain(hub.scope.clone()) });
         }
         Some(Instance::Dps(dps)) => {

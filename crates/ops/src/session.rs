@@ -427,7 +427,7 @@ impl Session {
                 if self.generation.is_empty() {
                     let Named { device, module } = &self.named;
                     let module = module.as_ref().map_or("", |it| it.as_str());
-                    let auth = AuthMethod::of(self.who.caller().auth);
+                    let auth = AuthMethod::of(self.who.caller());
                     self.sender = Sender::new(device.as_str(), module, &own.generation, auth);
                     self.generation = own.generation;
                     self.hears = own.hears;

@@ -8,6 +8,7 @@ use crate::saved::Saved;
 use crate::{clock, first_start, signing_keys, trusted_issuers};
 use front::stopped;
 use front::tls::Certificates;
+use ops::devices::chores::Chores;
 use ops::devices::logs::Logs;
 use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
@@ -46,6 +47,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     forgetting: JoinHandle<()>,
+    working: JoinHandle<()>,
     writer: DiagnosticsWriter,
     _dir: DataDir,
 }
@@ -114,8 +116,9 @@ impl Server {
         }
         let strings = Strings::read(&saved, &env).await;
         let greeting = greeting::write(&saved, &env, &dir, &strings, options.mqtt_port)?;
-        let forgetting = tokio::spawn(forget_regularly(Arc::clone(&env), stopping));
-        Ok(Self { env, greeting, stop, serving, forgetting, writer, _dir: dir })
+        let forgetting = tokio::spawn(forget_regularly(Arc::clone(&env), stopping.clone()));
+        let working = tokio::spawn(work(Arc::clone(&env), stopping));
+        Ok(Self { env, greeting, stop, serving, forgetting, working, writer, _dir: dir })
     }
 
     /// Does what is done every hour, for whoever drives the clock.
@@ -131,6 +134,7 @@ impl Server {
         self.stop.send_replace(true);
         self.serving.await.map_err(|it| format!("the listeners ended badly: {it}"))?;
         self.forgetting.await.map_err(|it| format!("the hourly round ended badly: {it}"))?;
+        self.working.await.map_err(|it| format!("jobs ended badly: {it}"))?;
         self.writer.stop().await;
         self.env.logs.close().await;
         self.env.store.close().await.map_err(|it| format!("cannot close the store: {it}"))
@@ -216,6 +220,7 @@ async fn environment(
         presence: Presence::default(),
         message_locks: Locks::default(),
         held: Held::default(),
+        chores: Chores::default(),
         queries: Turns::default(),
         logs: Logs::below(dir.path.join("log")),
         identity_tokens: IdentityTokens::default(),
@@ -262,6 +267,14 @@ async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
             }
             () = stopped(&mut stopping) => return,
         }
+    }
+}
+
+/// Jobs and configurations, until the server stops: what is under way then goes on at the next start.
+async fn work(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        () = devices::chores::run(env) => {}
+        () = stopped(&mut stopping) => {}
     }
 }
 

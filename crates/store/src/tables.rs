@@ -43,6 +43,18 @@ pub const MESSAGE_QUEUES: Table = Table("message_queues");
 /// Hub: messages that wait for a device, under the device id, `/` and the sequence number.
 pub const MESSAGES: Table = Table("messages");
 
+/// Hub: scheduled jobs, under their id.
+pub const JOBS: Table = Table("jobs");
+
+/// Hub: what became of each device of a job, under the job's id, `/` and the key of the device or module.
+pub const DEVICE_JOBS: Table = Table("device_jobs");
+
+/// Hub: configurations, under their id.
+pub const CONFIGURATIONS: Table = Table("configurations");
+
+/// Hub: how many devices a configuration reaches, under its id.
+pub const CONFIGURATION_COUNTS: Table = Table("configuration_counts");
+
 /// Hub: what became of messages to devices, under the time and the message's key.
 pub const FEEDBACK: Table = Table("feedback");
 

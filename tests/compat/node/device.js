@@ -109,7 +109,9 @@ async function main(caFile, transport) {
         cert: readFileSync(DEVICE_CERTIFICATE, 'utf8'),
         key: readFileSync(DEVICE_KEY, 'utf8'),
     };
-    await made.setOptions({ ca: readFileSync(caFile, 'utf8'), ...own });
+    // Over HTTPS the client says that options are set only where one of them is how often to look for messages.
+    const http = transport === 'http' ? { http: { receivePolicy: { interval: 1 } } } : {};
+    await made.setOptions({ ca: readFileSync(caFile, 'utf8'), ...own, ...http });
     const [heard, state] = [new Heard(), {}];
     for await (const line of createInterface({ input: process.stdin })) {
         const [command, ...rest] = line.split(' ');

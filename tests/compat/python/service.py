@@ -2,17 +2,40 @@
 
     HUB_CONNECTION_STRING=... python service.py
 
-Reads commands from standard input, each a line of JSON: [NAME, ARGUMENT...], NAME a method of the client's registry
-manager. Answers each with a line of JSON: {ok: RESULT}, or {error: {name, message, said}}. Ends with its input.
+Reads commands from standard input, each a line of JSON: [NAME, ARGUMENT...], NAME a method of one of the client's
+managers of HTTPS. Answers each with a line of JSON: {ok: RESULT}, or {error: {name, message, said}}. Ends with its input.
 """
 
 import json
 import os
 import sys
 
-from azure.iot.hub import IoTHubRegistryManager
+from azure.iot.hub import (
+    DigitalTwinClient,
+    IoTHubConfigurationManager,
+    IoTHubHttpRuntimeManager,
+    IoTHubJobManager,
+    IoTHubRegistryManager,
+)
 from azure.iot.hub.iothub_registry_manager import QueryResult
 from azure.iot.hub.models import CloudToDeviceMethod, QuerySpecification, Twin, TwinProperties
+from azure.iot.hub.protocol import models
+
+MANAGERS = [
+    IoTHubRegistryManager,
+    IoTHubConfigurationManager,
+    IoTHubJobManager,
+    IoTHubHttpRuntimeManager,
+    DigitalTwinClient,
+]
+# What stands for one of the client's models: {"job": {...}} for a JobRequest.
+MODELS = {
+    "job": "JobRequest",
+    "entry": "ExportImportDevice",
+    "configuration": "Configuration",
+    "content": "ConfigurationContent",
+    "queries": "ConfigurationQueriesTestInput",
+}
 
 
 def argument(it):
@@ -24,11 +47,16 @@ def argument(it):
         return CloudToDeviceMethod(**it["method"])
     if isinstance(it, dict) and "query" in it:
         return QuerySpecification(query=it["query"])
+    if isinstance(it, list):
+        return [argument(each) for each in it]
+    for key, name in MODELS.items():
+        if isinstance(it, dict) and list(it) == [key]:
+            return getattr(models, name).deserialize(it[key])
     return it
 
 
 def shown(it):
-    if it is None or isinstance(it, (str, int, float, bool)):
+    if it is None or isinstance(it, (str, int, float, bool, dict)):
         return it
     if isinstance(it, list):
         return [shown(each) for each in it]
@@ -39,11 +67,13 @@ def shown(it):
 
 
 def main():
-    registry = IoTHubRegistryManager.from_connection_string(os.environ["HUB_CONNECTION_STRING"])
+    string = os.environ["HUB_CONNECTION_STRING"]
+    managers = [it.from_connection_string(string) for it in MANAGERS]
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         try:
-            result = getattr(registry, name)(*[argument(it) for it in arguments])
+            manager = next(it for it in managers if hasattr(it, name))
+            result = getattr(manager, name)(*[argument(it) for it in arguments])
             print(json.dumps({"ok": shown(result)}), flush=True)
         except Exception as error:  # whatever the client raises is what a user would see
             # The client's own text has the status alone: what the server said is in its response.

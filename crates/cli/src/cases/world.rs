@@ -218,6 +218,7 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
     let access = SharedAccess {
         is_disabled: told.disable_local_auth,
         is_disabled_for_devices: false,
+        is_disabled_for_modules: false,
         policies,
     };
     let (uid, host) = (scope.key(), host_of(&scope));

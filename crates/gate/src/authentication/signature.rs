@@ -3,6 +3,7 @@
 use super::{Door, Proof, finding, no};
 use crate::facts::{OwnKeys, OwnProof, SasPolicy};
 use model::error::AuthFault;
+use model::operations::Surface;
 use model::principal::AuthType;
 use model::trace::{Caller, FindingKind, FindingResult};
 use model::{PrincipalKind, SasToken, Timestamp};
@@ -68,19 +69,46 @@ pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> P
     ))
 }
 
+/// At an endpoint of devices: the device's own key or, at a hub, the key of a policy, which acts for any device
+/// that the signature covers. Provisioning services know no policy there; their devices send a name all the same.
+pub(super) fn of_device(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proof {
+    let is_at_hub = door.operation.surface() == Surface::Hub;
+    let Some(shown) = token.key_name.as_deref().filter(|_| is_at_hub) else {
+        return own_key(token, door, now);
+    };
+    let proof = policy_key(token, door, now)?;
+    // Whoever holds the key of a policy may know which devices there are.
+    let because = match door.own.first() {
+        Some(own) if own.is_enabled() => return Ok(proof),
+        Some(_) => "the device is disabled",
+        None => "the hub does not contain the device, or it has nothing to prove itself by",
+    };
+    let found = finding(FindingKind::Sas, shown, FindingResult::Deny, because);
+    Err(no(AuthFault::Invalid, because.to_owned(), found))
+}
+
 /// A device's own key, or the one that its enrollment group derives for it.
-pub(super) fn own_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proof {
+fn own_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proof {
     let shown = door.own.first().map_or("", OwnProof::name);
     let deny_because = |fault, message: &str, reason: &str| {
         let found = finding(FindingKind::Sas, shown, FindingResult::Deny, reason);
         Err(no(fault, message.to_owned(), found))
     };
     let deny = |fault, message: &str| deny_because(fault, message, message);
-    if door.access.is_some_and(|it| it.is_disabled_for_devices) {
-        return deny(
-            AuthFault::LocalAuthDisabled,
-            "keys of devices are switched off on this hub (`disableDeviceSAS`); connect with a certificate instead",
-        );
+    match door.access {
+        Some(access) if is_of_module(door.resource) && access.is_disabled_for_modules => {
+            return deny(
+                AuthFault::LocalAuthDisabled,
+                "keys of modules are switched off on this hub (`disableModuleSAS`); connect with a certificate instead",
+            );
+        }
+        Some(access) if !is_of_module(door.resource) && access.is_disabled_for_devices => {
+            return deny(
+                AuthFault::LocalAuthDisabled,
+                "keys of devices are switched off on this hub (`disableDeviceSAS`); connect with a certificate instead",
+            );
+        }
+        Some(_) | None => {}
     }
     let keys: Vec<&OwnKeys> = door
         .own
@@ -135,6 +163,11 @@ pub(super) fn own_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proo
             "signature, resource and expiry are right",
         ),
     ))
+}
+
+/// True for `{host}/devices/{device}/modules/{module}` and what lies below.
+fn is_of_module(resource: &str) -> bool {
+    resource.split('/').nth(3).is_some_and(|it| it.eq_ignore_ascii_case("modules"))
 }
 
 fn signed_by_one_of(token: &SasToken, keys: [&[u8]; 2]) -> bool {

@@ -17,6 +17,14 @@ impl OwnProof {
             Self::Certificate(it) => &it.name,
         }
     }
+
+    /// False where the device, or its enrollment, was disabled.
+    pub const fn is_enabled(&self) -> bool {
+        match self {
+            Self::Keys(it) => it.is_enabled,
+            Self::Certificate(it) => it.is_enabled,
+        }
+    }
 }
 
 /// The keys by which a device proves itself. They are read for the call, from where the device or its

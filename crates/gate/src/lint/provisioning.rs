@@ -113,6 +113,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
     let access = || SharedAccess {
         is_disabled: false,
         is_disabled_for_devices: false,
+        is_disabled_for_modules: false,
         policies: Vec::new(),
     };
     facts.put_hub(Hub {

@@ -249,6 +249,88 @@ fn a_device_that_is_disabled_or_unknown_or_whose_keys_are_switched_off_is_refuse
     assert!(knocks(&off, &[own("d1", 1)], right()).is_ok(), "that is for policies alone");
 }
 
+/// A key of a policy with DeviceConnect acts for the devices that its signature covers, at hubs alone.
+#[test]
+fn a_policys_key_acts_for_a_device_that_it_covers() {
+    let facts = facts();
+    let knocks = |op: Op, own: &[OwnKeys], resource: &str, seed: u8, name: &str| {
+        let (scope, head) = (scope(HUB), head("POST /devices/d1/messages/events"));
+        let hub = facts.hub(&scope).unwrap();
+        let own: Vec<OwnProof> = own.iter().cloned().map(OwnProof::Keys).collect();
+        let door = Door {
+            operation: operation(op),
+            scope: &scope,
+            access: Some(&hub.access),
+            own: &own,
+            looked_up: &gate::LookedUp::Nothing,
+            resource: "127.70.1.2/devices/d1/messages/events",
+            head: &head,
+        };
+        let token = token(resource, &[seed; 32], LATER, Some(name));
+        let who = authenticate(&Credential::Sas(token), &door, &facts);
+        let who = who.map_err(|it| it.denial.message)?;
+        let ask = Ask {
+            operation: operation(op),
+            scope: &scope,
+            objects: &[],
+            linked: &[],
+            attributes: Attributes::default(),
+            caller: who.caller(),
+            head: &head,
+        };
+        match judged(&ask, &facts).denial {
+            None => Ok((who.caller().kind, who.caller().name.clone())),
+            Some(denial) => Err(denial.message),
+        }
+    };
+    let sends = |own: &[OwnKeys], resource: &str, seed: u8, name: &str| {
+        knocks(Op::SendTelemetry, own, resource, seed, name)
+    };
+    let d1 = [own("d1", 9)];
+    let policy = |name: &str| Ok((PrincipalKind::SasKey, name.to_owned()));
+    assert_eq!(sends(&d1, "127.70.1.2/devices/d1", 3, "device"), policy("device"));
+    assert_eq!(sends(&d1, HUB_HOST, 1, "iothubowner"), policy("iothubowner"));
+    let lacks = sends(&d1, HUB_HOST, 2, "registryRead").unwrap_err();
+    assert!(lacks.contains("lacks DeviceConnect"), "{lacks}");
+    // Another device's signature, a device that nobody knows, one that is disabled, and a key of its own under
+    // the name of a policy.
+    assert!(sends(&d1, "127.70.1.2/devices/d10", 3, "device").unwrap_err().contains("(`sr`)"));
+    let unknown = sends(&[], "127.70.1.2/devices/d1", 3, "device").unwrap_err();
+    assert!(unknown.contains("does not contain the device"), "{unknown}");
+    let disabled = [OwnKeys { is_enabled: false, ..own("d1", 9) }];
+    assert!(sends(&disabled, HUB_HOST, 3, "device").unwrap_err().contains("disabled"));
+    assert!(sends(&d1, "127.70.1.2/devices/d1", 9, "device").unwrap_err().contains("fits no"));
+    // Devices of a provisioning service name one, too, and mean nothing by it.
+    let registers = knocks(Op::RegisterDevice, &d1, "127.70.1.2/devices/d1", 9, "registration");
+    assert_eq!(registers, Ok((PrincipalKind::Device, "d1".to_owned())));
+}
+
+#[test]
+fn keys_of_modules_and_of_devices_are_switched_off_apart() {
+    let knocks = |access: &SharedAccess, name: &str, resource: &str| {
+        let (scope, head) = (scope(HUB), head("POST /x"));
+        let door = Door {
+            operation: operation(Op::SendTelemetry),
+            scope: &scope,
+            access: Some(access),
+            own: &[OwnProof::Keys(own(name, 1))],
+            looked_up: &gate::LookedUp::Nothing,
+            resource,
+            head: &head,
+        };
+        let token = token(resource, &[1; 32], LATER, None);
+        authenticate(&Credential::Sas(token), &door, &facts()).is_ok()
+    };
+    let device = |access: &SharedAccess| knocks(access, "d1", "127.70.1.2/devices/d1");
+    let module = |access: &SharedAccess| {
+        knocks(access, "d1/m1", "127.70.1.2/devices/d1/modules/m1/messages/events")
+    };
+    let no_devices = SharedAccess { is_disabled_for_devices: true, ..SharedAccess::default() };
+    let no_modules = SharedAccess { is_disabled_for_modules: true, ..SharedAccess::default() };
+    assert_eq!((device(&no_devices), module(&no_devices)), (false, true));
+    assert_eq!((device(&no_modules), module(&no_modules)), (true, false));
+}
+
 #[test]
 fn a_key_of_a_policy_that_is_missing_or_shown_elsewhere_opens_nothing() {
     let facts = facts();

@@ -69,6 +69,7 @@ pub fn facts() -> Facts {
             access: SharedAccess {
                 is_disabled: false,
                 is_disabled_for_devices: false,
+                is_disabled_for_modules: false,
                 policies: vec![
                     sas_policy("iothubowner", Right::HUB, 1),
                     sas_policy("registryRead", &[Right::RegistryRead], 2),

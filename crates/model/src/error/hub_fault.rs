@@ -25,6 +25,19 @@ pub enum HubFault {
     JobNotFound,
     JobAlreadyExists,
     TooManyJobs,
+    /// What a call comes to is more than can be written at once.
+    TooManyChanges,
+    /// One device or module stands in a call more than once.
+    DefinedTwice,
+    InvalidPolicyKey,
+    /// What is asked for is nothing that can be done to this.
+    InvalidOperation,
+    InvalidTargetCondition,
+    InvalidConfigurationContent,
+    InvalidMetricsQuery,
+    /// What is asked for would change a configuration's content, which stays as it was made.
+    ImmutableContent,
+    InvalidTwinPatch,
     /// Too much of this is going on; the same call can succeed later.
     Throttled,
 }
@@ -49,6 +62,15 @@ impl HubFault {
             Self::JobNotFound => (404, 404_002, "JobNotFound"),
             Self::JobAlreadyExists => (409, 409_000, "GenericConflict"),
             Self::TooManyJobs => (403, 403_003, "JobQuotaExceeded"),
+            Self::TooManyChanges => (413, 413_002, "TooManyDevices"),
+            Self::DefinedTwice => (400, 400_011, "DeviceDefinedMultipleTimes"),
+            Self::InvalidPolicyKey => (400, 400_035, "InvalidPolicyKey"),
+            Self::InvalidOperation => (400, 400_003, "InvalidOperation"),
+            Self::InvalidTargetCondition => (400, 400_401, "InvalidConfigurationTargetCondition"),
+            Self::InvalidConfigurationContent => (400, 400_402, "InvalidConfigurationContent"),
+            Self::ImmutableContent => (400, 400_403, "CannotModifyImmutableConfigurationContent"),
+            Self::InvalidMetricsQuery => (400, 400_404, "InvalidConfigurationCustomMetricsQuery"),
+            Self::InvalidTwinPatch => (400, 400_501, "InvalidDigitalTwinJsonPatch"),
             Self::Throttled => (429, 429_001, "ThrottlingException"),
         }
     }

@@ -1,8 +1,9 @@
 //! Reading a call's body, once its caller is known: within its limits, into one value that gate and operation
 //! share.
 
-use crate::input::Headers;
+use crate::input::{Headers, Input};
 use bytes::Bytes;
+use model::operations::Body;
 use model::{Error, Operation, Plane};
 use serde_json::{Map, Value};
 use std::pin::Pin;
@@ -11,6 +12,8 @@ use std::pin::Pin;
 pub const CONTROL_BODY_BYTES_MAX: usize = 4 << 20;
 /// Largest body of a service call: a bulk of 100 devices with their twins.
 pub const SERVICE_BODY_BYTES_MAX: usize = 8 << 20;
+/// Largest body of bytes: a batch of messages in base64, with their properties.
+pub const RAW_BODY_BYTES_MAX: usize = 512 << 10;
 /// Largest form at the token endpoint.
 pub const FORM_BYTES_MAX: usize = 64 << 10;
 
@@ -35,7 +38,21 @@ async fn read(read: BodyReader, limit: usize, headers: &Headers) -> Result<Bytes
     })
 }
 
-pub(super) async fn read_json(
+/// Reads the body that an operation takes; of a form nothing is left to read by then.
+pub(super) async fn read_into(
+    input: &mut Input,
+    operation: &Operation,
+    reader: BodyReader,
+) -> Result<(), Error> {
+    match operation.body {
+        Body::Json => input.body = read_json(reader, operation, &input.headers).await?,
+        Body::Raw => input.raw = read(reader, RAW_BODY_BYTES_MAX, &input.headers).await?,
+        Body::None | Body::Form => {}
+    }
+    Ok(())
+}
+
+async fn read_json(
     reader: BodyReader,
     operation: &Operation,
     headers: &Headers,

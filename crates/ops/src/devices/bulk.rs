@@ -1,96 +1,98 @@
-//! Many devices in one call: up to 100 entries, each with its own verdict.
+//! Many devices and modules in one call: up to 100 entries, each with its own verdict. The good ones are applied
+//! together, in one commit; what no commit can hold is refused as a whole.
+//!
+//! What an entry is, is in `bulk/entry.rs`.
 
-use super::identity::built;
+mod entry;
+
 use super::named::Named;
-use super::registry::{deletion, device_id, hub_of, read, shard};
+use super::presence::Notice;
+use super::registry::{MODULES_MAX, deletion, hub_of, modules_of, object, read, shard};
+use super::twin::Desired;
+use super::twins;
 use crate::control::{failed, put as keep};
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use entry::{Entry, Mode, Written};
 use gate::Permit;
-use model::json::text;
-use model::{DeviceId, Error};
+use gate::facts::Hub;
+use model::error::HubFault;
+use model::operations::operation;
+use model::trace::{Object, Verb};
+use model::{Error, Op, Operation};
 use serde_json::{Value, json};
-use store::{Change, CommitError, Expect, ShardId, tables};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use store::{
+    COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Change, CommitError, Expect, ShardId, StoreError,
+};
 
-/// Most devices in a bulk call.
+/// Most entries in a bulk call.
 const BULK_MAX: usize = 100;
 /// How often a bulk call is tried anew when devices changed under it.
 const BULK_TRIES: usize = 5;
 
-/// The entries that create or change a device, each with its id and its place in the call.
-pub(super) fn written(body: &Value) -> Result<Vec<(Named, &Value, String)>, Error> {
+fn entries(body: &Value) -> Result<Vec<Entry<'_>>, Error> {
+    let entries = body.as_array().filter(|it| !it.is_empty()).ok_or_else(|| {
+        Error::DeviceInvalid { at: "body".into(), message: "a list of devices is required".into() }
+    })?;
+    match entries.len() {
+        0..=BULK_MAX => entries.iter().enumerate().map(|(at, it)| Entry::read(it, at)).collect(),
+        _ => Err(Error::TooManyDevices { limit: BULK_MAX }),
+    }
+}
+
+/// The row by which a bulk call is judged: one that touches twins is no way round the right to write them.
+///
+/// # Errors
+/// [`Error::DeviceInvalid`] with the place that cannot be read.
+pub(super) fn judged(body: &Value) -> Result<&'static Operation, Error> {
+    let has_twins = entries(body)?.iter().any(|it| it.twin.is_some());
+    Ok(operation(if has_twins { Op::BulkDevicesWithTwins } else { Op::BulkDevices }))
+}
+
+/// What policy judges: each identity and twin as it would be stored and, where deletions are guarded, each
+/// that would be deleted.
+pub(super) async fn objects(
+    body: &Value,
+    hub: &Hub,
+    guards_deletions: bool,
+    env: &Env,
+) -> Result<Vec<Object>, Error> {
+    let shard = shard(hub)?;
     let mut found = Vec::new();
-    for (index, entry) in entries(body)?.iter().enumerate() {
-        let id = id_of(entry, index)?;
-        if Mode::of(entry, index)?.writes() {
-            found.push((id, entry, format!("[{index}].")));
+    for entry in entries(body)? {
+        if entry.mode.deletes() && !guards_deletions {
+            continue;
+        }
+        let named = &entry.named;
+        let former = read(env, &shard, named).await?.map(|(it, _)| it);
+        if entry.mode.deletes() {
+            let body = former.map_or_else(|| json!({}), |it| it.judged());
+            found.push(object(named, hub, body, Verb::Delete));
+            continue;
+        }
+        let Some(Written { device, .. }) = entry.written(former.as_ref(), env)? else { continue };
+        if entry.mode.writes_identity() {
+            found.push(object(named, hub, device.judged(), Verb::Write));
+        }
+        if entry.twin.is_some() {
+            found.push(twins::object(named, hub, device.twin.judged()));
         }
     }
     Ok(found)
 }
 
-/// The devices that entries delete.
-pub(super) fn deleted(body: &Value) -> Result<Vec<Named>, Error> {
-    let mut found = Vec::new();
-    for (index, entry) in entries(body)?.iter().enumerate() {
-        if !Mode::of(entry, index)?.writes() {
-            found.push(id_of(entry, index)?);
-        }
-    }
-    Ok(found)
-}
-
-fn id_of(entry: &Value, index: usize) -> Result<Named, Error> {
-    DeviceId::parse(named(entry))
-        .map(Named::device)
-        .map_err(|it| Error::DeviceInvalid { at: format!("[{index}].id"), message: it.to_string() })
-}
-
-/// The device that an entry is about, in either of the names that clients use.
-fn named(entry: &Value) -> &str {
-    text(entry, &["id"]).or_else(|| text(entry, &["deviceId"])).unwrap_or("")
-}
-
-/// What a bulk entry asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Mode {
-    Create,
-    CreateOrUpdate,
-    CreateOrUpdateIfMatch,
-    Update,
-    UpdateIfMatch,
-    Delete,
-    DeleteIfMatch,
-}
-
-impl Mode {
-    fn of(entry: &Value, index: usize) -> Result<Self, Error> {
-        let word = text(entry, &["importMode"]).unwrap_or("createOrUpdate");
-        match word.to_ascii_lowercase().as_str() {
-            "create" => Ok(Self::Create),
-            "createorupdate" => Ok(Self::CreateOrUpdate),
-            "createorupdateifmatchetag" => Ok(Self::CreateOrUpdateIfMatch),
-            "update" => Ok(Self::Update),
-            "updateifmatchetag" => Ok(Self::UpdateIfMatch),
-            "delete" => Ok(Self::Delete),
-            "deleteifmatchetag" => Ok(Self::DeleteIfMatch),
-            _ => Err(Error::DeviceInvalid {
-                at: format!("[{index}].importMode"),
-                message: format!(
-                    "`{}` is not a mode; modes are create, update, updateIfMatchETag, createOrUpdate, createOrUpdateIfMatchETag, delete and deleteIfMatchETag",
-                    word.escape_debug()
-                ),
-            }),
-        }
-    }
-
-    const fn writes(self) -> bool {
-        !matches!(self, Self::Delete | Self::DeleteIfMatch)
-    }
-
-    const fn matches_etag(self) -> bool {
-        matches!(self, Self::UpdateIfMatch | Self::DeleteIfMatch | Self::CreateOrUpdateIfMatch)
-    }
+/// What a call comes to, before it is committed.
+#[derive(Default)]
+struct Outcome {
+    changes: Vec<Change>,
+    errors: Vec<Value>,
+    /// Whose identity is written or deleted: their sessions are to look at it.
+    touched: Vec<String>,
+    told: Vec<(String, Desired)>,
+    /// The keys of what is made in this call.
+    made: BTreeSet<String>,
 }
 
 /// Up to 100 entries, each with its own verdict. Good ones are applied together; the answer lists the rest.
@@ -99,34 +101,28 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     let shard = shard(&hub)?;
     let all = entries(&input.body)?;
     for _ in 0..BULK_TRIES {
-        let mut changes = Vec::new();
-        let mut errors = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
-        for (index, entry) in all.iter().enumerate() {
-            let name = named(entry);
-            let outcome = match seen.insert(name.to_owned()) {
-                true => entry_change(entry, index, &shard, env).await,
-                false => Err(Error::DeviceInvalid {
-                    at: format!("[{index}].id"),
-                    message: "the device stands twice in the call".into(),
-                }),
-            };
-            match outcome {
-                Ok(change) => changes.extend(change),
-                Err(error) => errors.push(entry_error(name, &error)),
-            }
+        let Outcome { changes, errors, touched, told, .. } = outcome(&all, &shard, env).await?;
+        if changes.len() > COMMIT_CHANGES_MAX {
+            return Err(too_large(changes.len()));
         }
+        let count = changes.len();
         match env.store.commit(&shard, changes).await {
-            // Those of entries that failed have not changed; to look is all that it costs them.
-            Ok(_) => seen.iter().for_each(|it| {
-                env.presence.changed(&hub.uid, it);
-                env.presence.changed_modules(&hub.uid, it);
-            }),
+            Ok(_) => {}
             Err(CommitError::Conflict { .. }) => continue,
+            Err(CommitError::Store(StoreError::CommitTooLarge { .. })) => {
+                return Err(too_large(count));
+            }
             Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
                 return Err(failed(&error));
             }
         }
+        touched.iter().for_each(|it| {
+            env.presence.changed(&hub.uid, it);
+            env.presence.changed_modules(&hub.uid, it);
+        });
+        told.into_iter().for_each(|(key, desired)| {
+            env.presence.tell(&hub.uid, &key, Notice::Desired(Arc::new(desired)));
+        });
         let is_successful = errors.is_empty();
         let result = json!({ "isSuccessful": is_successful, "errors": errors, "warnings": [] });
         return match is_successful {
@@ -139,50 +135,118 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     })
 }
 
-fn entry_error(id: &str, error: &Error) -> Value {
-    let wire = error.wire();
-    json!({ "deviceId": id, "errorCode": wire.hub_name, "errorStatus": wire.message, "moduleId": null, "operation": null })
+/// A device that is deleted takes its modules and messages with it, so that a hundred may be too many.
+fn too_large(changes: usize) -> Error {
+    Error::hub(
+        HubFault::TooManyChanges,
+        format!(
+            "the call comes to {changes} changes with the modules and messages of devices that it deletes; one call \
+             takes at most {COMMIT_CHANGES_MAX} and {COMMIT_BYTES_MAX} bytes: send its entries in smaller calls"
+        ),
+    )
 }
 
-async fn entry_change(
-    entry: &Value,
-    index: usize,
+async fn outcome(all: &[Entry<'_>], shard: &ShardId, env: &Env) -> Result<Outcome, Error> {
+    let mut so_far = Outcome::default();
+    let mut seen = BTreeSet::new();
+    let gone: BTreeSet<String> = all
+        .iter()
+        .filter(|it| it.mode.deletes() && it.named.module.is_none())
+        .map(|it| it.named.key())
+        .collect();
+    for entry in all {
+        let goes_anyway =
+            entry.named.module.is_some() && gone.contains(entry.named.device.as_str());
+        let applied = match seen.insert(entry.named.key()) && !goes_anyway {
+            true => apply(entry, shard, env, &mut so_far).await,
+            false => Err(Error::hub(
+                HubFault::DefinedTwice,
+                format!(
+                    "`{}` stands twice in the call, or is deleted with its device",
+                    entry.named
+                ),
+            )),
+        };
+        if let Err(error) = applied {
+            if matches!(error, Error::Unavailable { .. } | Error::Internal { .. }) {
+                return Err(error);
+            }
+            so_far.errors.push(entry_error(entry, &error));
+        }
+    }
+    Ok(so_far)
+}
+
+async fn apply(
+    entry: &Entry<'_>,
     shard: &ShardId,
     env: &Env,
-) -> Result<Vec<Change>, Error> {
-    let mode = Mode::of(entry, index)?;
-    let id = device_id(named(entry))?;
-    let its = Named::device(id.clone());
-    let former = read(env, shard, &its).await?;
-    let tag = text(entry, &["eTag"]).map(|it| it.trim_matches('"'));
-    let expect = match (&former, mode) {
-        (Some(_), Mode::Create) => return Err(Error::DeviceAlreadyExists(id)),
-        (None, Mode::Update | Mode::UpdateIfMatch | Mode::Delete | Mode::DeleteIfMatch) => {
-            return Err(Error::DeviceNotFound(id));
-        }
-        (None, Mode::Create | Mode::CreateOrUpdate | Mode::CreateOrUpdateIfMatch) => Expect::Absent,
-        (Some((device, _)), _)
-            if mode.matches_etag() && tag != Some(device.etag().as_str()) && tag != Some("*") =>
-        {
-            return Err(Error::DeviceStale(id));
-        }
-        (Some((_, revision)), _) => Expect::Revision(*revision),
-    };
-    if mode.writes() {
-        let place = format!("[{index}].");
-        let device = built(&its, entry, former.as_ref().map(|(it, _)| it), env, &place)?;
-        return Ok(vec![keep(tables::DEVICES, its.key(), expect, &device)?]);
+    so_far: &mut Outcome,
+) -> Result<(), Error> {
+    let named = &entry.named;
+    let former = read(env, shard, named).await?;
+    entry.check(former.as_ref().map(|(it, _)| it))?;
+    let revision = former.as_ref().map(|(_, revision)| *revision);
+    if let (true, Some(revision)) = (entry.mode.deletes(), revision) {
+        let (changes, gone) = deletion(env, shard, named, revision).await?;
+        so_far.changes.extend(changes);
+        so_far.touched.extend(gone);
+        return Ok(());
     }
-    let revision = former.map_or(0, |(_, revision)| revision);
-    deletion(env, shard, &its, revision).await.map(|(changes, _)| changes)
+    if former.is_none() && named.module.is_some() {
+        check_room(named, shard, env, so_far).await?;
+    }
+    let written = entry.written(former.as_ref().map(|(it, _)| it), env)?;
+    let Some(Written { device, told }) = written else { return Err(named.not_found()) };
+    let expect = revision.map_or(Expect::Absent, Expect::Revision);
+    so_far.changes.push(keep(named.table(), named.key(), expect, &device)?);
+    so_far.told.extend(told.map(|it| (named.key(), it)));
+    if former.is_none() {
+        so_far.made.insert(named.key());
+    }
+    if entry.mode.writes_identity() {
+        so_far.touched.push(named.key());
+    }
+    Ok(())
 }
 
-fn entries(body: &Value) -> Result<&Vec<Value>, Error> {
-    let entries = body.as_array().filter(|it| !it.is_empty()).ok_or_else(|| {
-        Error::DeviceInvalid { at: "body".into(), message: "a list of devices is required".into() }
-    })?;
-    match entries.len() {
-        0..=BULK_MAX => Ok(entries),
-        _ => Err(Error::TooManyDevices { limit: BULK_MAX }),
+/// A module needs its device, from before or from an entry above, and a device has so many and no more.
+async fn check_room(
+    named: &Named,
+    shard: &ShardId,
+    env: &Env,
+    so_far: &Outcome,
+) -> Result<(), Error> {
+    let device = Named::device(named.device.clone());
+    if !so_far.made.contains(&device.key()) && read(env, shard, &device).await?.is_none() {
+        return Err(device.not_found());
+    }
+    let prefix = format!("{}/", named.device);
+    let new = so_far.made.iter().filter(|it| it.starts_with(&prefix)).count();
+    match modules_of(env, shard, &named.device).await?.len() + new < MODULES_MAX {
+        true => Ok(()),
+        false => Err(named.has_no_room(MODULES_MAX)),
+    }
+}
+
+fn entry_error(entry: &Entry<'_>, error: &Error) -> Value {
+    let wire = error.wire();
+    json!({
+        "deviceId": entry.named.device.as_str(),
+        "moduleId": entry.named.module.as_ref().map(|it| it.as_str()),
+        "errorCode": wire.hub_name,
+        "errorStatus": wire.message,
+        "operation": operation_of(entry.mode),
+    })
+}
+
+/// What an entry tried, in the word of the service API.
+const fn operation_of(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Create => "create",
+        Mode::CreateOrUpdate | Mode::CreateOrUpdateIfMatch => "createOrUpdate",
+        Mode::Update | Mode::UpdateIfMatch => "update",
+        Mode::UpdateTwin | Mode::UpdateTwinIfMatch => "updateTwin",
+        Mode::Delete | Mode::DeleteIfMatch => "delete",
     }
 }

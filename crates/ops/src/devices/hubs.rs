@@ -71,6 +71,7 @@ pub(crate) fn change_facts(
         access: SharedAccess {
             is_disabled: is_set("disableLocalAuth"),
             is_disabled_for_devices: is_set("disableDeviceSAS"),
+            is_disabled_for_modules: is_set("disableModuleSAS"),
             policies: shared_access::facts_of(&document.policies)?,
         },
         authorities: certificates::facts_of(&document.certificates)?,

@@ -15,6 +15,7 @@ use model::json::{at, member, set, text};
 use model::{Error, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Longest `statusReason`, in characters.
 const REASON_CHARS_MAX: usize = 128;
@@ -50,6 +51,9 @@ pub(crate) struct Device {
     /// What it asked to be told of, kept for when it comes back; bits of [`super::presence::Interests`].
     #[serde(default)]
     pub(crate) hears: u8,
+    /// How far each configuration that is for it has come, by the configuration's id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) configurations: BTreeMap<String, String>,
 }
 
 impl Device {
@@ -113,12 +117,28 @@ impl Device {
         if let Some(reason) = &self.status_reason {
             set(&mut all, "statusReason", json!(reason));
         }
+        if !self.configurations.is_empty() {
+            let status =
+                |(id, status): (&String, &String)| (id.clone(), json!({ "status": status }));
+            let all_of_them: Map<String, Value> = self.configurations.iter().map(status).collect();
+            set(&mut all, "configurations", Value::Object(all_of_them));
+        }
         all
+    }
+
+    /// True for a device that runs modules of deployments.
+    pub(super) fn is_edge(&self) -> bool {
+        self.capabilities.get("iotEdge").and_then(Value::as_bool).unwrap_or(false)
     }
 
     /// The etag of the identity, without quotes. Clients send it back as it is, with or without quotes.
     pub(super) fn etag(&self) -> String {
         STANDARD.encode(self.edition.to_string())
+    }
+
+    /// The identity was changed: it has another etag.
+    pub(super) fn count(&mut self, env: &Env) {
+        self.edition = next_edition(Some(self), env);
     }
 
     /// The device as policy sees it.
@@ -207,6 +227,7 @@ pub(super) fn built(
         edition: next_edition(former, env),
         twin: former.map_or_else(|| Twin::new(env.now()), |it| it.twin.clone()),
         hears: former.map_or(0, |it| it.hears),
+        configurations: former.map(|it| it.configurations.clone()).unwrap_or_default(),
     })
 }
 

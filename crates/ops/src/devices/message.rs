@@ -4,7 +4,9 @@
 //! partition and sequence are the log's own.
 
 use bytes::Bytes;
+use model::PrincipalKind;
 use model::principal::AuthType;
+use model::trace::Caller;
 use std::fmt;
 
 /// Most bytes of body and properties together: what a hub takes from a device.
@@ -71,16 +73,19 @@ pub enum AuthMethod {
     DeviceKey = 1,
     /// A device, with a certificate.
     DeviceCertificate = 2,
+    /// Somebody for a device, with the key of a hub's policy.
+    HubKey = 3,
 }
 
 impl AuthMethod {
-    const ALL: [Self; 2] = [Self::DeviceKey, Self::DeviceCertificate];
+    const ALL: [Self; 3] = [Self::DeviceKey, Self::DeviceCertificate, Self::HubKey];
 
-    /// What a device's session says of it, by how it has proven itself.
-    pub const fn of(auth: AuthType) -> Self {
-        match auth {
-            AuthType::X509 => Self::DeviceCertificate,
-            AuthType::Sas | AuthType::Entra | AuthType::None => Self::DeviceKey,
+    /// What is said of a message by how its sender has proven itself.
+    pub const fn of(caller: &Caller) -> Self {
+        match (caller.kind, caller.auth) {
+            (PrincipalKind::SasKey, _) => Self::HubKey,
+            (_, AuthType::X509) => Self::DeviceCertificate,
+            (_, AuthType::Sas | AuthType::Entra | AuthType::None) => Self::DeviceKey,
         }
     }
 
@@ -91,6 +96,7 @@ impl AuthMethod {
         match self {
             Self::DeviceKey => r#"{"scope":"device","type":"sas","issuer":"iothub"}"#,
             Self::DeviceCertificate => r#"{"scope":"device","type":"x509","issuer":"external"}"#,
+            Self::HubKey => r#"{"scope":"hub","type":"sas","issuer":"iothub"}"#,
         }
     }
 }
@@ -144,6 +150,11 @@ impl Sender {
             bytes.extend(text.iter().take(usize::from(length)));
         }
         Self(bytes)
+    }
+
+    /// What each of its records begins with takes so many bytes.
+    pub const fn bytes(&self) -> usize {
+        self.0.len()
     }
 
     /// Begins a message with a body of `body_bytes`.

@@ -6,6 +6,7 @@ use super::registry::{hub_of, read, shard};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::Permit;
+use gate::facts::Hub;
 use model::Error;
 use model::error::HubFault;
 use model::json::{member, text};
@@ -81,12 +82,24 @@ impl Wanted {
 pub(crate) async fn invoke(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let named = Named::of(input)?;
     let hub = hub_of(permit, env)?;
-    let wanted = Wanted::read(&input.body)?;
-    if read(env, &shard(&hub)?, &named).await?.is_none() {
-        return Err(named.not_found());
-    }
-    let answer = call(env, &hub.uid, &named, wanted).await?;
+    let answer = call_known(env, &hub, &named, Wanted::read(&input.body)?).await?;
     Ok(Reply::ok(json!({ "status": answer.status, "payload": answer.payload })))
+}
+
+/// Calls a method of a device or module of a hub.
+///
+/// # Errors
+/// That there is none of the name; otherwise as [`call`].
+pub(super) async fn call_known(
+    env: &Env,
+    hub: &Hub,
+    named: &Named,
+    wanted: Wanted,
+) -> Result<MethodAnswer, Error> {
+    match read(env, &shard(hub)?, named).await? {
+        Some(_) => call(env, &hub.uid, named, wanted).await,
+        None => Err(named.not_found()),
+    }
 }
 
 /// # Errors

@@ -76,6 +76,14 @@ impl Named {
         }
     }
 
+    /// The device has as many modules as it can.
+    pub(super) fn has_no_room(&self, most: usize) -> Error {
+        let device = &self.device;
+        let sentence =
+            format!("the device `{device}` has {most} modules, and no more are possible");
+        Error::hub(HubFault::TooManyModules, sentence)
+    }
+
     pub(crate) fn is_stale(&self) -> Error {
         match &self.module {
             None => Error::DeviceStale(self.device.clone()),

@@ -3,16 +3,15 @@
 
 use super::identity::{Device, Live, built, provisioned};
 use super::named::Named;
-use super::{bulk, messages, twins};
+use super::{bulk, configurations, jobs, messages, queries, regenerate, twins};
 use crate::control::{delete as remove, failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::Permit;
 use gate::facts::Hub;
-use model::error::HubFault;
 use model::json::{member, text};
 use model::trace::{Object, Verb};
-use model::{DeviceId, Error, Op};
+use model::{DeviceId, Error, Op, Operation};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Change, CommitError, Document, Expect, Scan, ShardId, tables};
@@ -20,7 +19,7 @@ use store::{Change, CommitError, Document, Expect, Scan, ShardId, tables};
 /// Most devices of one page.
 const PAGE_MAX: usize = 1_000;
 /// Most modules of a device. Source: IoT Hub quotas and throttling.
-const MODULES_MAX: usize = 50;
+pub(super) const MODULES_MAX: usize = 50;
 /// How often a write is tried anew when something else of the document changed under it.
 pub(super) const TRIES: usize = 16;
 
@@ -32,40 +31,59 @@ pub(crate) async fn objects(
     hub: &Hub,
     env: &Env,
 ) -> Result<Vec<Object>, Error> {
-    if op == Op::PatchTwin || op == Op::ReplaceTwin {
+    if op == Op::PatchTwin || op == Op::ReplaceTwin || op == Op::PatchDigitalTwin {
         return twins::objects(op, input, hub, env).await;
     }
     let is_provisioned = op == Op::ProvisionDevice || op == Op::ProvisionDeviceWithTwin;
-    let entries = if op == Op::PutDevice || op == Op::PutModule || is_provisioned {
-        vec![(Named::of(input)?, &input.body, String::new())]
-    } else if op == Op::BulkDevices {
-        bulk::written(&input.body)?
-    } else {
-        Vec::new()
-    };
-    let mut found = deleted(op, input, hub, env).await?;
-    if entries.is_empty() {
-        return Ok(found);
+    if op == Op::BulkDevices {
+        let guards = gate::policy::guards_deletions(&env.facts.load(), &hub.scope);
+        return bulk::objects(&input.body, hub, guards, env).await;
     }
-    let shard = shard(hub)?;
-    for (named, body, place) in entries {
-        let former = read(env, &shard, &named).await?;
-        let former = former.as_ref().map(|(it, _)| it);
-        let device = match is_provisioned {
-            true => provisioned(&named, body, former, env)?,
-            false => built(&named, body, former, env, &place)?,
-        };
-        found.push(object(&named, hub, device.judged(), Verb::Write));
-        if let Some(twin) =
-            member(body, "initialTwin").filter(|_| op == Op::ProvisionDeviceWithTwin)
-        {
-            found.push(twins::object(&named, hub, twin.clone()));
-        }
+    if op == Op::RegenerateKeys {
+        return regenerate::objects(&input.body, hub, env).await;
+    }
+    if op == Op::PutJob || op == Op::PutConfiguration {
+        return service_objects(op, input, hub, env).await;
+    }
+    if !(op == Op::PutDevice || op == Op::PutModule || is_provisioned) {
+        return deleted(op, input, hub, env).await;
+    }
+    let (named, body) = (Named::of(input)?, &input.body);
+    let former = read(env, &shard(hub)?, &named).await?;
+    let former = former.as_ref().map(|(it, _)| it);
+    let device = match is_provisioned {
+        true => provisioned(&named, body, former, env)?,
+        false => built(&named, body, former, env, "")?,
+    };
+    let mut found = vec![object(&named, hub, device.judged(), Verb::Write)];
+    if let Some(twin) = member(body, "initialTwin").filter(|_| op == Op::ProvisionDeviceWithTwin) {
+        found.push(twins::object(&named, hub, twin.clone()));
     }
     Ok(found)
 }
 
-fn object(named: &Named, hub: &Hub, body: Value, verb: Verb) -> Object {
+/// What policy judges of a job or a configuration.
+async fn service_objects(
+    op: Op,
+    input: &Input,
+    hub: &Hub,
+    env: &Env,
+) -> Result<Vec<Object>, Error> {
+    match op == Op::PutJob || op == Op::CancelJob {
+        true => jobs::objects(op, input, hub, env).await,
+        false => configurations::objects(op, input, hub, env).await,
+    }
+}
+
+/// The row by which a call at a hub is judged: most by their own.
+pub(crate) fn judged(row: &'static Operation, input: &Input) -> Result<&'static Operation, Error> {
+    match row.op == Op::BulkDevices {
+        true => bulk::judged(&input.body),
+        false => queries::judged(row, &input.body),
+    }
+}
+
+pub(super) fn object(named: &Named, hub: &Hub, body: Value, verb: Verb) -> Object {
     let (kind, name) = match &named.module {
         None => ("Microsoft.Devices/IotHubs/devices", &named.device),
         Some(module) => ("Microsoft.Devices/IotHubs/devices/modules", module),
@@ -77,21 +95,16 @@ fn object(named: &Named, hub: &Hub, body: Value, verb: Verb) -> Object {
 /// [`crate::deletions`].
 async fn deleted(op: Op, input: &Input, hub: &Hub, env: &Env) -> Result<Vec<Object>, Error> {
     let guards = || gate::policy::guards_deletions(&env.facts.load(), &hub.scope);
-    let all = if (op == Op::DeleteDevice || op == Op::DeleteModule) && guards() {
-        vec![Named::of(input)?]
-    } else if op == Op::BulkDevices && guards() {
-        bulk::deleted(&input.body)?
-    } else {
-        return Ok(Vec::new());
-    };
-    let shard = shard(hub)?;
-    let mut found = Vec::new();
-    for named in all {
-        let stored = read(env, &shard, &named).await?;
-        let body = stored.map_or_else(|| json!({}), |(it, _)| it.judged());
-        found.push(object(&named, hub, body, Verb::Delete));
+    if (op == Op::CancelJob || op == Op::DeleteConfiguration) && guards() {
+        return service_objects(op, input, hub, env).await;
     }
-    Ok(found)
+    if !((op == Op::DeleteDevice || op == Op::DeleteModule) && guards()) {
+        return Ok(Vec::new());
+    }
+    let named = Named::of(input)?;
+    let stored = read(env, &shard(hub)?, &named).await?;
+    let body = stored.map_or_else(|| json!({}), |(it, _)| it.judged());
+    Ok(vec![object(&named, hub, body, Verb::Delete)])
 }
 
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
@@ -152,17 +165,11 @@ async fn check_room_for_a_module(env: &Env, shard: &ShardId, named: &Named) -> R
         .any(|(it, _)| it.module_id.as_deref() == named.module.as_ref().map(DeviceId::as_str));
     match all.len() < MODULES_MAX || is_there {
         true => Ok(()),
-        false => Err(Error::hub(
-            HubFault::TooManyModules,
-            format!(
-                "the device `{}` has {MODULES_MAX} modules, and no more are possible",
-                named.device
-            ),
-        )),
+        false => Err(named.has_no_room(MODULES_MAX)),
     }
 }
 
-async fn modules_of(
+pub(super) async fn modules_of(
     env: &Env,
     shard: &ShardId,
     device: &DeviceId,

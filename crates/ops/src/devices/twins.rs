@@ -1,5 +1,6 @@
 //! Reads and writes twins: what services ask for, and what devices ask about their own.
 
+use super::digital_twins;
 use super::identity::Device;
 use super::named::Named;
 use super::presence::Notice;
@@ -28,7 +29,7 @@ pub(super) async fn objects(
     let Some((mut device, _)) = read(env, &shard(hub)?, &named).await? else {
         return Ok(vec![object(&named, hub, input.body.clone())]);
     };
-    change(op, &mut device, &Wanted::read(&input.body)?, env)?;
+    change(op, &mut device, &wanted(op, &input.body)?, env)?;
     Ok(vec![object(&named, hub, device.twin.judged())])
 }
 
@@ -39,6 +40,13 @@ pub(super) fn object(named: &Named, hub: &Hub, body: Value) -> Object {
         id: named.id_at(hub),
         body,
         verb: Verb::Write,
+    }
+}
+
+fn wanted(op: Op, body: &Value) -> Result<Wanted, Error> {
+    match op == Op::PatchDigitalTwin {
+        true => digital_twins::wanted(body),
+        false => Wanted::read(body),
     }
 }
 
@@ -66,30 +74,54 @@ pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
 /// `PATCH` merges, `PUT` replaces; the device hears of its desired properties.
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let named = Named::of(input)?;
+    let device = write(permit, &named, &Wanted::read(&input.body)?, input, env).await?;
+    answer(env, &*hub_of(permit, env)?, &named, &device).await
+}
+
+/// Writes a twin, unless `If-Match` names another version: the identity with its twin then.
+pub(super) async fn write(
+    permit: &Permit,
+    named: &Named,
+    wanted: &Wanted,
+    input: &Input,
+    env: &Env,
+) -> Result<Device, Error> {
     let hub = hub_of(permit, env)?;
-    let shard = shard(&hub)?;
-    let wanted = Wanted::read(&input.body)?;
-    let if_match = input.headers.if_match.as_deref().filter(|it| *it != "*");
+    let op = permit.operation().op;
+    let if_match = input.headers.if_match.as_deref();
+    lay(env, &hub, named, if_match, |it| change(op, it, wanted, env)).await
+}
+
+/// Changes a twin, unless `if_match` names another version: the identity with its twin then. Its device hears of
+/// what `how` says it is to hear of.
+pub(super) async fn lay(
+    env: &Env,
+    hub: &Hub,
+    named: &Named,
+    if_match: Option<&str>,
+    how: impl Fn(&mut Device) -> Result<Option<Desired>, Error>,
+) -> Result<Device, Error> {
+    let shard = shard(hub)?;
     for _ in 0..TRIES {
-        let Some((mut device, revision)) = read(env, &shard, &named).await? else {
+        let Some((mut device, revision)) = read(env, &shard, named).await? else {
             return Err(named.not_found());
         };
-        if if_match.is_some_and(|it| it != device.twin.etag()) {
+        if if_match.is_some_and(|it| it != "*" && it != device.twin.etag()) {
             return Err(named.is_stale());
         }
-        let told = change(permit.operation().op, &mut device, &wanted, env)?;
-        match keep_twin(env, &shard, &named, &device, revision).await? {
+        let told = how(&mut device)?;
+        match keep_twin(env, &shard, named, &device, revision).await? {
             Kept::Yes => {
                 if let Some(desired) = told {
                     let notice = Notice::Desired(Arc::new(desired));
                     env.presence.tell(&hub.uid, &named.key(), notice);
                 }
-                return answer(env, &hub, &named, &device).await;
+                return Ok(device);
             }
             Kept::Changed => {}
         }
     }
-    Err(keeps_changing(&named))
+    Err(keeps_changing(named))
 }
 
 async fn answer(env: &Env, hub: &Hub, named: &Named, device: &Device) -> Result<Reply, Error> {

@@ -177,6 +177,7 @@ async fn planned(
         params: BTreeMap::from([("device", device.to_owned())]),
         query: Vec::new(),
         body,
+        raw: bytes::Bytes::new(),
         scope: hub.scope.clone(),
         path: format!("/devices/{device}"),
         headers: Headers::default(),

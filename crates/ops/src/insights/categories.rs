@@ -122,6 +122,8 @@ const LOGGED: &[Logged] = &[
     on_device(Op::DeleteDevice, "delete"),
     on_device(Op::ListDevices, "list"),
     on_device(Op::BulkDevices, "bulk"),
+    on_device(Op::BulkDevicesWithTwins, "bulk"),
+    on_device(Op::RegenerateKeys, "update"),
     on_device(Op::PutModule, "create"),
     on_device(Op::GetModule, "get"),
     on_device(Op::DeleteModule, "delete"),

@@ -189,6 +189,7 @@ mod tests {
             params: BTreeMap::new(),
             query: query.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
             body: Value::Null,
+            raw: bytes::Bytes::new(),
             scope: Scope::root(),
             path: String::new(),
             headers: crate::input::Headers::default(),

@@ -31,11 +31,7 @@ pub(crate) async fn operation_status(
     let status = registration.status;
     if status == RegistrationStatus::Assigning {
         let body = json!({ "operationId": registration.operation_id, "status": "assigning" });
-        return Ok(Reply {
-            status: 202,
-            body: Some(body),
-            headers: vec![("retry-after", RETRY_AFTER_S.to_owned())],
-        });
+        return Ok(Reply::with(202, Some(body)).with_header("retry-after", RETRY_AFTER_S));
     }
     Ok(Reply::ok(json!({
         "operationId": registration.operation_id,

@@ -99,11 +99,10 @@ pub(crate) async fn register(permit: &Permit, input: &Input, env: &Env) -> Resul
         if let Some(operation) = begin(permit, input, env, &dps, &shard, &known, &id).await? {
             let path = input.path.strip_suffix("/register").unwrap_or(&input.path);
             let location = format!("{path}/operations/{operation}");
-            return Ok(Reply {
-                status: 202,
-                body: Some(json!({ "operationId": operation, "status": "assigning" })),
-                headers: vec![("retry-after", RETRY_AFTER_S.to_owned()), ("Location", location)],
-            });
+            let body = json!({ "operationId": operation, "status": "assigning" });
+            return Ok(Reply::with(202, Some(body))
+                .with_header("retry-after", RETRY_AFTER_S)
+                .with_header("Location", location));
         }
     }
     Err(Error::Unavailable {

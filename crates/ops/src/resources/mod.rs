@@ -252,6 +252,7 @@ mod tests {
                 params: BTreeMap::new(),
                 query: Vec::new(),
                 body: Value::Null,
+                raw: bytes::Bytes::new(),
                 scope: Scope::root(),
                 path: String::new(),
                 channel: model::trace::Channel::default(),

@@ -132,6 +132,7 @@ fn put_places(facts: &mut Facts, world: &World) {
             access: SharedAccess {
                 is_disabled: it.is_local_auth_disabled,
                 is_disabled_for_devices: false,
+                is_disabled_for_modules: false,
                 policies: policies.collect(),
             },
             authorities: Vec::new(),

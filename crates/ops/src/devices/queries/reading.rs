@@ -64,23 +64,19 @@ impl<'a> Reading<'a> {
         Ok(Self { env, hub, shard: shard(hub)?, condition, filter, shows_messages })
     }
 
-    /// `None` where a hub has no such documents.
-    const fn table(&self) -> Option<Table> {
+    const fn table(&self) -> Table {
         match self.condition.source() {
-            Source::Devices => Some(tables::DEVICES),
-            Source::Modules => Some(tables::MODULES),
-            Source::Jobs => None,
+            Source::Devices => tables::DEVICES,
+            Source::Modules => tables::MODULES,
+            Source::Jobs => tables::DEVICE_JOBS,
         }
     }
 
     /// Those behind `after`: at most `most`, and perhaps none although there are more to come.
     pub(super) async fn read(&self, after: Option<String>, most: usize) -> Result<Read, Error> {
-        let Some(table) = self.table() else {
-            return Ok(Read { items: Vec::new(), examined: 0, next: None });
-        };
         let filter = self.filter.clone();
         let lookup = Lookup { filter, after, limit: most.min(READ_AT_ONCE), examine: LOOK_AT_ONCE };
-        let found = self.env.store.query(&self.shard, table, lookup).await;
+        let found = self.env.store.query(&self.shard, self.table(), lookup).await;
         let Found { documents, examined, next } = found.map_err(|it| unread(&it))?;
         let keys: Vec<&str> = documents.iter().map(|(key, _)| key.as_str()).collect();
         let messages = match self.condition.source() {
@@ -100,6 +96,12 @@ impl<'a> Reading<'a> {
     }
 
     fn shown(&self, key: &str, document: &Document, messages: u32) -> Result<Value, Error> {
+        // What became of a device in a job is kept as it is shown.
+        if self.condition.source() == Source::Jobs {
+            return serde_json::from_slice(&document.body).map_err(|it| Error::Internal {
+                message: format!("`{key}` of a job cannot be read: {it}"),
+            });
+        }
         let device: Device = parse(key, document)?;
         let connected_since = self.env.presence.connected_since(&self.hub.uid, key);
         Ok(device.shown_twin(&Live { connected_since, messages }))
@@ -107,7 +109,6 @@ impl<'a> Reading<'a> {
 
     /// How many documents there are, without a look at them.
     pub(super) async fn count(&self) -> Result<u64, Error> {
-        let Some(table) = self.table() else { return Ok(0) };
-        self.env.store.count(&self.shard, table).await.map_err(|it| unread(&it))
+        self.env.store.count(&self.shard, self.table()).await.map_err(|it| unread(&it))
     }
 }

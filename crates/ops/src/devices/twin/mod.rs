@@ -121,6 +121,15 @@ pub struct Desired {
     pub body: Value,
 }
 
+/// The parts of a twin with their times, for who shows them in a form of their own.
+pub(crate) struct Shown<'a> {
+    pub(crate) desired: &'a Map<String, Value>,
+    pub(crate) desired_times: &'a Map<String, Value>,
+    pub(crate) desired_version: u64,
+    pub(crate) reported: &'a Map<String, Value>,
+    pub(crate) reported_times: &'a Map<String, Value>,
+}
+
 /// What a service may write of a twin: a member that is `None` was not named.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Wanted {
@@ -150,6 +159,11 @@ impl Wanted {
         let properties = object(member(body, "properties"), "properties")?.map(Value::Object);
         let desired = properties.as_ref().and_then(|it| member(it, "desired"));
         Ok(Self { tags, desired: object(desired, "properties.desired")? })
+    }
+
+    /// True where nothing is named.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.tags.is_none() && self.desired.is_none()
     }
 }
 
@@ -277,6 +291,16 @@ impl Twin {
     /// `properties` of the service API.
     pub(crate) fn properties(&self) -> Value {
         json!({ "desired": self.desired.shown(), "reported": self.reported.shown() })
+    }
+
+    pub(crate) const fn shown_parts(&self) -> Shown<'_> {
+        Shown {
+            desired: &self.desired.properties,
+            desired_times: &self.desired.metadata,
+            desired_version: self.desired.version,
+            reported: &self.reported.properties,
+            reported_times: &self.reported.metadata,
+        }
     }
 
     /// What policy sees: what a service can write.

@@ -17,6 +17,7 @@ fn input(query: &[(&str, &str)]) -> Input {
         params: BTreeMap::new(),
         query: query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         body: Value::Null,
+        raw: bytes::Bytes::new(),
         scope: Scope::root(),
         path: String::new(),
         channel: model::trace::Channel::default(),
