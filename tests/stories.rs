@@ -13,6 +13,7 @@ mod stories {
     pub mod conditions;
     pub mod connections;
     pub mod control_plane;
+    pub mod conversations;
     pub mod deny_assignments;
     pub mod devices;
     pub mod diagnosis;

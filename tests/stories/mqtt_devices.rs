@@ -130,7 +130,7 @@ fn who_cannot_prove_itself_is_refused_and_the_decision_is_kept() {
         ("device10", format!("{}/device1/", one.host)),
         ("device1", format!("{}/device10/", one.host)),
         ("device1", one.host.clone()),
-        ("device1/module", format!("{}/device1/module/", one.host)),
+        ("device1/module", format!("{}/device1/module1/", one.host)),
     ] {
         let mut greeting = one.greeting(&password);
         (greeting.client_id, greeting.user_name) = (client.to_owned(), Some(user.clone()));
@@ -394,32 +394,6 @@ fn a_client_may_go_on_behind_its_connect_without_waiting() {
     let mut mqtt = says(&[Packet::Connect(greeting), last, Packet::Disconnect]);
     assert_eq!(mqtt.until_closed(), [accepted]);
     assert_eq!(plant.bodies(), ["at once", "and gone"]);
-}
-
-/// Twins are not offered yet; a device that asks for its own is told so, and goes on sending.
-#[test]
-fn a_device_that_asks_for_what_is_not_offered_goes_on_sending() {
-    let plant = Plant::new();
-    let device = plant.device("pump-1");
-    let mut mqtt = plant.connects(&device);
-    let filters = ["$iothub/twin/res/#", "$iothub/methods/POST/#", "a/#"];
-    let filters = filters.map(|it| (it.to_owned(), Qos::AtMostOnce)).to_vec();
-    mqtt.send(&Packet::Subscribe { id: 9, filters }).unwrap();
-    let granted = vec![Some(Qos::AtMostOnce), None, None];
-    assert_eq!(mqtt.receive(), Ok(Packet::SubAck { id: 9, granted }));
-    for topic in ["$iothub/twin/GET/?$rid=a-1", "$iothub/twin/PATCH/properties/reported/?$rid=a-1"]
-    {
-        let id = mqtt.publish_unacknowledged(topic, b"{}").unwrap();
-        let told = [mqtt.receive().unwrap(), mqtt.receive().unwrap()];
-        assert!(told.contains(&Packet::PubAck(id)), "{told:?}");
-        let answers = told.iter().filter(|it| {
-            matches!(it, Packet::Publish(it) if &*it.topic == "$iothub/twin/res/501/?$rid=a-1")
-        });
-        assert_eq!(answers.count(), 1, "{told:?}");
-    }
-    mqtt.publish("$iothub/methods/res/200/?$rid=1", b"{}").unwrap();
-    mqtt.publish(&device.events(), b"goes on").unwrap();
-    assert_eq!(plant.bodies(), ["goes on"]);
 }
 
 /// Threat 40: a will is judged like a message, and published when another session takes the place.

@@ -11,6 +11,7 @@ mod pipe;
 mod properties;
 mod registration;
 mod topics;
+mod under_way;
 
 use crate::authorization;
 use crate::connections::{Slot, Slots, accept, stopped};

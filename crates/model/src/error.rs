@@ -1,8 +1,10 @@
 //! One error type for the domain, and the one place that knows what it looks like on each wire.
 
 mod denial;
+mod hub_fault;
 
 pub use denial::{AuthFault, Denial, DenialKind, TokenFault};
+pub use hub_fault::HubFault;
 
 use crate::ids::{DeviceId, TrackingId};
 use crate::json;
@@ -75,6 +77,11 @@ pub enum Error {
     TooManyDevices {
         limit: usize,
     },
+    /// What only hubs say no to.
+    Hub {
+        fault: HubFault,
+        message: String,
+    },
     /// No enrollment, or no registration, of that id.
     EnrollmentNotFound {
         message: String,
@@ -113,6 +120,10 @@ impl Error {
             at: Some(at.into()),
             message: message.into(),
         }
+    }
+
+    pub fn hub(fault: HubFault, message: impl Into<String>) -> Self {
+        Self::Hub { fault, message: message.into() }
     }
 
     /// What the operator is told. A caller only learns of [`Error::Internal`] that the server failed.
@@ -194,6 +205,10 @@ impl Error {
                 (400, 400_013, "BulkRegistryOperationFailure", "BulkRegistryOperationFailure")
             }
             Self::TooManyDevices { .. } => (413, 413_002, "TooManyDevices", "TooManyDevices"),
+            Self::Hub { fault, .. } => {
+                let (status, number, word) = fault.codes();
+                (status, number, word, word)
+            }
             Self::EnrollmentNotFound { .. } => {
                 (404, 404_201, "EnrollmentNotFound", "EnrollmentNotFound")
             }
@@ -356,6 +371,7 @@ impl fmt::Display for Error {
             | Self::EnrollmentNotFound { message }
             | Self::EnrollmentConflict { message }
             | Self::EnrollmentStale { message }
+            | Self::Hub { message, .. }
             | Self::Unavailable { message } => f.write_str(message),
             Self::UnknownHost { host } => write!(
                 f,

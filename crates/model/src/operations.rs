@@ -370,7 +370,33 @@ const fn device(op: Op, effect: Effect, routes: &'static [Route], says: &'static
     Operation { plane: Plane::Device, body: Body::None, ..control(op, &[], effect, routes, says) }
 }
 
+/// A row of a hub's service API that one action or right opens.
+const fn service(
+    op: Op,
+    actions: &'static [ActionName],
+    sas: &'static [Right],
+    effect: Effect,
+    routes: &'static [Route],
+    says: &'static str,
+) -> Operation {
+    Operation { plane: Plane::Service, sas, ..control(op, actions, effect, routes, says) }
+}
+
+/// The same where policy judges what it writes or deletes.
+const fn judged(row: Operation, object: &'static str) -> Operation {
+    Operation { object: Some(object), ..row }
+}
+
+/// The same without a body, though it writes.
+const fn bare(row: Operation) -> Operation {
+    Operation { body: Body::None, ..row }
+}
+
 const DEVICES: Option<&str> = Some("Microsoft.Devices/IotHubs/devices");
+const FEEDBACK: &[ActionName] =
+    &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/feedback/action")];
+const MODULES: &str = "Microsoft.Devices/IotHubs/devices/modules";
+const TWINS: &str = "Microsoft.Devices/IotHubs/twins";
 
 /// Every operation by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
@@ -538,6 +564,26 @@ pub enum Op {
     ConnectToRegister,
     ConnectDevice,
     SendTelemetry,
+    GetOwnTwin,
+    ReportProperties,
+    ReceiveDesired,
+    ReceiveMethods,
+    ReceiveMessages,
+    PutModule,
+    GetModule,
+    DeleteModule,
+    ListModules,
+    GetTwin,
+    PatchTwin,
+    ReplaceTwin,
+    InvokeMethod,
+    SendMessage,
+    ReceiveFeedback,
+    CompleteFeedback,
+    AbandonFeedback,
+    PurgeMessages,
+    GetDeviceStatistics,
+    GetServiceStatistics,
     /// What nobody can call yet; see [`PUBLISHED`].
     Published,
 }
@@ -1912,8 +1958,181 @@ pub const OPERATIONS: &[Operation] = &[
     device(
         Op::SendTelemetry,
         Effect::Appends,
-        &[mqtt(Surface::Hub, "PUBLISH", "devices/{device}/messages/events/")],
-        "Keeps messages of a device in the hub's log",
+        &[
+            mqtt(Surface::Hub, "PUBLISH", "devices/{device}/messages/events/"),
+            mqtt(Surface::Hub, "PUBLISH", "devices/{device}/modules/{module}/messages/events/"),
+        ],
+        "Keeps messages of a device or module in the hub's log",
+    ),
+    device(
+        Op::GetOwnTwin,
+        Effect::Reads,
+        &[
+            mqtt(Surface::Hub, "PUBLISH", "$iothub/twin/GET/"),
+            mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/twin/res/#"),
+        ],
+        "Shows a device or module its own twin",
+    ),
+    device(
+        Op::ReportProperties,
+        Effect::Writes,
+        &[mqtt(Surface::Hub, "PUBLISH", "$iothub/twin/PATCH/properties/reported/")],
+        "Changes the reported properties of the device or module that calls",
+    ),
+    device(
+        Op::ReceiveDesired,
+        Effect::Reads,
+        &[mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/twin/PATCH/properties/desired/#")],
+        "Tells a device or module of changes of its desired properties",
+    ),
+    device(
+        Op::ReceiveMethods,
+        Effect::Reads,
+        &[mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/methods/POST/#")],
+        "Hands methods that are called to a device or module, and takes its answers",
+    ),
+    device(
+        Op::ReceiveMessages,
+        Effect::Writes,
+        &[mqtt(Surface::Hub, "SUBSCRIBE", "devices/{device}/messages/devicebound/#")],
+        "Hands a device the messages that wait for it, and settles them",
+    ),
+    judged(
+        service(
+            Op::PutModule,
+            &[act("Microsoft.Devices/IotHubs/devices/write")],
+            &[Right::RegistryWrite],
+            Effect::Writes,
+            &[hub("PUT", "/devices/{device}/modules/{module}")],
+            "Creates or updates a module identity",
+        ),
+        MODULES,
+    ),
+    service(
+        Op::GetModule,
+        &[act("Microsoft.Devices/IotHubs/devices/read")],
+        &[Right::RegistryRead],
+        Effect::Reads,
+        &[hub("GET", "/devices/{device}/modules/{module}")],
+        "Shows a module identity",
+    ),
+    judged(
+        bare(service(
+            Op::DeleteModule,
+            &[act("Microsoft.Devices/IotHubs/devices/delete")],
+            &[Right::RegistryWrite],
+            Effect::Writes,
+            &[hub("DELETE", "/devices/{device}/modules/{module}")],
+            "Deletes a module identity",
+        )),
+        MODULES,
+    ),
+    service(
+        Op::ListModules,
+        &[act("Microsoft.Devices/IotHubs/devices/read")],
+        &[Right::RegistryRead],
+        Effect::Reads,
+        &[hub("GET", "/devices/{device}/modules")],
+        "Lists the module identities of a device",
+    ),
+    service(
+        Op::GetTwin,
+        &[act("Microsoft.Devices/IotHubs/twins/read")],
+        &[Right::ServiceConnect],
+        Effect::Reads,
+        &[hub("GET", "/twins/{device}"), hub("GET", "/twins/{device}/modules/{module}")],
+        "Shows the twin of a device or module",
+    ),
+    judged(
+        service(
+            Op::PatchTwin,
+            &[act("Microsoft.Devices/IotHubs/twins/write")],
+            &[Right::ServiceConnect],
+            Effect::Writes,
+            &[hub("PATCH", "/twins/{device}"), hub("PATCH", "/twins/{device}/modules/{module}")],
+            "Changes tags and desired properties of a twin",
+        ),
+        TWINS,
+    ),
+    judged(
+        service(
+            Op::ReplaceTwin,
+            &[act("Microsoft.Devices/IotHubs/twins/write")],
+            &[Right::ServiceConnect],
+            Effect::Writes,
+            &[hub("PUT", "/twins/{device}"), hub("PUT", "/twins/{device}/modules/{module}")],
+            "Replaces tags and desired properties of a twin",
+        ),
+        TWINS,
+    ),
+    service(
+        Op::InvokeMethod,
+        &[act("Microsoft.Devices/IotHubs/directMethods/invoke/action")],
+        &[Right::ServiceConnect],
+        // What it does is for the device to decide; nothing is kept, and no change of facts waits for it.
+        Effect::Calls,
+        &[
+            hub("POST", "/twins/{device}/methods"),
+            hub("POST", "/twins/{device}/modules/{module}/methods"),
+        ],
+        "Invokes a method of a connected device or module, and waits for its answer",
+    ),
+    service(
+        Op::SendMessage,
+        &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/send/action")],
+        &[Right::ServiceConnect],
+        Effect::Writes,
+        // Azure takes these over AMQP alone; this address is ours.
+        &[hub("POST", "/devices/{device}/messages/deviceBound")],
+        "Sends a message to a device",
+    ),
+    bare(service(
+        Op::ReceiveFeedback,
+        FEEDBACK,
+        &[Right::ServiceConnect],
+        Effect::Writes,
+        &[hub("GET", "/messages/serviceBound/feedback")],
+        "Receives what became of messages to devices",
+    )),
+    bare(service(
+        Op::CompleteFeedback,
+        FEEDBACK,
+        &[Right::ServiceConnect],
+        Effect::Writes,
+        &[hub("DELETE", "/messages/serviceBound/feedback/{lock}")],
+        "Settles feedback that was received",
+    )),
+    bare(service(
+        Op::AbandonFeedback,
+        FEEDBACK,
+        &[Right::ServiceConnect],
+        Effect::Writes,
+        &[hub("POST", "/messages/serviceBound/feedback/{lock}/abandon")],
+        "Gives feedback back that was received",
+    )),
+    bare(service(
+        Op::PurgeMessages,
+        &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/queue/purge/action")],
+        &[Right::ServiceConnect],
+        Effect::Writes,
+        &[hub("DELETE", "/devices/{device}/commands")],
+        "Deletes the messages that wait for a device",
+    )),
+    service(
+        Op::GetDeviceStatistics,
+        &[act("Microsoft.Devices/IotHubs/statistics/read")],
+        &[Right::RegistryRead],
+        Effect::Reads,
+        &[hub("GET", "/statistics/devices")],
+        "Shows how many devices there are",
+    ),
+    service(
+        Op::GetServiceStatistics,
+        &[act("Microsoft.Devices/IotHubs/statistics/read")],
+        &[Right::RegistryRead],
+        Effect::Reads,
+        &[hub("GET", "/statistics/service")],
+        "Shows how many devices are connected",
     ),
     // What a provisioning service does at a hub, as itself. It has no address: a registration leads to it.
     Operation {

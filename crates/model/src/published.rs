@@ -336,24 +336,6 @@ pub const PUBLISHED: &[Operation] = &[
     control(&[act("Microsoft.Devices/register/action")], "Registers a subscription for hubs"),
     control(&[act("Microsoft.Devices/usages/read")], "Shows how many hubs a subscription may have"),
     data(
-        &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/feedback/action")],
-        &[Right::ServiceConnect],
-        None,
-        "Receives what became of messages to devices",
-    ),
-    data(
-        &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/queue/purge/action")],
-        &[Right::ServiceConnect],
-        None,
-        "Deletes the messages that wait for a device",
-    ),
-    data(
-        &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/send/action")],
-        &[Right::ServiceConnect],
-        None,
-        "Sends a message to a device",
-    ),
-    data(
         &[act("Microsoft.Devices/IotHubs/configurations/applyToEdgeDevice/action")],
         &[Right::RegistryWrite],
         None,
@@ -384,12 +366,6 @@ pub const PUBLISHED: &[Operation] = &[
         "Creates or updates a configuration",
     ),
     data(
-        &[act("Microsoft.Devices/IotHubs/directMethods/invoke/action")],
-        &[Right::ServiceConnect],
-        None,
-        "Invokes a method of a device",
-    ),
-    data(
         &[act("Microsoft.Devices/IotHubs/fileUpload/notifications/action")],
         &[Right::ServiceConnect],
         None,
@@ -412,24 +388,6 @@ pub const PUBLISHED: &[Operation] = &[
         &[Right::ServiceConnect],
         Some("Microsoft.Devices/IotHubs/jobs"),
         "Creates a job",
-    ),
-    data(
-        &[act("Microsoft.Devices/IotHubs/statistics/read")],
-        &[Right::RegistryRead],
-        None,
-        "Shows how many devices there are, and how many are connected",
-    ),
-    data(
-        &[act("Microsoft.Devices/IotHubs/twins/read")],
-        &[Right::ServiceConnect],
-        None,
-        "Shows a twin, or what a query finds among them",
-    ),
-    data(
-        &[act("Microsoft.Devices/IotHubs/twins/write")],
-        &[Right::ServiceConnect],
-        Some("Microsoft.Devices/IotHubs/twins"),
-        "Changes a twin",
     ),
 ];
 

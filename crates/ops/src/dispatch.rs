@@ -223,9 +223,31 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             devices::registry::provision(permit, input, env).await
         }
         Op::ConnectToRegister => provisioning::progress::connect(permit, input, env),
+        Op::PutModule => devices::registry::put(permit, input, env).await,
+        Op::GetModule => devices::registry::get(permit, input, env).await,
+        Op::DeleteModule => devices::registry::delete(permit, input, env).await,
+        Op::ListModules => devices::registry::list_modules(permit, input, env).await,
+        Op::GetTwin => devices::twins::get(permit, input, env).await,
+        Op::PatchTwin | Op::ReplaceTwin => devices::twins::put(permit, input, env).await,
+        Op::InvokeMethod => devices::methods::invoke(permit, input, env).await,
+        Op::SendMessage => devices::sending::send(permit, input, env).await,
+        Op::ReceiveFeedback => devices::service_queues::receive_feedback(permit, env).await,
+        Op::CompleteFeedback | Op::AbandonFeedback => {
+            devices::service_queues::settle_feedback(permit, input, env).await
+        }
+        Op::PurgeMessages => devices::messages::purge(permit, input, env).await,
+        Op::GetDeviceStatistics => devices::registry::statistics(permit, input, env).await,
+        Op::GetServiceStatistics => devices::registry::service_statistics(permit, input, env).await,
         // Whoever connects gets a session, and the session does what its device asks: `session.rs`. What is
         // only published has no address to be called at.
-        Op::ConnectDevice | Op::SendTelemetry | Op::Published => Err(Error::Internal {
+        Op::ConnectDevice
+        | Op::SendTelemetry
+        | Op::GetOwnTwin
+        | Op::ReportProperties
+        | Op::ReceiveDesired
+        | Op::ReceiveMethods
+        | Op::ReceiveMessages
+        | Op::Published => Err(Error::Internal {
             message: format!("{} has no answer outside a session", permit.operation().name()),
         }),
     }

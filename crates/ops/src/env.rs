@@ -2,7 +2,9 @@
 
 use crate::decisions::Kept;
 use crate::devices::logs::Logs;
+use crate::devices::messages::Locks;
 use crate::devices::presence::Presence;
+use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
 use crate::entra::signing::SigningKeys;
 use crate::facts::FactsCell;
@@ -67,6 +69,10 @@ pub struct Env {
     pub kept: Kept,
     /// Which devices are connected.
     pub presence: Presence,
+    /// Who holds which message to a device.
+    pub message_locks: Locks,
+    /// Which records of a hub's queues services hold.
+    pub held: Held,
     /// What devices have sent, by hub.
     pub logs: Logs,
     /// Tokens of managed identities, by identity and audience, each with the time until which it is used.

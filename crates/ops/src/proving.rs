@@ -2,6 +2,7 @@
 //! again, with the facts of that moment, before anything is written.
 
 use crate::devices::identity;
+use crate::devices::named::Named;
 use crate::entra::tokens;
 use crate::env::Env;
 use crate::input::Input;
@@ -43,7 +44,9 @@ pub(crate) async fn own_keys(
             Ok(known.into_iter().map(|it| it.keys).collect())
         }
         Some(Instance::Hub(hub)) => {
-            let own = identity::credentials(env, hub, input.param("device")).await?;
+            // What is no name is nobody's.
+            let Ok(named) = Named::of(input) else { return Ok(Vec::new()) };
+            let own = identity::credentials(env, hub, &named).await?;
             Ok(own.map(|it| it.keys).into_iter().collect())
         }
         None => Ok(Vec::new()),

@@ -8,8 +8,11 @@ use crate::call::{Call, Failed, Passed, admitted, keep};
 use crate::devices::identity;
 use crate::devices::logs::HubLog;
 use crate::devices::message::{AuthMethod, Sender};
-use crate::devices::presence::{Seat, Standing};
+use crate::devices::messages::{self, Delivery, Settlement};
+use crate::devices::named::Named;
+use crate::devices::presence::{Interest, Interests, Seat, Standing, Told};
 use crate::devices::telemetry::{self, Sent};
+use crate::devices::twins;
 use crate::env::Env;
 use crate::insights::diagnostics::{Departure, Draft};
 use crate::proving::{Proving, instance};
@@ -19,7 +22,9 @@ use gate::{Ask, Attributes, Authenticated, Facts, Permit};
 use model::operations::{Surface, operation};
 use model::trace::TraceHead;
 use model::{Credential, Error, Op, Operation, Timestamp, TrackingId};
+use serde_json::Value;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// What a device showed when it connected, to be looked at again. It holds a signature: no `Debug`.
 pub(crate) struct Shown {
@@ -92,8 +97,10 @@ impl Ended {
     }
 }
 
-/// A connected device.
+/// A connected device or module.
 pub struct Session {
+    named: Named,
+    /// Its name among those who are connected: a module's holds its device's.
     device: String,
     generation: String,
     sender: Sender,
@@ -107,6 +114,8 @@ pub struct Session {
     epoch: u64,
     seat: Seat,
     log: Option<HubLog>,
+    /// What it asked to be told of, now or when it was here before.
+    hears: u8,
 }
 
 impl Session {
@@ -119,12 +128,14 @@ impl Session {
         let Instance::Hub(hub) = found else {
             return Err(failed(Error::UnknownHost { host: shown.host.clone() }));
         };
-        let device = input.param("device").to_owned();
+        let named = Named::of(&input).map_err(failed)?;
+        let device = named.key();
         let seat = env.presence.take(&hub.uid, &device, head.time).map_err(failed)?;
         let mut session = Self {
+            named,
             device,
             generation: String::new(),
-            sender: Sender::new("", "", AuthMethod::DeviceKey),
+            sender: Sender::new("", "", "", AuthMethod::DeviceKey),
             hub: Arc::clone(hub),
             shown,
             who,
@@ -132,6 +143,7 @@ impl Session {
             head,
             seat,
             log: None,
+            hears: 0,
         };
         // Changes are told from here on; what changed while the device was on its way here is seen now.
         session.prove(env, &env.facts.load()).await?;
@@ -159,9 +171,109 @@ impl Session {
         }
     }
 
-    /// Waits until the session has reason to look whether it still [`Session::stands`].
-    pub async fn called(&mut self) {
-        self.seat.called().await;
+    /// Waits until the session has reason to look whether it still [`Session::stands`], or something to tell
+    /// its device. Dropping the future loses nothing.
+    pub async fn told(&mut self) -> Told {
+        self.seat.told().await
+    }
+
+    /// What the device asked to be told of when it was here before: bits of [`Interests`], and what its front
+    /// keeps beside them.
+    pub const fn hears(&self) -> u8 {
+        self.hears
+    }
+
+    /// Begins to tell the device of what it asks for, and ends what it asks for no more. `is_kept` has it
+    /// remembered for when the device comes back.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub async fn listen(&mut self, env: &Env, hears: u8, is_kept: bool) -> Result<(), Ended> {
+        let facts = self.current(env).await?;
+        let (before, now) = (Interests(self.hears), Interests(hears));
+        let each = [
+            (Interest::Messages, Op::ReceiveMessages),
+            (Interest::Methods, Op::ReceiveMethods),
+            (Interest::Desired, Op::ReceiveDesired),
+        ];
+        for (interest, op) in each {
+            if now.has(interest) && !before.has(interest) {
+                self.permit(env, &facts, operation(op)).await?;
+            }
+        }
+        self.seat.listen(now);
+        if is_kept && self.hears != hears {
+            let kept = twins::remember(env, &self.named, &self.hub, hears).await;
+            kept.map_err(Ended::Failed)?;
+        }
+        self.hears = hears;
+        Ok(())
+    }
+
+    /// The device's own twin.
+    ///
+    /// # Errors
+    /// Why the session is over; inside, why there is no answer.
+    pub async fn twin(&mut self, env: &Env) -> Result<Result<Value, Error>, Ended> {
+        let began_ns = (env.clock.monotonic_ns)();
+        let facts = self.current(env).await?;
+        let permit = self.permit(env, &facts, operation(Op::GetOwnTwin)).await?;
+        let twin = twins::own(&permit, &self.named, &self.hub, env).await;
+        Ok(counted(env, &permit, began_ns, twin))
+    }
+
+    /// Merges what the device reports: the version of its reported properties then, synced.
+    ///
+    /// # Errors
+    /// Why the session is over; inside, what is wrong with the patch.
+    pub async fn report(&mut self, env: &Env, patch: &Value) -> Result<Result<u64, Error>, Ended> {
+        let began_ns = (env.clock.monotonic_ns)();
+        let _write = env.facts.writing().await;
+        let facts = self.current(env).await?;
+        let permit = self.permit(env, &facts, operation(Op::ReportProperties)).await?;
+        let version = twins::report(&permit, &self.named, &self.hub, patch, env).await;
+        Ok(counted(env, &permit, began_ns, version))
+    }
+
+    /// The next message that waits for the device, held for it; none where none waits.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub async fn receive(&mut self, env: &Env) -> Result<Option<Delivery>, Ended> {
+        let began_ns = (env.clock.monotonic_ns)();
+        let _write = env.facts.writing().await;
+        let facts = self.current(env).await?;
+        let permit = self.permit(env, &facts, operation(Op::ReceiveMessages)).await?;
+        let found = messages::receive(env, &self.hub, &self.named.device).await;
+        counted(env, &permit, began_ns, found).map_err(Ended::Failed)
+    }
+
+    /// Ends a delivery.
+    ///
+    /// # Errors
+    /// Why the session is over; inside, that the message is not the device's to settle any more.
+    pub async fn settle(
+        &mut self,
+        env: &Env,
+        lock: Uuid,
+        settlement: Settlement,
+    ) -> Result<Result<(), Error>, Ended> {
+        let began_ns = (env.clock.monotonic_ns)();
+        let _write = env.facts.writing().await;
+        let facts = self.current(env).await?;
+        let permit = self.permit(env, &facts, operation(Op::ReceiveMessages)).await?;
+        let settled = messages::settle(env, &self.hub, &self.named.device, lock, settlement).await;
+        Ok(counted(env, &permit, began_ns, settled))
+    }
+
+    /// Gives messages back that nobody will settle any more: for the device's next session. Nothing of it is
+    /// kept, so that nobody is asked whether it may.
+    pub async fn release(&self, env: &Env, locks: impl IntoIterator<Item = Uuid>) {
+        for lock in locks {
+            let release = Settlement::Release;
+            // Its time may be over; it is free then.
+            let _ = messages::settle(env, &self.hub, &self.named.device, lock, release).await;
+        }
     }
 
     /// Whether the device may go on.
@@ -232,7 +344,8 @@ impl Session {
         };
         let count = records.len() as u64;
         let now_ms = self.head.time.millis();
-        let sent = telemetry::send(&permit, log, &self.device, now_ms, records).await;
+        let device = self.named.device.as_str();
+        let sent = telemetry::send(&permit, log, device, now_ms, records).await;
         let took_ns = (env.clock.monotonic_ns)().saturating_sub(began_ns);
         let status = if sent.is_ok() { 204 } else { 500 };
         env.metrics.count_calls(permit.operation(), status, count, took_ns);
@@ -298,7 +411,7 @@ impl Session {
                 if hub.uid == self.hub.uid {
                     self.hub = Arc::clone(hub);
                 }
-                identity::credentials(env, hub, &self.device).await
+                identity::credentials(env, hub, &self.named).await
             }
             Instance::Dps(_) => Ok(None),
         };
@@ -318,8 +431,12 @@ impl Session {
                 self.who = who;
                 self.epoch = facts.epoch;
                 if self.generation.is_empty() {
-                    self.sender = Sender::new(&self.device, &own.generation, AuthMethod::DeviceKey);
+                    let Named { device, module } = &self.named;
+                    let module = module.as_ref().map_or("", |it| it.as_str());
+                    let auth = AuthMethod::DeviceKey;
+                    self.sender = Sender::new(device.as_str(), module, &own.generation, auth);
                     self.generation = own.generation;
+                    self.hears = own.hears;
                 }
                 Ok(())
             }
@@ -327,6 +444,19 @@ impl Session {
             (Err(refusal), _) => Err(keep(env, *refusal, &mut Draft::unwanted()).await),
         }
     }
+}
+
+/// Counts what a session did for its device.
+fn counted<T>(
+    env: &Env,
+    permit: &Permit,
+    began_ns: u64,
+    outcome: Result<T, Error>,
+) -> Result<T, Error> {
+    let took_ns = (env.clock.monotonic_ns)().saturating_sub(began_ns);
+    let status = outcome.as_ref().map_or_else(|it| it.status(Surface::Hub), |_| 200);
+    env.metrics.count_calls(permit.operation(), status, 1, took_ns);
+    outcome
 }
 
 /// Whose fault it is that a session is over.

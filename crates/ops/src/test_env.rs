@@ -42,6 +42,8 @@ pub(crate) fn env() -> Env {
         metrics,
         kept: crate::decisions::Kept::default(),
         presence: crate::devices::presence::Presence::default(),
+        message_locks: crate::devices::messages::Locks::default(),
+        held: crate::devices::service_queues::Held::default(),
         logs: crate::devices::logs::Logs::default(),
         identity_tokens: IdentityTokens::default(),
         hosts: None,

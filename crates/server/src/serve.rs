@@ -9,13 +9,15 @@ use crate::{clock, first_start, signing_keys, trusted_issuers};
 use front::stopped;
 use front::tls::Certificates;
 use ops::devices::logs::Logs;
+use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
+use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
 use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
 use ops::metrics::Metrics;
-use ops::{Env, decisions, insights, provisioning, resources};
+use ops::{Env, decisions, devices, insights, provisioning, resources};
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,11 +26,14 @@ use store::{Engine, ShardId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::interval;
 
 /// How many hubs may wait for their address at a time.
 const HOSTS_WAITING_MAX: usize = 16;
 /// How often old decisions and messages are forgotten, and the keys that sign tokens are looked at.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+/// How often messages that nobody received in time are taken out.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// A server that listens, in this process.
 pub struct Server {
@@ -202,6 +207,8 @@ async fn environment(
         metrics,
         kept: decisions::Kept::default(),
         presence: Presence::default(),
+        message_locks: Locks::default(),
+        held: Held::default(),
         logs: Logs::below(dir.path.join("log")),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),
@@ -236,10 +243,15 @@ async fn tidy_up(env: &Env) -> Result<(), String> {
 }
 
 async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
+    let (mut hours, mut minutes) = (interval(FORGET_EVERY), interval(SWEEP_EVERY));
     loop {
-        round(&env).await;
         tokio::select! {
-            () = tokio::time::sleep(FORGET_EVERY) => {}
+            _ = hours.tick() => round(&env).await,
+            _ = minutes.tick() => {
+                if let Err(error) = devices::sweep(&env).await {
+                    eprintln!("hubward: expired messages could not be taken out: {}", error.cause());
+                }
+            }
             () = stopped(&mut stopping) => return,
         }
     }

@@ -31,8 +31,23 @@ pub const INTENTS: Table = Table("intents");
 /// Control: subscriptions, resource groups and resources, under their resource id in lower case.
 pub const RESOURCES: Table = Table("resources");
 
-/// Hub: device identity and twin in one document, under the device id.
+/// Hub: device identities with their twins, under the device id.
 pub const DEVICES: Table = Table("devices");
+
+/// Hub: module identities with their twins, under the device id, `/` and the module id.
+pub const MODULES: Table = Table("modules");
+
+/// Hub: how many messages wait for a device, under the device id.
+pub const MESSAGE_QUEUES: Table = Table("message_queues");
+
+/// Hub: messages that wait for a device, under the device id, `/` and the sequence number.
+pub const MESSAGES: Table = Table("messages");
+
+/// Hub: what became of messages to devices, under the time and the message's key.
+pub const FEEDBACK: Table = Table("feedback");
+
+/// Hub: which files devices have uploaded, likewise.
+pub const FILE_NOTIFICATIONS: Table = Table("file_notifications");
 
 /// DPS: individual enrollments, under the registration id.
 pub const ENROLLMENTS: Table = Table("enrollments");

@@ -45,7 +45,7 @@ impl Mqtt {
     pub fn connect(&mut self, connect: Connect) -> Result<ConnectCode, Closed> {
         self.send(&Packet::Connect(connect))?;
         let answer = self.receive()?;
-        let Packet::ConnAck { code, session_present: false } = answer else {
+        let Packet::ConnAck { code, session_present: _ } = answer else {
             panic!("the answer to a CONNECT was {answer:?}");
         };
         Ok(code)
@@ -60,6 +60,36 @@ impl Mqtt {
         let answer = self.receive()?;
         assert_eq!(answer, Packet::PubAck(id), "the answer to PUBLISH {id}");
         Ok(())
+    }
+
+    /// Subscribes to a filter, which must be granted.
+    #[track_caller]
+    pub fn subscribes(&mut self, filter: &str, qos: Qos) {
+        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        let id = self.last_id;
+        self.send(&Packet::Subscribe { id, filters: vec![(filter.to_owned(), qos)] })
+            .expect("sent");
+        let granted = vec![Some(qos)];
+        assert_eq!(self.receive(), Ok(Packet::SubAck { id, granted }), "{filter}");
+    }
+
+    /// The next message of the server: its topic, its id where it wants an acknowledgement, its payload.
+    #[track_caller]
+    pub fn hears(&mut self) -> (String, Option<u16>, String) {
+        match self.receive() {
+            Ok(Packet::Publish(it)) => {
+                (it.topic.to_string(), it.id, String::from_utf8_lossy(&it.payload).into_owned())
+            }
+            other => panic!("expected a message and got {other:?}"),
+        }
+    }
+
+    /// Publishes at QoS 0 and waits for the answer: its topic and payload.
+    #[track_caller]
+    pub fn asks(&mut self, topic: &str, payload: &str) -> (String, String) {
+        self.publish_as(Qos::AtMostOnce, topic, payload.as_bytes()).expect("sent");
+        let (topic, _, payload) = self.hears();
+        (topic, payload)
     }
 
     /// Publishes at QoS 1 and does not wait: the packet's id.

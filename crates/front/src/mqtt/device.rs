@@ -1,17 +1,23 @@
-//! A device's connection: its messages into the hub's log, and their acknowledgements back.
+//! A device's connection: its messages into the hub's log and their acknowledgements back, its twin, methods
+//! that services call, messages that they send.
 //!
 //! What one read brings goes into the log together, and the next is read while that is synced: a device may
 //! have many messages under way. When the log cannot follow, nothing is read, and TCP holds the device up.
 
+mod talk;
+
 use super::names::{Named, Peer};
 use super::pipe::{Fault, Pipe};
-use super::topics::{self, Aside, Topics};
+use super::topics::{Request, Topics};
+use super::under_way::{Called, Handed};
 use super::{About, Greeting, body_of, code_of, properties};
 use crate::connections::{DRAIN, Slot};
 use bytes::Bytes;
 use model::Op;
 use model::operations::Surface;
 use ops::devices::message::MESSAGE_BYTES_MAX;
+use ops::devices::messages::Settlement;
+use ops::devices::presence::Told;
 use ops::devices::telemetry::Sent;
 use ops::session::Ended;
 use ops::{Env, Session};
@@ -39,12 +45,17 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     pipe: Pipe<S>,
     waiting: Slot,
 ) {
-    let Peer::Device { host, device } = &named.peer else { return };
-    let about = About {
+    let Peer::Device { host, device, module } = &named.peer else { return };
+    let mut about = About {
         path: format!("/devices/{device}"),
         params: BTreeMap::from([("device", device.clone())]),
     };
-    let request = format!("CONNECT {host}/{device}");
+    let mut request = format!("CONNECT {host}/{device}");
+    if let Some(module) = module {
+        about.path = format!("/devices/{device}/modules/{module}");
+        about.params.insert("module", module.clone());
+        request = format!("{request}/{module}");
+    }
     let call = greeting.call(Op::ConnectDevice, named, request, about, body_of(Bytes::new()));
     let session = match ops::call::open(greeting.env, call).await {
         Ok(session) => session,
@@ -54,10 +65,14 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut connection = Connection {
         env: greeting.env,
         session,
-        topics: Topics::of(Surface::Hub, device),
+        device,
+        module: module.as_deref(),
+        topics: Topics::of(Surface::Hub, device, module.as_deref()),
         pipe,
         under_way: VecDeque::new(),
-        hears_twin: false,
+        handed: Handed::default(),
+        called: Called::default(),
+        is_clean: greeting.connect.clean_session,
         silence: greeting.silence(),
         heard: Instant::now(),
     };
@@ -70,9 +85,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             return pipe.refuse(ConnectCode::NotAuthorized).await;
         }
     };
-    let accepted = Packet::ConnAck { session_present: false, code: ConnectCode::Accepted };
-    connection.pipe.put(&accepted);
     let ended = connection.run().await;
+    connection.session.release(connection.env, connection.handed.locks()).await;
     // What was taken is acknowledged, or not: never lost in between.
     let _ = timeout(DRAIN, connection.settle()).await;
     if let Some(will) = will.filter(|_| ended.is_unwilling()) {
@@ -92,11 +106,15 @@ struct UnderWay {
 struct Connection<'a, S> {
     env: &'a Env,
     session: Session,
+    device: &'a str,
+    module: Option<&'a str>,
     topics: Topics,
     pipe: Pipe<S>,
     under_way: VecDeque<UnderWay>,
-    /// The device listens for answers about its twin.
-    hears_twin: bool,
+    handed: Handed,
+    called: Called,
+    /// Nothing of this session is to be remembered for the next.
+    is_clean: bool,
     silence: Duration,
     heard: Instant,
 }
@@ -104,7 +122,11 @@ struct Connection<'a, S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn run(&mut self) -> Ended {
         // A client may go on behind its CONNECT without waiting for the answer.
-        if let Err(ended) = self.take().await {
+        let begun = match self.resume().await {
+            Ok(()) => self.take().await,
+            Err(ended) => Err(ended),
+        };
+        if let Err(ended) = begun {
             let _ = self.pipe.flush().await;
             return ended;
         }
@@ -126,14 +148,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     }
                     Err(fault) => Err(ended(fault)),
                 },
-                () = self.session.called() => self.session.stands(self.env).await,
+                told = self.session.told() => match told {
+                    Told::Look => self.session.stands(self.env).await,
+                    Told::Notice(notice) => {
+                        let heard = self.hear(notice).await;
+                        alarm.as_mut().reset(self.next_look());
+                        heard
+                    }
+                },
                 () = alarm.as_mut() => {
                     // Who is not listened to cannot be told silent.
                     let is_heard = self.under_way.len() < UNDER_WAY_MAX;
                     if is_heard && self.heard.elapsed() >= self.silence {
                         return Ended::Gone;
                     }
-                    let stands = self.session.stands(self.env).await;
+                    let stands = match self.handed.forget_old(Instant::now()) {
+                        // They wait for the device again.
+                        true => self.deliver().await,
+                        false => self.session.stands(self.env).await,
+                    };
                     alarm.as_mut().reset(self.next_look());
                     stands
                 }
@@ -152,7 +185,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             it.millis().saturating_sub(self.env.now().millis()).saturating_add(1_000)
         });
         let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)).min(LOOK_AGAIN);
-        silent.min(Instant::now() + left)
+        let next = silent.min(Instant::now() + left);
+        self.handed.next_look().map_or(next, |it| next.min(it))
     }
 
     /// Takes every packet that is there. What came before one that ends the connection still counts.
@@ -166,9 +200,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             };
             let taken = if let Packet::Publish(publish) = &packet {
                 // What was not taken is not acknowledged.
-                self.published(publish, &mut records).map(|()| ids.extend(publish.id))
+                let published = self.published(publish, &mut records).await;
+                published.map(|()| ids.extend(publish.id))
             } else {
-                self.answer(&packet)
+                self.answer(&packet).await
             };
             if taken.is_err() {
                 break taken;
@@ -187,19 +222,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         taken
     }
 
-    /// Takes a message that the device publishes: one for the log becomes a record.
-    fn published(&mut self, publish: &Publish, records: &mut Vec<Bytes>) -> Result<(), Ended> {
-        match topics::aside(&publish.topic) {
-            Some(Aside::Twin { request_id }) if publish.qos != Qos::ExactlyOnce => {
-                // Twins are not offered yet. A device that asks for its own learns that, and goes on.
-                if self.hears_twin {
-                    self.pipe.put(&topics::not_offered(request_id));
-                }
-                return Ok(());
-            }
-            // An answer to a method that nobody called.
-            Some(Aside::MethodResponse) if publish.qos != Qos::ExactlyOnce => return Ok(()),
-            Some(_) | None => {}
+    /// Takes what the device publishes: a message for the log becomes a record, a request is answered.
+    async fn published(
+        &mut self,
+        publish: &Publish,
+        records: &mut Vec<Bytes>,
+    ) -> Result<(), Ended> {
+        if publish.qos != Qos::ExactlyOnce
+            && let Some(request) = Request::parse(&publish.topic)
+        {
+            return self.requested(request, &publish.payload).await;
         }
         match self.record(publish) {
             Ok(record) => {
@@ -245,24 +277,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         draft.finish(body).map_err(|it| it.to_string())
     }
 
-    /// Answers what is not a message.
-    fn answer(&mut self, packet: &Packet) -> Result<(), Ended> {
+    /// Answers what is not published.
+    async fn answer(&mut self, packet: &Packet) -> Result<(), Ended> {
         match packet {
             Packet::PingReq => self.pipe.put(&Packet::PingResp),
-            Packet::Subscribe { id, filters } => {
-                // Nothing else is sent to devices yet, so no other filter is granted.
-                let granted = filters.iter().map(|(filter, qos)| {
-                    (filter == topics::TWIN_ANSWERS).then_some((*qos).min(Qos::AtLeastOnce))
-                });
-                let granted: Vec<Option<Qos>> = granted.collect();
-                self.hears_twin |= granted.iter().any(Option::is_some);
-                self.pipe.put(&Packet::SubAck { id: *id, granted });
+            Packet::Subscribe { id, filters } => return self.subscribed(*id, filters).await,
+            Packet::Unsubscribe { id, filters } => return self.unsubscribed(*id, filters).await,
+            Packet::PubAck(id) => {
+                if let Some(lock) = self.handed.acknowledged(*id) {
+                    // Whose time was over waits for the device again.
+                    let _ = self.session.settle(self.env, lock, Settlement::Complete).await?;
+                    return self.deliver().await;
+                }
             }
-            Packet::Unsubscribe { id, filters } => {
-                self.hears_twin &= !filters.iter().any(|it| it == topics::TWIN_ANSWERS);
-                self.pipe.put(&Packet::UnsubAck(*id));
-            }
-            Packet::PubAck(_) => {}
             Packet::Disconnect => return Err(Ended::Orderly),
             Packet::Connect(_) => {
                 return Err(Ended::Misbehaved("a second CONNECT came".to_owned()));

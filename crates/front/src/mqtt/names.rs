@@ -19,12 +19,12 @@ pub(super) struct Named {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Peer {
-    Device { host: String, device: String },
+    Device { host: String, device: String, module: Option<String> },
     Registration { id_scope: String, registration: String },
 }
 
 impl Named {
-    /// `None` where it is neither; a module is neither as long as no device has any.
+    /// `None` where it is neither a device or module nor a registration.
     pub(super) fn parse(user_name: &str) -> Option<Self> {
         let (first, rest) = user_name.split_once('/')?;
         let (second, rest) = rest.split_once('/').unwrap_or((rest, ""));
@@ -33,7 +33,13 @@ impl Named {
             let (id_scope, registration) = (part(first)?, part(registration)?);
             (Peer::Registration { id_scope, registration }, query)
         } else {
-            (Peer::Device { host: host(part(first)?), device: part(second)? }, rest)
+            // A module stands between its device and the query.
+            let (module, rest) = match rest.split_once('/') {
+                _ if is_query(rest) => (None, rest),
+                Some((module, query)) => (Some(part(module)?), query),
+                None => (Some(part(rest)?), ""),
+            };
+            (Peer::Device { host: host(part(first)?), device: part(second)?, module }, rest)
         };
         if !(query.is_empty() || is_query(query)) {
             return None;
@@ -53,7 +59,10 @@ impl Named {
     /// Whether the client id is the one that belongs to the name.
     pub(super) fn fits(&self, client_id: &str) -> bool {
         match &self.peer {
-            Peer::Device { device, .. } => device == client_id,
+            Peer::Device { device, module: None, .. } => device == client_id,
+            Peer::Device { device, module: Some(module), .. } => {
+                client_id.split_once('/') == Some((device, module))
+            }
             Peer::Registration { registration, .. } => registration == client_id,
         }
     }
@@ -85,7 +94,12 @@ mod tests {
     use super::*;
 
     fn device(host: &str, device: &str) -> Option<Peer> {
-        Some(Peer::Device { host: host.into(), device: device.into() })
+        Some(Peer::Device { host: host.into(), device: device.into(), module: None })
+    }
+
+    fn module(host: &str, device: &str, module: &str) -> Option<Peer> {
+        let module = Some(module.into());
+        Some(Peer::Device { host: host.into(), device: device.into(), module })
     }
 
     fn check(user_name: &str, expected: Option<Peer>) {
@@ -106,6 +120,9 @@ mod tests {
         check("h/d/", device("h", "d"));
         check("h/d", device("h", "d"));
         check("h/a%2Fb/?x=y", device("h", "a%2Fb"));
+        check("h/d/m/?api-version=2021-04-12", module("h", "d", "m"));
+        check("h/d/m/api-version=2021-04-12", module("h", "d", "m"));
+        check("h/d/m", module("h", "d", "m"));
         let registration = Some(Peer::Registration {
             id_scope: "0ne00C0FFEE".into(),
             registration: "pump-1".into(),
@@ -119,7 +136,8 @@ mod tests {
 
     #[test]
     fn what_is_neither_a_device_nor_a_registration_is_nobody() {
-        for none in ["", "h", "/", "h/", "/d/", "h/d/module/?api-version=1", "h/d/x", "h/d\n/?a=b"]
+        for none in
+            ["", "h", "/", "h/", "/d/", "h/d/m/x", "h/d/m/x/?a=b", "h/d//?a=b", "h/d\n/?a=b"]
         {
             check(none, None);
         }
@@ -133,6 +151,11 @@ mod tests {
         assert!(named.fits("device1"));
         for other in ["device10", "Device1", "device1/m", ""] {
             assert!(!named.fits(other), "{other}");
+        }
+        let module = Named::parse("h/device1/m/?api-version=2021-04-12").unwrap();
+        assert!(module.fits("device1/m"));
+        for other in ["device1", "m", "device1/m/", "device10/m", "device1/m1"] {
+            assert!(!module.fits(other), "{other}");
         }
     }
 }

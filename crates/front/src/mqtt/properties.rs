@@ -4,7 +4,8 @@
 //! system's. Source: IoT Hub developer guide, "Create and read IoT Hub messages"; the public SDKs.
 
 use ops::devices::message::{Draft, NotAMessage, SystemProperty};
-use percent_encoding::percent_decode_str;
+use ops::devices::messages::{Ack, Delivery};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -62,13 +63,43 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, NotABag> {
     percent_decode_str(text).decode_utf8().map_err(|_| NotABag::NotUtf8)
 }
 
+/// What stands as it is in a bag.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+pub(super) fn encoded(text: &str) -> impl fmt::Display {
+    utf8_percent_encode(text, KEPT)
+}
+
+/// The bag of a message to a device.
+pub(super) fn write(device: &str, delivery: &Delivery) -> String {
+    let message = &delivery.message;
+    let to = format!("/devices/{device}/messages/devicebound");
+    let expiry = message.expiry.map(|it| it.rfc3339());
+    let ack = (message.ack != Ack::None).then(|| message.ack.as_str());
+    let system = [
+        ("$.to", Some(to.as_str())),
+        ("$.mid", message.message_id.as_deref()),
+        ("$.cid", message.correlation_id.as_deref()),
+        ("$.uid", message.user_id.as_deref()),
+        ("$.ct", message.content_type.as_deref()),
+        ("$.ce", message.content_encoding.as_deref()),
+        ("$.exp", expiry.as_deref()),
+        ("iothub-ack", ack),
+    ];
+    let system = system.into_iter().filter_map(|(name, value)| value.map(|it| (name, it)));
+    let own = message.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let pairs =
+        system.chain(own).map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use ops::devices::message::{AuthMethod, Message, Sender};
 
     fn bag(text: &str) -> Result<Message, NotABag> {
-        let mut draft = Sender::new("d", "1", AuthMethod::DeviceKey).message(0);
+        let mut draft = Sender::new("d", "", "1", AuthMethod::DeviceKey).message(0);
         read(text, &mut draft)?;
         Ok(Message::parse(&draft.finish(b"").unwrap()).unwrap())
     }
@@ -91,6 +122,27 @@ mod tests {
         ];
         assert_eq!(message.application, application);
         assert_eq!(bag("").unwrap().application, []);
+    }
+
+    #[test]
+    fn the_bag_of_a_message_to_a_device_reads_back() {
+        let message = ops::devices::messages::Outgoing {
+            message_id: Some("m 1".into()),
+            ack: Ack::Full,
+            properties: vec![("a=b".into(), "&ä".into()), ("e".into(), String::new())],
+            ..Default::default()
+        };
+        let delivery = Delivery {
+            lock: uuid::Uuid::nil(),
+            sequence: 1,
+            enqueued: model::Timestamp::from_seconds(0),
+            expires: model::Timestamp::from_seconds(9),
+            delivery_count: 0,
+            message,
+        };
+        let bag = write("d", &delivery);
+        let expected = "%24.to=%2Fdevices%2Fd%2Fmessages%2Fdevicebound&%24.mid=m%201&iothub-ack=full&a%3Db=%26%C3%A4&e=";
+        assert_eq!(bag, expected);
     }
 
     #[test]

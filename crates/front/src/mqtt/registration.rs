@@ -45,7 +45,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     }
     drop(waiting);
     pipe.put(&Packet::ConnAck { session_present: false, code: ConnectCode::Accepted });
-    let topics = Topics::of(Surface::Dps, registration);
+    let topics = Topics::of(Surface::Dps, registration, None);
     let mut hears_answers = false;
     while pipe.flush().await.is_ok() {
         let packet = tokio::select! {
@@ -97,7 +97,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 async fn ask(greeting: &Greeting<'_>, named: &Named, topic: &Topic<'_>, payload: Bytes) -> Answer {
     let (id_scope, registration) = match &named.peer {
         Peer::Registration { id_scope, registration } => (id_scope, registration),
-        Peer::Device { host, device } => (host, device),
+        Peer::Device { host, device, .. } => (host, device),
     };
     let op = topic.operation.op;
     let mut about = about(id_scope, registration, "/register");

@@ -154,7 +154,7 @@ fn an_unknown_path_is_refused_in_the_shape_of_its_surface() {
     check(HUBS, "/", Surface::Hub);
     check(HUBS, "/v1.0/users", Surface::Hub);
     check(HUBS, "/t/oauth2/token", Surface::Hub);
-    check(HUBS, "/devices/d1/modules", Surface::Hub);
+    check(HUBS, "/devices/d1/nothing", Surface::Hub);
 }
 
 proptest! {

@@ -1,7 +1,8 @@
 //! Many devices in one call: up to 100 entries, each with its own verdict.
 
-use super::identity::{built, etag};
-use super::registry::{device_id, hub_of, read, shard};
+use super::identity::built;
+use super::named::Named;
+use super::registry::{deletion, device_id, hub_of, read, shard};
 use crate::control::{failed, put as keep};
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -9,7 +10,7 @@ use gate::Permit;
 use model::json::text;
 use model::{DeviceId, Error};
 use serde_json::{Value, json};
-use store::{Change, CommitError, Expect, ShardId, Write, tables};
+use store::{Change, CommitError, Expect, ShardId, tables};
 
 /// Most devices in a bulk call.
 const BULK_MAX: usize = 100;
@@ -17,7 +18,7 @@ const BULK_MAX: usize = 100;
 const BULK_TRIES: usize = 5;
 
 /// The entries that create or change a device, each with its id and its place in the call.
-pub(super) fn written(body: &Value) -> Result<Vec<(DeviceId, &Value, String)>, Error> {
+pub(super) fn written(body: &Value) -> Result<Vec<(Named, &Value, String)>, Error> {
     let mut found = Vec::new();
     for (index, entry) in entries(body)?.iter().enumerate() {
         let id = id_of(entry, index)?;
@@ -29,7 +30,7 @@ pub(super) fn written(body: &Value) -> Result<Vec<(DeviceId, &Value, String)>, E
 }
 
 /// The devices that entries delete.
-pub(super) fn deleted(body: &Value) -> Result<Vec<DeviceId>, Error> {
+pub(super) fn deleted(body: &Value) -> Result<Vec<Named>, Error> {
     let mut found = Vec::new();
     for (index, entry) in entries(body)?.iter().enumerate() {
         if !Mode::of(entry, index)?.writes() {
@@ -39,8 +40,9 @@ pub(super) fn deleted(body: &Value) -> Result<Vec<DeviceId>, Error> {
     Ok(found)
 }
 
-fn id_of(entry: &Value, index: usize) -> Result<DeviceId, Error> {
+fn id_of(entry: &Value, index: usize) -> Result<Named, Error> {
     DeviceId::parse(named(entry))
+        .map(Named::device)
         .map_err(|it| Error::DeviceInvalid { at: format!("[{index}].id"), message: it.to_string() })
 }
 
@@ -110,13 +112,16 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
                 }),
             };
             match outcome {
-                Ok(change) => changes.push(change),
+                Ok(change) => changes.extend(change),
                 Err(error) => errors.push(entry_error(name, &error)),
             }
         }
         match env.store.commit(&shard, changes).await {
             // Those of entries that failed have not changed; to look is all that it costs them.
-            Ok(_) => seen.iter().for_each(|it| env.presence.changed(&hub.uid, it)),
+            Ok(_) => seen.iter().for_each(|it| {
+                env.presence.changed(&hub.uid, it);
+                env.presence.changed_modules(&hub.uid, it);
+            }),
             Err(CommitError::Conflict { .. }) => continue,
             Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
                 return Err(failed(&error));
@@ -144,11 +149,11 @@ async fn entry_change(
     index: usize,
     shard: &ShardId,
     env: &Env,
-) -> Result<Change, Error> {
+) -> Result<Vec<Change>, Error> {
     let mode = Mode::of(entry, index)?;
-    let name = named(entry);
-    let id = device_id(name)?;
-    let former = read(env, shard, &id).await?;
+    let id = device_id(named(entry))?;
+    let its = Named::device(id.clone());
+    let former = read(env, shard, &its).await?;
     let tag = text(entry, &["eTag"]).map(|it| it.trim_matches('"'));
     let expect = match (&former, mode) {
         (Some(_), Mode::Create) => return Err(Error::DeviceAlreadyExists(id)),
@@ -156,26 +161,20 @@ async fn entry_change(
             return Err(Error::DeviceNotFound(id));
         }
         (None, Mode::Create | Mode::CreateOrUpdate | Mode::CreateOrUpdateIfMatch) => Expect::Absent,
-        (Some((_, revision)), _)
-            if mode.matches_etag() && tag != Some(etag(*revision).as_str()) && tag != Some("*") =>
+        (Some((device, _)), _)
+            if mode.matches_etag() && tag != Some(device.etag().as_str()) && tag != Some("*") =>
         {
             return Err(Error::DeviceStale(id));
         }
         (Some((_, revision)), _) => Expect::Revision(*revision),
     };
-    match mode.writes() {
-        true => {
-            let device =
-                built(&id, entry, former.as_ref().map(|(it, _)| it), env, &format!("[{index}]."))?;
-            keep(tables::DEVICES, id.as_str(), expect, &device)
-        }
-        false => Ok(Change {
-            table: tables::DEVICES,
-            key: id.as_str().to_owned(),
-            expect,
-            write: Write::Delete,
-        }),
+    if mode.writes() {
+        let place = format!("[{index}].");
+        let device = built(&its, entry, former.as_ref().map(|(it, _)| it), env, &place)?;
+        return Ok(vec![keep(tables::DEVICES, its.key(), expect, &device)?]);
     }
+    let revision = former.map_or(0, |(_, revision)| revision);
+    deletion(env, shard, &its, revision).await.map(|(changes, _)| changes)
 }
 
 fn entries(body: &Value) -> Result<&Vec<Value>, Error> {

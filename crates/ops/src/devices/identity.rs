@@ -1,15 +1,18 @@
-//! A device identity: what it is made of, how it is made from a body, how it is shown and judged.
+//! A device or module identity: what it is made of, how it is made from a body, how it is shown and judged.
 //!
-//! A device and its twin are one document in its hub's shard; its etag derives from the revision.
+//! An identity and its twin are one document in its hub's shard, each with an etag of its own: what a device
+//! reports leaves the etag of its identity alone.
 
+use super::named::Named;
 use super::registry::{read, shard};
+use super::twin::{Twin, Wanted};
 use crate::env::Env;
 use crate::shared_access::{self, KEY_BYTES};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::facts::{Hub, OwnKeys};
-use model::json::{at, member, text};
-use model::{DeviceId, Error, Secret, Timestamp};
+use model::json::{at, member, set, text};
+use model::{Error, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -18,11 +21,16 @@ const REASON_CHARS_MAX: usize = 128;
 /// The time of what never happened, as clients expect it.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-/// A device as it is kept. It holds keys: no `Debug`.
+/// A device, or a module, as it is kept. It holds keys: no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Device {
     pub(crate) device_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) module_id: Option<String>,
+    /// Who looks after a module: a word of the caller's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    managed_by: Option<String>,
     /// Tells this device from an earlier one of the same id.
     pub(crate) generation_id: String,
     pub(crate) status: String,
@@ -34,42 +42,90 @@ pub(crate) struct Device {
     /// The provisioning service and the enrollment that it came by; `null` for one made by hand.
     #[serde(default)]
     pub(crate) provisioned_by: Option<String>,
-    /// Tags and desired properties that it started with.
+    /// Another number after each change of the identity: its etag.
     #[serde(default)]
-    pub(crate) initial_twin: Option<Value>,
+    edition: u32,
+    #[serde(default)]
+    pub(crate) twin: Twin,
+    /// What it asked to be told of, kept for when it comes back; bits of [`super::presence::Interests`].
+    #[serde(default)]
+    pub(crate) hears: u8,
 }
 
 impl Device {
     /// The identity as the service API shows it.
-    pub(super) fn shown(&self, revision: u64, connected_since: Option<Timestamp>) -> Value {
-        let (state, since) = match connected_since {
-            Some(since) => ("Connected", since.rfc3339()),
-            None => ("Disconnected", NEVER.to_owned()),
-        };
-        json!({
+    pub(super) fn shown(&self, now: &Live) -> Value {
+        let (state, since) = now.connection();
+        let mut all = json!({
             "deviceId": self.device_id,
             "generationId": self.generation_id,
-            "etag": etag(revision),
+            "etag": self.etag(),
             "connectionState": state,
-            "status": self.status,
-            "statusReason": self.status_reason,
             "connectionStateUpdatedTime": since,
-            "statusUpdatedTime": self.status_updated_time,
             "lastActivityTime": NEVER,
-            "cloudToDeviceMessageCount": 0,
+            "cloudToDeviceMessageCount": now.messages,
             "authentication": self.authentication,
-            "capabilities": self.capabilities,
-            "deviceScope": null,
-            "parentScopes": [],
-        })
+        });
+        let own = match &self.module_id {
+            Some(module) => {
+                vec![("moduleId", json!(module)), ("managedBy", json!(self.managed_by))]
+            }
+            None => vec![
+                ("status", json!(self.status)),
+                ("statusReason", json!(self.status_reason)),
+                ("statusUpdatedTime", json!(self.status_updated_time)),
+                ("capabilities", self.capabilities.clone()),
+                ("deviceScope", Value::Null),
+                ("parentScopes", json!([])),
+            ],
+        };
+        own.into_iter().for_each(|(name, value)| set(&mut all, name, value));
+        all
     }
-}
 
-impl Device {
+    /// The twin as the service API shows it, with what of the identity stands in it.
+    pub(crate) fn shown_twin(&self, now: &Live) -> Value {
+        let (state, _) = now.connection();
+        let mut all = json!({ "deviceId": self.device_id });
+        if let Some(module) = &self.module_id {
+            set(&mut all, "moduleId", json!(module));
+        }
+        let rest = json!({
+            "etag": self.twin.etag(),
+            "deviceEtag": self.etag(),
+            "status": self.status,
+            "statusUpdateTime": self.status_updated_time,
+            "connectionState": state,
+            "lastActivityTime": NEVER,
+            "cloudToDeviceMessageCount": now.messages,
+            "authenticationType": self.authentication.get("type"),
+            "x509Thumbprint": self.authentication.get("x509Thumbprint"),
+            "modelId": "",
+            "version": self.twin.version(),
+            "tags": self.twin.tags(),
+            "properties": self.twin.properties(),
+            "capabilities": self.capabilities,
+        });
+        rest.as_object()
+            .into_iter()
+            .flatten()
+            .for_each(|(name, value)| set(&mut all, name, value.clone()));
+        if let Some(reason) = &self.status_reason {
+            set(&mut all, "statusReason", json!(reason));
+        }
+        all
+    }
+
+    /// The etag of the identity, without quotes. Clients send it back as it is, with or without quotes.
+    pub(super) fn etag(&self) -> String {
+        STANDARD.encode(self.edition.to_string())
+    }
+
     /// The device as policy sees it.
     pub(super) fn judged(&self) -> Value {
         json!({
             "deviceId": self.device_id,
+            "moduleId": self.module_id,
             "status": self.status,
             "statusReason": self.status_reason,
             "authentication": {
@@ -81,14 +137,26 @@ impl Device {
     }
 }
 
-/// The base64 text of a revision. Clients send it back as it is, with or without quotes.
-pub(super) fn etag(revision: u64) -> String {
-    STANDARD.encode(revision.to_string())
+/// What is true of an identity now and is no part of its document.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Live {
+    pub(crate) connected_since: Option<Timestamp>,
+    /// How many messages wait for it.
+    pub(crate) messages: u32,
+}
+
+impl Live {
+    fn connection(&self) -> (&'static str, String) {
+        match self.connected_since {
+            Some(since) => ("Connected", since.rfc3339()),
+            None => ("Disconnected", NEVER.to_owned()),
+        }
+    }
 }
 
 /// The device that a body describes, checked, with keys made where none are given.
 pub(super) fn built(
-    id: &DeviceId,
+    named: &Named,
     body: &Value,
     former: Option<&Device>,
     env: &Env,
@@ -121,7 +189,9 @@ pub(super) fn built(
         }
     };
     Ok(Device {
-        device_id: id.as_str().to_owned(),
+        device_id: named.device.as_str().to_owned(),
+        module_id: named.module.as_ref().map(|it| it.as_str().to_owned()),
+        managed_by: text(body, &["managedBy"]).map(str::to_owned),
         generation_id: former
             .map_or_else(|| env.now().millis().to_string(), |it| it.generation_id.clone()),
         status_updated_time: match former {
@@ -134,8 +204,19 @@ pub(super) fn built(
         authentication,
         capabilities,
         provisioned_by: former.and_then(|it| it.provisioned_by.clone()),
-        initial_twin: former.and_then(|it| it.initial_twin.clone()),
+        edition: next_edition(former, env),
+        twin: former.map_or_else(|| Twin::new(env.now()), |it| it.twin.clone()),
+        hears: former.map_or(0, |it| it.hears),
     })
+}
+
+/// Any number but the one before: a device that is made anew under its name has no etag of the old one's.
+fn next_edition(former: Option<&Device>, env: &Env) -> u32 {
+    let drawn = u32::from_be_bytes(env.random());
+    match former {
+        Some(it) if it.edition == drawn => drawn.wrapping_add(1),
+        Some(_) | None => drawn,
+    }
 }
 
 fn authentication(
@@ -218,19 +299,23 @@ fn authentication(
 /// a disabled device does not enable itself by registering again. Only the keys are those that it has just
 /// proven: an enrollment whose keys were changed reaches its devices this way.
 pub(super) fn provisioned(
-    id: &DeviceId,
+    named: &Named,
     body: &Value,
     former: Option<&Device>,
     env: &Env,
 ) -> Result<Device, Error> {
-    let new = built(id, body, None, env, "")?;
+    let new = built(named, body, None, env, "")?;
     let mut device = match former {
-        Some(former) => Device { authentication: new.authentication, ..former.clone() },
+        Some(former) => Device {
+            authentication: new.authentication,
+            edition: next_edition(Some(former), env),
+            ..former.clone()
+        },
         None => new,
     };
     device.provisioned_by = text(body, &["provisionedBy"]).map(str::to_owned);
     if let Some(twin) = member(body, "initialTwin") {
-        device.initial_twin = Some(twin.clone());
+        device.twin = Twin::initial(&Wanted::read(twin)?, env.now())?;
     }
     Ok(device)
 }
@@ -240,17 +325,26 @@ pub(crate) struct Credentials {
     pub(crate) keys: OwnKeys,
     /// Tells the device from an earlier one of the same id.
     pub(crate) generation: String,
+    /// What it asked to be told of when it was connected before.
+    pub(crate) hears: u8,
 }
 
-/// The keys of a device; `None` where there is no such device, or one that has no keys.
+/// The keys of a device or module; `None` where there is none of the name, or one that has no keys. A module
+/// of a disabled device is disabled with it.
 pub(crate) async fn credentials(
     env: &Env,
     hub: &Hub,
-    id: &str,
+    named: &Named,
 ) -> Result<Option<Credentials>, Error> {
-    let Ok(id) = DeviceId::parse(id) else { return Ok(None) };
     let shard = shard(hub)?;
-    let Some((device, _)) = read(env, &shard, &id).await? else { return Ok(None) };
+    let Some((device, _)) = read(env, &shard, named).await? else { return Ok(None) };
+    let is_enabled = match &named.module {
+        None => device.status == "enabled",
+        Some(_) => {
+            let parent = read(env, &shard, &Named::device(named.device.clone())).await?;
+            parent.is_some_and(|(it, _)| it.status == "enabled")
+        }
+    };
     let key = |name: &str| {
         let text = text(&device.authentication, &["symmetricKey", name])?;
         STANDARD.decode(text).ok().map(Secret::new)
@@ -258,12 +352,6 @@ pub(crate) async fn credentials(
     let (Some(primary), Some(secondary)) = (key("primaryKey"), key("secondaryKey")) else {
         return Ok(None);
     };
-    let keys = OwnKeys {
-        name: device.device_id,
-        via: None,
-        primary,
-        secondary,
-        is_enabled: device.status == "enabled",
-    };
-    Ok(Some(Credentials { keys, generation: device.generation_id }))
+    let keys = OwnKeys { name: named.key(), via: None, primary, secondary, is_enabled };
+    Ok(Some(Credentials { keys, generation: device.generation_id, hears: device.hears }))
 }

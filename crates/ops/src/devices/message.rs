@@ -109,11 +109,10 @@ impl std::error::Error for NotAMessage {}
 pub struct Sender(Vec<u8>);
 
 impl Sender {
-    /// Ids are at most 255 bytes long, see [`model::DeviceId`].
-    pub fn new(device: &str, generation: &str, auth: AuthMethod) -> Self {
+    /// `module` is empty where the device itself sends. Ids are at most 255 bytes long, see [`model::DeviceId`].
+    pub fn new(device: &str, module: &str, generation: &str, auth: AuthMethod) -> Self {
         let mut bytes = vec![VERSION, auth as u8];
-        // The empty one is for the module, which no device has yet.
-        for text in [device, "", generation] {
+        for text in [device, module, generation] {
             let text = text.as_bytes();
             let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
             bytes.push(length);
@@ -216,6 +215,8 @@ impl Draft {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Message {
     pub device: String,
+    /// Empty where the device itself sent it.
+    pub module: String,
     pub generation: String,
     pub auth: AuthMethod,
     pub system: Vec<(SystemProperty, String)>,
@@ -233,7 +234,7 @@ impl Message {
             let [length] = take_array(&mut rest)?;
             take_text(&mut rest, usize::from(length))
         };
-        let (device, _module, generation) = (short()?, short()?, short()?);
+        let (device, module, generation) = (short()?, short()?, short()?);
         let (mut system, mut application) = (Vec::new(), Vec::new());
         loop {
             let [tag] = take_array(&mut rest)?;
@@ -255,7 +256,7 @@ impl Message {
             }
         }
         let body = record.slice_ref(rest);
-        Some(Self { device, generation, auth, system, application, body })
+        Some(Self { device, module, generation, auth, system, application, body })
     }
 }
 
@@ -288,7 +289,7 @@ mod tests {
     use super::*;
 
     fn sender() -> Sender {
-        Sender::new("pump-1", "638000000000000000", AuthMethod::DeviceKey)
+        Sender::new("pump-1", "", "638000000000000000", AuthMethod::DeviceKey)
     }
 
     #[test]
@@ -301,6 +302,7 @@ mod tests {
         let record = draft.finish(b"{ }").unwrap();
         let expected = Message {
             device: "pump-1".into(),
+            module: String::new(),
             generation: "638000000000000000".into(),
             auth: AuthMethod::DeviceKey,
             system: vec![(SystemProperty::ContentType, "application/json".into())],

@@ -8,7 +8,34 @@ pub(crate) mod identity;
 pub mod keys;
 pub mod logs;
 pub mod message;
+pub mod messages;
+pub(crate) mod messaging;
+pub mod methods;
+pub(crate) mod named;
 pub(crate) mod names;
 pub mod presence;
 pub mod registry;
+pub(crate) mod sending;
+pub mod service_queues;
 pub mod telemetry;
+pub mod twin;
+pub(crate) mod twins;
+
+use crate::env::Env;
+use model::Error;
+use service_queues::Queue;
+
+/// Takes out what nobody received in time, at every hub.
+///
+/// # Errors
+/// The first hub whose store fails; those behind it wait for the next round.
+pub async fn sweep(env: &Env) -> Result<(), Error> {
+    let facts = env.facts.load();
+    for hub in facts.hubs.values() {
+        messages::sweep(env, hub).await?;
+        for queue in [Queue::Feedback, Queue::FileNotifications] {
+            service_queues::trim(env, hub, queue).await?;
+        }
+    }
+    Ok(())
+}

@@ -3,17 +3,109 @@
 //! This is the one place that assumes a device is connected to this process. A session holds a [`Seat`], and
 //! whoever changes a device says so here, so that the session proves itself anew before its next operation.
 
+use super::methods::MethodAnswer;
+use super::twin::Desired;
 use model::{Error, Timestamp};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use serde_json::Value;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// How often in a minute one session may take a device from another. Two clients with one device's key
 /// would otherwise throw each other out as fast as the network lets them.
 pub const TAKEOVERS_PER_MINUTE_MAX: u32 = 30;
 /// Most devices that are connected at a time.
 pub const SEATS_MAX: usize = 1 << 20;
+
+/// Most notices that wait for a session.
+const MAILBOX_MAX: usize = 32;
+
+/// What a device can ask to be told of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interest {
+    /// Messages that wait for it.
+    Messages,
+    /// Methods that services call.
+    Methods,
+    /// Changes of its desired properties.
+    Desired,
+}
+
+/// Several of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Interests(pub u8);
+
+impl Interest {
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Messages => 1,
+            Self::Methods => 2,
+            Self::Desired => 4,
+        }
+    }
+}
+
+impl Interests {
+    pub const fn has(self, one: Interest) -> bool {
+        self.0 & one.bit() != 0
+    }
+
+    #[must_use]
+    pub const fn with(self, one: Interest) -> Self {
+        Self(self.0 | one.bit())
+    }
+
+    #[must_use]
+    pub const fn without(self, one: Interest) -> Self {
+        Self(self.0 & !one.bit())
+    }
+}
+
+/// What a session hears for its device.
+#[derive(Debug)]
+pub enum Notice {
+    /// A message waits: to be received.
+    Message,
+    Desired(Arc<Desired>),
+    Method(Box<Invocation>),
+}
+
+impl Notice {
+    const fn interest(&self) -> Interest {
+        match self {
+            Self::Message => Interest::Messages,
+            Self::Desired(_) => Interest::Desired,
+            Self::Method(_) => Interest::Methods,
+        }
+    }
+}
+
+/// A method that a service waits for.
+#[derive(Debug)]
+pub struct Invocation {
+    pub name: String,
+    pub payload: Value,
+    /// Dropping it tells the service that the device went away.
+    pub answer: oneshot::Sender<MethodAnswer>,
+}
+
+/// Why a session did not hear.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotTold {
+    /// Nobody is connected who listens for it.
+    Absent,
+    /// As much waits for the session as can.
+    Full,
+}
+
+/// What a session is woken for.
+#[derive(Debug)]
+pub enum Told {
+    /// To look whether it still stands.
+    Look,
+    Notice(Notice),
+}
 
 /// What a session has to know of its device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,12 +128,16 @@ pub struct Presence(Arc<Mutex<Hubs>>);
 
 #[derive(Debug, Default)]
 struct Hubs {
-    /// By the hub's uid, then by device.
-    lines: HashMap<String, HashMap<String, Line>>,
+    /// By the hub's uid, then by device; a module stands behind its device.
+    lines: HashMap<String, BTreeMap<String, Line>>,
     count: usize,
     last_number: u64,
     takeovers: u64,
     is_stopping: bool,
+    /// Who waits for a device to come and listen, by hub and device.
+    waiters: HashMap<(String, String), Arc<Notify>>,
+    /// Rung when a hub has something new for its services, by hub.
+    service_bells: HashMap<String, Arc<Notify>>,
 }
 
 #[derive(Debug)]
@@ -51,6 +147,9 @@ struct Line {
     standing: watch::Sender<Standing>,
     takeovers: u32,
     takeovers_since: Timestamp,
+    /// Made when the device first asks to be told of something: most never do.
+    mailbox: Option<mpsc::Sender<Notice>>,
+    interests: Interests,
 }
 
 /// A device's place, given back when this is dropped.
@@ -61,6 +160,7 @@ pub struct Seat {
     device: String,
     number: u64,
     standing: watch::Receiver<Standing>,
+    mailbox: Option<mpsc::Receiver<Notice>>,
 }
 
 impl Presence {
@@ -77,8 +177,15 @@ impl Presence {
         hubs.last_number += 1;
         let number = hubs.last_number;
         let (sender, standing) = watch::channel(Standing::Fine);
-        let mut line =
-            Line { number, since: now, standing: sender, takeovers: 0, takeovers_since: now };
+        let mut line = Line {
+            number,
+            since: now,
+            standing: sender,
+            takeovers: 0,
+            takeovers_since: now,
+            mailbox: None,
+            interests: Interests::default(),
+        };
         match hubs.lines.entry(hub.to_owned()).or_default().entry(device.to_owned()) {
             Entry::Occupied(mut taken) => {
                 let former = taken.get();
@@ -115,7 +222,59 @@ impl Presence {
             device: device.to_owned(),
             number,
             standing,
+            mailbox: None,
         })
+    }
+
+    /// Tells a session something; who is not there, does not listen or cannot follow is not told. A device
+    /// learns of messages and desired properties by asking, too.
+    pub fn tell(&self, hub: &str, device: &str, notice: Notice) {
+        let interest = notice.interest();
+        let _ = self.try_tell(hub, device, interest, notice);
+    }
+
+    /// # Errors
+    /// The notice back, and why nobody heard it.
+    pub fn try_tell(
+        &self,
+        hub: &str,
+        device: &str,
+        interest: Interest,
+        notice: Notice,
+    ) -> Result<(), (NotTold, Notice)> {
+        let hubs = self.lock();
+        let line = hubs.lines.get(hub).and_then(|it| it.get(device));
+        let mailbox =
+            line.filter(|it| it.interests.has(interest)).and_then(|it| it.mailbox.as_ref());
+        let Some(mailbox) = mailbox else { return Err((NotTold::Absent, notice)) };
+        mailbox.try_send(notice).map_err(|it| match it {
+            mpsc::error::TrySendError::Full(notice) => (NotTold::Full, notice),
+            mpsc::error::TrySendError::Closed(notice) => (NotTold::Absent, notice),
+        })
+    }
+
+    /// Ends when a device comes, or begins to listen for something, from now on.
+    pub fn listens(&self, hub: &str, device: &str) -> impl Future<Output = ()> + use<> {
+        let key = (hub.to_owned(), device.to_owned());
+        let waiter = Arc::clone(self.lock().waiters.entry(key.clone()).or_default());
+        let coming = Arc::clone(&waiter).notified_owned();
+        let presence = self.clone();
+        async move {
+            let _guard = Waiting { presence, key, waiter };
+            coming.await;
+        }
+    }
+
+    /// Wakes the services that wait for what a hub holds for them.
+    pub fn ring_services(&self, hub: &str) {
+        if let Some(bell) = self.lock().service_bells.get(hub) {
+            bell.notify_waiters();
+        }
+    }
+
+    /// What is rung when a hub may have something new for its services.
+    pub fn service_bell(&self, hub: &str) -> Arc<Notify> {
+        Arc::clone(self.lock().service_bells.entry(hub.to_owned()).or_default())
     }
 
     /// Tells the session of a device that the device was changed or deleted.
@@ -124,6 +283,23 @@ impl Presence {
         if let Some(line) = hubs.lines.get(hub).and_then(|it| it.get(device)) {
             line.standing.send_replace(Standing::Changed);
         }
+    }
+
+    /// Tells the sessions of a device's modules that the device was changed or deleted.
+    pub fn changed_modules(&self, hub: &str, device: &str) {
+        let hubs = self.lock();
+        let Some(lines) = hubs.lines.get(hub) else { return };
+        let prefix = format!("{device}/");
+        let its = lines.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+        its.for_each(|(_, it)| {
+            it.standing.send_replace(Standing::Changed);
+        });
+    }
+
+    /// How many devices of a hub are connected, modules apart.
+    pub fn connected_devices(&self, hub: &str) -> usize {
+        let hubs = self.lock();
+        hubs.lines.get(hub).map_or(0, |it| it.keys().filter(|key| !key.contains('/')).count())
     }
 
     /// Tells every session of a hub that the hub was changed.
@@ -172,19 +348,69 @@ impl Presence {
     }
 }
 
-fn tell(lines: HashMap<String, Line>, standing: Standing) {
+fn tell(lines: BTreeMap<String, Line>, standing: Standing) {
     lines.into_values().for_each(|it| {
         it.standing.send_replace(standing);
     });
 }
 
+/// Who waits for a device to come; the place goes with the last of them.
+struct Waiting {
+    presence: Presence,
+    key: (String, String),
+    waiter: Arc<Notify>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut hubs = self.presence.lock();
+        // The map's and this one.
+        if Arc::strong_count(&self.waiter) <= 2 {
+            hubs.waiters.remove(&self.key);
+        }
+    }
+}
+
 impl Seat {
-    /// Waits until there is something to know.
-    pub async fn called(&mut self) {
-        // The sender goes with the line, which says why before it goes.
-        let _ = self.standing.changed().await;
-        // Looking at it is for [`Seat::standing`].
-        self.standing.mark_changed();
+    /// Waits until there is something to know or to hear.
+    pub async fn told(&mut self) -> Told {
+        let standing = &mut self.standing;
+        let mailbox = &mut self.mailbox;
+        let heard = async {
+            match mailbox {
+                Some(mailbox) => mailbox.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // The sender goes with the line, which says why before it goes.
+            _ = standing.changed() => {
+                // Looking at it is for [`Seat::standing`].
+                standing.mark_changed();
+                Told::Look
+            }
+            heard = heard => heard.map_or(Told::Look, Told::Notice),
+        }
+    }
+
+    /// Asks to be told of `interests`, and of nothing else.
+    pub fn listen(&mut self, interests: Interests) {
+        let mut hubs = self.presence.lock();
+        let hubs = &mut *hubs;
+        let line = hubs.lines.get_mut(&self.hub).and_then(|it| it.get_mut(&self.device));
+        let Some(line) = line.filter(|it| it.number == self.number) else { return };
+        line.interests = interests;
+        if interests != Interests::default() && line.mailbox.is_none() {
+            let (sender, mailbox) = mpsc::channel(MAILBOX_MAX);
+            line.mailbox = Some(sender);
+            self.mailbox = Some(mailbox);
+        }
+        if !hubs.waiters.is_empty()
+            && let Some(waiter) = hubs.waiters.get(&(self.hub.clone(), self.device.clone()))
+        {
+            waiter.notify_waiters();
+        }
     }
 
     /// What there is to know since the last time; costs one look where there is nothing.
@@ -213,71 +439,5 @@ impl Drop for Seat {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_seconds(1_000);
-
-    #[test]
-    fn the_last_who_comes_has_the_place() {
-        let presence = Presence::default();
-        let mut first = presence.take("h", "device1", NOW).unwrap();
-        let mut namesake = presence.take("h", "device10", NOW).unwrap();
-        let mut elsewhere = presence.take("h2", "device1", NOW).unwrap();
-        assert_eq!(first.standing(), Standing::Fine);
-        let mut second = presence.take("h", "device1", NOW.plus_seconds(5)).unwrap();
-        assert_eq!(first.standing(), Standing::TakenOver);
-        for other in [&mut namesake, &mut elsewhere, &mut second] {
-            assert_eq!(other.standing(), Standing::Fine);
-        }
-        // The one who went gives nothing back that is not its own.
-        drop(first);
-        assert_eq!(presence.connected_since("h", "device1"), Some(NOW.plus_seconds(5)));
-        drop(second);
-        assert_eq!(presence.connected_since("h", "device1"), None);
-        assert_eq!(presence.count(), (2, 1));
-        drop((namesake, elsewhere));
-        assert!(presence.lock().lines.is_empty());
-    }
-
-    #[test]
-    fn a_change_is_told_to_the_device_alone() {
-        let presence = Presence::default();
-        let mut one = presence.take("h", "device1", NOW).unwrap();
-        let mut ten = presence.take("h", "device10", NOW).unwrap();
-        presence.changed("h", "device1");
-        presence.changed("h2", "device10");
-        assert_eq!((one.standing(), ten.standing()), (Standing::Changed, Standing::Fine));
-        assert_eq!(one.standing(), Standing::Fine);
-        presence.changed_all("h2");
-        assert_eq!(ten.standing(), Standing::Fine);
-        presence.changed_all("h");
-        assert_eq!((one.standing(), ten.standing()), (Standing::Changed, Standing::Changed));
-        presence.close("h");
-        assert_eq!((one.standing(), ten.standing()), (Standing::Closed, Standing::Closed));
-        assert_eq!(presence.count(), (0, 0));
-    }
-
-    #[test]
-    fn who_comes_while_the_server_stops_is_not_let_in() {
-        let presence = Presence::default();
-        let mut seat = presence.take("h", "device1", NOW).unwrap();
-        presence.stop();
-        assert_eq!(seat.standing(), Standing::Stopping);
-        assert!(presence.take("h", "device2", NOW).is_err());
-        assert_eq!(presence.count().0, 0);
-    }
-
-    #[test]
-    fn two_clients_with_one_key_cannot_throw_each_other_out_for_ever() {
-        let presence = Presence::default();
-        let mut seats = vec![presence.take("h", "d", NOW).unwrap()];
-        for _ in 0..TAKEOVERS_PER_MINUTE_MAX {
-            seats.push(presence.take("h", "d", NOW.plus_seconds(59)).unwrap());
-        }
-        let error = presence.take("h", "d", NOW.plus_seconds(59)).unwrap_err();
-        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
-        assert_eq!(seats.last_mut().unwrap().standing(), Standing::Fine);
-        presence.take("h", "d", NOW.plus_seconds(60)).unwrap();
-    }
-}
+#[path = "presence_tests.rs"]
+mod tests;

@@ -1,23 +1,30 @@
-//! The device registry over REST: create, read, update, delete, list. Many at once are in `bulk.rs`, what a
-//! device identity is in `identity.rs`.
+//! The registry over REST: devices and their modules, create, read, update, delete, list. Many at once are in
+//! `bulk.rs`, what an identity is in `identity.rs`.
 
-use super::bulk;
-use super::identity::{Device, built, etag, provisioned};
-use crate::control::{failed, put as keep, unread};
+use super::identity::{Device, Live, built, provisioned};
+use super::named::Named;
+use super::{bulk, messages, twins};
+use crate::control::{delete as remove, failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::Permit;
 use gate::facts::Hub;
+use model::error::HubFault;
 use model::json::{member, text};
 use model::trace::{Object, Verb};
 use model::{DeviceId, Error, Op};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::{Change, CommitError, Document, Expect, Scan, ShardId, Write, tables};
+use store::{Change, CommitError, Document, Expect, Scan, ShardId, tables};
 
 /// Most devices of one page.
 const PAGE_MAX: usize = 1_000;
-/// What policy judges in a call: each device that it would create or change, as it would be stored, but
+/// Most modules of a device. Source: IoT Hub quotas and throttling.
+const MODULES_MAX: usize = 50;
+/// How often a write is tried anew when something else of the document changed under it.
+pub(super) const TRIES: usize = 16;
+
+/// What policy judges in a call: each identity that it would create or change, as it would be stored, but
 /// without its keys. A body that cannot be stored is refused here, before anything is decided by it.
 pub(crate) async fn objects(
     op: Op,
@@ -25,9 +32,12 @@ pub(crate) async fn objects(
     hub: &Hub,
     env: &Env,
 ) -> Result<Vec<Object>, Error> {
+    if op == Op::PatchTwin || op == Op::ReplaceTwin {
+        return twins::objects(op, input, hub, env).await;
+    }
     let is_provisioned = op == Op::ProvisionDevice || op == Op::ProvisionDeviceWithTwin;
-    let entries = if op == Op::PutDevice || is_provisioned {
-        vec![(device_id(input.param("device"))?, &input.body, String::new())]
+    let entries = if op == Op::PutDevice || op == Op::PutModule || is_provisioned {
+        vec![(Named::of(input)?, &input.body, String::new())]
     } else if op == Op::BulkDevices {
         bulk::written(&input.body)?
     } else {
@@ -38,41 +48,37 @@ pub(crate) async fn objects(
         return Ok(found);
     }
     let shard = shard(hub)?;
-    for (id, body, place) in entries {
-        let former = read(env, &shard, &id).await?;
+    for (named, body, place) in entries {
+        let former = read(env, &shard, &named).await?;
         let former = former.as_ref().map(|(it, _)| it);
         let device = match is_provisioned {
-            true => provisioned(&id, body, former, env)?,
-            false => built(&id, body, former, env, &place)?,
+            true => provisioned(&named, body, former, env)?,
+            false => built(&named, body, former, env, &place)?,
         };
-        found.push(Object {
-            kind: "Microsoft.Devices/IotHubs/devices".into(),
-            name: id.as_str().to_owned(),
-            id: format!("{}/devices/{id}", hub.scope),
-            body: device.judged(),
-            verb: Verb::Write,
-        });
+        found.push(object(&named, hub, device.judged(), Verb::Write));
         if let Some(twin) =
             member(body, "initialTwin").filter(|_| op == Op::ProvisionDeviceWithTwin)
         {
-            found.push(Object {
-                kind: "Microsoft.Devices/IotHubs/twins".into(),
-                name: id.as_str().to_owned(),
-                id: format!("{}/devices/{id}", hub.scope),
-                body: twin.clone(),
-                verb: Verb::Write,
-            });
+            found.push(twins::object(&named, hub, twin.clone()));
         }
     }
     Ok(found)
 }
 
-/// The devices that a call would delete, as they are stored; nothing where no policy guards deletions, see
+fn object(named: &Named, hub: &Hub, body: Value, verb: Verb) -> Object {
+    let (kind, name) = match &named.module {
+        None => ("Microsoft.Devices/IotHubs/devices", &named.device),
+        Some(module) => ("Microsoft.Devices/IotHubs/devices/modules", module),
+    };
+    Object { kind: kind.into(), name: name.as_str().to_owned(), id: named.id_at(hub), body, verb }
+}
+
+/// The identities that a call would delete, as they are stored; nothing where no policy guards deletions, see
 /// [`crate::deletions`].
 async fn deleted(op: Op, input: &Input, hub: &Hub, env: &Env) -> Result<Vec<Object>, Error> {
     let guards = || gate::policy::guards_deletions(&env.facts.load(), &hub.scope);
-    let ids = if op == Op::DeleteDevice && guards() {
-        vec![device_id(input.param("device"))?]
+    let all = if (op == Op::DeleteDevice || op == Op::DeleteModule) && guards() {
+        vec![Named::of(input)?]
     } else if op == Op::BulkDevices && guards() {
         bulk::deleted(&input.body)?
     } else {
@@ -80,58 +86,96 @@ async fn deleted(op: Op, input: &Input, hub: &Hub, env: &Env) -> Result<Vec<Obje
     };
     let shard = shard(hub)?;
     let mut found = Vec::new();
-    for id in ids {
-        let stored = read(env, &shard, &id).await?;
-        found.push(Object {
-            kind: "Microsoft.Devices/IotHubs/devices".into(),
-            name: id.as_str().to_owned(),
-            id: format!("{}/devices/{id}", hub.scope),
-            body: stored.map_or_else(|| json!({}), |(it, _)| it.judged()),
-            verb: Verb::Delete,
-        });
+    for named in all {
+        let stored = read(env, &shard, &named).await?;
+        let body = stored.map_or_else(|| json!({}), |(it, _)| it.judged());
+        found.push(object(&named, hub, body, Verb::Delete));
     }
     Ok(found)
 }
 
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let id = device_id(input.param("device"))?;
+    let named = Named::of(input)?;
     let hub = hub_of(permit, env)?;
     let shard = shard(&hub)?;
-    let former = read(env, &shard, &id).await?;
     let if_match = input.headers.if_match.as_deref();
-    let expect = match (&former, if_match) {
-        (Some(_), None) => return Err(Error::DeviceAlreadyExists(id)),
-        (Some((_, revision)), Some(tag)) if tag == "*" || tag == etag(*revision) => {
-            Expect::Revision(*revision)
+    let ids = [("deviceId", Some(&named.device)), ("moduleId", named.module.as_ref())];
+    for (name, id) in ids {
+        if let (Some(given), Some(id)) = (text(&input.body, &[name]), id)
+            && given != id.as_str()
+        {
+            return Err(Error::DeviceInvalid {
+                at: name.into(),
+                message: format!("the path names `{id}`, the body another"),
+            });
         }
-        (Some(_), Some(_)) => return Err(Error::DeviceStale(id)),
-        (None, None) => Expect::Absent,
-        (None, Some(_)) => return Err(Error::DeviceNotFound(id)),
-    };
-    if let Some(named) = text(&input.body, &["deviceId"])
-        && named != id.as_str()
-    {
-        return Err(Error::DeviceInvalid {
-            at: "deviceId".into(),
-            message: format!("the path names `{id}`, the body another device"),
-        });
     }
-    let device = built(&id, &input.body, former.as_ref().map(|(it, _)| it), env, "")?;
-    let change = keep(tables::DEVICES, id.as_str(), expect, &device)?;
-    let committed = env.store.commit(&shard, vec![change]).await.map_err(|it| match it {
-        CommitError::Conflict { .. } if if_match.is_none() => {
-            Error::DeviceAlreadyExists(id.clone())
+    if named.module.is_some() {
+        check_room_for_a_module(env, &shard, &named).await?;
+    }
+    for _ in 0..TRIES {
+        let former = read(env, &shard, &named).await?;
+        let expect = match (&former, if_match) {
+            (Some(_), None) => return Err(named.exists_already()),
+            (Some((device, revision)), Some(tag)) if tag == "*" || tag == device.etag() => {
+                Expect::Revision(*revision)
+            }
+            (Some(_), Some(_)) => return Err(named.is_stale()),
+            (None, None) => Expect::Absent,
+            (None, Some(_)) => return Err(named.not_found()),
+        };
+        let device = built(&named, &input.body, former.as_ref().map(|(it, _)| it), env, "")?;
+        let change = keep(named.table(), named.key(), expect, &device)?;
+        match env.store.commit(&shard, vec![change]).await {
+            Ok(_) => return written(env, &hub, &named, &device).await,
+            // Its twin may have changed, or somebody was faster: look again.
+            Err(CommitError::Conflict { .. }) => {}
+            Err(it @ (CommitError::ShardGone | CommitError::Store(_))) => return Err(failed(&it)),
         }
-        CommitError::Conflict { .. } => Error::DeviceStale(id.clone()),
-        CommitError::ShardGone | CommitError::Store(_) => failed(&it),
-    })?;
-    Ok(written(env, &hub, &device, committed.revision))
+    }
+    Err(keeps_changing(&named))
+}
+
+pub(super) fn keeps_changing(named: &Named) -> Error {
+    Error::Unavailable { message: format!("`{named}` kept changing under the call; repeat it") }
+}
+
+/// A module needs its device, and a device has so many and no more.
+async fn check_room_for_a_module(env: &Env, shard: &ShardId, named: &Named) -> Result<(), Error> {
+    let device = Named::device(named.device.clone());
+    if read(env, shard, &device).await?.is_none() {
+        return Err(device.not_found());
+    }
+    let all = modules_of(env, shard, &named.device).await?;
+    let is_there = all
+        .iter()
+        .any(|(it, _)| it.module_id.as_deref() == named.module.as_ref().map(DeviceId::as_str));
+    match all.len() < MODULES_MAX || is_there {
+        true => Ok(()),
+        false => Err(Error::hub(
+            HubFault::TooManyModules,
+            format!(
+                "the device `{}` has {MODULES_MAX} modules, and no more are possible",
+                named.device
+            ),
+        )),
+    }
+}
+
+async fn modules_of(
+    env: &Env,
+    shard: &ShardId,
+    device: &DeviceId,
+) -> Result<Vec<(Device, u64)>, Error> {
+    let scan = Scan { prefix: format!("{device}/"), after: None, limit: MODULES_MAX + 1 };
+    let page = env.store.scan(shard, tables::MODULES, scan).await.map_err(|it| unread(&it))?;
+    page.iter().map(|(key, it)| Ok((parse(key, it)?, it.revision))).collect()
 }
 
 /// True where the hub has a device of this id.
 pub(crate) async fn exists(env: &Env, hub: &Hub, id: &str) -> Result<bool, Error> {
     let shard = shard(hub)?;
-    Ok(read(env, &shard, &device_id(id)?).await?.is_some())
+    Ok(read(env, &shard, &Named::parse(id, None)?).await?.is_some())
 }
 
 /// Writes a device that registered through a provisioning service: new, or known from the same enrollment.
@@ -140,60 +184,86 @@ pub(crate) async fn exists(env: &Env, hub: &Hub, id: &str) -> Result<bool, Error
 /// [`Error::DeviceAlreadyExists`] where the device came by another enrollment, or by hand: nobody takes a
 /// device over by choosing its name.
 pub(crate) async fn provision(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let id = device_id(input.param("device"))?;
+    let named = Named::of(input)?;
     let hub = hub_of(permit, env)?;
     let shard = shard(&hub)?;
-    let former = read(env, &shard, &id).await?;
     let by = text(&input.body, &["provisionedBy"]).map(str::to_owned);
-    let expect = match &former {
-        None => Expect::Absent,
-        Some((device, revision)) if device.provisioned_by == by => Expect::Revision(*revision),
-        Some(_) => return Err(Error::DeviceAlreadyExists(id)),
-    };
-    let device = provisioned(&id, &input.body, former.as_ref().map(|(it, _)| it), env)?;
-    let change = keep(tables::DEVICES, id.as_str(), expect, &device)?;
-    let committed = env.store.commit(&shard, vec![change]).await.map_err(|it| failed(&it))?;
-    Ok(written(env, &hub, &device, committed.revision))
+    for _ in 0..TRIES {
+        let former = read(env, &shard, &named).await?;
+        let expect = match &former {
+            None => Expect::Absent,
+            Some((device, revision)) if device.provisioned_by == by => Expect::Revision(*revision),
+            Some(_) => return Err(named.exists_already()),
+        };
+        let device = provisioned(&named, &input.body, former.as_ref().map(|(it, _)| it), env)?;
+        let change = keep(named.table(), named.key(), expect, &device)?;
+        match env.store.commit(&shard, vec![change]).await {
+            Ok(_) => return written(env, &hub, &named, &device).await,
+            Err(CommitError::Conflict { .. }) => {}
+            Err(it @ (CommitError::ShardGone | CommitError::Store(_))) => return Err(failed(&it)),
+        }
+    }
+    Err(keeps_changing(&named))
 }
 
 pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let id = device_id(input.param("device"))?;
+    let named = Named::of(input)?;
     let hub = hub_of(permit, env)?;
-    let found = read(env, &shard(&hub)?, &id).await?;
-    match found {
-        Some((device, revision)) => Ok(tagged(shown(env, &hub, &device, revision), revision)),
-        None => Err(Error::DeviceNotFound(id)),
-    }
+    let found = read(env, &shard(&hub)?, &named).await?;
+    let Some((device, _)) = found else { return Err(named.not_found()) };
+    let now = live(env, &hub, &named).await?;
+    Ok(tagged(device.shown(&now), &device))
 }
 
 pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let id = device_id(input.param("device"))?;
+    let named = Named::of(input)?;
     let hub = hub_of(permit, env)?;
     let shard = shard(&hub)?;
-    let Some((_, revision)) = read(env, &shard, &id).await? else {
-        return Err(Error::DeviceNotFound(id));
-    };
-    let Some(tag) = input.headers.if_match.as_deref() else {
-        return Err(Error::Stale {
-            message: "`If-Match` is required to delete a device: its etag, or `*` for any version"
-                .into(),
-        });
-    };
-    if tag != "*" && tag != etag(revision) {
-        return Err(Error::DeviceStale(id));
+    for _ in 0..TRIES {
+        let Some((device, revision)) = read(env, &shard, &named).await? else {
+            return Err(named.not_found());
+        };
+        let Some(tag) = input.headers.if_match.as_deref() else {
+            return Err(Error::Stale {
+                message:
+                    "`If-Match` is required to delete a device or module: its etag, or `*` for any version"
+                        .into(),
+            });
+        };
+        if tag != "*" && tag != device.etag() {
+            return Err(named.is_stale());
+        }
+        let (changes, gone) = deletion(env, &shard, &named, revision).await?;
+        match env.store.commit(&shard, changes).await {
+            Ok(_) => {
+                gone.iter().for_each(|it| env.presence.changed(&hub.uid, it));
+                return Ok(Reply::empty(204));
+            }
+            Err(CommitError::Conflict { .. }) => {}
+            Err(it @ (CommitError::ShardGone | CommitError::Store(_))) => return Err(failed(&it)),
+        }
     }
-    let change = Change {
-        table: tables::DEVICES,
-        key: id.as_str().to_owned(),
-        expect: Expect::Revision(revision),
-        write: Write::Delete,
-    };
-    env.store.commit(&shard, vec![change]).await.map_err(|it| match it {
-        CommitError::Conflict { .. } => Error::DeviceStale(id.clone()),
-        CommitError::ShardGone | CommitError::Store(_) => failed(&it),
-    })?;
-    env.presence.changed(&hub.uid, id.as_str());
-    Ok(Reply::empty(204))
+    Err(keeps_changing(&named))
+}
+
+/// What goes with a device: its modules and the messages that wait for it. The keys of all who are gone then.
+pub(super) async fn deletion(
+    env: &Env,
+    shard: &ShardId,
+    named: &Named,
+    revision: u64,
+) -> Result<(Vec<Change>, Vec<String>), Error> {
+    let mut changes = vec![remove(named.table(), named.key(), Expect::Revision(revision))];
+    let mut gone = vec![named.key()];
+    if named.module.is_none() {
+        for (module, revision) in modules_of(env, shard, &named.device).await? {
+            let key = format!("{}/{}", named.device, module.module_id.unwrap_or_default());
+            changes.push(remove(tables::MODULES, key.clone(), Expect::Revision(revision)));
+            gone.push(key);
+        }
+        changes.extend(messages::forget(env, shard, &named.device).await?);
+    }
+    Ok((changes, gone))
 }
 
 /// `GET /devices?top=N`: the first N devices by id, at most 1,000.
@@ -211,11 +281,77 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     };
     let scan = Scan { prefix: String::new(), after: None, limit: top };
     let hub = hub_of(permit, env)?;
-    let page = env.store.scan(&shard(&hub)?, tables::DEVICES, scan).await;
+    let shard = shard(&hub)?;
+    let page = env.store.scan(&shard, tables::DEVICES, scan).await;
     let page = page.map_err(|it| unread(&it))?;
-    let devices: Result<Vec<Value>, Error> =
-        page.iter().map(|(key, it)| Ok(shown(env, &hub, &parse(key, it)?, it.revision))).collect();
+    let keys: Vec<&str> = page.iter().map(|(key, _)| key.as_str()).collect();
+    let counts = messages::counts(env, &shard, &keys).await?;
+    let devices: Result<Vec<Value>, Error> = page
+        .iter()
+        .zip(counts)
+        .map(|((key, it), messages)| {
+            let device: Device = parse(key, it)?;
+            let connected_since = env.presence.connected_since(&hub.uid, key);
+            Ok(device.shown(&Live { connected_since, messages }))
+        })
+        .collect();
     Ok(Reply::ok(Value::Array(devices?)))
+}
+
+/// `GET /devices/{device}/modules`.
+pub(crate) async fn list_modules(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
+    let named = Named::of(input)?;
+    let hub = hub_of(permit, env)?;
+    let shard = shard(&hub)?;
+    if read(env, &shard, &named).await?.is_none() {
+        return Err(named.not_found());
+    }
+    let all = modules_of(env, &shard, &named.device).await?;
+    let shown = all.iter().map(|(it, _)| {
+        let key = format!("{}/{}", named.device, it.module_id.as_deref().unwrap_or_default());
+        let connected_since = env.presence.connected_since(&hub.uid, &key);
+        it.shown(&Live { connected_since, messages: 0 })
+    });
+    Ok(Reply::ok(Value::Array(shown.collect())))
+}
+
+/// `GET /statistics/devices`.
+pub(crate) async fn statistics(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
+    let hub = hub_of(permit, env)?;
+    let shard = shard(&hub)?;
+    let (mut total, mut disabled, mut after) = (0_u64, 0_u64, None);
+    loop {
+        let scan = Scan { prefix: String::new(), after: after.take(), limit: PAGE_MAX };
+        let page = env.store.scan(&shard, tables::DEVICES, scan).await.map_err(|it| unread(&it))?;
+        for (key, document) in &page {
+            total += 1;
+            let device: Device = parse(key, document)?;
+            disabled += u64::from(device.status != "enabled");
+        }
+        match page.last() {
+            Some((key, _)) if page.len() == PAGE_MAX => after = Some(key.clone()),
+            Some(_) | None => break,
+        }
+    }
+    Ok(Reply::ok(json!({
+        "totalDeviceCount": total,
+        "enabledDeviceCount": total - disabled,
+        "disabledDeviceCount": disabled,
+    })))
+}
+
+/// `GET /statistics/service`.
+pub(crate) async fn service_statistics(
+    permit: &Permit,
+    _input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
+    let hub = hub_of(permit, env)?;
+    Ok(Reply::ok(json!({ "connectedDeviceCount": env.presence.connected_devices(&hub.uid) })))
 }
 
 pub(super) fn device_id(text: &str) -> Result<DeviceId, Error> {
@@ -237,11 +373,11 @@ pub(super) fn shard(hub: &Hub) -> Result<ShardId, Error> {
 pub(super) async fn read(
     env: &Env,
     shard: &ShardId,
-    id: &DeviceId,
+    named: &Named,
 ) -> Result<Option<(Device, u64)>, Error> {
-    let found =
-        env.store.get(shard, tables::DEVICES, id.as_str()).await.map_err(|it| unread(&it))?;
-    found.map(|it| Ok((parse(id.as_str(), &it)?, it.revision))).transpose()
+    let key = named.key();
+    let found = env.store.get(shard, named.table(), &key).await.map_err(|it| unread(&it))?;
+    found.map(|it| Ok((parse(&key, &it)?, it.revision))).transpose()
 }
 
 fn parse(key: &str, document: &Document) -> Result<Device, Error> {
@@ -250,33 +386,42 @@ fn parse(key: &str, document: &Document) -> Result<Device, Error> {
     })
 }
 
-/// A device as it is now: with its connection, which is no part of its document.
-fn shown(env: &Env, hub: &Hub, device: &Device, revision: u64) -> Value {
-    device.shown(revision, env.presence.connected_since(&hub.uid, &device.device_id))
+/// What is true of an identity now besides what its document says.
+pub(super) async fn live(env: &Env, hub: &Hub, named: &Named) -> Result<Live, Error> {
+    let connected_since = env.presence.connected_since(&hub.uid, &named.key());
+    let messages = match &named.module {
+        None => messages::counts(env, &shard(hub)?, &[named.device.as_str()]).await?,
+        Some(_) => Vec::new(),
+    };
+    Ok(Live { connected_since, messages: messages.first().copied().unwrap_or(0) })
 }
 
-/// A device that was just written: its session hears of it.
-fn written(env: &Env, hub: &Hub, device: &Device, revision: u64) -> Reply {
-    env.presence.changed(&hub.uid, &device.device_id);
-    tagged(shown(env, hub, device, revision), revision)
+/// An identity that was just written: its session hears of it.
+async fn written(env: &Env, hub: &Hub, named: &Named, device: &Device) -> Result<Reply, Error> {
+    env.presence.changed(&hub.uid, &named.key());
+    // The session of a module asks whether its device is enabled.
+    if named.module.is_none() {
+        env.presence.changed_modules(&hub.uid, named.device.as_str());
+    }
+    Ok(tagged(device.shown(&live(env, hub, named).await?), device))
 }
 
-fn tagged(body: Value, revision: u64) -> Reply {
-    Reply::ok(body).with_header("ETag", format!("\"{}\"", etag(revision)))
+fn tagged(body: Value, device: &Device) -> Reply {
+    Reply::ok(body).with_header("ETag", format!("\"{}\"", device.etag()))
 }
 
 /// A device made at first start, with its primary key, for the printed connection string.
 pub fn first(id: &str, env: &Env) -> Result<(Change, String), Error> {
-    let id = device_id(id)?;
-    let device = built(&id, &json!({}), None, env, "")?;
+    let named = Named::parse(id, None)?;
+    let device = built(&named, &json!({}), None, env, "")?;
     let key =
         text(&device.authentication, &["symmetricKey", "primaryKey"]).unwrap_or("").to_owned();
-    Ok((keep(tables::DEVICES, id.as_str(), Expect::Anything, &device)?, key))
+    Ok((keep(tables::DEVICES, named.key(), Expect::Anything, &device)?, key))
 }
 
 /// A device's primary key, where the device exists and has one. For the printed connection string.
 pub async fn primary_key(env: &Env, hub: &Hub, id: &str) -> Option<String> {
     let shard = shard(hub).ok()?;
-    let (device, _) = read(env, &shard, &DeviceId::parse(id).ok()?).await.ok()??;
+    let (device, _) = read(env, &shard, &Named::parse(id, None).ok()?).await.ok()??;
     text(&device.authentication, &["symmetricKey", "primaryKey"]).map(str::to_owned)
 }

@@ -153,7 +153,7 @@ impl<'a> Fields<'a> {
 }
 
 /// The seconds of `PnDTnHnMnS` with whole numbers; weeks, months, years and fractions are not taken.
-fn duration_seconds(text: &str) -> Option<u64> {
+pub(crate) fn duration_seconds(text: &str) -> Option<u64> {
     let (days, clock) = match text.strip_prefix('P')?.split_once('T') {
         Some((days, clock)) if !clock.is_empty() => (days, clock),
         Some(_) => return None,

@@ -8,7 +8,7 @@ use ops::devices::message::{Message, Sender};
 pub fn message(bytes: &[u8]) {
     let record = Bytes::copy_from_slice(bytes);
     let Some(message) = Message::parse(&record) else { return };
-    let sender = Sender::new(&message.device, &message.generation, message.auth);
+    let sender = Sender::new(&message.device, &message.module, &message.generation, message.auth);
     let mut draft = sender.message(message.body.len());
     let system = message.system.iter().try_for_each(|(which, it)| draft.system(*which, it));
     let mut properties = message.application.iter();

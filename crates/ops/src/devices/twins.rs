@@ -1,0 +1,178 @@
+//! Reads and writes twins: what services ask for, and what devices ask about their own.
+
+use super::identity::Device;
+use super::named::Named;
+use super::presence::Notice;
+use super::registry::{TRIES, hub_of, keeps_changing, live, read, shard};
+use super::twin::{Desired, Wanted};
+use crate::control::{failed, put as keep};
+use crate::env::Env;
+use crate::input::{Input, Reply};
+use gate::Permit;
+use gate::facts::Hub;
+use model::trace::{Object, Verb};
+use model::{Error, Op};
+use serde_json::Value;
+use std::sync::Arc;
+use store::{CommitError, Expect};
+
+/// What policy judges in a write of a twin: tags and desired properties as they would be stored.
+pub(super) async fn objects(
+    op: Op,
+    input: &Input,
+    hub: &Hub,
+    env: &Env,
+) -> Result<Vec<Object>, Error> {
+    let named = Named::of(input)?;
+    // Who may not know whether it is there learns that from the gates.
+    let Some((mut device, _)) = read(env, &shard(hub)?, &named).await? else {
+        return Ok(vec![object(&named, hub, input.body.clone())]);
+    };
+    change(op, &mut device, &Wanted::read(&input.body)?, env)?;
+    Ok(vec![object(&named, hub, device.twin.judged())])
+}
+
+pub(super) fn object(named: &Named, hub: &Hub, body: Value) -> Object {
+    Object {
+        kind: "Microsoft.Devices/IotHubs/twins".into(),
+        name: named.module.as_ref().unwrap_or(&named.device).as_str().to_owned(),
+        id: named.id_at(hub),
+        body,
+        verb: Verb::Write,
+    }
+}
+
+fn change(
+    op: Op,
+    device: &mut Device,
+    wanted: &Wanted,
+    env: &Env,
+) -> Result<Option<Desired>, Error> {
+    match op == Op::ReplaceTwin {
+        true => device.twin.replace(wanted, env.now()),
+        false => device.twin.write(wanted, env.now()),
+    }
+}
+
+pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let named = Named::of(input)?;
+    let hub = hub_of(permit, env)?;
+    match read(env, &shard(&hub)?, &named).await? {
+        Some((device, _)) => answer(env, &hub, &named, &device).await,
+        None => Err(named.not_found()),
+    }
+}
+
+/// `PATCH` merges, `PUT` replaces; the device hears of its desired properties.
+pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let named = Named::of(input)?;
+    let hub = hub_of(permit, env)?;
+    let shard = shard(&hub)?;
+    let wanted = Wanted::read(&input.body)?;
+    let if_match = input.headers.if_match.as_deref().filter(|it| *it != "*");
+    for _ in 0..TRIES {
+        let Some((mut device, revision)) = read(env, &shard, &named).await? else {
+            return Err(named.not_found());
+        };
+        if if_match.is_some_and(|it| it != device.twin.etag()) {
+            return Err(named.is_stale());
+        }
+        let told = change(permit.operation().op, &mut device, &wanted, env)?;
+        match keep_twin(env, &shard, &named, &device, revision).await? {
+            Kept::Yes => {
+                if let Some(desired) = told {
+                    let notice = Notice::Desired(Arc::new(desired));
+                    env.presence.tell(&hub.uid, &named.key(), notice);
+                }
+                return answer(env, &hub, &named, &device).await;
+            }
+            Kept::Changed => {}
+        }
+    }
+    Err(keeps_changing(&named))
+}
+
+async fn answer(env: &Env, hub: &Hub, named: &Named, device: &Device) -> Result<Reply, Error> {
+    let shown = device.shown_twin(&live(env, hub, named).await?);
+    Ok(Reply::ok(shown).with_header("ETag", format!("\"{}\"", device.twin.etag())))
+}
+
+enum Kept {
+    Yes,
+    /// Somebody was faster: to be read again.
+    Changed,
+}
+
+async fn keep_twin(
+    env: &Env,
+    shard: &store::ShardId,
+    named: &Named,
+    device: &Device,
+    revision: u64,
+) -> Result<Kept, Error> {
+    let change = keep(named.table(), named.key(), Expect::Revision(revision), device)?;
+    match env.store.commit(shard, vec![change]).await {
+        Ok(_) => Ok(Kept::Yes),
+        Err(CommitError::Conflict { .. }) => Ok(Kept::Changed),
+        Err(it @ (CommitError::ShardGone | CommitError::Store(_))) => Err(failed(&it)),
+    }
+}
+
+/// A device's own twin, as devices get it.
+pub(crate) async fn own(
+    permit: &Permit,
+    named: &Named,
+    hub: &Hub,
+    env: &Env,
+) -> Result<Value, Error> {
+    debug_assert_eq!(permit.operation().op, Op::GetOwnTwin);
+    match read(env, &shard(hub)?, named).await? {
+        Some((device, _)) => Ok(device.twin.own()),
+        None => Err(named.not_found()),
+    }
+}
+
+/// Merges what a device reports of itself: the version of its reported properties then.
+///
+/// # Errors
+/// [`Error::DeviceInvalid`] with the place that breaks a limit; nothing was stored then.
+pub(crate) async fn report(
+    permit: &Permit,
+    named: &Named,
+    hub: &Hub,
+    patch: &Value,
+    env: &Env,
+) -> Result<u64, Error> {
+    debug_assert_eq!(permit.operation().op, Op::ReportProperties);
+    let shard = shard(hub)?;
+    for _ in 0..TRIES {
+        let Some((mut device, revision)) = read(env, &shard, named).await? else {
+            return Err(named.not_found());
+        };
+        let version = device.twin.report(patch, env.now())?;
+        match keep_twin(env, &shard, named, &device, revision).await? {
+            Kept::Yes => return Ok(version),
+            Kept::Changed => {}
+        }
+    }
+    Err(keeps_changing(named))
+}
+
+/// Keeps what a device asked to be told of, for when it comes back.
+pub(crate) async fn remember(env: &Env, named: &Named, hub: &Hub, hears: u8) -> Result<(), Error> {
+    let shard = shard(hub)?;
+    for _ in 0..TRIES {
+        let Some((mut device, revision)) = read(env, &shard, named).await? else {
+            return Err(named.not_found());
+        };
+        if device.hears == hears {
+            return Ok(());
+        }
+        device.hears = hears;
+        match keep_twin(env, &shard, named, &device, revision).await? {
+            Kept::Yes => return Ok(()),
+            Kept::Changed => {}
+        }
+    }
+    Err(keeps_changing(named))
+}
