@@ -173,7 +173,7 @@ fn messages_come_whole_in_whatever_parts() {
         outcome: Some(Outcome::Accepted),
     };
     assert_eq!(peer.hears(), [Performative::Disposition(accepted)]);
-    assert_eq!(peer.0.granted(LINK), 1);
+    assert_eq!(peer.0.credit(LINK), 1);
     assert_eq!(peer.sends(6, b"x", false).len(), 1);
     // One past the credit: the link goes, the connection stays.
     assert_eq!(peer.sends(7, b"x", false), [Event::Detached { link: LINK }]);

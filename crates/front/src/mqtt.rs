@@ -53,11 +53,11 @@ pub const CONNECT_BYTES_MAX: usize = 32 << 10;
 /// this. Source: IoT Hub developer guide, "MQTT keep-alive".
 pub const SILENCE_S_MAX: u64 = 1_767;
 
-/// Room for the connections of all MQTT listeners. Clones share it.
+/// Room for the connections of all MQTT and AMQP listeners. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Room {
-    all: Arc<Slots>,
-    unproven: Arc<Slots>,
+    pub(crate) all: Arc<Slots>,
+    pub(crate) unproven: Arc<Slots>,
 }
 
 impl Room {
@@ -241,7 +241,7 @@ struct About {
 }
 
 /// A body that is there already.
-fn body_of(bytes: bytes::Bytes) -> BodyReader {
+pub(crate) fn body_of(bytes: bytes::Bytes) -> BodyReader {
     Box::new(move |limit| {
         let fault = ops::call::BodyFault::TooLarge;
         Box::pin(async move { if bytes.len() <= limit { Ok(bytes) } else { Err(fault) } })

@@ -366,12 +366,6 @@ pub const PUBLISHED: &[Operation] = &[
         "Creates or updates a configuration",
     ),
     data(
-        &[act("Microsoft.Devices/IotHubs/fileUpload/notifications/action")],
-        &[Right::ServiceConnect],
-        None,
-        "Receives what files were uploaded",
-    ),
-    data(
         &[act("Microsoft.Devices/IotHubs/jobs/delete")],
         &[Right::ServiceConnect],
         Some("Microsoft.Devices/IotHubs/jobs"),

@@ -4,6 +4,7 @@ use crate::decisions::Kept;
 use crate::devices::logs::Logs;
 use crate::devices::messages::Locks;
 use crate::devices::presence::Presence;
+use crate::devices::readers::Readers;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
 use crate::entra::signing::SigningKeys;
@@ -73,6 +74,8 @@ pub struct Env {
     pub message_locks: Locks,
     /// Which records of a hub's queues services hold.
     pub held: Held,
+    /// Who reads what devices have sent.
+    pub readers: Readers,
     /// What devices have sent, by hub.
     pub logs: Logs,
     /// Tokens of managed identities, by identity and audience, each with the time until which it is used.

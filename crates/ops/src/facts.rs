@@ -10,13 +10,15 @@ use gate::facts::VerifyingKey;
 use model::{Error, ObjectId};
 use std::sync::{Arc, OnceLock};
 use store::{Change, Engine, Scan, ShardId, StoreError, Table, Write, tables};
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 
 /// The facts in force, and the order of what changes them.
 pub struct FactsCell {
     current: ArcSwap<Facts>,
     order: RwLock<()>,
     watcher: OnceLock<Watcher>,
+    /// The version in force, for who waits for the next.
+    epoch: watch::Sender<u64>,
 }
 
 type Watcher = Box<dyn Fn(&Arc<Facts>) + Send + Sync>;
@@ -42,6 +44,7 @@ const TABLES: &[Table] = &[
 impl FactsCell {
     pub fn new(facts: Facts) -> Self {
         Self {
+            epoch: watch::Sender::new(facts.epoch),
             current: ArcSwap::from_pointee(facts),
             order: RwLock::new(()),
             watcher: OnceLock::new(),
@@ -95,7 +98,14 @@ impl FactsCell {
         if let Some(watcher) = self.watcher.get() {
             watcher(&facts);
         }
+        let epoch = facts.epoch;
         self.current.store(facts);
+        self.epoch.send_replace(epoch);
+    }
+
+    /// Tells of every version that comes from now on.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.epoch.subscribe()
     }
 }
 

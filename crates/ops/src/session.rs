@@ -28,10 +28,10 @@ use uuid::Uuid;
 
 /// What a device showed when it connected, to be looked at again. It holds a signature: no `Debug`.
 pub(crate) struct Shown {
-    operation: &'static Operation,
-    host: String,
-    path: String,
-    credential: Credential,
+    pub(crate) operation: &'static Operation,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) credential: Credential,
 }
 
 impl Shown {
@@ -41,6 +41,18 @@ impl Shown {
             host: call.host.clone(),
             path: call.path.clone(),
             credential: call.credential.clone(),
+        }
+    }
+
+    /// Until when the credential holds, where it says so on its face.
+    pub(crate) const fn expires(&self) -> Option<Timestamp> {
+        match &self.credential {
+            Credential::Sas(token) => Some(token.expiry),
+            Credential::None
+            | Credential::Bearer(_)
+            | Credential::ClientSecret { .. }
+            | Credential::ClientAssertion { .. }
+            | Credential::Malformed { .. } => None,
         }
     }
 }
@@ -161,14 +173,29 @@ impl Session {
 
     /// Until when the device's signature holds.
     pub const fn expires(&self) -> Option<Timestamp> {
-        match &self.shown.credential {
-            Credential::Sas(token) => Some(token.expiry),
-            Credential::None
-            | Credential::Bearer(_)
-            | Credential::ClientSecret { .. }
-            | Credential::ClientAssertion { .. }
-            | Credential::Malformed { .. } => None,
+        self.shown.expires()
+    }
+
+    /// Goes on with another credential for the same device. The former stays where the device is not proven
+    /// by the new one.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn renew(&mut self, env: &Env, credential: Credential) -> Result<(), Ended> {
+        self.current(env).await?;
+        let former = std::mem::replace(&mut self.shown.credential, credential);
+        self.head.id = env.new_tracking_id();
+        self.head.time = env.now();
+        let proven = self.prove(env, &env.facts.load()).await.map_err(ended);
+        if proven.is_err() {
+            self.shown.credential = former;
         }
+        proven
+    }
+
+    /// Ends once there is reason to look whether the session still [`Session::stands`].
+    pub fn bell(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.seat.bell()
     }
 
     /// Waits until the session has reason to look whether it still [`Session::stands`], or something to tell
@@ -460,7 +487,7 @@ fn counted<T>(
 }
 
 /// Whose fault it is that a session is over.
-fn ended(failed: Failed) -> Ended {
+pub(crate) fn ended(failed: Failed) -> Ended {
     let Failed { error, tracking } = failed;
     match matches!(error, Error::Internal { .. } | Error::Unavailable { .. }) {
         true => Ended::Failed(error),

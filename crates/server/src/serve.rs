@@ -11,6 +11,7 @@ use front::tls::Certificates;
 use ops::devices::logs::Logs;
 use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
+use ops::devices::readers::Readers;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
 use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
@@ -166,6 +167,7 @@ fn plan(options: &Up, saved: &Saved) -> Result<Plan, String> {
         listen: options.listen,
         hub_port,
         mqtt_port: options.mqtt_port,
+        amqp_port: options.amqp_port,
         management_port: options.management_port,
         metrics_port: options.metrics_port,
     })
@@ -209,6 +211,7 @@ async fn environment(
         presence: Presence::default(),
         message_locks: Locks::default(),
         held: Held::default(),
+        readers: Readers::default(),
         logs: Logs::below(dir.path.join("log")),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),

@@ -3,6 +3,7 @@
 pub(crate) mod addresses;
 mod body;
 pub(crate) mod bulk;
+pub mod events;
 pub(crate) mod hubs;
 pub(crate) mod identity;
 pub mod keys;
@@ -14,6 +15,7 @@ pub mod methods;
 pub(crate) mod named;
 pub(crate) mod names;
 pub mod presence;
+pub mod readers;
 pub mod registry;
 pub(crate) mod sending;
 pub mod service_queues;
