@@ -14,6 +14,8 @@
 mod access;
 #[path = "hubward/mqtt.rs"]
 mod mqtt;
+#[path = "hubward/tenant.rs"]
+mod tenant;
 
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess};
 use gate::policy::{Declared, PolicyAssignment, PolicyDefinition, Values, parse_rules};
@@ -46,7 +48,7 @@ fn main() {
         decisions();
     }
     if is_wanted("access") {
-        access::decisions();
+        access::decisions(&[], |_, _, _| {});
     }
     if is_wanted("start") {
         start_to_ready(home.path());
@@ -140,6 +142,7 @@ fn proven(facts: &Facts, scope: &Scope, head: &TraceHead) -> Authenticated {
         scope,
         access: Some(&hub.access),
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
         resource: "127.70.1.2/devices/d1",
         head,
     };
@@ -232,7 +235,7 @@ fn server(home: &Path) -> Process {
         "--https-port 21443 --mqtt-port {MQTT_PORT} --management-port 21843 --metrics-port 21946"
     );
     let ports: Vec<&str> = ports.split(' ').collect();
-    Process::start(Path::new(env!("CARGO_BIN_EXE_hubward")), &home.join("data"), &ports)
+    Process::plain(Path::new(env!("CARGO_BIN_EXE_hubward")), &home.join("data"), &ports)
 }
 
 fn broker(process: &Process, host: &str) -> Broker {

@@ -2,6 +2,7 @@
 //! in `HUBWARD_AZ`.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     unreachable_pub,
     reason = "steps that tests share are tests, too: they stop at the first thing that is not as told"
@@ -11,6 +12,8 @@ mod compat {
     pub mod access;
     pub mod az;
     pub mod certificates;
+    pub mod clients;
+    pub mod conversations;
     pub mod diagnosis;
     pub mod first_walk;
     pub mod fleet;
@@ -20,7 +23,7 @@ mod compat {
     pub mod policy_refuses;
     pub mod policy_sets;
     pub mod provisioning;
-    pub mod python;
     pub mod registration;
     pub mod surface;
+    pub mod users;
 }

@@ -39,6 +39,9 @@ mod stories {
     pub mod policy_sets;
     pub mod propagation;
     pub mod registration;
+    pub mod replay;
+    pub mod roles;
     pub mod sign_in;
     pub mod test_cases;
+    pub mod users;
 }

@@ -65,6 +65,18 @@ impl Az {
     /// The same, signed in as the administrator.
     pub fn administrator(server: &Process) -> Self {
         let connection = server.connection();
+        let az = Self::at(server);
+        az.sign_in(
+            connection.admin_app_id(),
+            connection.admin_secret().reveal(),
+            connection.tenant_id(),
+        );
+        az
+    }
+
+    /// The same, pointed at the server, with nobody signed in.
+    pub fn at(server: &Process) -> Self {
+        let connection = server.connection();
         let az = Self::new(server);
         az.run(&[
             "cloud",
@@ -76,11 +88,6 @@ impl Az {
         ])
         .json();
         az.run(&["cloud", "set", "--name", "Hubward"]).json();
-        az.sign_in(
-            connection.admin_app_id(),
-            connection.admin_secret().reveal(),
-            connection.tenant_id(),
-        );
         az
     }
 

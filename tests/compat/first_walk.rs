@@ -109,6 +109,7 @@ fn the_commands_help_and_say_what_to_do_next() {
         &["up", "--help"],
         &["explain", "--help"],
         &["logs", "--help"],
+        &["replay", "--help"],
         &["completions", "bash"],
     ] {
         let said = hubward(command);

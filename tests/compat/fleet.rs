@@ -2,7 +2,7 @@
 //! devices that register over MQTT and over HTTPS, devices that stay, and a person with `az`.
 
 use super::az::{Az, binary, hub_token, hubward, text};
-use super::python;
+use super::clients::{Client, interpreter, node_modules, script};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::Timestamp;
@@ -28,27 +28,13 @@ pub enum Over {
 /// What the device's client printed.
 pub type Outcome = Value;
 
-#[expect(clippy::disallowed_methods, reason = "the harness names the modules that it installed")]
-fn node_modules() -> PathBuf {
-    let named = std::env::var("HUBWARD_NODE_MODULES")
-        .expect("`./check` installs the Node client and sets HUBWARD_NODE_MODULES to its folder");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(named);
-    assert!(path.exists(), "`{}` is not there: run `./check`", path.display());
-    path
-}
-
-fn script(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat").join(path)
-}
-
 pub struct Outsider {
     app: String,
     secret: String,
 }
 
 pub struct Stage {
-    server: Option<Process>,
-    data: PathBuf,
+    server: Process,
     pub az: Az,
     pub hub: String,
     pub hub_host: String,
@@ -61,8 +47,7 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(home: &Path) -> Self {
-        let data = home.join("data");
-        let server = Process::start(binary(), &data, &[]);
+        let server = Process::start(binary(), &home.join("data"), &[]);
         let az = Az::administrator(&server);
         let connection = server.connection();
         let get = |key: &str| connection.get(key).unwrap().to_owned();
@@ -82,20 +67,18 @@ impl Stage {
             identity: text(&shown, "/identity/principalId").to_owned(),
             dps_host: get("HUBWARD_DPS_HOST"),
             dps_key: STANDARD.decode(text(&policy, "/primaryKey")).unwrap(),
-            server: Some(server),
-            data,
+            server,
             az,
         }
     }
 
     pub fn server(&self) -> &Process {
-        self.server.as_ref().unwrap()
+        &self.server
     }
 
     /// Kill -9 and start again: nothing that was acknowledged depends on the process.
     pub fn crash(&mut self) {
-        self.server.take().unwrap().kill();
-        self.server = Some(Process::start(binary(), &self.data, &[]));
+        self.server.crash();
     }
 
     /// Makes an enrollment group with the service's key and answers the group's own.
@@ -125,7 +108,7 @@ impl Stage {
                 node
             }
             Over::Mqtt => {
-                let mut python = Command::new(python::interpreter());
+                let mut python = Command::new(interpreter());
                 python.arg(script("python/register.py"));
                 python
             }
@@ -167,16 +150,16 @@ impl Stage {
     }
 
     /// A device with the key that the group derives for it, told what to do.
-    pub fn living(&self, group_key: &str, device: &str) -> python::Living {
+    pub fn living(&self, group_key: &str, device: &str) -> Client {
         let group = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(group_key).unwrap());
         let key = STANDARD.encode(hmac::sign(&group, device.as_bytes()));
         let string = format!("HostName={};DeviceId={device};SharedAccessKey={key}", self.hub_host);
-        python::Living::new(&string, self.server().connection().ca_file())
+        Client::python_device(&string, self.server().connection().ca_file(), "mqtt")
     }
 
     /// `hubward diagnose dps`: the exit code, and the answer for people or for programs.
     pub fn diagnosed(&self, more: &[&str]) -> (i32, String) {
-        let data = self.data.display().to_string();
+        let data = self.server.data().display().to_string();
         let asked = ["diagnose", "dps", &self.dps, "--hub", &self.hub, "--data", &data];
         let said = hubward(&[&asked[..], more].concat());
         (said.status, said.out)
@@ -184,7 +167,7 @@ impl Stage {
 
     /// How many messages the hub's log holds, and whether all of it is sound.
     pub fn kept_messages(&self) -> u64 {
-        let data = self.data.display().to_string();
+        let data = self.server.data().display().to_string();
         let said = hubward(&["log", "verify", "--data", &data, "-o", "json"]);
         assert_eq!(said.status, 0, "{}{}", said.out, said.err);
         let logs: Value = serde_json::from_str(&said.out).unwrap();
@@ -222,7 +205,7 @@ impl Stage {
     }
 
     pub fn explain(&self, message: &str, more: &[&str]) -> String {
-        let data = self.data.display().to_string();
+        let data = self.server.data().display().to_string();
         let said = hubward(&[&["explain", message, "--data", &data], more].concat());
         assert_eq!(said.status, 0, "{}", said.err);
         said.out
@@ -235,7 +218,7 @@ impl Stage {
     /// What would be decided if the provisioning service registered the device now: allowed writes of
     /// devices are not kept.
     pub fn would_register(&self, device: &str) -> String {
-        let data = self.data.display().to_string();
+        let data = self.server.data().display().to_string();
         let write = format!("{DEVICES}/write");
         let ask = ["--principal", &self.identity, "--action", &write, "--scope", &self.hub];
         let more = ["--object-name", device, "-o", "json", "--data", &data];
@@ -271,7 +254,7 @@ impl Stage {
 
     /// What `hubward logs` shows once it shows `word`: records are written behind the answers.
     pub fn logs(&self, word: &str, more: &[&str]) -> String {
-        let data = self.data.display().to_string();
+        let data = self.server.data().display().to_string();
         for _ in 0..1_000 {
             let said = hubward(&[&["logs", "--data", &data], more].concat());
             if said.out.contains(word) {

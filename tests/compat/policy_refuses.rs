@@ -3,7 +3,7 @@
 
 use super::az::{Az, binary, hub_token, hubward, text};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use testkit::{Answer, Process};
 
 const POLICY: &str = "custom-security-policy-v2";
@@ -16,19 +16,17 @@ struct Person {
 }
 
 struct Stage {
-    server: Option<Process>,
-    data: PathBuf,
+    server: Process,
 }
 
 impl Stage {
     fn server(&self) -> &Process {
-        self.server.as_ref().unwrap()
+        &self.server
     }
 
     /// Kill -9 and start again: nothing that was acknowledged depends on the process.
     fn crash(&mut self) {
-        self.server.take().unwrap().kill();
-        self.server = Some(Process::start(binary(), &self.data, &[]));
+        self.server.crash();
     }
 
     fn hub_call(&self, who: &Person, method: &str, host: &str, path: &str) -> Answer {
@@ -99,8 +97,7 @@ fn role_lookups(server: &Process) -> u64 {
 fn a_broad_deny_refuses_a_device_and_one_command_says_why() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
-    let mut stage =
-        Stage { server: Some(Process::start(binary(), &data, &[])), data: data.clone() };
+    let mut stage = Stage { server: Process::start(binary(), &data, &[]) };
     let connection = stage.server().connection();
     let subscription = connection.subscription_id().unwrap().to_owned();
     let group = connection.get("HUBWARD_RESOURCE_GROUP").unwrap().to_owned();

@@ -35,7 +35,7 @@ fn create(az: &Az, place: &Place, name: &str) -> serde_json::Value {
 #[test]
 fn the_first_provisioning_service_is_linked_and_may_register() {
     let home = tempfile::tempdir().unwrap();
-    let (server, az, place) = stage(home.path());
+    let (mut server, az, place) = stage(home.path());
     let connection = server.connection();
     let id_scope = connection.get("HUBWARD_DPS_ID_SCOPE").unwrap();
     assert!(server.greeting.contains(&format!("id scope {id_scope}")), "{}", server.greeting);
@@ -81,9 +81,7 @@ fn the_first_provisioning_service_is_linked_and_may_register() {
     assert_eq!(after["properties"], before["properties"]);
 
     // All of it is there after a crash, and at the same address.
-    let data = server.data().to_owned();
-    server.kill();
-    let server = Process::start(binary(), &data, &[]);
+    server.crash();
     assert_eq!(by_rest()["properties"], before["properties"]);
     let url = format!(
         "https://{}/enrollments/e?api-version=2021-10-01",

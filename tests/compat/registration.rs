@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// New devices that try while the policy stands, over each protocol.
 const REFUSED: usize = 20;
 
-/// S0-06, S0-26: what stops, what goes on, each fix alone, and who stays refused after the narrow ones.
+/// S0-03, S0-06, S0-26: what stops, what goes on, each fix alone, and who stays refused after the narrow ones.
 #[test]
 fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     let home = tempfile::tempdir().unwrap();
@@ -26,9 +26,7 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     let mut before = stage.living(&key, "before");
     before.connects();
     before.sends("all is well");
-    // Twins are not offered yet: the client learns that, and goes on.
-    let refused = before.says("twin");
-    assert!(refused.to_string().contains("501"), "{refused}");
+    before.does(r#"report {"rate":1}"#);
     before.sends("all is still well");
     let mut sent = 2;
     let (status, said) = stage.diagnosed(&[]);
@@ -54,6 +52,8 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
         assert_eq!(before.says("disconnect")["connected"], false);
         before.connects();
         before.sends("a new session");
+        before.does(r#"report {"rate":2}"#);
+        assert_eq!(before.does("twin")["twin"]["reported"]["rate"], 2);
         sent += 2;
     }
     assert_eq!(refused.len(), 2 * REFUSED);

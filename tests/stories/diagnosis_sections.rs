@@ -30,8 +30,8 @@ fn enrolled_with_twin(fleet: &Fleet) {
     fleet.enroll("pumps", json!({ "initialTwin": twin }));
 }
 
-/// S0-12, S0-42: one role is not enough for a twin, both are, and so is the wide one, which makes the
-/// narrow one needless; each right is shown with the role that it came by, and a refusal leaves no device.
+/// S0-12, S0-42, X-05: one role is not enough for a twin, both are, and so is the wide one, which makes the
+/// narrow one needless, as the trace says, too; each right is shown with the role that it came by, and a refusal leaves no device.
 #[test]
 fn each_right_is_shown_with_the_role_that_it_came_by() {
     let fleet = Fleet::new();
@@ -97,7 +97,16 @@ fn each_right_is_shown_with_the_role_that_it_came_by() {
             && notes.contains("`IoT Hub Data Contributor`, which grants all"),
         "{notes}"
     );
+    let asks = || {
+        let question = json!({ "principal": identity(&fleet).object_id, "scope": hub,
+            "action": "Microsoft.Devices/IotHubs/devices/write" });
+        fleet.world.arm("POST", "/decisions/ask", &question).expect(200).body["decision"]
+            .to_string()
+    };
+    let needless = format!("grants all that `{registry}` grants, which is not needed beside it");
+    assert!(asks().contains(&needless), "{}", asks());
     holds_only(&fleet, &[DATA_CONTRIBUTOR]);
+    assert!(!asks().contains("not needed"), "{}", asks());
     assert_eq!(fleet.registers("wide-alone")["status"], "assigned");
     let told = diagnosed(&fleet);
     assert_eq!(

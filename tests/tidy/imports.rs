@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ops", &["model", "gate", "store"]),
     ("front", &["model", "wire", "amqp", "ops"]),
     ("server", &["model", "store", "ops", "front"]),
-    ("cli", &["model", "wire", "gate", "store"]),
+    ("cli", &["model", "wire", "gate", "store", "ops"]),
     (ORACLE, &["model", "wire", "gate"]),
 ];
 const ROOT_MAY_IMPORT: &[&str] = &["server", "cli"];

@@ -1,7 +1,8 @@
 //! The client subcommands: what a person asks a running server, and the answer on a terminal.
 //!
 //! Decides nothing about access: it signs in, asks the decisions API and lays out the trace that comes
-//! back; [`log`] and [`logs`] read files of the data directory, and [`cases`] judges calls that files tell of. Start at [`run`]; `target` finds the server,
+//! back; [`log`] and [`logs`] read files of the data directory, [`cases`] judges calls that files tell of, and
+//! [`replay`] those of the data directory again. Start at [`run`]; `target` finds the server,
 //! `client` speaks to it, `render` writes the answer.
 
 mod answer;
@@ -12,9 +13,12 @@ pub mod explain;
 pub mod log;
 pub mod logs;
 mod page;
+mod progress;
 mod render;
+pub mod replay;
 pub mod target;
 mod text;
+pub mod who_can;
 
 pub use target::Connection;
 
@@ -29,7 +33,9 @@ pub enum Command {
     Explain(explain::Explain),
     Log(log::Log),
     Logs(logs::Logs),
+    Replay(replay::Replay),
     Test(cases::Test),
+    WhoCan(who_can::WhoCan),
 }
 
 /// Runs a subcommand. Exit code 0: fine; 1: refused, not found or failed; 2: asked in a wrong way.
@@ -39,7 +45,9 @@ pub fn run(command: Command) -> ExitCode {
         Command::Explain(explain) => explain::run(&explain),
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
+        Command::Replay(replay) => replay::run(&replay),
         Command::Test(test) => cases::run(&test),
+        Command::WhoCan(asked) => who_can::run(&asked),
     };
     match done {
         Ok(code) => code,

@@ -3,13 +3,14 @@
 //! Reads files of the data directory and changes none; asks no server, and works while one runs.
 
 use crate::page::{Cell, Column, Page, Style};
+use crate::progress::Progress;
 use crate::target::Target;
 use crate::text::{count, escape, escape_json};
 use crate::{Failure, Format, show};
 use serde_json::{Value, json};
 use std::error::Error as _;
 use std::fs;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use store::LogError;
@@ -141,42 +142,20 @@ struct Checked {
 
 impl Checked {
     fn new(path: &Path) -> Self {
-        let progress = Progress::new(name(path));
-        let outcome = store::log::verify_watched(path, |done, all| progress.tell(done, all));
-        progress.clear();
+        let progress = Progress::default();
+        let outcome = store::log::verify_watched(path, |done, all| {
+            // A single segment is read before anybody has read the line.
+            if all > 1 {
+                let segment = format!("segment {} of {all}", done + 1);
+                progress.tell(&format!("reading {}: {segment}", escape(name(path))));
+            }
+        });
+        drop(progress);
         Self { path: path.to_owned(), outcome }
     }
 
     fn is_sound(&self) -> bool {
         self.outcome.as_ref().is_ok_and(|it| it.bad == 0)
-    }
-}
-
-/// A line on a terminal that says how far the reading of a log is. None where anything is piped.
-struct Progress<'a>(Option<&'a str>);
-
-impl<'a> Progress<'a> {
-    fn new(log: &'a str) -> Self {
-        let is_watched = io::stdout().is_terminal() && io::stderr().is_terminal();
-        Self(is_watched.then_some(log))
-    }
-
-    fn tell(&self, done: usize, all: usize) {
-        // A single segment is read before anybody has read the line.
-        if let (Some(log), 2..) = (self.0, all) {
-            Self::put(&format!("reading {}: segment {} of {all}", escape(log), done + 1));
-        }
-    }
-
-    fn clear(&self) {
-        if self.0.is_some() {
-            Self::put("");
-        }
-    }
-
-    /// Puts the line in the place of the one before. It is no part of the answer, and may be lost.
-    fn put(line: &str) {
-        let _ = write!(io::stderr(), "\r\x1b[K{line}").and_then(|()| io::stderr().flush());
     }
 }
 

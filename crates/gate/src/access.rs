@@ -5,12 +5,15 @@
 //! subtraction counts inside its own block only. An assignment or a block with a condition grants where
 //! that is fulfilled, and denies nothing where it is not.
 
+mod beside;
+mod quick;
 mod word;
 
 use crate::condition::Subject;
 use crate::decide::{Ask, Findings, Link, Ruling};
 use crate::deny;
 use crate::facts::{Facts, List, Role, RoleAssignment, Seen};
+use beside::Beside;
 use model::error::{Denial, DenialKind};
 use model::operations::Right;
 use model::trace::{Caller, Finding, FindingKind, FindingResult, RolePlace};
@@ -47,8 +50,11 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
     {
         return denied;
     }
-    let held = facts.assignments_of(principal);
     let wanted = Wanted { list, principal, facts, ask };
+    if !findings.are_wanted() {
+        return rule_quickly(&wanted, findings);
+    }
+    let held = facts.assignments_of(principal);
     let mut missing: Vec<ActionName> = Vec::new();
     let mut unfulfilled: Vec<ActionName> = Vec::new();
     let mut is_coming = ask.head.replica.is_some();
@@ -102,6 +108,27 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
     Ruling { denial: None, reason }
 }
 
+/// The verdict alone, where nothing denies at the call's own scope.
+fn rule_quickly(wanted: &Wanted<'_>, findings: &mut Findings) -> Ruling {
+    let Wanted { principal, facts, ask, .. } = *wanted;
+    let denied = ask
+        .linked
+        .iter()
+        .find_map(|it| deny::rule(ask, &[it.action], &it.scope, principal, facts, findings));
+    if let Some(denied) = denied {
+        return denied;
+    }
+    let denial = Denial {
+        gate: Gate::Access,
+        kind: DenialKind::NotAuthorized,
+        message: String::new(),
+        violations: Vec::new(),
+        target: String::new(),
+    };
+    let denial = (!quick::is_granted(wanted)).then_some(denial);
+    Ruling { denial, reason: String::new() }
+}
+
 /// For whom a grant is looked for, and by what.
 struct Wanted<'a> {
     list: List,
@@ -127,38 +154,35 @@ fn names(actions: &[ActionName]) -> String {
     actions.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Looks through what the principal holds, itself or by its groups. Where only the verdict counts, the
-/// first grant ends the search.
+/// Looks through all that the principal holds, itself or by its groups; where only the verdict counts, see
+/// [`quick`].
 fn look_for<'a>(
     action: ActionName,
     scope: &Scope,
-    held: impl Iterator<Item = &'a Arc<RoleAssignment>>,
-    wanted: &Wanted<'_>,
+    held: impl Iterator<Item = &'a Arc<RoleAssignment>> + Clone,
+    wanted: &Wanted<'a>,
     findings: &mut Findings,
 ) -> Grant {
     let Wanted { list, principal, facts, ask } = *wanted;
+    let beside = findings
+        .are_wanted()
+        .then(|| Beside::of(action.as_str(), scope, list, held.clone(), ask, facts));
     let now = Some(ask.head.time);
     let subject = Subject { action: action.as_str(), attributes: ask.attributes, now };
     let mut found = Grant::No;
     for assignment in held {
         let is_here = facts.contains(&assignment.scope, scope);
-        if !is_here && !findings.are_wanted() {
-            continue;
-        }
         let role = facts.roles.get(&assignment.role);
         let seen = assignment.seen(ask.head, ask.caller);
         if seen == Seen::Gone {
             continue;
         }
-        let told = Told::new(findings.are_wanted());
+        let told = Told::new(true);
         let word = role
             .filter(|_| is_here)
             .and_then(|role| word::word(assignment, role, list, &subject, facts, told));
         let would_grant = word.as_ref().is_some_and(|it| it.grants);
         let grants = would_grant && seen.counts();
-        if grants && !findings.are_wanted() {
-            return Grant::Yes;
-        }
         let is_first = grants && !matches!(found, Grant::Yes);
         match (&found, &word) {
             (_, Some(_)) if grants => found = Grant::Yes,
@@ -191,6 +215,19 @@ fn look_for<'a>(
                     through.iter().map(|it| format!("`{}`", it.name)).collect();
                 // Writing to a `String` cannot fail.
                 let _ = write!(reason, ", through the group {}", names.join(" in "));
+            }
+            let needless = match &beside {
+                Some(it) if grants => it.needless(assignment, facts),
+                _ => Vec::new(),
+            };
+            if !needless.is_empty() {
+                let names: Vec<String> = needless.iter().map(|it| format!("`{it}`")).collect();
+                // Writing to a `String` cannot fail.
+                let _ = write!(
+                    reason,
+                    "; it grants all that {} grants, which is not needed beside it",
+                    names.join(" or ")
+                );
             }
             match seen {
                 // Writing to a `String` cannot fail.
@@ -378,9 +415,12 @@ fn request(ask: &Ask<'_>) -> String {
     }
 }
 
-/// The caller's object id, and its application's, as Azure's sentences name them.
+/// The caller's object id, and its application's or the person's own name, as Azure's sentences name them.
 pub(crate) fn ids(caller: &Caller) -> (String, String) {
     let id = caller.object_id.as_ref().map_or_else(String::new, ObjectId::to_string);
+    if caller.kind == PrincipalKind::User {
+        return (id, caller.name.clone());
+    }
     let app = caller.app_id.as_ref().map_or_else(|| id.clone(), ObjectId::to_string);
     (id, app)
 }

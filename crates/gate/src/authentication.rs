@@ -5,10 +5,12 @@
 
 mod application;
 mod assertion;
+mod person;
 mod secret;
 mod signature;
 
 pub use assertion::Once;
+pub use person::{Fit, LookedUp, hash_token};
 
 use crate::decide::{Refusal, recorded, trace_of};
 use crate::facts::{Facts, OwnKeys, SharedAccess};
@@ -42,6 +44,8 @@ pub struct Door<'a> {
     /// The keys by which the device that the call is about may prove itself: its own, or those that its
     /// groups derive for it.
     pub own: &'a [OwnKeys],
+    /// What was looked up for the person who signs in.
+    pub looked_up: &'a LookedUp,
     /// `{host}/devices/{device}`: what a shared access signature must cover.
     pub resource: &'a str,
     pub head: &'a TraceHead,
@@ -113,6 +117,14 @@ pub fn authenticate(
                 (caller, found)
             })
         }
+        (Plane::Token, Credential::Password { tenant, client_id, username, password }) => {
+            let shown = person::Shown { tenant, client_id, looked_up: door.looked_up };
+            person::password(&shown, username, password, facts)
+        }
+        (Plane::Token, Credential::RefreshToken { tenant, client_id, token }) => {
+            let shown = person::Shown { tenant, client_id, looked_up: door.looked_up };
+            person::refresh_token(&shown, token, facts, now)
+        }
         (Plane::Token, Credential::None | Credential::Bearer(_) | Credential::Sas(_)) => {
             let sentence = "the form must carry `client_id` and `client_secret` or `client_assertion`.";
             Err(application::token_no(FindingKind::Secret, TokenFault::MissingField, sentence.into(), ""))
@@ -150,7 +162,13 @@ pub fn authenticate(
             },
             finding(FindingKind::Token, "", FindingResult::Deny, "no `Authorization` header"),
         )),
-        (_, Credential::ClientSecret { .. } | Credential::ClientAssertion { .. }) => Err(no(
+        (
+            _,
+            Credential::ClientSecret { .. }
+            | Credential::ClientAssertion { .. }
+            | Credential::Password { .. }
+            | Credential::RefreshToken { .. },
+        ) => Err(no(
             AuthFault::Malformed,
             "HTTP Basic is taken at the token endpoint only; send a bearer token here".into(),
             finding(FindingKind::Token, "", FindingResult::Deny, "HTTP Basic"),

@@ -4,25 +4,37 @@
 //! are the exception to immutability: they count look-ups, so that a test can show that none happened.
 
 mod assignments;
+mod granted;
 mod groups;
 mod management;
+mod people;
+mod places;
 mod roles;
+mod shards;
 
+pub(crate) use assignments::Held;
 pub use assignments::RoleAssignments;
+pub(crate) use granted::{Says, numbered};
 pub use groups::{Group, Groups, Membership};
 pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
+pub use people::{People, Person, SignIn};
 pub(crate) use roles::Seen;
 pub use roles::{Granting, List, Permission, Role, RoleAssignment};
 
 use crate::deny::DenyAssignment;
 use crate::locks::Lock;
-use crate::policy::{Exemption, Initiative, PolicyAssignment, PolicyDefinition};
+use crate::policy::{Bound, Exemption, Initiative, PolicyAssignment, PolicyDefinition};
+use granted::AllGranted;
 use model::operations::Right;
-use model::{ObjectId, PrincipalKind, Scope, Secret, Timestamp};
+use model::{ObjectId, Place, PrincipalKind, Scope, Secret, Timestamp};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Hashes what a decision looks up: quickly, and by a seed of each table that nobody outside sees. What it
+/// keeps is named by those who may write roles, groups and hubs, and never by a device.
+type Quick = foldhash::fast::RandomState;
 
 /// A directory object that can call.
 #[derive(Clone, Debug)]
@@ -30,6 +42,7 @@ pub struct Principal {
     pub id: ObjectId,
     pub kind: PrincipalKind,
     pub app_id: Option<ObjectId>,
+    /// The name for people; of a user the one to sign in with.
     pub display_name: String,
     pub is_enabled: bool,
 }
@@ -226,9 +239,12 @@ pub struct Facts {
     /// Whether security policies need roles that name them; without it they match as everything does.
     pub has_explicit_grants: bool,
     pub principals: Arc<HashMap<ObjectId, Principal>>,
+    pub people: Arc<People>,
     pub applications: Arc<HashMap<ObjectId, Application>>,
     pub groups: Arc<Groups>,
     pub roles: Arc<HashMap<ObjectId, Arc<Role>>>,
+    /// What they grant, action by action. Each key of `roles` is one of it.
+    granted: AllGranted,
     pub role_assignments: RoleAssignments,
     /// By principal or group: taken away, and not seen to be by every view. Empty where changes count at once.
     pub faded: Arc<HashMap<ObjectId, Vec<Arc<RoleAssignment>>>>,
@@ -243,12 +259,16 @@ pub struct Facts {
     pub initiatives: Arc<HashMap<String, Arc<Initiative>>>,
     /// By lower-case id.
     pub policy_assignments: Arc<BTreeMap<String, Arc<PolicyAssignment>>>,
+    /// What assignments bring, once a decision has asked.
+    pub(crate) bound_policies: Arc<OnceLock<Vec<Bound>>>,
     /// By lower-case id.
     pub policy_exemptions: Arc<BTreeMap<String, Arc<Exemption>>>,
     /// By lower-case id.
     pub locks: Arc<BTreeMap<String, Arc<Lock>>>,
     /// By lower-case scope.
     pub hubs: Arc<BTreeMap<String, Arc<Hub>>>,
+    /// The same by place, of which two may share a number: what is not found here may be there.
+    hubs_by_place: Arc<HashMap<Place, Arc<Hub>, Quick>>,
     /// By lower-case scope.
     pub provisioning: Arc<BTreeMap<String, Arc<Dps>>>,
     /// Host name to lower-case scope of the hub or provisioning service.
@@ -263,11 +283,7 @@ pub struct Facts {
 impl Facts {
     /// A tenant with its built-in roles and nothing else.
     pub fn new(tenant: ObjectId, origin: impl Into<String>) -> Self {
-        let roles = model::roles::BUILTIN_ROLES.iter().filter_map(|it| {
-            let id = ObjectId::parse(it.id)?;
-            Some((id, Arc::new(roles::builtin(id, it))))
-        });
-        Self {
+        let mut facts = Self {
             epoch: 0,
             tenant,
             origin: origin.into(),
@@ -275,9 +291,11 @@ impl Facts {
             issuers: Arc::default(),
             has_explicit_grants: true,
             principals: Arc::default(),
+            people: Arc::default(),
             applications: Arc::default(),
             groups: Arc::default(),
-            roles: Arc::new(roles.collect()),
+            roles: Arc::default(),
+            granted: Arc::default(),
             role_assignments: RoleAssignments::default(),
             faded: Arc::default(),
             deny_assignments: Arc::default(),
@@ -286,16 +304,23 @@ impl Facts {
             changing_definitions: Arc::default(),
             initiatives: Arc::default(),
             policy_assignments: Arc::default(),
+            bound_policies: Arc::default(),
             policy_exemptions: Arc::default(),
             locks: Arc::default(),
             hubs: Arc::default(),
+            hubs_by_place: Arc::default(),
             provisioning: Arc::default(),
             hosts: Arc::default(),
             containers: Arc::default(),
             container_documents: Arc::default(),
             lookups: Arc::default(),
+        };
+        for row in model::roles::BUILTIN_ROLES {
+            if let Some(id) = ObjectId::parse(row.id) {
+                facts.put_role(roles::builtin(id, row));
+            }
         }
-        .with_root_group()
+        facts.with_root_group()
     }
 
     /// The same facts with counters of their own.
@@ -321,10 +346,12 @@ impl Facts {
     }
 
     pub fn put_role(&mut self, role: Role) {
+        Arc::make_mut(&mut self.granted).insert(role.id, OnceLock::new());
         Arc::make_mut(&mut self.roles).insert(role.id, Arc::new(role));
     }
 
     pub fn remove_role(&mut self, id: ObjectId) {
+        Arc::make_mut(&mut self.granted).remove(&id);
         Arc::make_mut(&mut self.roles).remove(&id);
     }
 
@@ -358,12 +385,15 @@ impl Facts {
     pub fn put_hub(&mut self, hub: Hub) {
         self.remove_hub(&hub.scope);
         Arc::make_mut(&mut self.hosts).insert(hub.host.to_ascii_lowercase(), hub.scope.key());
-        Arc::make_mut(&mut self.hubs).insert(hub.scope.key(), Arc::new(hub));
+        let hub = Arc::new(hub);
+        Arc::make_mut(&mut self.hubs_by_place).insert(hub.scope.place(), hub.clone());
+        Arc::make_mut(&mut self.hubs).insert(hub.scope.key(), hub);
     }
 
     pub fn remove_hub(&mut self, scope: &Scope) {
         if let Some(hub) = Arc::make_mut(&mut self.hubs).remove(&scope.key()) {
             Arc::make_mut(&mut self.hosts).remove(&hub.host.to_ascii_lowercase());
+            Arc::make_mut(&mut self.hubs_by_place).remove(&scope.place());
         }
     }
 
@@ -417,7 +447,8 @@ impl Facts {
     }
 
     pub fn hub(&self, scope: &Scope) -> Option<&Arc<Hub>> {
-        self.hubs.get(&scope.key())
+        let found = self.hubs_by_place.get(&scope.place()).filter(|it| it.scope.same_place(scope));
+        found.or_else(|| self.hubs.get(&scope.key()))
     }
 
     /// The hub that answers to a host name, see [`Facts::instance_at`].

@@ -16,12 +16,12 @@ mod replay;
 pub mod writes;
 
 pub use authentication::{
-    Authenticated, CLOCK_SKEW_S, Door, Once, Unusable, audiences, authenticate, judge_claims,
-    refuse_used,
+    Authenticated, CLOCK_SKEW_S, Door, Fit, LookedUp, Once, Unusable, audiences, authenticate,
+    hash_token, judge_claims, refuse_used,
 };
 pub use condition::Attributes;
 pub use decide::{
     Ask, GATES, Judgement, Link, Permit, Refusal, admit, judge, judge_quickly, judge_timed,
 };
 pub use facts::Facts;
-pub use replay::{NotReplayable, replay};
+pub use replay::{NotReplayable, is_same_decision, replay};

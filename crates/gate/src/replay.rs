@@ -7,7 +7,7 @@ use crate::condition::Attributes;
 use crate::decide::{Ask, Judgement, Link, judge_timed};
 use crate::facts::Facts;
 use model::operations::{action, named};
-use model::trace::TraceHead;
+use model::trace::{Object, TraceHead};
 use model::{Gate, Scope, Trace};
 use std::fmt;
 
@@ -34,6 +34,16 @@ impl fmt::Display for NotReplayable {
 
 impl std::error::Error for NotReplayable {}
 
+/// True where two traces tell of the same decision: the same verdict by the same gate, answered in the same way,
+/// and by the same thing where one decided.
+pub fn is_same_decision(one: &Trace, other: &Trace) -> bool {
+    let told = |it: &Trace| (it.outcome.verdict, it.outcome.gate, it.outcome.status);
+    let decided = |it: &Trace| it.deciding().map(|it| it.id.clone());
+    told(one) == told(other)
+        && one.outcome.code == other.outcome.code
+        && decided(one) == decided(other)
+}
+
 /// Judges the call of a trace again, by the facts that it was judged by: those of its epoch.
 ///
 /// # Errors
@@ -46,7 +56,7 @@ pub fn replay(trace: &Trace, facts: &Facts) -> Result<Judgement, NotReplayable> 
     else {
         return Err(NotReplayable::AtAuthentication);
     };
-    if call.objects.iter().any(|it| it.body.is_null()) {
+    if call.objects.iter().any(Object::is_shortened) {
         return Err(NotReplayable::Shortened);
     }
     let scope = |text: &str| Scope::parse(text).map_err(|_| NotReplayable::Unknown);

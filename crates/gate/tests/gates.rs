@@ -18,6 +18,7 @@ mod gates {
     pub mod initiatives;
     pub mod locks;
     pub mod naming;
+    pub mod people;
     pub mod policies;
     pub mod policy_language;
     pub mod sas;

@@ -23,7 +23,9 @@ impl ActionName {
 
     /// True where this is the action's verb, its last segment: `read`, `write`, `delete` or `action`.
     pub fn ends_in(self, verb: &str) -> bool {
-        self.0.rsplit_once('/').is_some_and(|(_, it)| it.eq_ignore_ascii_case(verb))
+        let tail = self.0.len().checked_sub(verb.len() + 1).and_then(|it| self.0.get(it..));
+        let last = tail.and_then(|it| it.strip_prefix('/'));
+        last.is_some_and(|it| it.eq_ignore_ascii_case(verb))
     }
 }
 

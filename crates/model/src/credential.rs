@@ -43,6 +43,10 @@ pub enum Credential {
         kind: String,
         assertion: Secret<String>,
     },
+    /// A person's name and password, as a client sends them in the person's place, at the token endpoint.
+    Password { tenant: String, client_id: String, username: String, password: Secret<String> },
+    /// What a client got when a person signed in, to get further tokens with, at the token endpoint.
+    RefreshToken { tenant: String, client_id: String, token: Secret<String> },
     /// Something that could not be read; the sentence says what.
     Malformed { kind: &'static str, because: String },
 }

@@ -25,6 +25,6 @@ pub use error::{Error, Wire};
 pub use ids::{DeviceId, ObjectId, TrackingId};
 pub use operations::{OPERATIONS, Op, Operation, Plane};
 pub use principal::PrincipalKind;
-pub use scope::Scope;
+pub use scope::{Place, Scope};
 pub use time::Timestamp;
 pub use trace::{Gate, Trace, Verdict};

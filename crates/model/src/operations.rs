@@ -438,6 +438,7 @@ pub enum Op {
     ReadSigningKeys,
     DiscoverInstance,
     IssueToken,
+    DiscoverUserRealm,
     ListTenants,
     ListSubscriptions,
     GetSubscription,
@@ -530,6 +531,7 @@ pub enum Op {
     GetDecision,
     GetOwnDecision,
     AskDecision,
+    AskWhoCan,
     DiagnoseProvisioning,
     ListApplications,
     CreateApplication,
@@ -550,6 +552,12 @@ pub enum Op {
     DeleteServicePrincipal,
     GetDirectoryObjects,
     ListUsers,
+    CreateUser,
+    GetUser,
+    PatchUser,
+    DeleteUser,
+    RevokeSignIns,
+    GetMe,
     ListGroups,
     CreateGroup,
     GetGroup,
@@ -660,7 +668,8 @@ pub const OPERATIONS: &[Operation] = &[
         ..control(
             Op::IssueToken,
             &[],
-            Effect::Reads,
+            // A person's sign-in is kept; whoever signs in is proven again before that.
+            Effect::Writes,
             &[
                 entra("POST", "/{tenant}/oauth2/v2.0/token"),
                 entra("POST", "/{tenant}/oauth2/token"),
@@ -668,6 +677,11 @@ pub const OPERATIONS: &[Operation] = &[
             "Issues an access token",
         )
     },
+    open(
+        Op::DiscoverUserRealm,
+        &[entra("GET", "/common/userrealm/{username}")],
+        "Tells clients that people's passwords are checked here",
+    ),
     control(
         Op::ListTenants,
         &[],
@@ -1408,6 +1422,19 @@ pub const OPERATIONS: &[Operation] = &[
     Operation {
         body: Body::Json,
         ..control(
+            Op::AskWhoCan,
+            &[
+                act("Hubward.Decisions/decisions/read"),
+                act("Microsoft.Authorization/roleAssignments/read"),
+            ],
+            Effect::Reads,
+            &[arm("POST", "/decisions/whoCan")],
+            "Tells who could do something at a place, and through what",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
             Op::DiagnoseProvisioning,
             &[act("Hubward.Decisions/decisions/read")],
             Effect::Reads,
@@ -1551,6 +1578,42 @@ pub const OPERATIONS: &[Operation] = &[
         )
     },
     directory(Op::ListUsers, &[], Effect::Reads, &[graph("GET", "/v1.0/users")], "Lists users"),
+    directory(
+        Op::CreateUser,
+        &[act("Microsoft.Directory/users/write")],
+        Effect::ChangesFacts,
+        &[graph("POST", "/v1.0/users")],
+        "Makes a user, who signs in with a password",
+    ),
+    directory(Op::GetUser, &[], Effect::Reads, &[graph("GET", "/v1.0/users/{id}")], "Shows a user"),
+    directory(
+        Op::PatchUser,
+        &[act("Microsoft.Directory/users/write")],
+        Effect::ChangesFacts,
+        &[graph("PATCH", "/v1.0/users/{id}")],
+        "Changes a user; another password ends every sign-in",
+    ),
+    directory(
+        Op::DeleteUser,
+        &[act("Microsoft.Directory/users/delete")],
+        Effect::ChangesFacts,
+        &[graph("DELETE", "/v1.0/users/{id}")],
+        "Deletes a user with every sign-in; the user's role assignments stay, orphaned",
+    ),
+    directory(
+        Op::RevokeSignIns,
+        &[act("Microsoft.Directory/users/write")],
+        Effect::ChangesFacts,
+        &[graph("POST", "/v1.0/users/{id}/revokeSignInSessions")],
+        "Ends every sign-in of a user: no refresh token of before gets anything more",
+    ),
+    directory(
+        Op::GetMe,
+        &[],
+        Effect::Reads,
+        &[graph("GET", "/v1.0/me")],
+        "Shows the user who asks",
+    ),
     directory(Op::ListGroups, &[], Effect::Reads, &[graph("GET", "/v1.0/groups")], "Lists groups"),
     directory(
         Op::CreateGroup,
@@ -1592,7 +1655,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[act("Microsoft.Directory/groups/members/write")],
         Effect::ChangesFacts,
         &[graph("POST", "/v1.0/groups/{id}/members/$ref")],
-        "Adds a service principal, a managed identity or a group to a group",
+        "Adds a user, a service principal, a managed identity or a group to a group",
     ),
     directory(
         Op::RemoveGroupMember,
@@ -1608,6 +1671,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[
             graph("GET", "/v1.0/groups/{id}/memberOf"),
             graph("GET", "/v1.0/servicePrincipals/{id}/memberOf"),
+            graph("GET", "/v1.0/users/{id}/memberOf"),
         ],
         "Lists the groups that list a principal or group",
     ),
@@ -1618,6 +1682,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[
             graph("GET", "/v1.0/groups/{id}/transitiveMemberOf"),
             graph("GET", "/v1.0/servicePrincipals/{id}/transitiveMemberOf"),
+            graph("GET", "/v1.0/users/{id}/transitiveMemberOf"),
         ],
         "Lists the groups that a principal or group is in, directly or through others",
     ),
@@ -1631,6 +1696,7 @@ pub const OPERATIONS: &[Operation] = &[
                 graph("POST", "/v1.0/directoryObjects/{id}/checkMemberGroups"),
                 graph("POST", "/v1.0/groups/{id}/checkMemberGroups"),
                 graph("POST", "/v1.0/servicePrincipals/{id}/checkMemberGroups"),
+                graph("POST", "/v1.0/users/{id}/checkMemberGroups"),
             ],
             "Tells which of some groups a principal or group is in, directly or through others",
         )
@@ -1645,6 +1711,7 @@ pub const OPERATIONS: &[Operation] = &[
                 graph("POST", "/v1.0/directoryObjects/{id}/getMemberGroups"),
                 graph("POST", "/v1.0/groups/{id}/getMemberGroups"),
                 graph("POST", "/v1.0/servicePrincipals/{id}/getMemberGroups"),
+                graph("POST", "/v1.0/users/{id}/getMemberGroups"),
             ],
             "Tells the ids of the groups that a principal or group is in, directly or through others",
         )

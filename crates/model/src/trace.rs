@@ -3,6 +3,10 @@
 //! A trace is data, not text: `hubward explain`, the decisions API, diagnostic logs, the activity log and
 //! the denial envelopes are views of it. It never holds a key, a token or a signature.
 
+mod object;
+
+pub use object::{Object, Verb};
+
 use crate::ids::{ObjectId, TrackingId};
 use crate::principal::{AuthType, PrincipalKind};
 use crate::{Scope, Timestamp};
@@ -137,44 +141,6 @@ pub struct TraceHead {
     pub channel: Channel,
     /// None where changes of roles count at once.
     pub replica: Option<Replica>,
-}
-
-/// What a call would do to an object.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Verb {
-    #[default]
-    Write,
-    Delete,
-    /// Deleted along with the resource group that it lies in: the call names the group alone.
-    DeleteWithGroup,
-    /// Written at another place: the call names the group that it leaves, and the object where it would lie.
-    Move,
-}
-
-impl Verb {
-    pub const fn is_write(self) -> bool {
-        matches!(self, Self::Write | Self::Move)
-    }
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-    const fn is_usual(&self) -> bool {
-        matches!(self, Self::Write)
-    }
-}
-
-/// What policy looks at: the resource that the call would write or delete.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Object {
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub name: String,
-    pub id: String,
-    /// The body as it would be stored, or as it is stored of what would be deleted, without its secrets.
-    pub body: Value,
-    #[serde(default, skip_serializing_if = "Verb::is_usual")]
-    pub verb: Verb,
 }
 
 /// A call as it was judged: with the facts and the time, enough to judge it again.

@@ -11,7 +11,7 @@ pub use body::{
 };
 pub use open::{open, open_link, open_reader};
 
-use crate::entra::assertions;
+use crate::entra::{assertions, sign_ins};
 use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
 use crate::insights::diagnostics::Draft;
@@ -207,8 +207,15 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     };
     let own = own_keys(env, operation, instance, &input).await.map_err(failed)?;
     let path = input.path.clone();
-    let proving =
-        Proving { operation, host: &host, path: &path, credential: &credential, own: &own };
+    let looked_up = sign_ins::look_up(env, &facts, &credential).await.map_err(failed)?;
+    let proving = Proving {
+        operation,
+        host: &host,
+        path: &path,
+        credential: &credential,
+        own: &own,
+        looked_up: &looked_up,
+    };
     let mut who = match proving.prove(env, &facts, &input.scope, &head) {
         Ok(who) => who,
         Err(refusal) => return Err(keep(env, *refusal, &mut begun.draft).await),
@@ -402,9 +409,12 @@ fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> 
     }
 }
 
-/// The client's id and what proves it, from the form or from HTTP Basic.
+/// The client's id and what proves it, or the person's, from the form or from HTTP Basic.
 fn client_credential(shown: Credential, input: &Input) -> Credential {
     let tenant = input.param("tenant").to_owned();
+    if let Some(person) = sign_ins::credential(&shown, &tenant, &input.body) {
+        return person;
+    }
     if assertions::is_shown(&input.body) {
         return assertions::credential(&shown, tenant, &input.body);
     }
@@ -417,7 +427,12 @@ fn client_credential(shown: Credential, input: &Input) -> Credential {
             Credential::ClientSecret { tenant, client_id, secret }
         }
         Credential::Malformed { kind, because } => Credential::Malformed { kind, because },
-        Credential::None | Credential::Bearer(_) | Credential::Sas(_) => Credential::ClientSecret {
+        // No front makes the last two: they stand in a form.
+        Credential::None
+        | Credential::Bearer(_)
+        | Credential::Sas(_)
+        | Credential::Password { .. }
+        | Credential::RefreshToken { .. } => Credential::ClientSecret {
             tenant,
             client_id: input.text(&["client_id"]).unwrap_or("").to_owned(),
             secret: Secret::new(input.text(&["client_secret"]).unwrap_or("").to_owned()),

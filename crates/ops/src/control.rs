@@ -3,6 +3,7 @@
 use crate::authorization::role_assignments::check_an_owner_stays;
 use crate::decisions;
 use crate::env::Env;
+use crate::facts::former;
 use gate::Permit;
 use model::Error;
 use serde::Serialize;
@@ -26,7 +27,9 @@ pub(crate) async fn commit(
     let before = env.facts.load();
     let mut facts = env.facts.with(&changes)?;
     check_an_owner_stays(&before, &facts)?;
-    env.settings.propagation.fade(&before, &mut facts, &changes, env.now());
+    let now = env.now();
+    env.settings.propagation.fade(&before, &mut facts, &changes, now);
+    changes.extend(former::change(env, &before, &changes, now).await?);
     let committed =
         env.store.commit(&ShardId::control(), changes).await.map_err(|it| failed(&it))?;
     env.facts.swap(facts, committed.revision);
@@ -109,7 +112,11 @@ pub(crate) async fn all<T: DeserializeOwned>(
 /// Documents a scan asks for at once.
 const PAGE: usize = 500;
 
-fn parse<T: DeserializeOwned>(table: Table, key: &str, document: &Document) -> Result<T, Error> {
+pub(crate) fn parse<T: DeserializeOwned>(
+    table: Table,
+    key: &str,
+    document: &Document,
+) -> Result<T, Error> {
     serde_json::from_slice(&document.body).map_err(|it| Error::Internal {
         message: format!("the document `{key}` in `{table:?}` cannot be read: {it}"),
     })

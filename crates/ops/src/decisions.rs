@@ -10,7 +10,6 @@ use gate::Permit;
 use model::trace::{Caller, Trace};
 use model::{Error, Timestamp, TrackingId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use store::{Change, Expect, Scan, ShardId, Write, tables};
 use tokio::sync::{Mutex, OnceCell};
@@ -445,11 +444,7 @@ impl Kept {
 }
 
 fn shorten(trace: &mut Trace) {
-    for object in &mut trace.call.objects {
-        if object.body.to_string().len() > OBJECT_BYTES_MAX {
-            object.body = Value::String(format!("left out: larger than {OBJECT_BYTES_MAX} bytes"));
-        }
-    }
+    trace.call.objects.iter_mut().for_each(|it| it.shorten(OBJECT_BYTES_MAX));
 }
 
 #[cfg(test)]

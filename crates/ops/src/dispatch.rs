@@ -4,7 +4,7 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::{
     authorization, devices, diagnose, entra, insights, management, policy_insights, provisioning,
-    questions, resources,
+    questions, resources, who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -16,6 +16,7 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::ReadOpenIdConfiguration => entra::discovery::configuration(permit, input, env).await,
         Op::ReadSigningKeys => entra::discovery::signing_keys(permit, input, env).await,
         Op::DiscoverInstance => entra::discovery::instance(permit, input, env).await,
+        Op::DiscoverUserRealm => entra::discovery::user_realm(permit, input, env).await,
         Op::IssueToken => entra::tokens::issue(permit, input, env).await,
         Op::ListTenants => resources::subscriptions::list_tenants(permit, input, env).await,
         Op::ListSubscriptions => resources::subscriptions::list(permit, input, env).await,
@@ -142,6 +143,7 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::TriggerPolicyEvaluation => policy_insights::states::trigger(permit, input, env).await,
         Op::GetDecision | Op::GetOwnDecision => questions::get(permit, input, env).await,
         Op::AskDecision => questions::ask(permit, input, env).await,
+        Op::AskWhoCan => who_can::ask(permit, input, env).await,
         Op::DiagnoseProvisioning => diagnose::diagnose(permit, input, env).await,
         Op::ListApplications => entra::applications::list(permit, input, env).await,
         Op::CreateApplication => entra::applications::create(permit, input, env).await,
@@ -161,7 +163,13 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::PatchServicePrincipal => entra::principals::patch(permit, input, env).await,
         Op::DeleteServicePrincipal => entra::principals::delete(permit, input, env).await,
         Op::GetDirectoryObjects => entra::principals::get_by_ids(permit, input, env).await,
-        Op::ListUsers => entra::tenant::list_users(permit, input, env).await,
+        Op::ListUsers => entra::users::list(permit, input, env).await,
+        Op::CreateUser => entra::users::create(permit, input, env).await,
+        Op::GetUser => entra::users::get(permit, input, env).await,
+        Op::PatchUser => entra::users::patch(permit, input, env).await,
+        Op::DeleteUser => entra::users::delete(permit, input, env).await,
+        Op::RevokeSignIns => entra::users::revoke(permit, input, env).await,
+        Op::GetMe => entra::users::get_me(permit, input, env).await,
         Op::ListGroups => entra::groups::list(permit, input, env).await,
         Op::CreateGroup => entra::groups::create(permit, input, env).await,
         Op::GetGroup => entra::groups::get(permit, input, env).await,

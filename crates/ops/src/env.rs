@@ -8,6 +8,7 @@ use crate::devices::readers::Readers;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
 use crate::entra::signing::SigningKeys;
+use crate::entra::stretching::Tries;
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
 use crate::metrics::Metrics;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// How changes of roles spread.
     pub propagation: Propagation,
+    /// Whether each change of facts leaves what was there before, see [`crate::facts::former`].
+    pub keeps_facts: bool,
 }
 
 /// Asks the server to listen at a hub's address; answered once it does, or with the reason why not.
@@ -65,6 +68,8 @@ pub struct Env {
     pub signing_keys: SigningKeys,
     /// The client assertions that were used.
     pub assertions: Assertions,
+    /// Wrong passwords of people.
+    pub tries: Tries,
     pub diagnostics: Diagnostics,
     pub metrics: Metrics,
     pub kept: Kept,

@@ -1,14 +1,18 @@
 //! From documents to the facts that gates decide by, and back again never.
 //!
 //! At start every gate-relevant document is read once; afterwards each commit brings its own changes.
-//! Documents are the truth: [`load`] gives the same facts at any time.
+//! Documents are the truth: [`load`] gives the same facts at any time. What they were before is kept where that
+//! is asked for: [`former`] writes it, [`past`] makes facts of it.
+
+pub mod former;
+pub mod past;
 
 use crate::{authorization, devices, entra, management, provisioning, resources};
 use arc_swap::ArcSwap;
 use gate::Facts;
 use gate::facts::VerifyingKey;
 use model::{Error, ObjectId};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use store::{Change, Engine, Scan, ShardId, StoreError, Table, Write, tables};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 
@@ -16,17 +20,15 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 pub struct FactsCell {
     current: ArcSwap<Facts>,
     order: RwLock<()>,
-    watcher: OnceLock<Watcher>,
     /// The version in force, for who waits for the next.
     epoch: watch::Sender<u64>,
 }
-
-type Watcher = Box<dyn Fn(&Arc<Facts>) + Send + Sync>;
 
 /// The tables whose documents gates decide by.
 const TABLES: &[Table] = &[
     tables::APPLICATIONS,
     tables::SERVICE_PRINCIPALS,
+    tables::USERS,
     tables::GROUPS,
     tables::RESOURCES,
     tables::ROLE_DEFINITIONS,
@@ -47,20 +49,12 @@ impl FactsCell {
             epoch: watch::Sender::new(facts.epoch),
             current: ArcSwap::from_pointee(facts),
             order: RwLock::new(()),
-            watcher: OnceLock::new(),
         }
     }
 
     /// The facts as of now. Holding them holds nobody up.
     pub fn load(&self) -> Arc<Facts> {
         self.current.load_full()
-    }
-
-    /// Shows `watcher` the facts, and from now on each new version before any gate sees it: who would judge
-    /// past calls again needs the facts of their time. Only the first watcher is taken.
-    pub fn watch(&self, watcher: impl Fn(&Arc<Facts>) + Send + Sync + 'static) {
-        watcher(&self.load());
-        drop(self.watcher.set(Box::new(watcher)));
     }
 
     /// Held by a write from its decision to its end.
@@ -79,28 +73,15 @@ impl FactsCell {
     /// [`Error::Internal`] where a document could not be decided by.
     pub(crate) fn with(&self, changes: &[Change]) -> Result<Facts, Error> {
         let mut facts = Facts::clone(&self.current.load());
-        for change in changes {
-            let body = match &change.write {
-                Write::Put(body) => Some(body.as_ref()),
-                Write::Delete => None,
-                Write::Check => continue,
-            };
-            put(&mut facts, change.table, &change.key, body)
-                .map_err(|message| Error::Internal { message })?;
-        }
+        bring(&mut facts, changes).map_err(|message| Error::Internal { message })?;
         Ok(facts)
     }
 
     /// Lets the gates see what was committed as `revision`.
     pub(crate) fn swap(&self, mut facts: Facts, revision: u64) {
         facts.epoch = revision;
-        let facts = Arc::new(facts);
-        if let Some(watcher) = self.watcher.get() {
-            watcher(&facts);
-        }
-        let epoch = facts.epoch;
-        self.current.store(facts);
-        self.epoch.send_replace(epoch);
+        self.current.store(Arc::new(facts));
+        self.epoch.send_replace(revision);
     }
 
     /// Tells of every version that comes from now on.
@@ -113,7 +94,8 @@ impl FactsCell {
     /// Lets the gates verify tokens with other keys, committed as `revision`. The caller holds
     /// [`FactsCell::changing`].
     pub fn set_keys(&self, keys: Vec<VerifyingKey>, revision: u64) {
-        let facts = Facts { keys: Arc::new(keys), ..Facts::clone(&self.current.load()) };
+        let mut facts = Facts::clone(&self.current.load());
+        facts.keys = Arc::new(keys);
         self.swap(facts, revision);
     }
 }
@@ -124,6 +106,8 @@ impl FactsCell {
 /// A sentence naming the document that cannot be read: deciding without it could allow what it forbids.
 pub async fn load(store: &Engine, tenant: ObjectId, origin: &str) -> Result<Facts, String> {
     let mut facts = Facts::new(tenant, origin);
+    // Not the newest of the documents: where one was deleted last, that is the epoch of other facts.
+    facts.epoch = *store.watch(&ShardId::control()).borrow();
     let told = |it: StoreError| format!("the control plane cannot be read: {it}");
     for table in TABLES {
         let mut after = None;
@@ -132,7 +116,6 @@ pub async fn load(store: &Engine, tenant: ObjectId, origin: &str) -> Result<Fact
             let page = store.scan(&ShardId::control(), *table, scan).await.map_err(told)?;
             for (key, document) in &page {
                 put(&mut facts, *table, key, Some(&document.body))?;
-                facts.epoch = facts.epoch.max(document.revision);
             }
             match page.last() {
                 Some((key, _)) => after = Some(key.clone()),
@@ -141,6 +124,22 @@ pub async fn load(store: &Engine, tenant: ObjectId, origin: &str) -> Result<Fact
         }
     }
     Ok(facts)
+}
+
+/// Brings a commit into the facts.
+///
+/// # Errors
+/// Says which document cannot be read.
+fn bring(facts: &mut Facts, changes: &[Change]) -> Result<(), String> {
+    for change in changes {
+        let body = match &change.write {
+            Write::Put(body) => Some(body.as_ref()),
+            Write::Delete => None,
+            Write::Check => continue,
+        };
+        put(facts, change.table, &change.key, body)?;
+    }
+    Ok(())
 }
 
 /// Brings one document's change into the facts.
@@ -159,6 +158,7 @@ pub(crate) fn put(
         tables::SERVICE_PRINCIPALS => {
             entra::principals::change_facts(facts, key, body).map_err(told)
         }
+        tables::USERS => entra::users::change_facts(facts, key, body).map_err(told),
         tables::GROUPS => entra::groups::change_facts(facts, key, body).map_err(told),
         tables::RESOURCES if key.contains("/providers/microsoft.devices/iothubs/") => {
             devices::hubs::change_facts(facts, key, body).map_err(told)

@@ -27,9 +27,11 @@ pub mod propagation;
 mod proving;
 pub mod provisioning;
 mod questions;
+pub mod replay;
 pub mod resources;
 pub mod session;
 mod shared_access;
+mod who_can;
 
 #[cfg(test)]
 mod test_env;

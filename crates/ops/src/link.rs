@@ -64,6 +64,8 @@ impl Link {
             | Credential::Sas(_)
             | Credential::ClientSecret { .. }
             | Credential::ClientAssertion { .. }
+            | Credential::Password { .. }
+            | Credential::RefreshToken { .. }
             | Credential::Malformed { .. } => self.shown.expires(),
         }
     }
@@ -109,6 +111,7 @@ impl Link {
             path: &self.shown.path,
             credential: &self.shown.credential,
             own: &[],
+            looked_up: &gate::LookedUp::Nothing,
         };
         self.who = match proving.prove(env, facts, &self.hub.scope, &self.head) {
             Ok(who) => who,

@@ -71,7 +71,7 @@ pub(crate) async fn prepare(
     if row.op == Op::GetDecision {
         return decision(row, input, caller, env).await;
     }
-    if row.op == Op::AskDecision {
+    if row.op == Op::AskDecision || row.op == Op::AskWhoCan {
         let scope = Scope::parse(input.required_text(&["scope"])?)
             .map_err(|it| Error::invalid("scope", it.to_string()))?;
         return Ok(plain(scope));

@@ -11,6 +11,7 @@ use gate::Facts;
 use gate::facts::RoleAssignment;
 use model::trace::Replica;
 use model::{Timestamp, TrackingId};
+use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use store::{Change, Write, tables};
 
@@ -20,7 +21,7 @@ pub const DELAY_S_MAX: u32 = 600;
 const REPLICAS: u64 = 3;
 
 /// After how many seconds each replica sees a change of roles. Empty: at once, everywhere.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Propagation(Vec<u32>);
 
 impl FromStr for Propagation {

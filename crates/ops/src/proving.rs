@@ -8,7 +8,7 @@ use crate::env::Env;
 use crate::input::Input;
 use crate::provisioning::attestation;
 use gate::facts::{Instance, OwnKeys};
-use gate::{Authenticated, Door, Facts, Refusal};
+use gate::{Authenticated, Door, Facts, LookedUp, Refusal};
 use model::operations::Surface;
 use model::trace::{Channel, TraceHead};
 use model::{Credential, Error, Operation, Plane, Scope};
@@ -65,6 +65,7 @@ pub(crate) struct Proving<'a> {
     pub(crate) path: &'a str,
     pub(crate) credential: &'a Credential,
     pub(crate) own: &'a [OwnKeys],
+    pub(crate) looked_up: &'a LookedUp,
 }
 
 impl Proving<'_> {
@@ -129,6 +130,7 @@ impl Proving<'_> {
             scope,
             access: access.filter(|_| is_own_address(surface)),
             own: self.own,
+            looked_up: self.looked_up,
             resource: &resource,
             head,
         })

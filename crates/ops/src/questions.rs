@@ -7,6 +7,7 @@ use crate::decisions::find;
 use crate::deletions;
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use gate::facts::Principal;
 use gate::{Ask, Attributes, Facts, Permit};
 use model::operations::{Operation, known};
 use model::trace::{Caller, FindingKind, Gate, Object, Trace, TraceHead, Verb};
@@ -29,26 +30,7 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let action = input.required_text(&["action"])?;
     let row = row_named(action)?;
     let scope = permit.scope().clone();
-    let name = input.text(&["objectName"]).unwrap_or("any-device");
-    let is_deletion = action.to_ascii_lowercase().ends_with("/delete");
-    let verb = if is_deletion { Verb::Delete } else { Verb::Write };
-    let objects = match row.object {
-        _ if !row.is_judged_by_policy() => Vec::new(),
-        Some(kind) => {
-            let last = kind.rsplit('/').next().unwrap_or("");
-            let id = scope.join(&format!("{last}/{name}"));
-            vec![Object {
-                kind: kind.to_owned(),
-                name: name.to_owned(),
-                id: id.as_str().to_owned(),
-                body: json!({}),
-                verb,
-            }]
-        }
-        // What would go along decides, too, and it is known: the stored resources are looked at.
-        None if is_deletion => deletions::objects(row, &scope, env).await?,
-        None => vec![crate::objects::object(&scope, &json!({}))],
-    };
+    let objects = objects_named(row, action, &scope, input, env).await?;
     let head = TraceHead {
         id: env.new_tracking_id(),
         time: env.now(),
@@ -78,6 +60,36 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         model::json::set(object, "body", json!({}));
     }
     Ok(reply)
+}
+
+/// What a call that a body asks about would write or delete, as far as that can be told.
+pub(crate) async fn objects_named(
+    row: &Operation,
+    action: &str,
+    scope: &Scope,
+    input: &Input,
+    env: &Env,
+) -> Result<Vec<Object>, Error> {
+    let name = input.text(&["objectName"]).unwrap_or("any-device");
+    let is_deletion = action.to_ascii_lowercase().ends_with("/delete");
+    let verb = if is_deletion { Verb::Delete } else { Verb::Write };
+    match row.object {
+        _ if !row.is_judged_by_policy() => Ok(Vec::new()),
+        Some(kind) => {
+            let last = kind.rsplit('/').next().unwrap_or("");
+            let id = scope.join(&format!("{last}/{name}"));
+            Ok(vec![Object {
+                kind: kind.to_owned(),
+                name: name.to_owned(),
+                id: id.as_str().to_owned(),
+                body: json!({}),
+                verb,
+            }])
+        }
+        // What would go along decides, too, and it is known: the stored resources are looked at.
+        None if is_deletion => deletions::objects(row, scope, env).await,
+        None => Ok(vec![crate::objects::object(scope, &json!({}))]),
+    }
 }
 
 fn answer(permit: &Permit, env: &Env, facts: &Facts, trace: Trace) -> Result<Reply, Error> {
@@ -172,7 +184,12 @@ fn caller_named(text: &str, facts: &Facts) -> Result<Caller, Error> {
             ));
         }
     };
-    Ok(Caller {
+    Ok(caller_as(principal))
+}
+
+/// A principal as if it called.
+pub(crate) fn caller_as(principal: &Principal) -> Caller {
+    Caller {
         kind: principal.kind,
         object_id: Some(principal.id),
         app_id: principal.app_id,
@@ -182,11 +199,11 @@ fn caller_named(text: &str, facts: &Facts) -> Result<Caller, Error> {
         token_issued: None,
         via: None,
         rights: Vec::new(),
-    })
+    }
 }
 
 /// The row that an action belongs to: the one that needs fewest other actions.
-fn row_named(action: &str) -> Result<&'static Operation, Error> {
+pub(crate) fn row_named(action: &str) -> Result<&'static Operation, Error> {
     let is_it = |it: &ActionName| it.as_str().eq_ignore_ascii_case(action);
     known().filter(|it| it.actions.iter().any(is_it)).min_by_key(|it| it.actions.len()).ok_or_else(|| {
         // The same thing with another verb, or whatever else is called like it.

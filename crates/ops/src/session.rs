@@ -52,6 +52,8 @@ impl Shown {
             | Credential::Bearer(_)
             | Credential::ClientSecret { .. }
             | Credential::ClientAssertion { .. }
+            | Credential::Password { .. }
+            | Credential::RefreshToken { .. }
             | Credential::Malformed { .. } => None,
         }
     }
@@ -191,11 +193,6 @@ impl Session {
             self.shown.credential = former;
         }
         proven
-    }
-
-    /// Ends once there is reason to look whether the session still [`Session::stands`].
-    pub fn bell(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.seat.bell()
     }
 
     /// Waits until the session has reason to look whether it still [`Session::stands`], or something to tell
@@ -451,6 +448,7 @@ impl Session {
             path: &self.shown.path,
             credential: &self.shown.credential,
             own: own.as_ref().map_or(&[], |it| std::slice::from_ref(&it.keys)),
+            looked_up: &gate::LookedUp::Nothing,
         };
         let proven = proving.prove(env, facts, &self.hub.scope, &self.head);
         match (proven, own) {

@@ -22,6 +22,7 @@ pub(crate) fn env() -> Env {
         hub_port: 443,
         data_dir: "/nowhere".into(),
         propagation: crate::propagation::Propagation::default(),
+        keeps_facts: true,
     };
     let metrics = Metrics::default();
     let (diagnostics, _writer) = Diagnostics::start("/nowhere".into(), metrics.clone());
@@ -38,6 +39,7 @@ pub(crate) fn env() -> Env {
             Vec::new(),
         ),
         assertions: Assertions::default(),
+        tries: crate::entra::stretching::Tries::default(),
         diagnostics,
         metrics,
         kept: crate::decisions::Kept::default(),

@@ -59,6 +59,11 @@ pub struct Up {
     /// Whether security policies of devices need a role that names them. Without, `*` covers them, too.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub explicit_grants: bool,
+
+    /// Keep what roles, policies and the like were before each change, for 30 days and up to 64 MiB, so that
+    /// `hubward replay` can judge every kept decision again. A start without it forgets them.
+    #[arg(long)]
+    pub keep_facts: bool,
 }
 
 /// Reads `127.71.3`, with or without `.0/24` behind it.

@@ -13,6 +13,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+/// Where MSAL asks how a person signs in, whatever the authority's port is: it leaves that out.
+/// Source: MSAL for Python 1.39, `Authority.user_realm_discovery`.
+const REALM_PORT: u16 = 443;
+
 /// Where the server listens.
 pub(crate) struct Plan {
     /// The server's own address, in its net.
@@ -73,6 +77,17 @@ impl Listeners {
             self.stop.clone(),
         ));
         Ok(())
+    }
+
+    /// Opens the management origin at the port where MSAL asks before it sends a person's password, where hubs
+    /// answer at that port, too. It goes on without only where it is told `404`, and not where nobody answers.
+    pub(crate) async fn open_realm(&mut self) {
+        let has_own = self.plan.listen.is_none()
+            && self.plan.hub_port == REALM_PORT
+            && self.plan.management_port != REALM_PORT;
+        if has_own && let Ok(listener) = TcpListener::bind((self.plan.own, REALM_PORT)).await {
+            self.spawn(listener, Side::Management);
+        }
     }
 
     /// Opens `localhost`, where nobody else has it: a convenience for whoever types it by hand. Everything

@@ -14,6 +14,7 @@ use ops::devices::presence::Presence;
 use ops::devices::readers::Readers;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
+use ops::entra::stretching::Tries;
 use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
@@ -105,6 +106,7 @@ impl Server {
         for address in addresses(&env) {
             listeners.open_hub(&address).await?;
         }
+        listeners.open_realm().await;
         listeners.open_localhost().await;
         let serving = tokio::spawn(listeners.run(asked));
         if !saved.is_complete {
@@ -190,12 +192,15 @@ async fn environment(
         hub_port: plan.hub_port,
         data_dir: dir.path.clone(),
         propagation: options.propagation.clone(),
+        keeps_facts: options.keep_facts,
     };
     let signing_keys = signing_keys::in_force(&saved.signing_keys)?;
     let mut facts = facts::load(&store, settings.tenant, &settings.origin).await?;
     facts.has_explicit_grants = options.explicit_grants;
     facts.issuers = Arc::new(trusted_issuers::read(&dir.path)?);
     facts.keys = Arc::new(signing_keys.verifying_keys());
+    let spread = &settings.propagation;
+    facts::former::begin(&store, settings.keeps_facts, &mut facts, spread, (clock.now)()).await?;
     let metrics = Metrics::default();
     let (diagnostics, writer) = Diagnostics::start(dir.path.clone(), metrics.clone());
     let env = Env {
@@ -205,6 +210,7 @@ async fn environment(
         clock,
         signing_keys,
         assertions: Assertions::default(),
+        tries: Tries::default(),
         diagnostics,
         metrics,
         kept: decisions::Kept::default(),
@@ -264,6 +270,9 @@ async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
 async fn round(env: &Env) {
     if let Err(error) = decisions::forget_old(env).await {
         eprintln!("hubward: old decisions could not be forgotten: {error}");
+    }
+    if let Err(error) = facts::former::forget_old(env).await {
+        eprintln!("hubward: old facts could not be forgotten: {error}");
     }
     if let Err(error) = signing_keys::rotate(env).await {
         eprintln!("hubward: the keys that sign tokens could not be renewed: {error}");

@@ -95,6 +95,10 @@ pub const LOCKS: Table = Table("locks");
 /// Control: deny assignments, under their id in lower case.
 pub const DENY_ASSIGNMENTS: Table = Table("deny_assignments");
 
+/// Control: what stood in the documents that gates decide by before each change of them, where that is kept,
+/// under the revision before, so that the oldest is first.
+pub const FORMER_FACTS: Table = Table("former_facts");
+
 /// Control: management groups, under their name in lower case.
 pub const MANAGEMENT_GROUPS: Table = Table("management_groups");
 
@@ -112,3 +116,9 @@ pub const SERVICE_PRINCIPALS: Table = Table("service_principals");
 
 /// Control: groups of the directory with whom they list, under their object id.
 pub const GROUPS: Table = Table("groups");
+
+/// Control: users of the directory, under their object id.
+pub const USERS: Table = Table("users");
+
+/// Control: where users have signed in, under the user's object id and the sign-in's own.
+pub const SIGN_INS: Table = Table("sign_ins");

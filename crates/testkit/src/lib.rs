@@ -9,7 +9,6 @@ mod device;
 pub mod fuzz;
 mod mqtt_client;
 mod process;
-mod versions;
 mod wire_client;
 mod world;
 

@@ -2,26 +2,45 @@
 
 use crate::wire_client::Wire;
 use cli::Connection;
+use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// A server that can be killed.
+/// A server that can be killed. When it has ended for good, every decision that it kept is judged again from its
+/// trace, and one that comes out otherwise fails the test.
 pub struct Process {
     child: Child,
+    binary: PathBuf,
     data: PathBuf,
+    flags: Vec<String>,
+    is_judged: bool,
     /// What it printed until it was ready.
     pub greeting: String,
 }
 
+/// What keeps the facts that decisions are judged again by.
+const KEEP_FACTS: &str = "--keep-facts";
+
 impl Process {
-    /// Starts `binary up --data data flags...` and waits for its line `ready`.
+    /// Starts `binary up --keep-facts --data data flags...` and waits for its line `ready`.
     pub fn start(binary: &Path, data: &Path, flags: &[&str]) -> Self {
-        let mut child = Command::new(binary)
+        let flags = flags.iter().copied().chain([KEEP_FACTS]).map(str::to_owned).collect();
+        Self::spawn(binary.to_owned(), data.to_owned(), flags, true)
+    }
+
+    /// The same for a bench: without keeping facts, and nothing is judged again.
+    pub fn plain(binary: &Path, data: &Path, flags: &[&str]) -> Self {
+        let flags = flags.iter().copied().map(str::to_owned).collect();
+        Self::spawn(binary.to_owned(), data.to_owned(), flags, false)
+    }
+
+    fn spawn(binary: PathBuf, data: PathBuf, flags: Vec<String>, is_judged: bool) -> Self {
+        let mut child = Command::new(&binary)
             .arg("up")
             .arg("--data")
-            .arg(data)
-            .args(flags)
+            .arg(&data)
+            .args(&flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -37,7 +56,7 @@ impl Process {
             }
             greeting.push_str(&line);
         }
-        Self { child, data: data.to_owned(), greeting }
+        Self { child, binary, data, flags, is_judged, greeting }
     }
 
     pub fn data(&self) -> &Path {
@@ -66,6 +85,18 @@ impl Process {
 
     /// Kills it as `kill -9` does and waits until it is gone.
     pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// Kills it and starts it again on the same data, with the same flags. Nothing else opens the data between.
+    pub fn crash(&mut self) {
+        self.end();
+        let (binary, data, flags) = (self.binary.clone(), self.data.clone(), self.flags.clone());
+        let is_judged = std::mem::replace(&mut self.is_judged, false);
+        *self = Self::spawn(binary, data, flags, is_judged);
+    }
+
+    fn end(&mut self) {
         self.child.kill().expect("the server runs");
         self.child.wait().expect("it was our child");
     }
@@ -80,10 +111,28 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A test that failed must not leave a server behind.
+        // A test that failed must not leave a server behind, and says why itself.
         drop(self.child.kill());
         drop(self.child.wait());
+        if self.is_judged && !std::thread::panicking() {
+            judge_again(&self.binary, &self.data);
+        }
     }
+}
+
+/// What nobody can judge again: what authentication refused, and what was too large to keep.
+const PASSED_OVER: [&str; 2] = ["atAuthentication", "shortened"];
+
+fn judge_again(binary: &Path, data: &Path) {
+    let replay = Command::new(binary).args(["replay", "-o", "json", "--data"]).arg(data).output();
+    let replay = replay.expect("the binary was built with the test");
+    let (out, err) =
+        (String::from_utf8_lossy(&replay.stdout), String::from_utf8_lossy(&replay.stderr));
+    assert!(replay.status.success(), "judged again, otherwise: {out}{err}");
+    let report: Value = serde_json::from_str(&out).expect("it reports as JSON");
+    let passed_over = report.get("passedOver").and_then(Value::as_object).expect("it counts those");
+    let unknown = passed_over.keys().find(|it| !PASSED_OVER.contains(&it.as_str()));
+    assert_eq!(unknown, None, "a decision that could not be judged again");
 }
 
 /// Of memory, on every machine that the benches ran on.

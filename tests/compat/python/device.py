@@ -1,16 +1,21 @@
-"""A device with the unmodified client over MQTT, told what to do line by line.
+"""A device with the unmodified client, told what to do line by line.
 
-    DEVICE_CONNECTION_STRING=... python device.py CA_FILE
+    DEVICE_CONNECTION_STRING=... python device.py CA_FILE mqtt|mqtt-ws
 
-Reads commands from standard input, each a line: `connect`, `send TEXT`, `twin`, `disconnect`. Answers each with a line
-of JSON: {ok: true, connected: BOOL}, or {error: {name, message}}. Ends with its input.
+Reads commands from standard input, each a line: `connect`, `send TEXT`, `twin`, `report JSON`, `listen`, `next`,
+`disconnect`. Answers each with a line of JSON: {ok: true, connected: BOOL, ...}, or {error: {name, message}}. After
+`listen`, `next` tells what the device was told, or after a second null: a message, a change of desired properties, or a
+method, which it answers by itself with status 200 and what it was called with. Ends with its input.
 """
 
 import json
 import os
+import queue
 import sys
 
-from azure.iot.device import IoTHubDeviceClient, Message
+from azure.iot.device import IoTHubDeviceClient, IoTHubModuleClient, Message, MethodResponse
+
+NEXT_S = 1
 
 
 def message(text):
@@ -21,26 +26,59 @@ def message(text):
     return made
 
 
-def main(ca_file):
+def listen(client, heard):
+    def method(request):
+        heard.put({"method": request.name, "payload": request.payload})
+        answer = {"heard": request.payload}
+        client.send_method_response(MethodResponse.create_from_method_request(request, 200, answer))
+
+    def received(message):
+        own = dict(message.custom_properties)
+        heard.put({"message": message.data.decode(), "id": message.message_id, "properties": own})
+
+    client.on_method_request_received = method
+    client.on_twin_desired_properties_patch_received = lambda patch: heard.put({"desired": patch})
+    if isinstance(client, IoTHubDeviceClient):
+        client.on_message_received = received
+
+
+def following(heard):
+    try:
+        return heard.get(timeout=NEXT_S)
+    except queue.Empty:
+        return None
+
+
+def main(ca_file, transport):
     with open(ca_file) as file:
         authority = file.read()
-    client = IoTHubDeviceClient.create_from_connection_string(
-        os.environ["DEVICE_CONNECTION_STRING"], server_verification_cert=authority
+    connection_string = os.environ["DEVICE_CONNECTION_STRING"]
+    kind = IoTHubModuleClient if "ModuleId=" in connection_string else IoTHubDeviceClient
+    client = kind.create_from_connection_string(
+        connection_string, server_verification_cert=authority, websockets=transport == "mqtt-ws"
     )
+    heard = queue.Queue()
     for line in sys.stdin:
         command, _, text = line.rstrip("\n").partition(" ")
         try:
+            told = {}
             if command == "connect":
                 client.connect()
             elif command == "send":
                 client.send_message(message(text))
             elif command == "twin":
-                client.get_twin()
+                told["twin"] = client.get_twin()
+            elif command == "report":
+                client.patch_twin_reported_properties(json.loads(text))
+            elif command == "listen":
+                listen(client, heard)
+            elif command == "next":
+                told["heard"] = following(heard)
             elif command == "disconnect":
                 client.disconnect()
             else:
                 raise ValueError(f"no such command: {command}")
-            print(json.dumps({"ok": True, "connected": client.connected}), flush=True)
+            print(json.dumps({"ok": True, "connected": client.connected, **told}), flush=True)
         except Exception as error:  # whatever the client raises is what a user would see
             cause = str(error.__cause__ or error)
             print(json.dumps({"error": {"name": type(error).__name__, "message": cause}}), flush=True)
@@ -48,6 +86,6 @@ def main(ca_file):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or "DEVICE_CONNECTION_STRING" not in os.environ:
-        sys.exit("usage: DEVICE_CONNECTION_STRING=... python device.py CA_FILE")
-    main(sys.argv[1])
+    if len(sys.argv) != 3 or "DEVICE_CONNECTION_STRING" not in os.environ:
+        sys.exit("usage: DEVICE_CONNECTION_STRING=... python device.py CA_FILE mqtt|mqtt-ws")
+    main(sys.argv[1], sys.argv[2])

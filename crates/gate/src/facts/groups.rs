@@ -3,7 +3,7 @@
 //! Who is in which group, however deep, is worked out when a group changes and only for whom the change
 //! reaches. A decision looks its caller up and walks nothing.
 
-use super::{Facts, Lookups, RoleAssignment};
+use super::{Facts, Lookups, Quick, RoleAssignment};
 use model::trace::GroupPlace;
 use model::{ObjectId, PrincipalKind, Scope};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -34,7 +34,7 @@ pub struct Groups {
     /// By member: the groups that list it.
     listed_in: HashMap<ObjectId, BTreeSet<ObjectId>>,
     /// By member: every group that it is in, the nearest first.
-    memberships: HashMap<ObjectId, Arc<[Membership]>>,
+    memberships: HashMap<ObjectId, Arc<[Membership]>, Quick>,
 }
 
 impl Groups {

@@ -1,12 +1,15 @@
 //! Management groups: what lies above subscriptions, and with it the question of what contains what.
 
-use super::Facts;
-use model::Scope;
+use super::{Facts, Quick};
+use model::{Place, Scope};
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Where management groups are.
 const PLACE: &str = "/providers/Microsoft.Management/managementGroups/";
+/// How many segments the scope of one has.
+const DEPTH: usize = 4;
 /// Most steps from a subscription to the root: six levels below the root, and the root.
 pub const LEVELS_MAX: usize = 7;
 
@@ -27,6 +30,16 @@ pub struct ManagementGroups {
     subscriptions: HashMap<String, String>,
     /// Where everything is that was put nowhere else.
     root: String,
+    /// What lies above each subscription, once a decision has asked.
+    above: OnceLock<Above>,
+}
+
+/// The groups above subscriptions, the nearest first.
+#[derive(Clone, Debug, Default)]
+struct Above {
+    /// By the place of the subscription, with itself: places may share a number.
+    by_subscription: HashMap<Place, (Scope, Box<[Scope]>), Quick>,
+    others: Box<[Scope]>,
 }
 
 impl ManagementGroups {
@@ -58,6 +71,42 @@ impl ManagementGroups {
         std::iter::successors(Some(name), |it| self.parent(it)).take(LEVELS_MAX + 1)
     }
 
+    /// The scopes of the groups that contain `inner`, the nearest first.
+    pub(crate) fn above(&self, inner: &Scope) -> Cow<'_, [Scope]> {
+        let above = self.above.get_or_init(|| self.above_subscriptions());
+        let found = inner.ways().get(2).and_then(|it| above.by_subscription.get(it));
+        if let Some((subscription, all)) = found
+            && subscription.contains(inner)
+        {
+            return Cow::Borrowed(all);
+        }
+        match (inner.subscription_id(), management_group(inner)) {
+            (Some(_), _) if found.is_none() => Cow::Borrowed(&above.others),
+            (Some(id), _) => Cow::Owned(self.scopes(self.of_subscription(id))),
+            (None, Some(group)) => Cow::Owned(self.scopes(group)),
+            (None, None) => Cow::Borrowed(&[]),
+        }
+    }
+
+    fn above_subscriptions(&self) -> Above {
+        let all = self.subscriptions.iter().map(|(id, group)| {
+            let scope = Scope::subscription(id);
+            (scope.place(), (scope, self.scopes(group).into()))
+        });
+        Above { by_subscription: all.collect(), others: self.scopes(&self.root).into() }
+    }
+
+    /// Of a group and of those above it. A name that is in no scope is nowhere.
+    fn scopes(&self, group: &str) -> Vec<Scope> {
+        let scope = |it| Scope::parse(&format!("{PLACE}{it}")).ok();
+        self.upwards(group).filter_map(scope).filter(|it| it.depth() == DEPTH).collect()
+    }
+
+    /// Called by whatever changes a group or where a subscription is.
+    fn forget_above(&mut self) {
+        self.above = OnceLock::new();
+    }
+
     /// True where the group `outer` is `inner` or above it.
     fn holds(&self, outer: &str, inner: &str) -> bool {
         self.upwards(inner).any(|it| it.eq_ignore_ascii_case(outer))
@@ -80,26 +129,32 @@ impl Facts {
             display_name: "Tenant Root Group".into(),
             parent: None,
         });
-        Arc::make_mut(&mut self.management).root = name;
+        let all = Arc::make_mut(&mut self.management);
+        all.root = name;
+        all.forget_above();
         self
     }
 
     pub fn put_management_group(&mut self, group: ManagementGroup) {
-        let all = &mut Arc::make_mut(&mut self.management).by_name;
-        all.insert(group.name.to_ascii_lowercase(), group);
+        let all = Arc::make_mut(&mut self.management);
+        all.by_name.insert(group.name.to_ascii_lowercase(), group);
+        all.forget_above();
     }
 
     pub fn remove_management_group(&mut self, name: &str) {
-        Arc::make_mut(&mut self.management).by_name.remove(&name.to_ascii_lowercase());
+        let all = Arc::make_mut(&mut self.management);
+        all.by_name.remove(&name.to_ascii_lowercase());
+        all.forget_above();
     }
 
     /// Puts a subscription into a group; `None` takes it back to the root.
     pub fn put_subscription(&mut self, id: &str, group: Option<&str>) {
-        let all = &mut Arc::make_mut(&mut self.management).subscriptions;
+        let all = Arc::make_mut(&mut self.management);
         match group {
-            Some(group) => all.insert(id.to_ascii_lowercase(), group.to_owned()),
-            None => all.remove(&id.to_ascii_lowercase()),
+            Some(group) => all.subscriptions.insert(id.to_ascii_lowercase(), group.to_owned()),
+            None => all.subscriptions.remove(&id.to_ascii_lowercase()),
         };
+        all.forget_above();
     }
 
     /// True where `inner` is `outer` or lies below it, management groups included. The one question of
@@ -110,7 +165,7 @@ impl Facts {
         }
         let Some(group) = management_group(outer) else { return false };
         // What lies at a management group is no place that anything else is below.
-        if outer.segments().count() != PLACE.split('/').filter(|it| !it.is_empty()).count() + 1 {
+        if outer.depth() != DEPTH {
             return false;
         }
         match (inner.subscription_id(), management_group(inner)) {

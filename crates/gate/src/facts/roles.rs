@@ -59,6 +59,13 @@ impl Permission {
         self.grants(action, list, Naming::None)
     }
 
+    /// True where all that `other` subtracts is subtracted here, too.
+    fn takes_all_of(&self, other: &Self, list: List) -> bool {
+        let (_, mine) = self.lists(list);
+        let is_taken = |it: &ActionPattern| mine.iter().any(|my| my.matches_text(it.as_str()));
+        other.lists(list).1.iter().all(is_taken)
+    }
+
     const fn lists(&self, list: List) -> (&Vec<ActionPattern>, &Vec<ActionPattern>) {
         match list {
             List::Actions => (&self.actions, &self.not_actions),
@@ -69,9 +76,9 @@ impl Permission {
 
 /// The provider of applications, principals and their secrets: who may make secrets for any application
 /// may become any of them, which no `*` of another role than Owner was meant to say.
-const DIRECTORY: &str = "Microsoft.Directory/";
+pub(super) const DIRECTORY: &str = "Microsoft.Directory/";
 /// What devices may do at all is nobody's by the way, not even Owner's.
-const SECURITY_POLICIES: &str = "Microsoft.Devices/IotHubs/securityPolicies/";
+pub(super) const SECURITY_POLICIES: &str = "Microsoft.Devices/IotHubs/securityPolicies/";
 
 /// How far a pattern must name an action to grant it.
 #[derive(Clone, Copy)]
@@ -91,7 +98,7 @@ impl Naming {
     }
 }
 
-fn starts(text: &str, prefix: &str) -> bool {
+pub(super) fn starts(text: &str, prefix: &str) -> bool {
     text.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix))
 }
 
@@ -222,6 +229,29 @@ impl Facts {
             Some(_) => None,
             None => role.granting(action, list, Naming::None).next().map(|it| it.pattern),
         }
+    }
+
+    /// True where `more` grants all that `less` grants: as their patterns say it, so for every action there may be.
+    /// What a condition limits contains nothing and is in nothing.
+    pub(crate) fn role_contains(&self, more: &Role, less: &Role) -> bool {
+        if less.is_owner() && !more.is_owner()
+            || less.permissions.iter().any(|it| it.condition.is_some())
+        {
+            return false;
+        }
+        [List::Actions, List::DataActions].into_iter().all(|list| {
+            less.permissions.iter().all(|inner| {
+                let has = |pattern: &ActionPattern| {
+                    let naming = self.naming_of(more, pattern.as_str());
+                    more.permissions.iter().any(|outer| {
+                        outer.condition.is_none()
+                            && outer.grants(pattern.as_str(), list, naming).is_some()
+                            && inner.takes_all_of(outer, list)
+                    })
+                };
+                inner.lists(list).0.iter().all(has)
+            })
+        })
     }
 
     fn naming_of(&self, role: &Role, action: &str) -> Naming {

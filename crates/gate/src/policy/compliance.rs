@@ -127,7 +127,7 @@ pub fn states<'a>(
         head: &head,
     };
     let records = detail == Detail::Conditions;
-    let judged = Judged { object, at: scope, ask: &ask, facts, records };
+    let judged = Judged::of(object, scope, &ask, facts, records);
     let brought = Brought::of(assignment, facts);
     let (mut found, mut is_shielded) = (Vec::new(), false);
     for part in brought.parts(facts) {

@@ -380,11 +380,13 @@ fn check_groups(place: &str, told: &Value, groups: &BTreeSet<String>) -> Result<
 
 impl Facts {
     pub fn put_initiative(&mut self, initiative: Initiative) {
+        self.unbind_policies();
         Arc::make_mut(&mut self.initiatives)
             .insert(initiative.id.to_ascii_lowercase(), Arc::new(initiative));
     }
 
     pub fn remove_initiative(&mut self, id: &str) {
+        self.unbind_policies();
         Arc::make_mut(&mut self.initiatives).remove(&id.to_ascii_lowercase());
     }
 }

@@ -6,6 +6,7 @@
 //! grants nothing. Reads and actions are not judged. Source: Azure Policy documentation; `allow`, ordered
 //! rules, caller fields and `principalIds` are this product's own.
 
+mod bound;
 mod changes;
 mod compare;
 mod compliance;
@@ -25,6 +26,7 @@ mod selectors;
 mod then;
 mod walk;
 
+pub(crate) use bound::Bound;
 pub use changes::{
     CHANGEABLE, Change, ChangeStep, Changes, Conflict, Doing, OPERATIONS_MAX, Setting,
 };
@@ -315,6 +317,7 @@ pub struct Exemption {
 
 impl Facts {
     pub fn put_policy_definition(&mut self, definition: PolicyDefinition) {
+        self.unbind_policies();
         let key = definition.id.to_ascii_lowercase();
         match definition.changes() {
             true => Arc::make_mut(&mut self.changing_definitions).insert(key.clone()),
@@ -330,6 +333,7 @@ impl Facts {
     }
 
     pub fn put_policy_assignment(&mut self, assignment: PolicyAssignment) {
+        self.unbind_policies();
         Arc::make_mut(&mut self.policy_assignments)
             .insert(assignment.id.to_ascii_lowercase(), Arc::new(assignment));
     }
@@ -340,12 +344,14 @@ impl Facts {
     }
 
     pub fn remove_policy_definition(&mut self, id: &str) {
+        self.unbind_policies();
         let key = id.to_ascii_lowercase();
         self.forget_changing(&key);
         Arc::make_mut(&mut self.policy_definitions).remove(&key);
     }
 
     pub fn remove_policy_assignment(&mut self, id: &str) {
+        self.unbind_policies();
         Arc::make_mut(&mut self.policy_assignments).remove(&id.to_ascii_lowercase());
     }
 

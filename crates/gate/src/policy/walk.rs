@@ -55,6 +55,8 @@ pub(super) struct Judged<'c, 'a> {
     pub(super) at: &'c Scope,
     pub(super) ask: &'c Ask<'c>,
     pub(super) facts: &'a Facts,
+    /// The write action that is asked for.
+    pub(super) action: &'static str,
     /// False where nobody will read why.
     pub(super) records: bool,
 }
@@ -76,9 +78,9 @@ impl Said {
 
 /// Judges every object of the call by every assignment that applies. One denied object denies the call.
 pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Said {
-    let is_judged = ask.operation.is_judged_by_policy();
-    if !is_judged || ask.objects.is_empty() {
-        let reason = findings.told(|| match is_judged {
+    let is_judged = || ask.operation.is_judged_by_policy();
+    if ask.objects.is_empty() || !is_judged() {
+        let reason = findings.told(|| match is_judged() {
             false => "policies judge writes and deletions, and this is neither".into(),
             true => "nothing is written, and no policy here guards against deletion".into(),
         });
@@ -112,10 +114,13 @@ fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> Said {
     let mut is_noted = false;
     for object in ask.objects {
         let at = judged_at(object, ask);
-        let judged = Judged { object, at: &at, ask, facts, records: false };
-        for assignment in
-            facts.policy_assignments.values().filter(|it| facts.contains(&it.scope, &at))
-        {
+        let here = facts.bound_policies().iter().filter(|it| facts.contains(&it.scope, &at));
+        for brief in here.flat_map(|it| &it.assignments) {
+            if brief.is_silent(object, ask.caller) {
+                continue;
+            }
+            let assignment = &*brief.assignment;
+            let judged = Judged::of(object, &at, ask, facts, false);
             let word = judged.word_of(assignment, Brought::of(assignment, facts));
             is_noted |= word.is_noted();
             if matches!(word.result, FindingResult::Deny | FindingResult::Error) {
@@ -142,7 +147,7 @@ fn rule_in_full<'a>(
     let mut applied = std::collections::BTreeSet::new();
     for (index, object) in ask.objects.iter().enumerate() {
         let at = judged_at(object, ask);
-        let judged = Judged { object, at: &at, ask, facts, records: true };
+        let judged = Judged::of(object, &at, ask, facts, true);
         for assignment in applicable(&at, facts) {
             applied.insert(assignment.id.as_str());
             let brought = Brought::of(assignment, facts);
@@ -183,6 +188,16 @@ fn rule_in_full<'a>(
 }
 
 impl<'c, 'a: 'c> Judged<'c, 'a> {
+    pub(super) fn of(
+        object: &'c Object,
+        at: &'c Scope,
+        ask: &'c Ask<'c>,
+        facts: &'a Facts,
+        records: bool,
+    ) -> Self {
+        Self { object, at, ask, facts, action: action(ask, object), records }
+    }
+
     fn quiet(&self, result: FindingResult, reason: impl FnOnce() -> String) -> Word<'a> {
         Word {
             result,
@@ -432,7 +447,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
         Subject {
             object,
             caller: ask.caller,
-            action: action(ask, object),
+            action: self.action,
             endpoint: request.split_once(' ').map_or(request.as_str(), |(_, path)| path),
             protocol: &ask.head.channel.protocol,
             scope: self.at,

@@ -9,6 +9,10 @@ use model::trace::{Caller, FindingResult};
 use model::{ActionPattern, ObjectId, Op, PrincipalKind, Verdict};
 use std::sync::atomic::Ordering;
 
+const REGISTRY_CONTRIBUTOR: &str = "4ea46cd5-c1b2-4a8e-910b-273211f9ce47";
+/// A role of the tenant's own.
+const OF_THE_TENANT: &str = "cccccccc-0000-4000-8000-000000000003";
+
 #[test]
 fn without_a_role_nothing_is_granted() {
     let judged = registers(&facts(), ANA, HUB, "d1");
@@ -214,4 +218,71 @@ fn of_two_roles_that_grant_the_first_allows_and_the_second_does_too() {
     let judged = registers(&facts, ANA, HUB, "d1");
     let found: Vec<_> = judged.trace.steps[2].findings.iter().map(|it| it.result).collect();
     assert_eq!(found, [FindingResult::Allow, FindingResult::Match]);
+}
+
+/// The reasons of what grants, in the order of the findings.
+fn reasons(facts: &gate::Facts) -> Vec<String> {
+    let judged = registers(facts, ANA, HUB, "d1");
+    assert!(judged.denial.is_none(), "{:?}", judged.denial);
+    let found = &judged.trace.steps[2].findings;
+    let grants = found.iter().filter(|it| it.result != FindingResult::NoMatch);
+    grants.map(|it| it.reason.clone()).collect()
+}
+
+#[test]
+fn a_role_that_grants_all_that_another_does_says_that_the_other_is_not_needed() {
+    const AT_GROUP: &str = "/subscriptions/s1/resourceGroups/rg1";
+    const WORDS: &str =
+        "grants all that `IoT Hub Registry Contributor` grants, which is not needed";
+    let check = |held: &[(&str, &str)], expected: &[bool]| {
+        let mut facts = facts();
+        for (role, at) in held {
+            assign(&mut facts, ANA, role, at);
+        }
+        let said: Vec<bool> = reasons(&facts).iter().map(|it| it.contains(WORDS)).collect();
+        assert_eq!(said, expected, "{held:?}: {:?}", reasons(&facts));
+    };
+    check(&[(REGISTRY_CONTRIBUTOR, HUB), (DATA_CONTRIBUTOR, HUB)], &[false, true]);
+    check(&[(DATA_CONTRIBUTOR, HUB), (REGISTRY_CONTRIBUTOR, HUB)], &[true, false]);
+    check(&[(REGISTRY_CONTRIBUTOR, HUB), (DATA_CONTRIBUTOR, AT_GROUP)], &[false, true]);
+    // What reaches further is not needless beside what does not, and one alone is not beside itself.
+    check(&[(REGISTRY_CONTRIBUTOR, AT_GROUP), (DATA_CONTRIBUTOR, HUB)], &[false, false]);
+    check(&[(REGISTRY_CONTRIBUTOR, HUB)], &[false]);
+    // A reader's other place does not make it one of those that grant.
+    check(&[(DATA_CONTRIBUTOR, HUB), (REGISTRY_CONTRIBUTOR, HUB10)], &[false]);
+    // Of two that are the same, one stays.
+    check(&[(REGISTRY_CONTRIBUTOR, HUB), (REGISTRY_CONTRIBUTOR, AT_GROUP)], &[false, true]);
+}
+
+/// A role with `given` minus `taken`, beside the one that grants all about devices.
+fn makes_needless(given: &str, taken: &[&str], condition: Option<&str>) -> bool {
+    let mut facts = facts();
+    let patterns = |all: &[&str]| all.iter().map(|it| ActionPattern::new(it)).collect();
+    facts.put_role(Role {
+        id: id(OF_THE_TENANT),
+        name: "Wide".into(),
+        is_builtin: false,
+        permissions: vec![Permission {
+            data_actions: patterns(&[given]),
+            not_data_actions: patterns(taken),
+            condition: condition.map(|it| gate::condition::Condition::parse(it).unwrap()),
+            ..Permission::default()
+        }],
+        assignable_scopes: Vec::new(),
+    });
+    assign(&mut facts, ANA, OF_THE_TENANT, HUB);
+    assign(&mut facts, ANA, REGISTRY_CONTRIBUTOR, HUB);
+    let reasons = reasons(&facts);
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    reasons.iter().any(|it| it.contains("Registry Contributor` grants, which is not needed"))
+}
+
+#[test]
+fn a_role_that_leaves_something_out_makes_no_other_needless() {
+    const DEVICES: &str = "Microsoft.Devices/IotHubs/devices/";
+    assert!(makes_needless("microsoft.devices/iothubs/*", &[], None));
+    assert!(!makes_needless("Microsoft.Devices/IotHubs/devices/write", &[], None));
+    assert!(!makes_needless("Microsoft.Devices/IotHubs/devices/*e", &[], None));
+    assert!(!makes_needless("*", &[&format!("{DEVICES}delete")], None));
+    assert!(!makes_needless("*", &[], Some("!(Exists @Request[a])")));
 }

@@ -99,6 +99,7 @@ fn shows(
         scope: &scope,
         access: None,
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
         resource: "",
         head: &head,
     };

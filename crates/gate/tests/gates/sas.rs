@@ -31,6 +31,7 @@ fn shows(facts: &Facts, token: SasToken, path: &str) -> Result<gate::Authenticat
         scope: &scope,
         access: Some(&hub.access),
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
         resource: &resource,
         head: &head,
     };
@@ -196,6 +197,7 @@ fn knocks(
         scope: &scope,
         access: Some(access),
         own,
+        looked_up: &gate::LookedUp::Nothing,
         resource: "127.70.1.2/devices/d1",
         head: &head,
     };
@@ -259,6 +261,7 @@ fn a_key_of_a_policy_that_is_missing_or_shown_elsewhere_opens_nothing() {
             scope: &here,
             access: None,
             own: &[],
+            looked_up: &gate::LookedUp::Nothing,
             resource: HUB_HOST,
             head: &head,
         };

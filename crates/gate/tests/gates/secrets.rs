@@ -43,6 +43,7 @@ fn shows(facts: &Facts, tenant: &str, who: &str, secret: &str) -> Result<String,
         scope: &scope,
         access: None,
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
         resource: "",
         head: &head,
     };

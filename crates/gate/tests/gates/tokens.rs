@@ -15,6 +15,7 @@ fn shows(facts: &Facts, op: Op, token: &str, now: Timestamp) -> Result<String, B
         scope: &scope,
         access: None,
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
         resource: "",
         head: &head,
     };
@@ -55,6 +56,7 @@ fn a_proof_says_how_long_it_took_once_that_is_measured() {
         scope: &scope,
         access: None,
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
         resource: "",
         head: &head,
     };
@@ -93,6 +95,7 @@ fn each_fault_of_a_token_has_its_own_reason() {
         scope: &scope,
         access: None,
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
         resource: "",
         head: &head,
     };

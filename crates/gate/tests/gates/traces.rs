@@ -1,11 +1,13 @@
 //! What a trace keeps of a call, and what a permit says.
 
 use super::world::*;
-use gate::{Ask, Attributes, Link, NotReplayable, admit, authenticate, judge, replay};
+use gate::{
+    Ask, Attributes, Link, NotReplayable, admit, authenticate, is_same_decision, judge, replay,
+};
 use model::operations::operation;
 use model::trace::FindingResult;
 use model::{ActionName, Credential, Gate, Op, Scope};
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[test]
 fn a_trace_keeps_all_that_the_call_was_judged_by() {
@@ -52,8 +54,36 @@ fn a_trace_whose_object_was_cut_is_not_judged_again() {
     let mut trace = registers(&facts, ANA, HUB, "d1").trace;
     trace.call.objects.push(device(HUB, "d2"));
     assert!(replay(&trace, &facts).is_ok());
-    trace.call.objects[1].body = Value::Null;
+    let bytes = trace.call.objects[1].body.to_string().len();
+    trace.call.objects[1].shorten(bytes);
+    assert!(replay(&trace, &facts).is_ok());
+    trace.call.objects[1].shorten(bytes - 1);
     assert_eq!(replay(&trace, &facts).unwrap_err(), NotReplayable::Shortened);
+}
+
+#[test]
+fn a_decision_is_the_same_where_the_same_thing_decided_it() {
+    let mut facts = facts();
+    assign(&mut facts, ANA, DATA_CONTRIBUTOR, HUB);
+    let allowed = registers(&facts, ANA, HUB, "d1").trace;
+    let rule = json!({ "if": { "field": "name", "equals": "d1" }, "then": { "effect": "deny" } });
+    let refusing = |name: &str| {
+        let mut facts = facts.clone();
+        policy(&mut facts, name, &rule, HUB);
+        registers(&facts, ANA, HUB, "d1").trace
+    };
+    let refused = refusing("one");
+    assert!(is_same_decision(&refused, &refusing("one")));
+    assert!(is_same_decision(&allowed, &registers(&facts, ANA, HUB, "d1").trace));
+    // The same gate, status and code, by another policy.
+    assert!(!is_same_decision(&refused, &refusing("two")));
+    assert!(!is_same_decision(&refused, &allowed) && !is_same_decision(&allowed, &refused));
+    // By another gate.
+    let missing = registers(&facts, ANA, HUB10, "d1").trace;
+    assert!(!is_same_decision(&missing, &refused) && !is_same_decision(&missing, &allowed));
+    let mut otherwise = refused.clone();
+    otherwise.outcome.code = "Other".into();
+    assert!(!is_same_decision(&refused, &otherwise));
 }
 
 #[test]
@@ -73,6 +103,7 @@ fn a_permit_brings_a_trace_where_facts_change_or_a_policy_wants_it_and_else_none
             scope: &root,
             access: None,
             own: &[],
+            looked_up: &gate::LookedUp::Nothing,
             resource: "",
             head: &head,
         };

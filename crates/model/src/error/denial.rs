@@ -104,6 +104,17 @@ pub enum TokenFault {
     FederatedIssuer,
     FederatedAudience,
     FederatedSubject,
+    /// No person of that name has that password. One fault for both, so that names cannot be tried out.
+    BadPassword,
+    /// Too many wrong passwords in a row.
+    PersonBarred,
+    PersonSwitchedOff,
+    /// Whoever set the password wants another in its place first.
+    PasswordToChange,
+    /// A refresh token that was not used for too long, or whose sign-in is too long ago.
+    EndedRefresh,
+    /// A refresh token of a sign-in that was revoked, or that was used before.
+    RevokedRefresh,
 }
 
 impl TokenFault {
@@ -130,6 +141,12 @@ impl TokenFault {
             Self::FederatedIssuer => ("invalid_client", 700_211, 401),
             Self::FederatedAudience => ("invalid_client", 700_212, 401),
             Self::FederatedSubject => ("invalid_client", 700_213, 401),
+            Self::BadPassword => ("invalid_grant", 50_126, 400),
+            Self::PersonBarred => ("invalid_grant", 50_053, 400),
+            Self::PersonSwitchedOff => ("invalid_grant", 50_057, 400),
+            Self::PasswordToChange => ("invalid_grant", 50_055, 400),
+            Self::EndedRefresh => ("invalid_grant", 700_082, 400),
+            Self::RevokedRefresh => ("invalid_grant", 50_173, 400),
         }
     }
 }

@@ -413,14 +413,6 @@ impl Seat {
         }
     }
 
-    /// The same, for who waits for many at once.
-    pub fn bell(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut standing = self.standing.clone();
-        async move {
-            let _ = standing.changed().await;
-        }
-    }
-
     /// What there is to know since the last time; costs one look where there is nothing.
     pub fn standing(&mut self) -> Standing {
         match self.standing.has_changed() {

@@ -18,7 +18,6 @@ use model::principal::AuthType;
 use model::trace::{Caller, Channel, Object, TraceHead};
 use model::{Error, Gate, Operation, PrincipalKind, Timestamp};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Most enrollments of each kind that are read.
 const ENROLLMENTS_READ_MAX: usize = 2_000;
@@ -119,7 +118,7 @@ pub(super) fn is_refused_at(judged: &Judgement, gate: Gate) -> bool {
 /// The same facts with no policy assigned: what the access gate says does not depend on them, and is not
 /// heard as long as they deny.
 pub(super) fn without_policies(facts: &Facts) -> Facts {
-    Facts { policy_assignments: Arc::default(), ..facts.clone() }
+    facts.without_policies()
 }
 
 /// A registration as the hub would see it come.

@@ -86,6 +86,7 @@ fn prove(
         path: "/devices",
         credential: &credential,
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
     };
     match proving.prove(env, facts, &hub.scope, head) {
         Ok(who) => Ok(who.caller().clone()),

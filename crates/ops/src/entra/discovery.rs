@@ -40,12 +40,13 @@ fn document(origin: &str, tenant: ObjectId) -> Value {
         "jwks_uri": format!("{base}/discovery/v2.0/keys"),
         "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256"],
-        "grant_types_supported": ["client_credentials"],
+        "grant_types_supported": ["client_credentials", tokens::PASSWORD, tokens::REFRESH_TOKEN],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256"],
-        "claims_supported": ["aud", "iss", "iat", "nbf", "exp", "tid", "oid", "sub", "appid", "azp", "idtyp", "ver"],
+        "claims_supported": ["aud", "iss", "iat", "nbf", "exp", "tid", "oid", "sub", "appid", "azp", "idtyp", "scp", "upn", "name",
+            "preferred_username", "ver"],
         "tenant_region_scope": null,
         "msgraph_host": host_with_port(origin),
     })
@@ -85,6 +86,22 @@ pub(crate) async fn instance(_permit: &Permit, input: &Input, env: &Env) -> Resu
         "tenant_discovery_endpoint": format!("{origin}/{tenant}/v2.0/.well-known/openid-configuration"),
         "api-version": "1.1",
         "metadata": [{ "preferred_network": network, "preferred_cache": network, "aliases": aliases }],
+    })))
+}
+
+/// Tells a client that a person's password is checked here and nowhere else. The same for every name: who
+/// exists is not told before sign-in.
+///
+/// Source: MSAL, `user_realm_discovery`.
+pub(crate) async fn user_realm(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let name = input.param("username");
+    let domain = name.rsplit_once('@').map_or("", |(_, it)| it);
+    Ok(Reply::ok(json!({
+        "ver": "1.0",
+        "account_type": "Managed",
+        "domain_name": shown(domain),
+        "cloud_instance_name": host_with_port(&env.settings.origin),
+        "cloud_audience_urn": "urn:federation:MicrosoftOnline",
     })))
 }
 

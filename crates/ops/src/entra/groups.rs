@@ -134,7 +134,7 @@ fn check_kind(body: &Value) -> Result<(), Error> {
 }
 
 /// `mailNickname`, where the body has one. Source of the characters: Microsoft Graph, "Create group".
-fn mail_nickname(body: &Value) -> Result<Option<&str>, Error> {
+pub(super) fn mail_nickname(body: &Value) -> Result<Option<&str>, Error> {
     let is_right = |it: &str| {
         let is_plain = |it: u8| it.is_ascii_graphic() && !b"@()\\[]\";:<>,".contains(&it);
         (1..=NICKNAME_CHARS_MAX).contains(&it.len()) && it.bytes().all(is_plain)

@@ -4,12 +4,12 @@
 //! answer that ends.
 
 use super::filters::{Forms, Listing};
-use super::{Object, applications, context, groups, principals, shown};
+use super::{Object, applications, context, groups, principals, shown, users};
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::{Facts, Permit};
-use model::{Error, ObjectId};
+use model::{Error, ObjectId, PrincipalKind};
 use serde_json::{Value, json};
 use store::{Expect, tables};
 
@@ -20,7 +20,7 @@ const MEMBERS_MAX: usize = 1_000;
 const GROUPS_OF_ONE_MAX: usize = 200;
 
 /// The sets by which a member's address names it. Source: Microsoft Graph, "Add members".
-const SETS: &[&str] = &["directoryObjects", "servicePrincipals", "groups"];
+const SETS: &[&str] = &["directoryObjects", "servicePrincipals", "users", "groups"];
 
 const FORMS: Forms = Forms {
     set: "directoryObjects",
@@ -46,7 +46,11 @@ pub(crate) async fn list_groups_of(
 ) -> Result<Reply, Error> {
     let facts = env.facts.load();
     let id = somebody(&facts, input.param("id"))?;
-    let set = if facts.groups.get(id).is_some() { "groups" } else { "servicePrincipals" };
+    let set = match facts.kind_of(id) {
+        Some(PrincipalKind::Group) => "groups",
+        Some(PrincipalKind::User) => "users",
+        Some(_) | None => "servicePrincipals",
+    };
     let list = if is_transitive { "transitiveMemberOf" } else { "memberOf" };
     let path = format!("{set}/{id}/{list}");
     let all = facts.groups.of(id).iter().filter(|it| is_transitive || it.below.is_none());
@@ -58,13 +62,26 @@ async fn answer(input: &Input, env: &Env, path: &str, ids: Vec<ObjectId>) -> Res
     let listing = Listing::read(input, &FORMS)?;
     let mut objects: Vec<Object> = Vec::with_capacity(ids.len());
     for id in ids {
-        let object = match principals::described(env, id).await? {
-            Some(principal) => Some(principal),
-            None => groups::described(env, id).await?,
-        };
-        objects.extend(object);
+        objects.extend(described(env, id).await?);
     }
     Ok(listing.answer_at(&env.settings.origin, &FORMS, path, objects))
+}
+
+/// Whatever of the directory has an object id, as it is shown among objects of several kinds.
+pub(super) async fn described(env: &Env, id: ObjectId) -> Result<Option<Object>, Error> {
+    if let Some(principal) = principals::described(env, id).await? {
+        return Ok(Some(principal));
+    }
+    match users::described(env, id).await? {
+        Some(user) => Ok(Some(user)),
+        None => groups::described(env, id).await,
+    }
+}
+
+/// What a described object is: `user`, `group`, `servicePrincipal`.
+pub(super) fn kind(object: &Object) -> &str {
+    let kind = object.get("@odata.type").and_then(Value::as_str).unwrap_or("");
+    kind.strip_prefix("#microsoft.graph.").unwrap_or(kind)
 }
 
 /// Adds a member to a group. It holds the group's roles from the next call on.
@@ -154,9 +171,10 @@ fn ids(env: &Env, all: impl Iterator<Item = ObjectId>) -> Reply {
     }))
 }
 
-/// The object id of a principal or group that exists.
+/// The object id of a principal or group that exists; a user goes by its name, too.
 fn somebody(facts: &Facts, id: &str) -> Result<ObjectId, Error> {
     ObjectId::parse(id)
+        .or_else(|| facts.people.named(id).map(|it| it.id))
         .filter(|it| facts.kind_of(*it).is_some())
         .ok_or_else(|| applications::not_found(id))
 }

@@ -2,10 +2,11 @@
 //!
 //! [`discovery`] tells clients where to sign in, [`tokens`] answers with what they then show, signed with the
 //! keys of [`signing`], and `applications` with their `passwords`, `certificates` and `federated` credentials,
-//! `principals`, `groups` and their `members` are the part of Microsoft Graph behind `az ad` and
+//! `principals`, `users`, `groups` and their `members` are the part of Microsoft Graph behind `az ad` and
 //! `az role assignment`. Whether a secret, an assertion or a token is right is not decided here: that is
 //! `gate`'s authentication, by the facts that the `change_facts` functions below make from documents.
-//! [`assertions`] remembers those that were used.
+//! [`assertions`] remembers those that were used, [`sign_ins`] where people have signed in, and [`stretching`]
+//! makes their passwords slow to guess.
 
 pub(crate) mod applications;
 pub mod assertions;
@@ -17,11 +18,15 @@ pub(crate) mod groups;
 pub mod issuers;
 pub(crate) mod members;
 mod passwords;
+mod person_tokens;
 pub(crate) mod principals;
 mod properties;
+pub(crate) mod sign_ins;
 pub mod signing;
+pub mod stretching;
 pub(crate) mod tenant;
 pub mod tokens;
+pub(crate) mod users;
 
 pub use passwords::hash_secret;
 

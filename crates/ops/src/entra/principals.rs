@@ -7,7 +7,7 @@
 use super::applications::{self, Application};
 use super::filters::{self, Forms, Listing};
 use super::passwords::Holder;
-use super::{Object, certificates, context, entity, groups, properties, shown};
+use super::{Object, certificates, context, entity, members, properties, shown};
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -307,13 +307,8 @@ pub(crate) async fn get_by_ids(_permit: &Permit, input: &Input, env: &Env) -> Re
     let (ids, types) = wanted_ids(&input.body)?;
     let mut found = Vec::new();
     for id in ids {
-        if are_wanted(&types, "servicePrincipal")
-            && let Some(object) = described(env, id).await?
-        {
-            found.push(Value::Object(object));
-        }
-        if are_wanted(&types, "group")
-            && let Some(object) = groups::described(env, id).await?
+        if let Some(object) = members::described(env, id).await?
+            && are_wanted(&types, members::kind(&object))
         {
             found.push(Value::Object(object));
         }

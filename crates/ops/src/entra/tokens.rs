@@ -3,6 +3,7 @@
 //! When [`issue`] runs, the gates have proven the client's secret; here is decided what the token is for,
 //! how long it lives and what it says. Whether a token is right when it comes back is decided in `gate`.
 
+use super::person_tokens::{self, Grant};
 use super::signing::NotSigned;
 use super::{assertions, shown};
 use crate::call::token_denial;
@@ -12,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gate::Permit;
 use model::error::TokenFault;
-use model::{Error, ObjectId, Timestamp};
+use model::{Error, ObjectId, PrincipalKind, Timestamp};
 use serde_json::{Value, json};
 
 /// How long an access token lives, in seconds.
@@ -45,35 +46,63 @@ pub(crate) fn issuer(origin: &str, tenant: ObjectId) -> String {
 
 /// Which form of the endpoint was used, told by what the form carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Version {
+pub(super) enum Version {
     /// `resource=`
     V1,
     /// `scope=`
     V2,
 }
 
+impl Version {
+    /// The value of `ver`.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "1.0",
+            Self::V2 => "2.0",
+        }
+    }
+}
+
 /// What a client asked for, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Wanted {
+pub(super) struct Wanted {
     /// `aud`: a resource of ours, with the `/` that the client wrote behind it, or without.
-    audience: String,
-    version: Version,
+    pub(super) audience: String,
+    pub(super) version: Version,
+    /// How a person came; none where an application did.
+    person: Option<Grant>,
+    /// `offline_access`: a client wants to come back without the person.
+    pub(super) comes_back: bool,
+    /// `openid`: a client wants to know who the person is.
+    pub(super) is_told_who: bool,
 }
+
+/// Words of a person's scopes that name no resource. Source: OpenID Connect Core 1.0, sections 5.4 and 11.
+const WORDS: &[&str] = &["openid", "profile", "email", "offline_access"];
+/// What stands behind the resource in a person's scope.
+const SUFFIXES: &[&str] = &["/.default", "/user_impersonation"];
 
 /// What is wrong with a form: the fault and its sentence.
 type Fault = (TokenFault, String);
 
 impl Wanted {
+    const fn of_application(audience: String, version: Version) -> Self {
+        Self { audience, version, person: None, comes_back: false, is_told_who: false }
+    }
+
     /// Reads a form. Fields that are not named here are ignored: clients add telemetry.
     fn read(form: &Value, origin: &str) -> Result<Self, Fault> {
         let field = |name: &str| {
             model::json::text(form, &[name]).map(str::trim).filter(|it| !it.is_empty())
         };
-        match field("grant_type") {
-            Some("client_credentials") => {}
+        let person = match field("grant_type") {
+            Some("client_credentials") => None,
+            Some(PASSWORD) => Some(Grant::Password),
+            Some(REFRESH_TOKEN) => Some(Grant::RefreshToken),
             Some(other) => {
                 let sentence = format!(
-                    "the grant type `{}` is not supported; this server issues tokens for `client_credentials`.",
+                    "the grant type `{}` is not supported; this server issues tokens for `client_credentials`, \
+                     `{PASSWORD}` and `{REFRESH_TOKEN}`.",
                     shown(other)
                 );
                 return Err((TokenFault::UnsupportedGrant, sentence));
@@ -81,8 +110,9 @@ impl Wanted {
             None => {
                 return Err((TokenFault::MissingField, "the form must carry `grant_type`.".into()));
             }
-        }
+        };
         let (resource, version) = match (field("scope"), field("resource")) {
+            (Some(scope), None) if person.is_some() => (persons_resource(scope)?, Version::V2),
             (Some(scope), None) => (resource_of(scope)?, Version::V2),
             (None, Some(resource)) => (resource, Version::V1),
             (None, None) => {
@@ -106,8 +136,41 @@ impl Wanted {
             );
             (TokenFault::UnknownResource, sentence)
         })?;
-        Ok(Self { audience, version })
+        let words = field("scope").unwrap_or("");
+        let has = |word: &str| words.split_whitespace().any(|it| it == word);
+        // Version 1 has no words for it: libraries of its time expect both.
+        let is_old = version == Version::V1 && person.is_some();
+        Ok(Self {
+            audience,
+            version,
+            person,
+            comes_back: is_old || has("offline_access"),
+            is_told_who: is_old || has("openid"),
+        })
     }
+}
+
+/// The grants of people.
+pub(crate) const PASSWORD: &str = "password";
+pub(crate) const REFRESH_TOKEN: &str = "refresh_token";
+
+/// The resource of a person's scopes: one of them names it, the others are words.
+fn persons_resource(scopes: &str) -> Result<&str, Fault> {
+    let mut named = scopes.split_whitespace().filter(|it| !WORDS.contains(it));
+    let one = match (named.next(), named.next()) {
+        (Some(one), None) => one,
+        (_, _) => "",
+    };
+    let resource = SUFFIXES.iter().find_map(|it| one.strip_suffix(it)).filter(|it| !it.is_empty());
+    resource.ok_or_else(|| {
+        let sentence = format!(
+            "the scopes `{}` are not valid: of a person, one names a resource, as `{{resource}}/.default`, and the \
+             others are among `{}`.",
+            shown(scopes),
+            WORDS.join("`, `")
+        );
+        (TokenFault::BadScope, sentence)
+    })
 }
 
 /// The resource of a scope: what stands before `/.default`. A resource that itself ends in `/` makes it
@@ -165,7 +228,7 @@ impl ClientProof {
     }
 }
 
-/// Issues an access token to the application that the gates have recognised.
+/// Issues an access token to the application, or tokens to the person, that the gates have recognised.
 ///
 /// # Errors
 /// Denials of the token endpoint, each under its own number: a grant that is not supported, a scope that
@@ -176,6 +239,16 @@ pub(crate) async fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<R
     let wanted = Wanted::read(&input.body, &env.settings.origin)
         .map_err(|(fault, sentence)| token_denial(fault, sentence))?;
     let caller = permit.caller();
+    match (wanted.person, caller.kind) {
+        (Some(grant), PrincipalKind::User) => {
+            return person_tokens::issue(caller, &wanted, grant, input, env).await;
+        }
+        (Some(_), _) | (None, PrincipalKind::User) => {
+            let message = "a caller proved itself otherwise than its grant says".into();
+            return Err(Error::Internal { message });
+        }
+        (None, _) => {}
+    }
     let (Some(object_id), Some(app_id)) = (caller.object_id, caller.app_id) else {
         return Err(Error::Internal {
             message: "a token was asked for by a caller that is no application".into(),
@@ -222,7 +295,7 @@ pub(crate) fn of_identity(
     }
     let facts = env.facts.load();
     let app_id = facts.principals.get(&identity).and_then(|it| it.app_id).unwrap_or(identity);
-    let wanted = Wanted { audience: audience.to_owned(), version: Version::V2 };
+    let wanted = Wanted::of_application(audience.to_owned(), Version::V2);
     let unique = URL_SAFE_NO_PAD.encode(env.random::<16>());
     let subject = Subject { object_id: identity, app_id, proof: ClientProof::Secret };
     let token = env.signing_keys.sign(&claims(
@@ -272,15 +345,12 @@ fn claims(
         "azpacr": subject.proof.claim(),
         "idtyp": "app",
         "uti": unique,
-        "ver": match wanted.version {
-            Version::V1 => "1.0",
-            Version::V2 => "2.0",
-        },
+        "ver": wanted.version.as_str(),
     })
 }
 
 /// The answer in the shape of its version: numbers as numbers, or as texts.
-fn answer(wanted: &Wanted, token: String, now: Timestamp) -> Value {
+pub(super) fn answer(wanted: &Wanted, token: String, now: Timestamp) -> Value {
     // A second less than the token has: nobody should trust it at the instant of its end.
     let left_s = TOKEN_LIFETIME_S - 1;
     match wanted.version {

@@ -359,6 +359,7 @@ pub fn caller(
         scope: &question.scope,
         access: hub.map(|it| &it.access),
         own: &[],
+        looked_up: &gate::LookedUp::Nothing,
         resource: &resource,
         head: &question.head,
     };
@@ -419,6 +420,7 @@ pub fn proven() -> &'static Authenticated {
             scope: &root,
             access: None,
             own: &[],
+            looked_up: &gate::LookedUp::Nothing,
             resource: "",
             head: &head,
         };

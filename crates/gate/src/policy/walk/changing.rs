@@ -163,7 +163,7 @@ impl<'c, 'a> Turn<'c, 'a> {
 
     fn judged(&self) -> Judged<'_, 'a> {
         let Self { object, ask, facts, .. } = self;
-        Judged { object, at: ask.scope, ask, facts, records: true }
+        Judged::of(object, ask.scope, ask, facts, true)
     }
 
     /// Asks everybody, up to the first conflict that somebody gives way in.

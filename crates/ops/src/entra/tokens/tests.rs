@@ -78,7 +78,7 @@ fn version_1_names_the_resource_itself() {
 }
 
 #[test]
-fn only_client_credentials_are_granted() {
+fn only_known_grants_are_taken_in_their_spelling() {
     let check = |grant: &[(&str, &str)], expected: TokenFault| {
         let all: Vec<(&str, &str)> = grant
             .iter()
@@ -89,7 +89,8 @@ fn only_client_credentials_are_granted() {
     };
     check(&[], TokenFault::MissingField);
     check(&[("grant_type", "")], TokenFault::MissingField);
-    check(&[("grant_type", "password")], TokenFault::UnsupportedGrant);
+    check(&[("grant_type", "authorization_code")], TokenFault::UnsupportedGrant);
+    check(&[("grant_type", "Password")], TokenFault::UnsupportedGrant);
     check(&[("grant_type", "CLIENT_CREDENTIALS")], TokenFault::UnsupportedGrant);
     assert_eq!(Wanted::read(&Value::Null, ORIGIN).unwrap_err().0, TokenFault::MissingField);
 }
@@ -142,7 +143,7 @@ fn a_token_of_ours_passes_the_gates_own_reading() {
         proof: ClientProof::Secret,
     };
     let tenant = id("33333333-0000-4000-8000-000000000003");
-    let wanted = Wanted { audience: "https://iothubs.azure.net".into(), version: Version::V2 };
+    let wanted = Wanted::of_application("https://iothubs.azure.net".into(), Version::V2);
     let now = Timestamp::from_millis(1_795_000_000_999);
     let token = signer.sign(&claims(&wanted, subject, ORIGIN, tenant, now, "u")).unwrap();
     let read = gate::jwt::verify(&token, &[signer.verifying_key()]).unwrap();
@@ -159,7 +160,11 @@ fn a_token_of_ours_passes_the_gates_own_reading() {
 fn the_answer_has_numbers_in_version_2_and_texts_in_version_1() {
     let now = Timestamp::from_seconds(1_000);
     let answer = |version| {
-        answer(&Wanted { audience: "https://iothubs.azure.net".into(), version }, "t".into(), now)
+        answer(
+            &Wanted::of_application("https://iothubs.azure.net".into(), version),
+            "t".into(),
+            now,
+        )
     };
     assert_eq!(
         answer(Version::V2),
@@ -180,4 +185,33 @@ fn a_key_keeps_its_name_and_prints_nothing_else() {
     assert_eq!(format!("{signer:?}"), format!("Signer {{ key_id: {:?}, .. }}", signer.key_id()));
     assert!(Signer::from_pkcs8(b"").is_err());
     assert!(Signer::from_pkcs8(&KEY[..KEY.len() - 1]).is_err());
+}
+
+#[test]
+fn of_a_persons_scopes_one_names_the_resource_and_the_others_are_words() {
+    let check = |scope: &str, expected: Result<(&str, bool, bool), TokenFault>| {
+        let read = Wanted::read(&form(&[("grant_type", "password"), ("scope", scope)]), ORIGIN)
+            .map(|it| (it.audience, it.comes_back, it.is_told_who));
+        let expected = expected.map(|(audience, back, told)| (audience.to_owned(), back, told));
+        assert_eq!(read.map_err(|(fault, _)| fault), expected, "{scope}");
+    };
+    // As MSAL sends it for the CLI.
+    check(
+        "offline_access openid profile https://management.core.windows.net//.default",
+        Ok(("https://management.core.windows.net/", true, true)),
+    );
+    check("https://iothubs.azure.net/.default", Ok(("https://iothubs.azure.net", false, false)));
+    check(
+        "https://iothubs.azure.net/user_impersonation openid",
+        Ok(("https://iothubs.azure.net", false, true)),
+    );
+    check("openid profile", Err(TokenFault::BadScope));
+    check("openid /.default", Err(TokenFault::BadScope));
+    check("https://iothubs.azure.net/write", Err(TokenFault::BadScope));
+    check("Openid https://iothubs.azure.net/.default", Err(TokenFault::BadScope));
+    check(
+        "https://iothubs.azure.net/.default https://graph.microsoft.com/.default",
+        Err(TokenFault::BadScope),
+    );
+    check("https://example.com/.default", Err(TokenFault::UnknownResource));
 }

@@ -1,0 +1,138 @@
+//! The unmodified clients of devices and services, as processes that do what they are told, a line at a time.
+//! `./check` installs them and says where.
+
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the harness names the interpreter that it installed"
+)]
+pub fn interpreter() -> PathBuf {
+    let named = std::env::var("HUBWARD_PYTHON").expect(
+        "`./check` installs the Python clients and sets HUBWARD_PYTHON to their interpreter",
+    );
+    there(&named)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the harness names the modules that it installed")]
+pub fn node_modules() -> PathBuf {
+    let named = std::env::var("HUBWARD_NODE_MODULES").expect(
+        "`./check` installs the Node clients and sets HUBWARD_NODE_MODULES to their folder",
+    );
+    there(&named)
+}
+
+fn there(named: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(named);
+    assert!(path.exists(), "`{}` is not there: run `./check`", path.display());
+    path
+}
+
+pub fn script(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat").join(path)
+}
+
+/// A client that runs until it is dropped.
+pub struct Client {
+    child: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Client {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let commands = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { child, commands, answers }
+    }
+
+    /// azure-iot-device for Python, over `mqtt` or `mqtt-ws`.
+    pub fn python_device(connection_string: &str, ca_file: &Path, transport: &str) -> Self {
+        let mut python = Command::new(interpreter());
+        python.arg(script("python/device.py")).arg(ca_file).arg(transport);
+        python.env("DEVICE_CONNECTION_STRING", connection_string);
+        Self::start(python)
+    }
+
+    /// azure-iot-device for Node, over `mqtt`, `mqtt-ws`, `amqp`, `amqp-ws` or `http`.
+    pub fn node_device(connection_string: &str, ca_file: &Path, transport: &str) -> Self {
+        let mut node = Command::new("node");
+        node.arg(script("node/device.js")).arg(ca_file).arg(transport);
+        node.env("NODE_PATH", node_modules()).env("NODE_EXTRA_CA_CERTS", ca_file);
+        node.env("DEVICE_CONNECTION_STRING", connection_string);
+        Self::start(node)
+    }
+
+    /// azure-iot-hub for Python: the registry manager.
+    pub fn python_service(connection_string: &str, ca_file: &Path) -> Self {
+        let mut python = Command::new(interpreter());
+        python.arg(script("python/service.py")).env("HUB_CONNECTION_STRING", connection_string);
+        python.env("REQUESTS_CA_BUNDLE", ca_file);
+        Self::start(python)
+    }
+
+    /// What the client answers to a line.
+    #[track_caller]
+    pub fn says(&mut self, line: &str) -> Value {
+        writeln!(self.commands, "{line}").unwrap();
+        self.commands.flush().unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap_or_else(|_| panic!("the client ended at `{line}`"))
+    }
+
+    /// The same where it must work.
+    #[track_caller]
+    pub fn does(&mut self, line: &str) -> Value {
+        let said = self.says(line);
+        assert_eq!(said.get("error"), None, "{line}: {said}");
+        said
+    }
+
+    /// A call of the service's client, which must work: its result.
+    #[track_caller]
+    pub fn calls(&mut self, name: &str, arguments: &[Value]) -> Value {
+        let mut all = vec![json!(name)];
+        all.extend_from_slice(arguments);
+        self.does(&Value::Array(all).to_string())["ok"].take()
+    }
+
+    /// A call of the service's client, which must fail: what the client and the server say.
+    #[track_caller]
+    pub fn fails(&mut self, name: &str, arguments: &[Value]) -> String {
+        let mut all = vec![json!(name)];
+        all.extend_from_slice(arguments);
+        let said = self.says(&Value::Array(all).to_string());
+        said.get("error").unwrap_or_else(|| panic!("{name} worked: {said}")).to_string()
+    }
+
+    #[track_caller]
+    pub fn connects(&mut self) {
+        let said = self.does("connect");
+        assert_eq!(said.pointer("/ok"), Some(&json!(true)), "{said}");
+    }
+
+    /// Sends one message, which must be acknowledged.
+    #[track_caller]
+    pub fn sends(&mut self, text: &str) {
+        let said = self.says(&format!("send {text}"));
+        assert_eq!(said.pointer("/ok"), Some(&json!(true)), "{said}");
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // A test that failed must not leave a device behind.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
