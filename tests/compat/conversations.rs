@@ -16,6 +16,7 @@ struct Device {
 const DEVICES: &[Device] = &[
     Device { client: Client::python_device, transport: "mqtt", id: "python-mqtt" },
     Device { client: Client::node_device, transport: "mqtt", id: "node-mqtt" },
+    Device { client: Client::node_device, transport: "amqp", id: "node-amqp" },
 ];
 
 struct Stage {

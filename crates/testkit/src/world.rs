@@ -343,6 +343,11 @@ impl World {
         MQTT_PORT
     }
 
+    /// Where devices and services connect over AMQP.
+    pub const fn amqp_port(&self) -> u16 {
+        AMQP_PORT
+    }
+
     /// All that the devices of a hub have sent and that is on the disk, by partition and in order.
     pub fn messages(&self, hub: &str) -> Vec<Message> {
         let scope = Scope::parse(hub).expect("a hub's id is a scope");
