@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use model::Timestamp;
 use ring::hmac;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use testkit::{Answer, Process};
 

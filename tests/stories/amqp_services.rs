@@ -149,9 +149,9 @@ fn a_service_sends_to_devices_and_hears_what_became_of_it() {
     let link = service.sends_to("/messages/devicebound").unwrap();
     service.receives(FEEDBACK).unwrap();
     assert_eq!(service.sends(link, &to_device("pump-1", "m1")), Outcome::Accepted);
-    let refused = |outcome: Outcome| match outcome {
-        Outcome::Rejected(Some(why)) => why.condition,
-        other => panic!("{other:?}"),
+    let refused = |outcome: Outcome| {
+        let Outcome::Rejected(Some(why)) = outcome else { panic!("{outcome:?}") };
+        why.condition
     };
     assert_eq!(refused(service.sends(link, &to_device("pump-2", "m2"))), "amqp:not-found");
     assert_eq!(refused(service.sends(link, &text("to nobody"))), "com.microsoft:argument-error");

@@ -181,29 +181,19 @@ impl Amqp {
         };
         self.says(0, &Performative::Attach(Box::new(attach)));
         self.awaits(|it| matches!(it, Performative::Attach(it) if it.handle == handle));
-        // Whoever may send hears so; who may not hears why. A receiver that is let be hears nothing.
-        if role == Role::Sender {
-            let heard = self.awaits(|it| match it {
-                Performative::Flow(it) => it.handle == Some(handle),
-                Performative::Detach { handle: its, .. } => *its == handle,
-                _ => false,
-            });
-            return match heard {
-                Performative::Detach { error, .. } => Err(self.answers_detach(handle, error)),
-                _ => Ok(handle),
-            };
+        // Whoever may send hears so; a receiver that is let be hears nothing, and an echo tells.
+        if role == Role::Receiver {
+            let echo = Flow { incoming_window: 1_000_000, echo: true, ..Flow::default() };
+            self.says(0, &Performative::Flow(echo));
         }
-        // An echo comes behind a refusal, where there is one.
-        let echo = Flow { incoming_window: 1_000_000, echo: true, ..Flow::default() };
-        self.says(0, &Performative::Flow(echo));
+        let own = (role == Role::Sender).then_some(handle);
+        let is_echo = |it: &Performative| matches!(it, Performative::Flow(it) if it.handle == own);
+        let is_end = |it: &Performative| matches!(it, Performative::Detach { handle: its, .. } if *its == handle);
         let mut refused = None;
-        loop {
-            match self.awaits(|it| {
-                matches!(it, Performative::Flow(it) if it.handle.is_none())
-                    || matches!(it, Performative::Detach { handle: its, .. } if *its == handle)
-            }) {
-                Performative::Detach { error, .. } => refused = error,
-                _ => break,
+        if let Performative::Detach { error, .. } = self.awaits(|it| is_echo(it) || is_end(it)) {
+            refused = error;
+            if role == Role::Receiver {
+                self.awaits(is_echo);
             }
         }
         match refused {
