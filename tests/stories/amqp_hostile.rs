@@ -90,6 +90,32 @@ fn a_client_that_wants_too_much_is_closed() {
 }
 
 #[test]
+fn whoever_guesses_tokens_is_closed() {
+    let plant = Plant::new();
+    let mut amqp = plant.begins();
+    for _ in 0..15 {
+        assert_eq!(amqp.puts_token(&plant.host, "SharedAccessSignature sr=h&sig=AAAA&se=9").0, 401);
+    }
+    // One that is right in time is taken, and from then on none too many.
+    let mut stays = plant.begins();
+    let good = plant.world.sas(&plant.world.hub(), "service", &plant.host);
+    assert_eq!(stays.puts_token(&plant.host, &good).0, 200);
+    for _ in 0..20 {
+        assert_eq!(stays.puts_token(&plant.host, "x").0, 401);
+    }
+    assert_eq!(stays.puts_token(&plant.host, &good).0, 200);
+    let guess = Message { body: Body::Value(amqp::Value::string("x")), ..Message::default() };
+    let named = |name: &str, it: &str| (amqp::Value::string(name), amqp::Value::string(it));
+    let guess = Message {
+        application: vec![named("operation", "put-token"), named("name", &plant.host)],
+        ..guess
+    };
+    let cbs = amqp.sends_to("$cbs").unwrap();
+    amqp.transfers(cbs, guess.write(), 0, false);
+    assert_eq!(amqp.until_closed().unwrap().condition, "amqp:unauthorized-access");
+}
+
+#[test]
 fn a_message_without_end_and_one_without_credit_end_their_link_alone() {
     let plant = Plant::new();
     let pump = plant.world.device(&plant.world.hub(), "pump-1");

@@ -11,6 +11,7 @@
 )]
 
 mod address;
+mod asking;
 mod attach;
 mod claims;
 mod condition;

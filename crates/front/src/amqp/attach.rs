@@ -1,8 +1,9 @@
 //! Links come and go.
 
 use super::address::{Peer, Place};
+use super::asking::Asking;
 use super::condition;
-use super::driver::{Asking, CREDIT, Driver, Link, Outbox};
+use super::driver::{CREDIT, Driver, Link, Outbox};
 use super::events::{self, Events};
 use super::service::Queue;
 use ::amqp::performative::Role;
@@ -115,7 +116,7 @@ impl Driver<'_> {
                 let call = self.call(asking);
                 let opened = ops::call::open_reader(self.env, call, wish).await;
                 let reader = opened.map_err(|answer| condition::of_answer(&answer))?;
-                Ok(Link::Events(Box::new(Events::new(reader, path, is_settled, attach))))
+                Ok(Link::Events(Box::new(Events::new(reader, path, attach))))
             }
             Place::Telemetry(_) | Place::DeviceBound(_) | Place::ServiceSend => {
                 Err(condition::no_such_address(address))

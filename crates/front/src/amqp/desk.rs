@@ -5,8 +5,9 @@
 //! clients look for no other. Source: the public client libraries; OASIS, "AMQP Claims-based Security".
 
 use super::address::{Audience, Place, Whose};
+use super::asking::Asking;
 use super::claims::{self, CLAIMS_MAX, Claim};
-use super::driver::{Asking, Driver, Link};
+use super::driver::{Driver, Link};
 use super::{condition, messages};
 use ::amqp::{Body, Condition, LinkId, Message, Outcome, Properties, Value};
 use model::{Credential, Op};
@@ -131,8 +132,9 @@ impl Driver<'_> {
             Whose::Service => self.claim(Op::ConnectService, audience, credential).await,
             Whose::Reader(_) => self.claim(Op::ConnectToEvents, audience, credential).await,
         };
-        if told.status == 200 {
-            self.proven();
+        match told.status {
+            200 => self.proven(),
+            _ => self.refused(),
         }
         told
     }

@@ -4,8 +4,9 @@
 //! brings goes into the log together, and is settled once that is synced.
 
 use super::address::Peer;
+use super::asking::Asking;
 use super::condition;
-use super::driver::{Asking, Driver, Link};
+use super::driver::{Driver, Link};
 use super::messages;
 use ::amqp::{Condition, Delivery, LinkId, Outcome};
 use bytes::Bytes;

@@ -12,18 +12,14 @@ use super::events::Events;
 use super::service::Queue;
 use super::waits::{Woken, first, waits};
 use crate::connections::{DRAIN, Slot, stopped};
-use crate::mqtt::body_of;
 use crate::scratch;
 use ::amqp::{Condition, Connection, Event, LinkId};
 use bytes::{Bytes, BytesMut};
-use model::operations::{Protocol, operation};
-use model::trace::Channel;
-use model::{Credential, Op};
+use model::Credential;
+use ops::Env;
 use ops::devices::message::MESSAGE_BYTES_MAX;
 use ops::devices::presence::Told;
-use ops::input::Headers;
 use ops::session::Ended;
-use ops::{Call, Env};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -44,6 +40,8 @@ pub(super) const OUTGOING_BYTES_MAX: usize = 512 << 10;
 pub(super) const UNDER_WAY_MAX: usize = 16;
 /// How many messages a client may send over a link before it hears that there is room for more.
 pub(super) const CREDIT: u32 = 256;
+/// Most tokens that are refused before one is taken.
+const REFUSALS_MAX: usize = 16;
 /// Most answers that wait for a link on which the client takes none.
 const OUTBOX_MAX: usize = 128;
 
@@ -85,20 +83,9 @@ pub(super) enum Link {
 /// What waits for a link's credit.
 pub(super) type Outbox = VecDeque<Bytes>;
 
-/// A call over this connection.
-pub(super) struct Asking {
-    pub(super) op: Op,
-    /// Whom the client means; empty for whoever is at the connection's address.
-    pub(super) host: String,
-    pub(super) verb: &'static str,
-    pub(super) path: String,
-    pub(super) params: BTreeMap<&'static str, String>,
-    pub(super) credential: Credential,
-}
-
 pub(super) struct Driver<'a> {
     pub(super) env: &'a Arc<Env>,
-    peer: IpAddr,
+    pub(super) peer: IpAddr,
     pub(super) local: SocketAddr,
     pub(super) engine: Connection,
     pub(super) claims: Claims,
@@ -107,6 +94,7 @@ pub(super) struct Driver<'a> {
     pub(super) under_way: VecDeque<UnderWay>,
     /// Its place among those who have not proven themselves.
     pub(super) waiting: Option<Slot>,
+    refusals: usize,
     pub(super) began: Instant,
     pub(super) heard: Instant,
     pub(super) spoke: Instant,
@@ -128,6 +116,7 @@ impl<'a> Driver<'a> {
             devices: BTreeMap::new(),
             under_way: VecDeque::new(),
             waiting: Some(waiting),
+            refusals: 0,
             began: now,
             heard: now,
             spoke: now,
@@ -162,6 +151,13 @@ impl<'a> Driver<'a> {
         let mut alarm = pin!(sleep_until(self.next_look()));
         let mut is_flushed = true;
         while !self.engine.is_over() {
+            // Asked here as well: whoever sends without end keeps all else below from its turn.
+            if !self.in_time() {
+                return false;
+            }
+            if *stop.borrow() {
+                break;
+            }
             self.collect();
             is_flushed &= self.out.is_empty();
             let has_room =
@@ -197,19 +193,14 @@ impl<'a> Driver<'a> {
                     self.look_at_links().await;
                 }
                 () = alarm.as_mut() => {
-                    if !self.in_time() {
-                        return false;
-                    }
                     self.look().await;
                     alarm.as_mut().reset(self.next_look());
                 }
-                () = stopped(stop) => {
-                    let why = Condition::new("amqp:connection:forced", "the server is stopping");
-                    self.engine.close(Some(why));
-                    return true;
-                }
+                () = stopped(stop) => break,
             }
         }
+        let why = Condition::new("amqp:connection:forced", "the server is stopping");
+        self.engine.close(Some(why));
         true
     }
 
@@ -415,38 +406,12 @@ impl<'a> Driver<'a> {
         self.waiting = None;
     }
 
-    /// A call over this connection, without a body.
-    pub(super) fn call(&self, asking: Asking) -> Call {
-        self.call_with(asking, Bytes::new())
-    }
-
-    pub(super) fn call_with(&self, asking: Asking, body: Bytes) -> Call {
-        let Asking { op, host, verb, path, params, credential } = asking;
-        let row = operation(op);
-        let host = match host.is_empty() {
-            true => self.local.ip().to_canonical().to_string(),
-            false => host,
-        };
-        let request = crate::path::shown(&format!("{verb} {path}"));
-        Call {
-            operation: row,
-            surface: row.surface(),
-            host,
-            path,
-            params,
-            query: Vec::new(),
-            headers: Headers {
-                content_type: Some("application/json".into()),
-                ..Headers::default()
-            },
-            credential,
-            channel: Channel {
-                protocol: Protocol::Amqp.as_str().to_owned(),
-                request,
-                address: self.peer.to_canonical().to_string(),
-                on_behalf_of: None,
-            },
-            body: body_of(body),
+    /// A token was refused. Whoever goes on guessing has to connect anew.
+    pub(super) fn refused(&mut self) {
+        self.refusals += 1;
+        if self.refusals >= REFUSALS_MAX && self.waiting.is_some() {
+            let what = format!("{REFUSALS_MAX} tokens were refused, and none was taken");
+            self.engine.close(Some(Condition::new("amqp:unauthorized-access", what)));
         }
     }
 

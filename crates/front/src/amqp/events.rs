@@ -28,7 +28,6 @@ const EVENTS_MAX: u32 = 256;
 pub(super) struct Events {
     pub(super) reader: Reader,
     pub(super) path: String,
-    is_settled: bool,
     tells_newest: bool,
     /// What was read, and waits for credit or for room.
     read: VecDeque<Bytes>,
@@ -36,15 +35,13 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(reader: Reader, path: String, is_settled: bool, attach: &Attach) -> Self {
-        // Whoever leaves it open gets what is settled: nothing here waits for a word of a reader.
-        let is_settled = is_settled || attach.sender_settles != 0;
+    pub(super) fn new(reader: Reader, path: String, attach: &Attach) -> Self {
         let is_metric = |it: &Value| it.text() == Some(RUNTIME_METRIC);
         let tells_newest = match &attach.desired_capabilities {
             Value::Array(all) | Value::List(all) => all.iter().any(is_metric),
             one => is_metric(one),
         };
-        Self { reader, path, is_settled, tells_newest, read: VecDeque::new(), number: 0 }
+        Self { reader, path, tells_newest, read: VecDeque::new(), number: 0 }
     }
 
     /// True where something was read that is not sent yet.
@@ -163,7 +160,8 @@ impl Driver<'_> {
             sent += payload.len();
             events.number += 1;
             let tag = Bytes::copy_from_slice(&events.number.to_be_bytes());
-            self.engine.send(link, tag, &payload, 0, events.is_settled);
+            // Settled whatever the client asked for: readers settle nothing, and go on from an offset of their own.
+            self.engine.send(link, tag, &payload, 0, true);
         }
     }
 }
