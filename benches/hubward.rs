@@ -126,6 +126,7 @@ fn head() -> TraceHead {
             request: "PUT /devices/d1".into(),
             address: "127.0.0.1".into(),
             on_behalf_of: None,
+            enrollment: None,
         },
         replica: None,
     }

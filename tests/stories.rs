@@ -27,6 +27,7 @@ mod stories {
     pub mod groups;
     pub mod initiative_parameters;
     pub mod kills;
+    pub mod lint;
     pub mod locks;
     pub mod log_verify;
     pub mod management_groups;
@@ -35,12 +36,14 @@ mod stories {
     pub mod mqtt_registration;
     pub mod named_grants;
     pub mod no_way_round;
+    pub mod overreach;
     pub mod policy_changes;
     pub mod policy_compliance;
     pub mod policy_language;
     pub mod policy_refuses;
     pub mod policy_sets;
     pub mod propagation;
+    pub mod provisioning_policies;
     pub mod registration;
     pub mod replay;
     pub mod roles;

@@ -76,9 +76,14 @@ impl Fleet {
         self.call(authorization, "PUT", &path, &json!({ "registrationId": id }))
     }
 
-    /// Registers and asks until it is decided.
+    /// Registers by the key that its group derives, and asks until it is decided.
     pub fn registers(&self, id: &str) -> Value {
-        let sas = self.signature(id, &self.derived(id));
+        self.registers_with(id, &self.derived(id))
+    }
+
+    /// The same with a key of its own.
+    pub fn registers_with(&self, id: &str, key: &[u8]) -> Value {
+        let sas = self.signature(id, key);
         let begun = self.puts(id, &sas).expect(202);
         assert!(begun.header("retry-after").is_some());
         let operation = begun.body["operationId"].as_str().unwrap();

@@ -1,15 +1,16 @@
 //! The client subcommands: what a person asks a running server, and the answer on a terminal.
 //!
 //! Decides nothing about access: it signs in, asks the decisions API and lays out the trace that comes
-//! back; [`log`] and [`logs`] read files of the data directory, [`cases`] judges calls that files tell of, and
-//! [`replay`] those of the data directory again. Start at [`run`]; `target` finds the server,
-//! `client` speaks to it, `render` writes the answer.
+//! back; [`log`] and [`logs`] read files of the data directory, [`cases`] judges calls that files tell of,
+//! [`lint`] looks policies and roles in files over, and [`replay`] judges the calls of the data directory
+//! again. Start at [`run`]; `target` finds the server, `client` speaks to it, `render` writes the answer.
 
 mod answer;
 pub mod cases;
 mod client;
 pub mod diagnose;
 pub mod explain;
+pub mod lint;
 pub mod log;
 pub mod logs;
 mod page;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 pub enum Command {
     Diagnose(diagnose::Diagnose),
     Explain(explain::Explain),
+    Lint(lint::Lint),
     Log(log::Log),
     Logs(logs::Logs),
     Replay(replay::Replay),
@@ -43,6 +45,7 @@ pub fn run(command: Command) -> ExitCode {
     let done = match command {
         Command::Diagnose(diagnose) => diagnose::run(&diagnose),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Lint(lint) => lint::run(&lint),
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
         Command::Replay(replay) => replay::run(&replay),

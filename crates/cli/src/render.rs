@@ -8,7 +8,7 @@ pub(crate) mod cause;
 use crate::answer::{Answer, Fix};
 use crate::page::{Cell, Column, Page, Style};
 use crate::text::{escape, shorten};
-use model::trace::{Caller, FindingKind, FindingResult, Step};
+use model::trace::{Caller, EnrollmentKind, FindingKind, FindingResult, Step};
 use model::{Gate, Trace, Verdict};
 
 /// The column of labels.
@@ -145,7 +145,11 @@ fn facts(trace: &Trace, question: Question, page: &mut Page) {
             field("caller", &named(caller));
             field("signed in", &caller.signed_in);
             if let Some(device) = &call.channel.on_behalf_of {
-                let via = device.via.as_ref().map(|it| format!(", by the enrollment `{it}`"));
+                let what = match call.channel.enrollment {
+                    Some(EnrollmentKind::Group) => "enrollment group",
+                    Some(EnrollmentKind::Individual) | None => "enrollment",
+                };
+                let via = device.via.as_ref().map(|it| format!(", by the {what} `{it}`"));
                 field("for", &format!("{}{}", named(device), via.unwrap_or_default()));
             }
         }
@@ -156,6 +160,9 @@ fn facts(trace: &Trace, question: Question, page: &mut Page) {
         let from = [channel.address.as_str(), channel.protocol.as_str()];
         let from: Vec<&str> = from.into_iter().filter(|it| !it.is_empty()).collect();
         field("from", &from.join(" over "));
+    }
+    for it in &trace.warnings {
+        field("warning", it);
     }
     if let Some(replica) = &call.replica {
         let late =

@@ -206,6 +206,7 @@ impl Greeting<'_> {
                 request: crate::path::shown(&request),
                 address: self.peer.to_canonical().to_string(),
                 on_behalf_of: None,
+                enrollment: None,
             },
             body,
         }

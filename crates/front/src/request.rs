@@ -54,6 +54,7 @@ pub(crate) fn read(side: Side, parts: &Parts, peer: IpAddr) -> Result<Head, Miss
         request: path::shown(&format!("{} {path}", parts.method)),
         address: peer.to_canonical().to_string(),
         on_behalf_of: None,
+        enrollment: None,
     };
     Ok(Head {
         operation,

@@ -355,6 +355,7 @@ pub(crate) fn trace_of(
         steps,
         outcome,
         repeats: 0,
+        warnings: Vec::new(),
     }
 }
 

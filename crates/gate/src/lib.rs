@@ -10,6 +10,7 @@ mod decide;
 pub mod deny;
 pub mod facts;
 pub mod jwt;
+pub mod lint;
 pub mod locks;
 pub mod policy;
 mod replay;

@@ -21,6 +21,7 @@ mod gates {
     pub mod people;
     pub mod policies;
     pub mod policy_language;
+    pub mod required_roles;
     pub mod sas;
     pub mod secrets;
     pub mod tokens;

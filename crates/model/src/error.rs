@@ -352,10 +352,11 @@ impl Error {
         })
     }
 
-    /// A policy's refusal in the three lines that people know it by; everything else in its own words.
+    /// A policy's refusal in the three lines that people know it by, and one more for each role that it
+    /// requires and the caller lacks; everything else in its own words.
     fn hub_text(&self, wire: &Wire) -> String {
         let Self::Denied(denial) = self else { return wire.message.clone() };
-        let DenialKind::Policy { assignments, object, verb } = &denial.kind else {
+        let DenialKind::Policy { assignments, object, verb, lacks } = &denial.kind else {
             return wire.message.clone();
         };
         let what = match (verb.is_write(), object.rsplit('/').next().unwrap_or("")) {
@@ -364,7 +365,11 @@ impl Error {
             (false, "devices") => "Device deletion denied".to_owned(),
             (false, other) => format!("Deletion from {other} denied"),
         };
-        format!("HTTP 403: Forbidden\nError: {what}\nPolicy: {}", assignments.join(", "))
+        let missing: String = lacks
+            .iter()
+            .map(|it| format!("\nMissing role: {} of {}", it.role_name, it.principal_name))
+            .collect();
+        format!("HTTP 403: Forbidden\nError: {what}\nPolicy: {}{missing}", assignments.join(", "))
     }
 }
 

@@ -10,6 +10,7 @@ fn refused_by_policy() -> Error {
             assignments: vec!["custom-security-policy-v2".into()],
             object: "Microsoft.Devices/IotHubs/devices".into(),
             verb: Verb::Write,
+            lacks: Vec::new(),
         },
         message: "Resource 'd1' was disallowed by policy.".into(),
         violations: vec![json!({ "policyAssignmentName": "custom-security-policy-v2" })],

@@ -6,6 +6,11 @@
 mod object;
 
 pub use object::{Object, Verb};
+mod enrollment;
+mod lacked;
+
+pub use enrollment::EnrollmentKind;
+pub use lacked::LackedRole;
 
 use crate::ids::{ObjectId, TrackingId};
 use crate::principal::{AuthType, PrincipalKind};
@@ -118,6 +123,9 @@ pub struct Channel {
     /// For whom the caller calls: the device whose registration a provisioning service carries out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<Box<Caller>>,
+    /// By what that device registers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrollment: Option<EnrollmentKind>,
 }
 
 /// The view of role assignments that judged a call, where changes of them spread slowly.
@@ -289,6 +297,9 @@ pub struct RulePlace {
     /// The initiative that brought the definition, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initiative: Option<InitiativePlace>,
+    /// The roles that the rule requires and the caller lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<LackedRole>,
 }
 
 /// The member of an initiative that a rule belongs to.
@@ -408,6 +419,9 @@ pub struct Trace {
     /// How often the same refusal came again within its minute and was only counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeats: u64,
+    /// What the change brings that may not be meant, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -433,6 +447,7 @@ impl Trace {
     /// This trace without what only a reader of the policy's scope may see: its conditions and rules.
     #[must_use]
     pub fn redacted(mut self) -> Self {
+        self.warnings.clear();
         for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Policy) {
             step.findings
                 .retain(|it| matches!(it.result, FindingResult::Deny | FindingResult::Error));

@@ -94,6 +94,7 @@ fn policy_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
     for denied in denying.iter().take(if is_one { 1 } else { FIXES_MAX }) {
         let several = (!is_one)
             .then(|| "several policies deny this call; each needs its own change".to_owned());
+        found.extend(give_required(trace, denied, caller, facts, env, several.clone()));
         if let Some(fix) = allow_before(trace, denied, caller, facts, env, several.clone()) {
             found.push(fix);
         }
@@ -102,6 +103,77 @@ fn policy_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
         }
     }
     found
+}
+
+/// The roles that the denying rule requires, given to the caller where they are lacking.
+fn give_required(
+    trace: &Trace,
+    denied: &Finding,
+    caller: &Caller,
+    facts: &Facts,
+    env: &Env,
+    warning: Option<String>,
+) -> Option<Fix> {
+    let lacks = denied.rule.as_ref().map(|it| it.lacks.as_slice()).filter(|it| !it.is_empty())?;
+    let principal = caller.object_id?;
+    let scope = Scope::parse(&lacks.first()?.scope).ok()?;
+    let mut changed = facts.clone();
+    let mut commands = Vec::new();
+    for it in lacks {
+        let role = facts.roles.get(&model::ObjectId::parse(&it.role_id)?)?;
+        if !role.assignable_scopes.iter().any(|it| facts.contains(it, &scope)) {
+            return None;
+        }
+        changed.put_role_assignment(proposed(&scope, &it.role_id, principal, role.id, env));
+        commands.push(assigns(caller, principal, &role.name, &scope));
+    }
+    if still_refused(trace, &changed, env) == Some(Gate::Policy) && warning.is_none() {
+        return None;
+    }
+    let names: Vec<String> = lacks.iter().map(|it| format!("`{}`", it.role_name)).collect();
+    Some(Fix {
+        says: format!(
+            "give `{}` the role{} {} on `{}`, as `{}` requires",
+            caller.name,
+            if names.len() == 1 { "" } else { "s" },
+            names.join(" and "),
+            place_name(&scope),
+            denied.name
+        ),
+        command: commands.join(" && "),
+        then: then(trace, &changed, env),
+        warning,
+    })
+}
+
+/// A role assignment that is tried, and not made.
+fn proposed(
+    scope: &Scope,
+    name: &str,
+    principal: model::ObjectId,
+    role: model::ObjectId,
+    env: &Env,
+) -> RoleAssignment {
+    let path = format!("providers/Microsoft.Authorization/roleAssignments/{name}");
+    RoleAssignment {
+        id: scope.join(&path).as_str().to_owned(),
+        name: name.to_owned(),
+        principal,
+        role,
+        scope: scope.clone(),
+        created: env.now(),
+        deleted: None,
+        condition: None,
+    }
+}
+
+fn assigns(caller: &Caller, principal: model::ObjectId, role: &str, scope: &Scope) -> String {
+    format!(
+        "az role assignment create --assignee-object-id {principal} --assignee-principal-type {} --role {} --scope {}",
+        caller.kind.directory_type(),
+        quoted(role),
+        quoted(scope.as_str())
+    )
 }
 
 /// An `allow` for this caller in front of the rule that denies.
@@ -277,30 +349,13 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
             continue;
         }
         let mut changed = facts.clone();
-        changed.put_role_assignment(RoleAssignment {
-            id: scope
-                .join("providers/Microsoft.Authorization/roleAssignments/proposed")
-                .as_str()
-                .to_owned(),
-            name: "proposed".into(),
-            principal,
-            role: role.id,
-            scope: scope.clone(),
-            created: env.now(),
-            deleted: None,
-            condition: None,
-        });
+        changed.put_role_assignment(proposed(&scope, "proposed", principal, role.id, env));
         if still_refused(trace, &changed, env) == Some(Gate::Access) {
             continue;
         }
         found.push(Fix {
             says: format!("give `{}` the role `{}` on `{}`", caller.name, role.name, place_name(&scope)),
-            command: format!(
-                "az role assignment create --assignee-object-id {principal} --assignee-principal-type {} --role {} --scope {}",
-                caller.kind.directory_type(),
-                quoted(&role.name),
-                quoted(scope.as_str())
-            ),
+            command: assigns(caller, principal, &role.name, &scope),
             then: then(trace, &changed, env),
             warning: is_by_condition.then(|| {
                 "a condition limits the roles that are held now: without one, this role is not limited"

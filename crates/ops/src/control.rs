@@ -4,8 +4,8 @@ use crate::authorization::role_assignments::check_an_owner_stays;
 use crate::decisions;
 use crate::env::Env;
 use crate::facts::former;
-use gate::Permit;
-use model::Error;
+use gate::{Facts, Permit};
+use model::{ActionName, Error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{Change, CommitError, Document, Expect, Scan, ShardId, Table, Write};
@@ -22,10 +22,11 @@ pub(crate) async fn commit(
     mut changes: Vec<Change>,
 ) -> Result<u64, Error> {
     debug_assert_eq!(permit.operation().effect, model::operations::Effect::ChangesFacts);
-    changes.extend(decisions::activity_changes(permit)?);
     // The new facts first: what gates could not decide by must not be kept either.
     let before = env.facts.load();
     let mut facts = env.facts.with(&changes)?;
+    let warnings = warnings(permit, &before, &facts, env);
+    changes.extend(decisions::activity_changes(permit, warnings)?);
     check_an_owner_stays(&before, &facts)?;
     let now = env.now();
     env.settings.propagation.fade(&before, &mut facts, &changes, now);
@@ -34,6 +35,16 @@ pub(crate) async fn commit(
         env.store.commit(&ShardId::control(), changes).await.map_err(|it| failed(&it))?;
     env.facts.swap(facts, committed.revision);
     Ok(committed.revision)
+}
+
+/// What a change of policies would stop. Nothing else can: roles are told by who lacks them.
+fn warnings(permit: &Permit, before: &Facts, after: &Facts, env: &Env) -> Vec<String> {
+    const POLICIES: &str = "Microsoft.Authorization/policy";
+    let is_about = |it: &ActionName| it.as_str().starts_with(POLICIES);
+    match permit.operation().actions.iter().any(is_about) {
+        true => gate::lint::newly_stopped(before, after, env.now()),
+        false => Vec::new(),
+    }
 }
 
 /// The store's no, as the caller's error.

@@ -96,10 +96,14 @@ pub(crate) async fn keep(env: &Env, mut trace: Trace) -> Result<TrackingId, Erro
 }
 
 /// The documents that put an allowed change of the control plane on record, for its own commit.
-pub(crate) fn activity_changes(permit: &Permit) -> Result<Vec<Change>, Error> {
+pub(crate) fn activity_changes(
+    permit: &Permit,
+    warnings: Vec<String>,
+) -> Result<Vec<Change>, Error> {
     match permit.trace() {
         Some(trace) => {
             let mut trace = trace.clone();
+            trace.warnings = warnings;
             shorten(&mut trace);
             let principal = principal_of(&trace);
             changes_of(&trace, &principal)

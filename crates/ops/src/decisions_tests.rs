@@ -45,6 +45,7 @@ fn refusal(number: usize, caller: Option<&Caller>) -> Trace {
             message: String::new(),
         },
         repeats: 0,
+        warnings: Vec::new(),
     }
 }
 

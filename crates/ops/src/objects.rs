@@ -259,7 +259,11 @@ async fn links(op: Op, input: &Input, env: &Env) -> Result<Vec<Link>, Error> {
             false => "Microsoft.Authorization/roleDefinitions/delete",
         });
         let scopes = authorization::roles::assignable_scopes(input, env).await?;
-        return Ok(scopes.into_iter().map(|scope| Link { action, scope }).collect());
+        let mut links: Vec<Link> = scopes.into_iter().map(|scope| Link { action, scope }).collect();
+        if op == Op::PutRoleDefinition {
+            links.extend(authorization::roles::links_of_change(input, &env.facts.load()));
+        }
+        return Ok(links);
     }
     if op == Op::PutManagementGroupSubscription || op == Op::DeleteManagementGroupSubscription {
         return Ok(management::subscriptions::links(input, &env.facts.load()));

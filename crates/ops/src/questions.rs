@@ -40,6 +40,7 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             request: action.to_owned(),
             address: String::new(),
             on_behalf_of: None,
+            enrollment: None,
         },
         replica: None,
     };

@@ -200,6 +200,7 @@ async fn put(
             request: format!("PUT {path}"),
             address: String::new(),
             on_behalf_of: None,
+            enrollment: None,
         },
         body: Box::new(move |_| Box::pin(async move { Ok(body) })),
     };

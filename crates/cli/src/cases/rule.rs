@@ -60,6 +60,12 @@ pub(super) fn judge(case: &Map<String, Value>, expected: &Value) -> Result<Answe
         given.into_iter().map(|(name, it)| (name, json!({ "value": it }))).collect();
     let no = |it| world::not_a_policy(it, "");
     let parsed = parse(&json!({ "policyRule": told, "parameters": declared })).map_err(no)?;
+    if let Some(it) = parsed.rules.iter().find_map(|it| it.required.as_ref()) {
+        return broken(
+            it.at.as_str(),
+            "a rule alone knows nobody's roles; a case of kind `authorize` shows who holds what",
+        );
+    }
     let definition = PolicyDefinition {
         id: String::new(),
         name: String::new(),
@@ -90,6 +96,7 @@ pub(super) fn judge(case: &Map<String, Value>, expected: &Value) -> Result<Answe
         action: &format!("{}/write", object.kind),
         endpoint: "",
         protocol: "",
+        enrollment: None,
         scope: &scope,
         now,
         facts: &facts,

@@ -5,7 +5,8 @@ use super::judge::{Answer, world_of};
 use super::world::{self, World, principal};
 use gate::facts::Role;
 use gate::writes::{
-    NewAssignment, NewRole, PrincipalGiven, check_assignment, check_role_unused, scopes_of,
+    NewAssignment, NewRole, PrincipalGiven, check_assignment, check_role_unused, links_of_change,
+    scopes_of,
 };
 use gate::{Ask, Attributes, Link};
 use model::operations::{Surface, action, operation};
@@ -118,12 +119,13 @@ impl Write<'_> {
             Ok(it) => it,
             Err(error) => return Ok(Err(error)),
         };
-        let linked = self.links(Op::PutRoleDefinition, scopes);
+        let mut linked = self.links(Op::PutRoleDefinition, scopes);
         let id = match self.body.get("name") {
             Some(it) => world::id(&take::<String>(it, "body.name")?, "body.name")?,
             // Any id that is free.
             None => self.world.facts.tenant,
         };
+        linked.extend(links_of_change(id, properties, &self.world.facts));
         Ok(self
             .admitted(Op::PutRoleDefinition, &linked)
             .and_then(|()| NewRole::read(id, properties, &self.world.facts).map(|_| ())))

@@ -32,6 +32,7 @@ fn difference() -> Difference {
         steps: Vec::new(),
         outcome: outcome(Some(Gate::Policy), 403, "RequestDisallowedByPolicy"),
         repeats: 0,
+        warnings: Vec::new(),
     };
     Difference { then, now: outcome(None, 200, "OK") }
 }

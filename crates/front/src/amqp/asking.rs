@@ -52,6 +52,7 @@ impl Driver<'_> {
                 request,
                 address: self.peer.to_canonical().to_string(),
                 on_behalf_of: None,
+                enrollment: None,
             },
             body: body_of(body),
         }

@@ -173,6 +173,15 @@ impl Facts {
         principal: ObjectId,
     ) -> impl Iterator<Item = &Arc<RoleAssignment>> + Clone {
         Lookups::count(&self.lookups.role);
+        self.held_or_faded(principal)
+    }
+
+    /// The same for a policy that requires roles: it grants nothing by what it finds, and the look-up is not
+    /// counted among those of the access gate.
+    pub(crate) fn held_or_faded(
+        &self,
+        principal: ObjectId,
+    ) -> impl Iterator<Item = &Arc<RoleAssignment>> + Clone {
         let groups = self.groups.of(principal).iter().map(|it| it.group);
         let faded = std::iter::once(principal)
             .chain(groups)

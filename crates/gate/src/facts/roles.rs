@@ -8,7 +8,7 @@ use model::{ActionName, ActionPattern, ObjectId, Plane, Scope, Timestamp};
 use std::sync::Arc;
 
 /// One block of a role: what it grants minus what it leaves out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Permission {
     pub actions: Vec<ActionPattern>,
     pub not_actions: Vec<ActionPattern>,

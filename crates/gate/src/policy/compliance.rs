@@ -240,6 +240,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
                 then: rule.then.clone(),
                 source: serde_json::Value::Null,
                 changes: rule.changes.clone(),
+                required: None,
             };
             let fits = self.try_rule(&rule, arguments, policy, &mut None).unwrap_or(true);
             fits.then_some(effect.as_str())

@@ -6,7 +6,9 @@ use super::{Exemption, PolicyAssignment};
 use crate::facts::Facts;
 use model::Gate;
 use model::error::{Denial, DenialKind};
-use model::trace::{Condition, Finding, FindingKind, InitiativePlace, Object, RulePlace};
+use model::trace::{
+    Condition, Finding, FindingKind, InitiativePlace, LackedRole, Object, RulePlace,
+};
 use serde_json::{Value, json};
 
 /// An assignment that denies, with what it looked at.
@@ -32,6 +34,7 @@ pub(super) fn finding(
         assignment_scope: assignment.scope.as_str().to_owned(),
         exemption_id: exemption_id.filter(|_| word.part.is_none()),
         initiative: initiative(brought, word.part),
+        lacks: word.lacks.clone(),
     });
     Finding {
         kind: FindingKind::PolicyRule,
@@ -78,6 +81,7 @@ fn denial_of(
     object: &Object,
     message: String,
     violations: Vec<Value>,
+    lacks: Vec<LackedRole>,
 ) -> Denial {
     Denial {
         gate: Gate::Policy,
@@ -85,6 +89,7 @@ fn denial_of(
             assignments: names,
             object: object.kind.clone(),
             verb: object.verb,
+            lacks,
         },
         message,
         violations,
@@ -93,17 +98,23 @@ fn denial_of(
 }
 
 /// A denial whose words nobody will read: the caller decides again with the trace.
-pub(super) fn bare_denial(assignment: &PolicyAssignment, object: &Object) -> Denial {
-    denial_of(vec![assignment.name.clone()], object, String::new(), Vec::new())
+pub(super) fn bare_denial(
+    assignment: &PolicyAssignment,
+    object: &Object,
+    lacks: Vec<LackedRole>,
+) -> Denial {
+    denial_of(vec![assignment.name.clone()], object, String::new(), Vec::new(), lacks)
 }
 
 /// The denial envelope: every assignment that denies the object, each with what it evaluated.
 pub(super) fn full_denial(denied: &[Denied<'_>], object: &Object, facts: &Facts) -> Denial {
     let identifiers = Value::Array(denied.iter().map(identifiers).collect()).to_string();
     let reasons: Vec<&str> = denied.iter().filter_map(message).collect();
+    let lacks = lacked(denied);
     let standard = format!(
-        "Resource '{}' was disallowed by policy. Policy identifiers: '{identifiers}'.",
-        object.name
+        "Resource '{}' was disallowed by policy. Policy identifiers: '{identifiers}'.{}",
+        object.name,
+        Denial::lacking(&lacks)
     );
     let message = match reasons.is_empty() {
         true => standard,
@@ -111,7 +122,18 @@ pub(super) fn full_denial(denied: &[Denied<'_>], object: &Object, facts: &Facts)
     };
     let names = denied.iter().map(|it| it.assignment.name.clone()).collect();
     let violations = denied.iter().map(|it| violation(it, facts)).collect();
-    denial_of(names, object, message, violations)
+    denial_of(names, object, message, violations, lacks)
+}
+
+/// The roles that are required and lacking, each once.
+fn lacked(denied: &[Denied<'_>]) -> Vec<LackedRole> {
+    let mut found: Vec<LackedRole> = Vec::new();
+    for it in denied.iter().filter_map(|it| it.finding.rule.as_ref()).flat_map(|it| &it.lacks) {
+        if !found.contains(it) {
+            found.push(it.clone());
+        }
+    }
+    found
 }
 
 fn message<'a>(denied: &Denied<'a>) -> Option<&'a str> {
@@ -167,6 +189,9 @@ fn violation(denied: &Denied<'_>, facts: &Facts) -> Value {
         "policyExemptionIds": exemptions,
         "ruleIndex": rule.map_or(0, |it| it.index),
     });
+    if let Some(it) = rule.filter(|it| !it.lacks.is_empty()) {
+        model::json::set(&mut shown, "missingRoles", json!(it.lacks));
+    }
     if let Some(it) = rule.and_then(|it| it.initiative.as_ref()) {
         for (name, value) in [
             ("policySetDefinitionId", &it.id),

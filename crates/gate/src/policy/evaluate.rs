@@ -13,7 +13,7 @@ use super::parameters::Arguments;
 use super::select::{self, Room, Seen};
 use super::{Comparison, Count, FieldName, Left, Operator, Over, Test};
 use crate::facts::Facts;
-use model::trace::{Caller, Condition, Object};
+use model::trace::{Caller, Condition, EnrollmentKind, Object};
 use model::{Scope, Timestamp};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -39,6 +39,8 @@ pub struct Subject<'a> {
     /// The path of the request.
     pub endpoint: &'a str,
     pub protocol: &'a str,
+    /// By what the device registers that the call is made for, where it is.
+    pub enrollment: Option<EnrollmentKind>,
     /// Where the call is judged: in whose group and subscription.
     pub scope: &'a Scope,
     pub now: Timestamp,

@@ -70,6 +70,7 @@ fn with(
         action: "",
         endpoint: "",
         protocol: "",
+        enrollment: None,
         scope: &scope,
         now: Timestamp::parse("2026-11-22T08:00:00Z").unwrap(),
         facts: &facts,

@@ -34,6 +34,8 @@ pub enum Field {
     /// The path of the request.
     Endpoint,
     Protocol,
+    /// By what kind of enrollment the device registers that the call is made for.
+    EnrollmentType,
     /// `{type}/{path}`: a property of resources of that type.
     Property {
         kind: String,
@@ -91,7 +93,8 @@ impl Field {
             | Self::CallerService
             | Self::Action
             | Self::Endpoint
-            | Self::Protocol => &[],
+            | Self::Protocol
+            | Self::EnrollmentType => &[],
         }
     }
 
@@ -150,6 +153,7 @@ pub(super) fn parse(text: &str) -> Result<Field, Lack> {
         "request.action" => Field::Action,
         "request.endpoint" => Field::Endpoint,
         "request.protocol" => Field::Protocol,
+        "request.enrollmenttype" => Field::EnrollmentType,
         "tags" => Field::Tags,
         _ if lower.starts_with("tags.") || lower.starts_with("tags[") => match tag(text) {
             Some(name) => Field::Tag(name),

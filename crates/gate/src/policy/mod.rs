@@ -21,6 +21,7 @@ mod lacking;
 mod parameters;
 mod parse;
 mod reach;
+mod required;
 mod select;
 mod selectors;
 mod then;
@@ -49,6 +50,8 @@ pub use parse::{
     parse, parse_rules,
 };
 pub use reach::guards_deletions;
+pub(crate) use required::is_role;
+pub use required::{REQUIRED_ROLES_MAX, Required, check_given_roles, check_roles};
 pub use selectors::{
     Override, ResourceSelector, SELECTORS_MAX, Selector, SelectorKind, VALUES_MAX, parse_overrides,
     parse_resource_selectors, references,
@@ -69,6 +72,8 @@ pub struct Rule {
     pub then: Then,
     /// What an `append` or a `modify` does.
     pub changes: Option<Changes>,
+    /// Roles that the caller must hold: only where one is lacking does the rule take effect.
+    pub required: Option<Required>,
     /// As it was written.
     pub source: Value,
 }
@@ -105,6 +110,9 @@ impl Rule {
                 if it.changes() && self.changes.as_ref().is_none_or(|own| own.effect != it) =>
             {
                 Err(no(changes::wanted(it).into()))
+            }
+            (Ok(it), _) if self.required.is_some() && !required::takes_roles(it) => {
+                Err(no(required::unfit(it)))
             }
             (Ok(it), _) => Ok(it),
             (Err(it), _) => Err(no(it.because)),

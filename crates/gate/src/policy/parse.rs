@@ -6,8 +6,8 @@ use super::expression::{Counted, Scope, Template};
 use super::fields::{self, Step};
 use super::lacking::Lack;
 use super::parameters::{Declared, ParameterFault};
-use super::then;
 use super::{Comparison, Count, FieldName, Kind, Left, Operator, Over, Rule, Test};
+use super::{required, then};
 use model::json::member;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,8 +128,11 @@ fn rule(
         return refuse(at, "a rule is an object with `if` and `then`");
     };
     for key in object.keys() {
-        if !["if", "then"].iter().any(|it| key.eq_ignore_ascii_case(it)) {
-            return refuse(&format!("{at}.{key}"), "a rule has `if` and `then`, nothing else");
+        if !["if", "requiredRoles", "then"].iter().any(|it| key.eq_ignore_ascii_case(it)) {
+            return refuse(
+                &format!("{at}.{key}"),
+                "a rule has `if` and `then`, it may have `requiredRoles`, and nothing else",
+            );
         }
     }
     let Some(condition) = member(value, "if") else {
@@ -141,8 +144,13 @@ fn rule(
     let mut reader = Reader::new(declared);
     let condition = reader.test(&format!("{at}.if"), condition, 0)?;
     let (then, changes) = then::read(&format!("{at}.then"), then, &mut reader.scope)?;
+    let required = match member(value, "requiredRoles").filter(|it| !it.is_null()) {
+        Some(it) => Some(required::read(&format!("{at}.requiredRoles"), it, &mut reader.scope)?),
+        None => None,
+    };
+    required.as_ref().map_or(Ok(()), |it| required::check_effect(it, &then))?;
     used.extend(reader.scope.used);
-    Ok(Rule { index, condition, then, changes, source: value.clone() })
+    Ok(Rule { index, condition, then, changes, required, source: value.clone() })
 }
 
 /// Reads one rule, and counts what it holds.

@@ -37,6 +37,35 @@ fn the_document_of_the_source_is_taken() {
 }
 
 #[test]
+fn required_roles_are_a_short_list_of_names_beside_what_denies_or_audits() {
+    let rule = |roles: Value, effect: &str| {
+        json!({ "if": { "field": "type", "equals": "x" }, "requiredRoles": roles,
+            "then": { "effect": effect } })
+    };
+    let check = |roles: Value, effect: &str, place: &str| {
+        let fault = parsed(rule(roles, effect)).unwrap_err();
+        assert_eq!(fault.at, format!("policyRule.requiredRoles{place}"), "{fault}");
+    };
+    for effect in ["deny", "audit", "disabled"] {
+        parsed(rule(json!(["Owner", "Reader"]), effect)).unwrap();
+    }
+    parsed(rule(json!(vec!["Owner"; 20]), "deny")).unwrap();
+    check(json!(vec!["Owner"; 21]), "deny", "");
+    check(json!([]), "deny", "");
+    check(json!("Owner"), "deny", "");
+    check(json!({ "name": "Owner" }), "deny", "");
+    check(json!(["Owner", 7]), "deny", "[1]");
+    check(json!(["Owner", " "]), "deny", "[1]");
+    check(json!(["[field('name')]"]), "deny", "");
+    check(json!(["[parameters('p')]"]), "deny", "");
+    // Whoever lacks a role would be let through by it.
+    check(json!(["Owner"]), "allow", "");
+    let mut misspelt = rule(json!(["Owner"]), "deny");
+    misspelt["requiredRole"] = misspelt["requiredRoles"].take();
+    assert_eq!(parsed(misspelt).unwrap_err().at, "policyRule.requiredRole");
+}
+
+#[test]
 fn what_cannot_be_evaluated_is_refused_with_its_place() {
     let check = |rule: Value, at: &str| assert_eq!(parsed(rule).unwrap_err().at, at);
     let ok = json!({ "field": "type", "equals": "x" });

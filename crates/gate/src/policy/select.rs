@@ -113,6 +113,9 @@ pub(super) fn stored<'v>(field: &Field, env: Env<'v>) -> Option<Seen<'v>> {
         Field::Action => Seen::text(subject.action),
         Field::Endpoint => Seen::text(subject.endpoint),
         Field::Protocol => Seen::text(subject.protocol),
+        Field::EnrollmentType => {
+            subject.enrollment.map_or(Seen::Missing, |it| Seen::text(it.as_str()))
+        }
         Field::Groups(_) | Field::Property { .. } => {
             let (from, depth) = start(field, env);
             let steps = field.steps().get(depth..).unwrap_or(&[]);
@@ -159,6 +162,7 @@ pub(super) fn made<'r>(field: &Field, env: Env<'_>, room: &'r mut Room) -> Seen<
         | Field::Action
         | Field::Endpoint
         | Field::Protocol
+        | Field::EnrollmentType
         | Field::Property { .. } => Seen::Missing,
     }
 }

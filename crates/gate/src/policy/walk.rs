@@ -7,6 +7,7 @@ mod words;
 use super::envelope::{Denied, bare_denial, finding, full_denial};
 use super::initiative::{Brought, Member, Part};
 use super::reach::{applicable, judged_at};
+use super::required;
 use super::selectors::{Selected, overriding, select};
 use super::{
     Arguments, Change, Effect, EvaluationError, Exemption, Names, PolicyAssignment, Rule, Subject,
@@ -16,9 +17,9 @@ use crate::decide::{Ask, Findings, Ruling};
 use crate::facts::{Facts, Lookups};
 use changing::Changed;
 use model::error::Denial;
-use model::trace::{Condition, FindingResult, Object};
+use model::trace::{Condition, FindingResult, LackedRole, Object};
 use model::{Plane, Scope};
-use words::{action, exempt_reason, names, of_member};
+use words::{action, exempt_reason, names, of_member, overridden};
 
 /// Most conditions that are noted of rules that did not match: an initiative may have very many.
 const CONDITIONS_NOTED_MAX: usize = 1_000;
@@ -34,6 +35,8 @@ pub(super) struct Word<'a> {
     /// What took rules away: all of them, or those of some members.
     pub(super) exemptions: Vec<&'a Exemption>,
     pub(super) conditions: Vec<Condition>,
+    /// The roles that the rule requires and the caller lacks.
+    pub(super) lacks: Vec<LackedRole>,
     /// What an earlier rule wants on record, whatever came of the later ones.
     pub(super) audited: Option<Box<Word<'a>>>,
 }
@@ -124,12 +127,21 @@ fn rule_quickly(ask: &Ask<'_>, facts: &Facts) -> Said {
             let word = judged.word_of(assignment, Brought::of(assignment, facts));
             is_noted |= word.is_noted();
             if matches!(word.result, FindingResult::Deny | FindingResult::Error) {
-                let denial = Some(bare_denial(assignment, object));
+                let denial = Some(bare_denial(assignment, object, word.lacks));
                 return Said::of(denial, String::new(), is_noted);
             }
         }
     }
     Said::of(None, String::new(), is_noted)
+}
+
+/// The word of a rule for which roles are lacking.
+fn lacking(word: Word<'_>, lacks: Vec<LackedRole>) -> Word<'_> {
+    let reason = match required::sentence(&lacks).filter(|_| !word.reason.is_empty()) {
+        Some(it) => format!("{}; {it}", word.reason),
+        None => word.reason,
+    };
+    Word { reason, lacks, ..word }
 }
 
 /// The verdict with everything that was looked at: broad assignments before narrow, then by name.
@@ -181,7 +193,12 @@ fn rule_in_full<'a>(
         Some(object) => {
             let denial = full_denial(&denied, object, facts);
             let names: Vec<&str> = denied.iter().map(|it| it.assignment.name.as_str()).collect();
-            let reason = format!("denied by policy `{}`", names.join("`, `"));
+            let lacks = denied.iter().filter_map(|it| it.finding.rule.as_ref());
+            let lacks: Vec<String> = lacks.filter_map(|it| required::sentence(&it.lacks)).collect();
+            let names = names.join("`, `");
+            let said = overridden(ask, facts, &names).into_iter().chain(lacks);
+            let reason = [format!("denied by policy `{names}`")].into_iter().chain(said);
+            let reason = reason.collect::<Vec<_>>().join("; ");
             Said::of(Some(denial), reason, is_noted)
         }
     }
@@ -207,6 +224,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
             effect: "",
             exemptions: Vec::new(),
             conditions: Vec::new(),
+            lacks: Vec::new(),
             audited: None,
         }
     }
@@ -301,11 +319,15 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
                     continue;
                 }
                 let mut record = self.records.then(Vec::new);
-                let matched = self.try_rule(rule, arguments, policy, &mut record);
+                let matched = match self.try_rule(rule, arguments, policy, &mut record) {
+                    Ok(true) => self.lacks(rule, arguments, &mut record),
+                    Ok(false) => Ok(None),
+                    Err(error) => Err(error),
+                };
                 let mut conditions = record.unwrap_or_default();
-                match matched {
-                    Ok(true) => {}
-                    Ok(false) => {
+                let lacks = match matched {
+                    Ok(Some(it)) => it,
+                    Ok(None) => {
                         let room = CONDITIONS_NOTED_MAX.saturating_sub(seen.len());
                         conditions.truncate(room);
                         seen.extend(conditions.into_iter().map(|it| of_member(it, part.member)));
@@ -315,9 +337,10 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
                         let word = failed(&error, Some(rule.index), effect.as_str(), conditions);
                         return Word { exemptions, audited: audited.map(Box::new), ..word };
                     }
-                }
+                };
                 let is_overridden = effect != own;
                 let word = self.matched(assignment, part, rule, effect, is_overridden, conditions);
+                let word = lacking(word, lacks);
                 if word.result == FindingResult::Audit {
                     audited = Some(word);
                     continue;
@@ -450,6 +473,7 @@ impl<'c, 'a: 'c> Judged<'c, 'a> {
             action: self.action,
             endpoint: request.split_once(' ').map_or(request.as_str(), |(_, path)| path),
             protocol: &ask.head.channel.protocol,
+            enrollment: ask.head.channel.enrollment,
             scope: self.at,
             now: ask.head.time,
             facts: self.facts,

@@ -12,4 +12,6 @@ mod roles;
 pub use assignments::{NewAssignment, PrincipalGiven, check_assignment};
 pub use conditions::{keep as keep_condition, read as read_condition};
 pub use patterns::check_patterns;
-pub use roles::{NewRole, check_role_unused, permission, permissions_of, scopes_of};
+pub use roles::{
+    NewRole, check_role_unused, links_of_change, permission, permissions_of, scopes_of,
+};

@@ -1,9 +1,10 @@
 //! Role definitions as they are written.
 
 use super::{check_patterns, conditions};
+use crate::decide::Link;
 use crate::facts::{Facts, Permission, management_group};
 use model::json::{member, text};
-use model::{ActionPattern, Error, ObjectId, Scope};
+use model::{ActionName, ActionPattern, Error, ObjectId, Scope};
 use serde_json::{Value, json};
 
 /// Most blocks in a role, and most patterns in one of its lists.
@@ -82,6 +83,23 @@ fn check_groups(scopes: &[Scope], permissions: &[Value]) -> Result<(), Error> {
         1 => Ok(()),
         _ => Err(Error::invalid(at, "a role of one's own names at most one management group")),
     }
+}
+
+/// What a write of a role takes beyond the right to write roles: where somebody holds it and what it grants would
+/// change, the right to give roles, wherever this one could be assigned. Else whoever may write roles gives
+/// themselves any right, by a role that they hold. Azure asks for no more than the right to write roles.
+pub fn links_of_change(id: ObjectId, properties: &Value, facts: &Facts) -> Vec<Link> {
+    let Some(role) = facts.roles.get(&id) else { return Vec::new() };
+    // What cannot be read changes nothing: it is refused.
+    let Ok(blocks) = permissions_of(properties) else { return Vec::new() };
+    let Ok(after) = blocks.iter().map(permission).collect::<Result<Vec<_>, _>>() else {
+        return Vec::new();
+    };
+    if after == role.permissions || check_role_unused(id, facts).is_ok() {
+        return Vec::new();
+    }
+    let action = ActionName::new("Microsoft.Authorization/roleAssignments/write");
+    role.assignable_scopes.iter().map(|it| Link { action, scope: it.clone() }).collect()
 }
 
 /// Checks that nobody holds a role, so that it can be deleted.

@@ -286,3 +286,58 @@ fn a_role_that_leaves_something_out_makes_no_other_needless() {
     assert!(!makes_needless("*", &[&format!("{DEVICES}delete")], None));
     assert!(!makes_needless("*", &[], Some("!(Exists @Request[a])")));
 }
+
+/// the data actions of a hub under `actions` give nothing, nor what belongs to management under
+/// `dataActions`, and both are warned of.
+#[test]
+fn an_action_in_the_list_of_the_other_plane_gives_nothing() {
+    use gate::lint::{Code, role};
+    use model::operations::known;
+    use model::{ActionPattern, Plane};
+
+    let hub = "Microsoft.Devices/IotHubs/";
+    let of = |plane: Plane| -> Vec<&str> {
+        let rows = known().filter(|it| it.plane == plane).flat_map(|it| it.actions);
+        let mut all: Vec<&str> =
+            rows.map(|it| it.as_str()).filter(|it| it.starts_with(hub)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    let (data, management) = (of(Plane::Service), of(Plane::Control));
+    assert_eq!(data.len(), 19, "{data:?}");
+    for action in ["listkeys/action", "securityPolicies/write", "securityPolicies/read"] {
+        let action = format!("{hub}{action}");
+        assert!(management.contains(&action.as_str()) && !data.contains(&action.as_str()));
+    }
+    let mixed = |list: &str, all: &[&str]| {
+        let warnings = role(&[serde_json::json!({ list: all })]).unwrap();
+        let told: Vec<&str> =
+            warnings.iter().map(|it| it.advice.split('`').nth(1).unwrap()).collect();
+        assert_eq!(told, all);
+        assert!(warnings.iter().all(|it| it.code == Code::WrongPlane), "{warnings:#?}");
+    };
+    mixed("actions", &data);
+    mixed("dataActions", &management);
+
+    // What the warnings say is what the gate does.
+    let patterns = |all: &[&str]| all.iter().map(|it| ActionPattern::new(it)).collect::<Vec<_>>();
+    let mut facts = facts();
+    let custom = |actions, data_actions| gate::facts::Role {
+        id: id("dddddddd-0000-4000-8000-000000000006"),
+        name: "mixed".into(),
+        is_builtin: false,
+        permissions: vec![gate::facts::Permission {
+            actions,
+            data_actions,
+            ..gate::facts::Permission::default()
+        }],
+        assignable_scopes: vec![scope("/")],
+    };
+    assign(&mut facts, ANA, "dddddddd-0000-4000-8000-000000000006", HUB);
+    let passes = |facts: &gate::Facts, op| does(facts, ANA, op, HUB, &[]).denial.is_none();
+    facts.put_role(custom(patterns(&data), patterns(&management)));
+    assert!(!passes(&facts, Op::GetDevice) && !passes(&facts, Op::GetHub));
+    facts.put_role(custom(patterns(&management), patterns(&data)));
+    assert!(passes(&facts, Op::GetDevice) && passes(&facts, Op::GetHub));
+}

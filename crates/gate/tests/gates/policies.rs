@@ -329,3 +329,76 @@ fn the_denial_envelope_lists_every_policy_that_denies() {
     assert_eq!(shown["operator"], "Equals");
     assert_eq!(shown["result"], "True");
 }
+
+/// S0-23: what lets a write through lets no deletion through, neither here nor at the access gate.
+#[test]
+fn letting_the_write_of_devices_through_lets_no_deletion_through() {
+    let rule = |action: &str, effect: Value| {
+        json!({ "if": { "allOf": [
+            { "field": "identity.principalId", "equals": ANA },
+            { "field": "request.action", "equals": format!("Microsoft.Devices/IotHubs/devices/{action}") } ] },
+            "then": effect })
+    };
+    let allow = || json!({ "effect": "allow" });
+    let guard = json!({ "if": { "field": "type", "equals": DEVICES },
+        "then": { "effect": "denyAction", "details": { "actionNames": ["delete"] } } });
+    let gone = || model::trace::Object { verb: Verb::Delete, ..device(HUB, "d1") };
+    let deletes = |facts: &Facts, who: &str| {
+        does(facts, who, Op::DeleteDevice, HUB, &[gone()]).denial.map(|it| it.gate)
+    };
+    let rules = json!([rule("write", allow()), rule("delete", allow()), guard, deny_devices()]);
+    let mut facts = open();
+    policy(&mut facts, "v2", &rules, HUB);
+    assert!(passes(&facts, ANA) && !passes(&facts, BOB));
+    // An `allow` is about writes, also where it names the deletion.
+    assert_eq!(deletes(&facts, ANA), Some(Gate::Policy));
+    assert_eq!(deletes(&facts, BOB), Some(Gate::Policy));
+
+    // Without the guard policy has no word on deletions, and the role alone decides: the right to write is none.
+    let mut facts = self::facts();
+    policy(&mut facts, "v2", &json!([rule("write", allow()), deny_devices()]), HUB);
+    facts.put_role(gate::facts::Role {
+        id: id("dddddddd-0000-4000-8000-000000000007"),
+        name: "writer".into(),
+        is_builtin: false,
+        permissions: vec![gate::facts::Permission {
+            data_actions: vec![model::ActionPattern::new(
+                "Microsoft.Devices/IotHubs/devices/write",
+            )],
+            ..gate::facts::Permission::default()
+        }],
+        assignable_scopes: vec![scope("/")],
+    });
+    assign(&mut facts, ANA, "dddddddd-0000-4000-8000-000000000007", HUB);
+    assert!(passes(&facts, ANA));
+    assert_eq!(deletes(&facts, ANA), Some(Gate::Access));
+}
+
+/// A rule on the kind of caller is about that kind and no other.
+#[test]
+fn a_rule_tells_every_kind_of_caller_from_the_others() {
+    use model::PrincipalKind::{Device, Group, ManagedIdentity, SasKey, ServicePrincipal, User};
+    let kinds = [User, Group, ServicePrincipal, ManagedIdentity, Device, SasKey];
+    let (place, head) = (scope(HUB), head("PUT /devices/d1"));
+    let objects = [device(HUB, "d1")];
+    for denied in kinds {
+        let mut facts = open();
+        let rule = json!({ "if": { "field": "identity.principalType", "equals": denied.as_str() },
+            "then": { "effect": "deny" } });
+        policy(&mut facts, "kinds", &rule, HUB);
+        for kind in kinds {
+            let caller = model::trace::Caller { kind, ..caller(ANA) };
+            let ask = gate::Ask {
+                operation: model::operations::operation(Op::PutDevice),
+                scope: &place,
+                objects: &objects,
+                linked: &[],
+                attributes: gate::Attributes::default(),
+                caller: &caller,
+                head: &head,
+            };
+            let by_policy = judged(&ask, &facts).denial.is_some_and(|it| it.gate == Gate::Policy);
+            assert_eq!(by_policy, kind == denied, "{kind:?} under a rule on {denied:?}");
+        }
+    }
+}

@@ -169,6 +169,7 @@ pub fn head(request: &str) -> TraceHead {
             request: request.into(),
             address: "127.0.0.1".into(),
             on_behalf_of: None,
+            enrollment: None,
         },
         replica: None,
     }

@@ -1,6 +1,6 @@
 //! A gate's no: which gate, of what kind, in which words.
 
-use crate::trace::{Gate, Verb};
+use crate::trace::{Gate, LackedRole, Verb};
 use serde_json::{Value, json};
 
 /// Why authentication refused: each its own sentence, so that a caller can act on it.
@@ -38,28 +38,38 @@ impl Denial {
     /// more.
     #[must_use]
     pub fn named_only(mut self) -> Self {
-        if let DenialKind::Policy { assignments, .. } = &self.kind {
+        if let DenialKind::Policy { assignments, lacks, .. } = &self.kind {
             self.message = format!(
-                "Resource '{}' was disallowed by policy '{}'.",
+                "Resource '{}' was disallowed by policy '{}'.{}",
                 self.target,
-                assignments.join("', '")
+                assignments.join("', '"),
+                Self::lacking(lacks)
             );
             self.violations =
                 assignments.iter().map(|it| json!({ "policyAssignmentName": it })).collect();
         }
         self
     }
+
+    /// What a caller may read of the roles that it lacks: a sentence for each, a blank in front.
+    pub fn lacking(lacks: &[LackedRole]) -> String {
+        let one = |it: &LackedRole| {
+            format!(" '{}' does not hold the required role '{}'.", it.principal_name, it.role_name)
+        };
+        lacks.iter().map(one).collect()
+    }
 }
 
 #[derive(Clone, PartialEq, Debug)]
 pub enum DenialKind {
     Unauthenticated(AuthFault),
-    /// `assignments` are the names of the policy assignments that deny; `object` is the type refused, and
-    /// `verb` what was to be done to it.
+    /// `assignments` are the names of the policy assignments that deny; `object` is the type refused,
+    /// `verb` what was to be done to it, and `lacks` the roles that they require and the caller lacks.
     Policy {
         assignments: Vec<String>,
         object: String,
         verb: Verb,
+        lacks: Vec<LackedRole>,
     },
     NotAuthorized,
     /// The same, with a role on its way that would do.

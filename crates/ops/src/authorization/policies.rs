@@ -7,7 +7,7 @@ use crate::input::{Input, Reply};
 use gate::facts::management_group;
 use gate::policy::{
     Declared, ParameterFault, PolicyAssignment, PolicyDefinition, Values, bind, bind_initiative,
-    check_mode, parse,
+    check_given_roles, check_mode, check_roles, parse,
 };
 use gate::{Facts, Permit};
 use model::json::{member, text};
@@ -51,7 +51,7 @@ pub(crate) async fn put_definition(
     let version = text(given, &["version"]).unwrap_or("1.0.0");
     policy_sets::check_version(permit.scope().as_str(), version, &env.facts.load())?;
     let former = former(env, tables::POLICY_DEFINITIONS, permit.scope()).await?;
-    check_rules(given, mode, former.as_ref().map(|(it, _)| it))?;
+    check_rules(given, mode, former.as_ref().map(|(it, _)| it), &env.facts.load())?;
     if former.is_none()
         && count_at(env, tables::POLICY_DEFINITIONS, &place).await? >= DEFINITIONS_MAX
     {
@@ -123,7 +123,11 @@ pub(crate) async fn put_assignment(
         (Some(it), _) => {
             drop(bind_initiative(it, parameters, &facts).map_err(|it| invalid_parameter(&it))?)
         }
-        (None, Some(it)) => drop(bind(it, parameters).map_err(|it| invalid_parameter(&it))?),
+        (None, Some(it)) => {
+            let values = bind(it, parameters).map_err(|it| invalid_parameter(&it))?;
+            check_given_roles(it, &values, &facts)
+                .map_err(|it| invalid_rule(&it.at, &it.because))?;
+        }
         (None, None) => {}
     }
     policy_terms::check(given, initiative)?;
@@ -292,11 +296,19 @@ pub(crate) fn change_assignment(
 }
 
 /// Checks the rules and parameters of a definition, which may be in use already.
-fn check_rules(given: &Value, mode: &str, former: Option<&Value>) -> Result<(), Error> {
+fn check_rules(
+    given: &Value,
+    mode: &str,
+    former: Option<&Value>,
+    facts: &Facts,
+) -> Result<(), Error> {
     // By themselves first: what is wrong with them has codes of its own.
     let declared = Declared::parse(member(given, "parameters"));
     let declared = declared.map_err(|it| invalid_parameter(&it))?;
-    let parsed = parse(given).and_then(|it| check_mode(mode, &it.rules).map(|()| it));
+    let parsed = parse(given).and_then(|it| {
+        check_mode(mode, &it.rules)?;
+        check_roles(&it.rules, facts).map(|()| it)
+    });
     let parsed =
         parsed.map_err(|it| invalid_rule(&format!("properties.{}", it.at), &it.because))?;
     if !parsed.unused.is_empty() {

@@ -7,7 +7,7 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::facts::Role;
 use gate::writes::{NewRole, check_role_unused, permission, permissions_of, scopes_of};
-use gate::{Facts, Permit};
+use gate::{Facts, Link, Permit};
 use model::json::member;
 use model::roles::BUILTIN_ROLES;
 use model::{Error, ObjectId, Scope};
@@ -132,6 +132,14 @@ pub(crate) async fn assignable_scopes(input: &Input, env: &Env) -> Result<Vec<Sc
         }
     }
     Ok(scopes)
+}
+
+/// What a change of a role that somebody holds takes besides.
+pub(crate) fn links_of_change(input: &Input, facts: &Facts) -> Vec<Link> {
+    match (role_id(input.param("name")), member(&input.body, "properties")) {
+        (Ok(id), Some(given)) => gate::writes::links_of_change(id, given, facts),
+        (Err(_), _) | (_, None) => Vec::new(),
+    }
 }
 
 /// Brings a role's document into the facts.

@@ -15,16 +15,18 @@ use gate::facts::{Dps, Hub};
 use gate::{Ask, Attributes, Facts, Judgement, Permit};
 use model::operations::operation;
 use model::principal::AuthType;
-use model::trace::{Caller, Channel, Object, TraceHead};
+use model::trace::{Caller, Channel, EnrollmentKind, Object, TraceHead};
 use model::{Error, Gate, Operation, PrincipalKind, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most enrollments of each kind that are read.
 const ENROLLMENTS_READ_MAX: usize = 2_000;
 
 /// A call that a registration would make at the hub.
+#[derive(Clone)]
 pub(super) struct Planned {
     pub(super) operation: &'static Operation,
+    enrollment: Option<EnrollmentKind>,
     objects: Vec<Object>,
 }
 
@@ -38,6 +40,8 @@ pub(super) struct Case<'a> {
     pub(super) enrolled: &'a Enrolled,
     pub(super) head: TraceHead,
     plain: Planned,
+    /// The same by the other kind of enrollment, where both lead here.
+    by_other: Option<Planned>,
     /// Where an enrollment has an initial twin.
     with_twin: Option<Planned>,
     pub(super) proof: Proof<'a>,
@@ -54,19 +58,27 @@ impl<'a> Case<'a> {
         enrolled: &'a Enrolled,
     ) -> Result<Self, Error> {
         let head = head(env, dps, device);
-        let plain = planned(env, hub, device, enrolled.is_edge, None).await?;
+        let mut kinds = enrolled.kinds.iter().copied();
+        let plain = Planned {
+            enrollment: kinds.next(),
+            ..planned(env, hub, device, enrolled.is_edge, None).await?
+        };
+        let by_other = kinds.next().map(|it| Planned { enrollment: Some(it), ..plain.clone() });
         let with_twin = match &enrolled.twin {
-            Some((_, twin)) => Some(planned(env, hub, device, enrolled.is_edge, Some(twin)).await?),
+            Some((_, kind, twin)) => {
+                let planned = planned(env, hub, device, enrolled.is_edge, Some(twin)).await?;
+                Some(Planned { enrollment: Some(*kind), ..planned })
+            }
             None => None,
         };
         let proof = Proof::of(env, facts, dps, hub, &head);
-        Ok(Self { env, permit, facts, dps, hub, enrolled, head, plain, with_twin, proof })
+        Ok(Self { env, permit, facts, dps, hub, enrolled, head, plain, by_other, with_twin, proof })
     }
 
     /// Every call that registrations as they are enrolled lead to. Without a twin first: that is also how a
     /// device comes back.
     pub(super) fn calls(&self) -> impl Iterator<Item = &Planned> {
-        std::iter::once(&self.plain).chain(&self.with_twin)
+        std::iter::once(&self.plain).chain(&self.by_other).chain(&self.with_twin)
     }
 
     /// The call that needs most.
@@ -86,7 +98,8 @@ impl<'a> Case<'a> {
         facts: &Facts,
         time: Timestamp,
     ) -> Judgement {
-        let head = TraceHead { time, ..self.head.clone() };
+        let mut head = TraceHead { time, ..self.head.clone() };
+        head.channel.enrollment = call.enrollment;
         let ask = Ask {
             operation: call.operation,
             scope: &self.hub.scope,
@@ -143,6 +156,7 @@ fn head(env: &Env, dps: &Dps, device: &str) -> TraceHead {
             request: format!("PUT /{}/registrations/{device}/register", dps.id_scope),
             address: String::new(),
             on_behalf_of: Some(Box::new(registering)),
+            enrollment: None,
         },
         replica: None,
     }
@@ -170,7 +184,7 @@ async fn planned(
         correlation_id: String::new(),
     };
     let objects = registry::objects(op, &input, hub, env).await?;
-    Ok(Planned { operation: operation(op), objects })
+    Ok(Planned { operation: operation(op), enrollment: None, objects })
 }
 
 /// What the enrollments of a provisioning service mean for one hub.
@@ -184,7 +198,9 @@ pub(super) struct Enrolled {
     /// Enabled enrollments and the hubs that they name, none of them linked.
     pub(super) astray: Vec<(String, String)>,
     /// The first that leads here and has an initial twin, by its id.
-    pub(super) twin: Option<(String, InitialTwin)>,
+    pub(super) twin: Option<(String, EnrollmentKind, InitialTwin)>,
+    /// Of those that lead here.
+    kinds: BTreeSet<EnrollmentKind>,
     /// True where the first that leads here makes IoT Edge devices.
     is_edge: bool,
 }
@@ -243,8 +259,9 @@ impl Enrolled {
             self.is_edge = terms.iot_edge;
         }
         self.leading += 1;
+        self.kinds.insert(source.kind());
         if let Some(twin) = terms.initial_twin.as_ref().filter(|_| self.twin.is_none()) {
-            self.twin = Some((source.id().to_owned(), twin.clone()));
+            self.twin = Some((source.id().to_owned(), source.kind(), twin.clone()));
         }
     }
 }

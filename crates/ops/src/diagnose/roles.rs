@@ -158,7 +158,7 @@ fn rights(case: &Case<'_>, held: &[(&RoleAssignment, &Role)]) -> Vec<RightHeld> 
 /// What is worth knowing of the roles, whether they are enough or not.
 fn notes(case: &Case<'_>, held: &[(&RoleAssignment, &Role)]) -> Vec<Check> {
     let mut notes = Vec::new();
-    if let Some((enrollment, _)) = &case.enrolled.twin {
+    if let Some((enrollment, _, _)) = &case.enrolled.twin {
         let says = format!(
             "`{TWINS_WRITE}` is needed because the enrollment `{enrollment}` has an initial twin"
         );

@@ -99,7 +99,8 @@ async fn the_epoch_of_a_start_is_no_other_facts_epoch() {
     assert_eq!((again.epoch, one < two && two < three), (three, true));
     // What is in no document may change at a start.
     env.settings.keeps_facts = true;
-    let changed = Facts { has_explicit_grants: false, ..Facts::clone(&env.facts.load()) };
+    let mut changed = Facts::clone(&env.facts.load());
+    changed.has_explicit_grants = false;
     env.facts.swap(changed, three);
     begins(&env).await;
     let four = env.facts.load().epoch;

@@ -180,6 +180,7 @@ fn event(trace: &Trace, env: &Env) -> Value {
     let says = row_of(trace).map_or("", |it| it.says);
     let is_by_policy = trace.outcome.gate == Some(Gate::Policy);
     let level = match trace.outcome.verdict {
+        Verdict::Allow if !trace.warnings.is_empty() => "Warning",
         Verdict::Allow => "Informational",
         Verdict::Deny | Verdict::NotEvaluated => "Error",
     };
@@ -285,6 +286,9 @@ fn properties(trace: &Trace) -> Value {
     }
     if trace.outcome.gate == Some(Gate::Policy) {
         set(&mut properties, "policies", json!(policies(trace).to_string()));
+    }
+    if !trace.warnings.is_empty() {
+        set(&mut properties, "warnings", json!(json!(trace.warnings).to_string()));
     }
     properties
 }

@@ -32,6 +32,7 @@ fn refused() -> Trace {
                 version: String::new(),
                 reference_id: "keys".into(),
             }),
+            lacks: Vec::new(),
         }),
         role: None,
         lock: None,
@@ -66,6 +67,7 @@ fn refused() -> Trace {
                 request: format!("PUT {HUB}"),
                 address: "127.0.0.1".into(),
                 on_behalf_of: None,
+                enrollment: None,
             },
         },
         facts: 1,
@@ -84,6 +86,7 @@ fn refused() -> Trace {
             message: "no".into(),
         },
         repeats: 0,
+        warnings: Vec::new(),
     }
 }
 

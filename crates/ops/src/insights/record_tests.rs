@@ -25,6 +25,7 @@ fn refused_by_policy() -> Trace {
             assignment_scope: "/subscriptions/s".into(),
             exemption_id: None,
             initiative: None,
+            lacks: Vec::new(),
         }),
         role: None,
         lock: None,
@@ -64,6 +65,7 @@ fn refused_by_policy() -> Trace {
                 request: "PUT /devices/pump-7".into(),
                 address: "10.1.2.3".into(),
                 on_behalf_of: None,
+                enrollment: None,
             },
         },
         facts: 41,
@@ -93,6 +95,7 @@ fn refused_by_policy() -> Trace {
             message: "no\nway".into(),
         },
         repeats: 0,
+        warnings: Vec::new(),
     }
 }
 
@@ -112,6 +115,7 @@ fn served(op: Op, status: u16, protocol: &str) -> Entry {
             request: "PUT /somewhere".into(),
             address: "10.1.2.3".into(),
             on_behalf_of: None,
+            enrollment: None,
         },
         subject: Some("pump-7".into()),
         caller: Some(Caller::anyone()),

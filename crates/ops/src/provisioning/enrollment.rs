@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use model::trace::EnrollmentKind;
 use model::{Error, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -243,6 +244,13 @@ impl Source {
         read.map_err(|it| Error::Internal {
             message: format!("the {} `{key}` cannot be read: {it}", kind.noun()),
         })
+    }
+
+    pub(crate) const fn kind(&self) -> EnrollmentKind {
+        match self {
+            Self::Individual(_) => EnrollmentKind::Individual,
+            Self::Group(_) => EnrollmentKind::Group,
+        }
     }
 
     pub(crate) fn id(&self) -> &str {

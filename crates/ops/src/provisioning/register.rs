@@ -351,8 +351,11 @@ fn provision<'a>(
     let (op, mut body) = device_body(&device, keys, terms.iot_edge, twin);
     model::json::set(&mut body, "provisionedBy", provisioned_by(dps, &known.source));
     let text = bytes::Bytes::from(body.to_string());
-    let channel =
-        Channel { on_behalf_of: Some(Box::new(begun.caller.clone())), ..begun.channel.clone() };
+    let channel = Channel {
+        on_behalf_of: Some(Box::new(begun.caller.clone())),
+        enrollment: Some(known.source.kind()),
+        ..begun.channel.clone()
+    };
     let call = Call {
         operation: operation(op),
         surface: Surface::Hub,

@@ -54,6 +54,7 @@ fn rules_match_what_they_match_in_regorus() {
                     action: "",
                     endpoint: "",
                     protocol: "",
+                    enrollment: None,
                     scope: &root,
                     now: Timestamp::default(),
                     facts: &facts,

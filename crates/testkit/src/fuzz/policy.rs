@@ -69,6 +69,7 @@ fn evaluate(rule: &Rule, parsed: &Parsed, given: &Values, body: Value) {
         action: "A.B/c/write",
         endpoint: "/c/thing",
         protocol: "https",
+        enrollment: None,
         scope: &scope,
         now: Timestamp::from_seconds(1_700_000_000),
         facts: &facts,

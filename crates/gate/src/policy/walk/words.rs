@@ -2,6 +2,7 @@
 
 use super::super::{Exemption, Member};
 use crate::decide::Ask;
+use crate::facts::Facts;
 use model::ActionName;
 use model::trace::{Condition, Object, Verb};
 
@@ -31,6 +32,14 @@ pub(super) fn of_member(mut condition: Condition, member: Option<&Member>) -> Co
         condition.path = format!("{}: {}", it.reference_id, condition.path);
     }
     condition
+}
+
+/// That a policy goes before what a provisioning service may do by its roles. Which these are is not looked up.
+pub(super) fn overridden(ask: &Ask<'_>, facts: &Facts, names: &str) -> Option<String> {
+    ask.head.channel.enrollment?;
+    let id = ask.caller.object_id?;
+    let is_service = facts.provisioning.values().any(|it| it.identity == Some(id));
+    is_service.then(|| format!("default DPS permission overridden by policy `{names}`"))
 }
 
 pub(super) fn exempt_reason(exemption: &Exemption, member: Option<&Member>) -> String {
