@@ -90,13 +90,17 @@ impl Plant {
     }
 
     fn puts_reader(&self, amqp: &mut Amqp, policy: &str, seconds: i64) -> (i64, String) {
-        use base64::Engine as _;
-        let key = base64::engine::general_purpose::STANDARD
-            .encode(self.world.policy_key(&self.hub, policy));
         let name = format!("sb://{}/{}", self.host, self.event_hub());
+        amqp.puts_token(&name, &self.signed_by_text(&name, policy, seconds))
+    }
+
+    /// A signature whose key is the text of a policy's key, as connection strings have it.
+    fn signed_by_text(&self, name: &str, policy: &str, seconds: i64) -> String {
+        use base64::Engine as _;
+        let key = self.world.policy_key(&self.hub, policy);
+        let key = base64::engine::general_purpose::STANDARD.encode(key);
         let until = self.world.now().plus_seconds(seconds);
-        let resource = wire::sas::resource_text(&name);
-        amqp.puts_token(&name, &wire::sas::sign(&resource, key.as_bytes(), until, Some(policy)))
+        wire::sas::sign(&wire::sas::resource_text(name), key.as_bytes(), until, Some(policy))
     }
 
     fn sends(&self, device: &Device, bodies: &[&str]) {
@@ -261,7 +265,10 @@ fn events_are_read_by_key_alone_from_wherever_a_reader_wants() {
     let name = format!("sb://{}/{}", plant.host, plant.event_hub());
     let (status, told) = amqp.puts_token(&name, &token);
     assert!(status == 401 && told.contains("Event Hubs endpoint of your own"), "{told}");
-    // So is a policy without the right.
+    // Such a key's text signs for nothing else.
+    let text = plant.signed_by_text(&plant.host, "iothubowner", 600);
+    assert_eq!(plant.opens().puts_token(&plant.host, &text).0, 401);
+    // A policy without the right is refused, too.
     let mut amqp = plant.opens();
     assert_eq!(plant.puts_reader(&mut amqp, "device", 600).0, 401);
     let refused = amqp.receives(&plant.partition("$Default", "0")).unwrap_err();
