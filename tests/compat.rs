@@ -24,6 +24,7 @@ mod compat {
     pub mod policy_refuses;
     pub mod policy_sets;
     pub mod provisioning;
+    pub mod queries;
     pub mod registration;
     pub mod surface;
     pub mod users;

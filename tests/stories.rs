@@ -44,6 +44,7 @@ mod stories {
     pub mod policy_sets;
     pub mod propagation;
     pub mod provisioning_policies;
+    pub mod queries;
     pub mod registration;
     pub mod replay;
     pub mod roles;

@@ -211,7 +211,9 @@ fn messages_reach_a_device_in_their_order_and_their_senders_hear_of_it() {
     let (_, _, body) = mqtt.hears();
     assert_eq!(body, "second");
     // The second was not acknowledged: it is there again for the next session, which need not subscribe again.
-    mqtt.disconnect();
+    mqtt.send(&Packet::Disconnect).unwrap();
+    // What was said before a good-bye was heard once the connection is closed.
+    assert_eq!(mqtt.until_closed(), []);
     let mut mqtt = plant.connects(&pump);
     let (_, id, body) = mqtt.hears();
     assert_eq!(body, "second");

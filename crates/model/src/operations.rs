@@ -576,6 +576,8 @@ pub enum Op {
     DeleteDevice,
     ListDevices,
     BulkDevices,
+    QueryDevices,
+    QueryDeviceJobs,
     PutDps,
     PatchDps,
     GetDps,
@@ -1781,6 +1783,28 @@ pub const OPERATIONS: &[Operation] = &[
         routes: &[hub("POST", "/devices")],
         says: "Creates, updates and deletes up to 100 device identities",
     },
+    Operation {
+        op: Op::QueryDevices,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/IotHubs/twins/read")],
+        sas: &[Right::RegistryRead, Right::ServiceConnect],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::Json,
+        routes: &[hub("POST", "/devices/query")],
+        says: "Lists what a query finds among the twins of a hub",
+    },
+    Operation {
+        op: Op::QueryDeviceJobs,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/IotHubs/jobs/read")],
+        sas: &[Right::ServiceConnect],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::Json,
+        routes: &[],
+        says: "Lists what a query finds among the jobs of a hub's devices",
+    },
     control(
         Op::PutDps,
         &[act("Microsoft.Devices/provisioningServices/write")],
@@ -2378,7 +2402,12 @@ mod tests {
         for row in OPERATIONS {
             assert!(seen.insert(row.op), "{:?} stands twice", row.op);
             assert!(!row.says.is_empty(), "{:?}", row.op);
-            let inner = [Op::GetOwnDecision, Op::ProvisionDevice, Op::ProvisionDeviceWithTwin];
+            let inner = [
+                Op::GetOwnDecision,
+                Op::QueryDeviceJobs,
+                Op::ProvisionDevice,
+                Op::ProvisionDeviceWithTwin,
+            ];
             assert_eq!(row.routes.is_empty(), inner.contains(&row.op), "{:?}", row.op);
             for route in row.routes {
                 let key =

@@ -372,12 +372,6 @@ pub const PUBLISHED: &[Operation] = &[
         "Cancels a job",
     ),
     data(
-        &[act("Microsoft.Devices/IotHubs/jobs/read")],
-        &[Right::ServiceConnect],
-        None,
-        "Shows or lists jobs",
-    ),
-    data(
         &[act("Microsoft.Devices/IotHubs/jobs/write")],
         &[Right::ServiceConnect],
         Some("Microsoft.Devices/IotHubs/jobs"),

@@ -20,7 +20,7 @@ use crate::{decisions, dispatch, objects, questions};
 use body::{read_form, read_json};
 use gate::facts::Instance;
 use gate::{Ask, Attributes, Authenticated, Facts, Permit, Refusal};
-use model::error::{Denial, DenialKind, TokenFault};
+use model::error::{Denial, DenialKind, HubFault, TokenFault};
 use model::operations::{Body, Effect, Protocol, Surface, operation};
 use model::trace::{Channel, TraceHead};
 use model::{Credential, Error, Op, Operation, Plane, Scope, Secret, TrackingId};
@@ -369,9 +369,13 @@ fn retry_hint(error: &Error) -> &'static str {
     let is = |kind: &DenialKind| matches!(error, Error::Denied(it) if it.kind == *kind);
     match () {
         () if is(&DenialKind::NotAuthorizedYet) => "propagation",
-        () if is(&throttled) || matches!(error, Error::Unavailable { .. }) => "throttle",
+        () if is(&throttled) || is_passing(error) => "throttle",
         () => "never",
     }
+}
+
+fn is_passing(error: &Error) -> bool {
+    matches!(error, Error::Unavailable { .. } | Error::Hub { fault: HubFault::Throttled, .. })
 }
 
 fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> Result<(), Error> {

@@ -190,6 +190,7 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::DeleteDevice => devices::registry::delete(permit, input, env).await,
         Op::ListDevices => devices::registry::list(permit, input, env).await,
         Op::BulkDevices => devices::bulk::bulk(permit, input, env).await,
+        Op::QueryDevices | Op::QueryDeviceJobs => devices::queries::query(permit, input, env).await,
         Op::ListRoleDefinitionRevisions
         | Op::ListRoleAssignmentRevisions
         | Op::ListPolicyDefinitionRevisions

@@ -4,6 +4,7 @@ use crate::decisions::Kept;
 use crate::devices::logs::Logs;
 use crate::devices::messages::Locks;
 use crate::devices::presence::Presence;
+use crate::devices::queries::Turns;
 use crate::devices::readers::Readers;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
@@ -79,6 +80,8 @@ pub struct Env {
     pub message_locks: Locks,
     /// Which records of a hub's queues services hold.
     pub held: Held,
+    /// How many queries may run at a time.
+    pub queries: Turns,
     /// Who reads what devices have sent.
     pub readers: Readers,
     /// What devices have sent, by hub.

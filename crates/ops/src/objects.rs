@@ -59,7 +59,8 @@ pub(crate) async fn prepare(
     match instance {
         Some(Instance::Hub(hub)) => {
             let objects = devices::registry::objects(row.op, input, hub, env).await?;
-            return Ok(Prepared { objects, ..plain(hub.scope.clone()) });
+            let operation = devices::queries::judged(row, &input.body)?;
+            return Ok(Prepared { operation, objects, ..plain(hub.scope.clone()) });
         }
         Some(Instance::Dps(dps)) => {
             let mut objects = provisioning::enrollments::objects(row, input, dps)?;

@@ -46,6 +46,7 @@ pub(crate) fn env() -> Env {
         presence: crate::devices::presence::Presence::default(),
         message_locks: crate::devices::messages::Locks::default(),
         held: crate::devices::service_queues::Held::default(),
+        queries: crate::devices::queries::Turns::default(),
         readers: crate::devices::readers::Readers::default(),
         logs: crate::devices::logs::Logs::default(),
         identity_tokens: IdentityTokens::default(),

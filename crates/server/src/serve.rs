@@ -11,6 +11,7 @@ use front::tls::Certificates;
 use ops::devices::logs::Logs;
 use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
+use ops::devices::queries::Turns;
 use ops::devices::readers::Readers;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
@@ -217,6 +218,7 @@ async fn environment(
         presence: Presence::default(),
         message_locks: Locks::default(),
         held: Held::default(),
+        queries: Turns::default(),
         readers: Readers::default(),
         logs: Logs::below(dir.path.join("log")),
         identity_tokens: IdentityTokens::default(),

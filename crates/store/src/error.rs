@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::{COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, GET_KEYS_MAX, ShardId, Table};
+use crate::{COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, FILTER_TESTS_MAX, GET_KEYS_MAX, ShardId, Table};
 
 /// The store could not do what it was asked.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub enum StoreError {
     CommitTooLarge { changes: usize, bytes: usize },
     /// The caller asked for too much in one read.
     TooManyKeys { keys: usize },
+    /// The caller asked for too much in one filter.
+    FilterTooLarge { tests: usize },
     /// The document under `name` in the table of intents is not an intent.
     UnreadableIntent { shard: ShardId, name: String },
     /// The store was closed.
@@ -78,6 +80,9 @@ impl fmt::Display for StoreError {
             Self::TooManyKeys { keys } => {
                 write!(f, "a read of `{keys}` keys is over the limit of `{GET_KEYS_MAX}`")
             }
+            Self::FilterTooLarge { tests } => {
+                write!(f, "a filter of `{tests}` tests is over the limit of `{FILTER_TESTS_MAX}`")
+            }
             Self::UnreadableIntent { shard, name } => {
                 write!(f, "intent `{name}` in shard `{shard}` is not in a form this program knows")
             }
@@ -96,6 +101,7 @@ impl Error for StoreError {
             | Self::NewerSchema { .. }
             | Self::CommitTooLarge { .. }
             | Self::TooManyKeys { .. }
+            | Self::FilterTooLarge { .. }
             | Self::UnreadableIntent { .. }
             | Self::Closed => None,
         }

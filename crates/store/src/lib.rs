@@ -6,13 +6,15 @@
 //! two all the same.
 //!
 //! This crate decides what "kept" means: what a reader sees, when a write counts, what a crash may
-//! lose (nothing acknowledged). It never looks into a body. Start at [`Engine`]; the files on disk
-//! are in `sqlite.rs`; which tables there are is in `tables.rs`. Telemetry lies in a [`Log`].
+//! lose (nothing acknowledged). It looks into a body only where it is asked to, see [`lookup`].
+//! Start at [`Engine`]; the files on disk are in `sqlite.rs`; which tables there are is in
+//! `tables.rs`. Telemetry lies in a [`Log`].
 
 mod document;
 mod error;
 pub mod intents;
 pub mod log;
+pub mod lookup;
 mod memory;
 mod shard;
 mod sqlite;
@@ -26,6 +28,7 @@ use tokio::sync::watch;
 pub use document::{Change, Committed, Document, Expect, Scan, Write};
 pub use error::{CommitError, StoreError};
 pub use log::{Log, LogError, LogOptions};
+pub use lookup::{Filter, Found, Lookup};
 pub use memory::Memory;
 pub use shard::{NotAShardId, ShardId};
 pub use sqlite::Sqlite;
@@ -142,6 +145,32 @@ impl Engine {
         }
     }
 
+    /// Looks through a table in the byte order of the keys, all from one moment: every document up to
+    /// [`Found::next`] that fulfils the filter, and perhaps others.
+    ///
+    /// At most [`SCAN_LIMIT_MAX`] documents out of [`EXAMINE_MAX`], however much is asked for.
+    ///
+    /// # Errors
+    /// [`StoreError::FilterTooLarge`] above [`FILTER_TESTS_MAX`]; otherwise as [`Engine::get`], also
+    /// where a body that was looked into is not JSON.
+    pub async fn query(
+        &self,
+        shard: &ShardId,
+        table: Table,
+        mut lookup: Lookup,
+    ) -> Result<Found, StoreError> {
+        let tests = lookup.filter.tests();
+        if tests > FILTER_TESTS_MAX {
+            return Err(StoreError::FilterTooLarge { tests });
+        }
+        lookup.limit = lookup.limit.clamp(1, SCAN_LIMIT_MAX);
+        lookup.examine = lookup.examine.clamp(1, EXAMINE_MAX);
+        match self {
+            Self::Memory(memory) => memory.query(shard, table, &lookup),
+            Self::Sqlite(sqlite) => sqlite.query(shard, table, lookup).await,
+        }
+    }
+
     /// How many documents a table holds. Takes time in proportion to the answer.
     ///
     /// # Errors
@@ -225,3 +254,9 @@ pub const GET_KEYS_MAX: usize = 1_000;
 
 /// The most documents in one page of [`Engine::scan`].
 pub const SCAN_LIMIT_MAX: usize = 1_000;
+
+/// The most documents that one [`Engine::query`] looks at.
+pub const EXAMINE_MAX: usize = 10_000;
+
+/// The most tests in one [`Filter`].
+pub const FILTER_TESTS_MAX: usize = 4_096;

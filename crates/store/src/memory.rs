@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::document::{Change, Committed, Document, Scan, Write};
 use crate::error::{CommitError, StoreError};
+use crate::lookup::{Found, Lookup};
 use crate::{ShardId, Table, locked};
 
 /// An engine that forgets at exit and can be told to fail.
@@ -81,6 +82,23 @@ impl Memory {
                 .map(|(key, document)| (key.clone(), document.clone()))
                 .collect()
         })
+    }
+
+    /// Gives whatever there is: a filter may be taken for less than it says.
+    pub(crate) fn query(
+        &self,
+        shard: &ShardId,
+        table: Table,
+        lookup: &Lookup,
+    ) -> Result<Found, StoreError> {
+        let limit = lookup.limit.min(lookup.examine);
+        let range = Scan { prefix: String::new(), after: lookup.after.clone(), limit: limit + 1 };
+        let mut documents = self.scan(shard, table, &range)?;
+        let has_more = documents.len() > limit;
+        documents.truncate(limit);
+        let last = documents.last().map(|(key, _)| key.clone());
+        let examined = documents.len();
+        Ok(Found { documents, examined, next: last.filter(|_| has_more) })
     }
 
     pub(crate) fn count(&self, shard: &ShardId, table: Table) -> Result<u64, StoreError> {

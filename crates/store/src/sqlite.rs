@@ -7,6 +7,8 @@
 
 mod checkpoints;
 mod file;
+mod filter;
+mod indexes;
 mod readers;
 mod slot;
 mod thread;
@@ -27,6 +29,7 @@ use self::slot::{Open, Refusal, Slot};
 use self::thread::OwnThread;
 use crate::document::{Change, Committed, Document, Scan};
 use crate::error::{CommitError, StoreError};
+use crate::lookup::{Found, Lookup};
 use crate::{ShardId, Table, locked};
 
 /// An engine over the files of one directory.
@@ -118,6 +121,23 @@ impl Sqlite {
         }
     }
 
+    pub(crate) async fn query(
+        &self,
+        shard: &ShardId,
+        table: Table,
+        lookup: Lookup,
+    ) -> Result<Found, StoreError> {
+        let Some((open, mut reader)) = self.lent(shard).await? else {
+            return Ok(Found { documents: Vec::new(), examined: 0, next: None });
+        };
+        let indexes = open.indexes.clone();
+        let (found, new) = blocking(move || reader.query(table, &lookup, &indexes)).await?;
+        if let Some(new) = new {
+            open.make(new);
+        }
+        Ok(found)
+    }
+
     pub(crate) async fn count(&self, shard: &ShardId, table: Table) -> Result<u64, StoreError> {
         match self.reader(shard).await? {
             Some(mut reader) => blocking(move || reader.count(table)).await,
@@ -174,15 +194,22 @@ impl Sqlite {
 
     /// A connection to read from the shard; `None` where there is no such shard.
     async fn reader(&self, shard: &ShardId) -> Result<Option<Reader>, StoreError> {
+        Ok(self.lent(shard).await?.map(|(_, reader)| reader))
+    }
+
+    async fn lent(&self, shard: &ShardId) -> Result<Option<(Arc<Open>, Reader)>, StoreError> {
         let Some(slot) = self.slot_if_there(shard)? else {
             return Ok(None);
         };
         let lent = match self.opened(&slot).await {
-            Ok(open) => open.readers.lend().await?.ok_or_else(|| slot.refusal()),
+            Ok(open) => {
+                let reader = open.readers.lend().await?;
+                reader.map(|it| (open, it)).ok_or_else(|| slot.refusal())
+            }
             Err(refusal) => Err(refusal),
         };
         match lent {
-            Ok(reader) => Ok(Some(reader)),
+            Ok(lent) => Ok(Some(lent)),
             Err(Refusal::Dropped) => Ok(None),
             Err(Refusal::Store(error)) => Err(error),
         }

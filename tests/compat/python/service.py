@@ -11,16 +11,19 @@ import os
 import sys
 
 from azure.iot.hub import IoTHubRegistryManager
-from azure.iot.hub.models import CloudToDeviceMethod, Twin, TwinProperties
+from azure.iot.hub.iothub_registry_manager import QueryResult
+from azure.iot.hub.models import CloudToDeviceMethod, QuerySpecification, Twin, TwinProperties
 
 
 def argument(it):
-    """What the client wants as an object of its own: {"twin": {...}} or {"method": {...}}."""
+    """What the client wants as an object of its own: {"twin": {...}}, {"method": {...}} or {"query": TEXT}."""
     if isinstance(it, dict) and "twin" in it:
         properties = TwinProperties(desired=it["twin"].get("desired"))
         return Twin(tags=it["twin"].get("tags"), properties=properties)
     if isinstance(it, dict) and "method" in it:
         return CloudToDeviceMethod(**it["method"])
+    if isinstance(it, dict) and "query" in it:
+        return QuerySpecification(query=it["query"])
     return it
 
 
@@ -29,7 +32,10 @@ def shown(it):
         return it
     if isinstance(it, list):
         return [shown(each) for each in it]
-    return it.serialize(keep_readonly=True)
+    if isinstance(it, QueryResult):
+        return {"type": it.type, "next": it.continuation_token, "items": shown(it.items)}
+    # What a model has no name for, as the columns of a query, it keeps beside the rest.
+    return {**it.serialize(keep_readonly=True), **(it.additional_properties or {})}
 
 
 def main():

@@ -56,6 +56,7 @@ impl HubFault {
             | Self::QueueFull
             | Self::TooManyConfigurations
             | Self::TooManyJobs => "amqp:resource-limit-exceeded",
+            Self::Throttled => "com.microsoft:device-container-throttled",
             Self::NoAnswer => "com.microsoft:timeout",
             Self::MessageLockLost => "com.microsoft:message-lock-lost",
             Self::MessageTooLarge => "amqp:link:message-size-exceeded",

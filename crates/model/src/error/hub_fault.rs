@@ -25,6 +25,8 @@ pub enum HubFault {
     JobNotFound,
     JobAlreadyExists,
     TooManyJobs,
+    /// Too much of this is going on; the same call can succeed later.
+    Throttled,
 }
 
 impl HubFault {
@@ -47,6 +49,7 @@ impl HubFault {
             Self::JobNotFound => (404, 404_002, "JobNotFound"),
             Self::JobAlreadyExists => (409, 409_000, "GenericConflict"),
             Self::TooManyJobs => (403, 403_003, "JobQuotaExceeded"),
+            Self::Throttled => (429, 429_001, "ThrottlingException"),
         }
     }
 }

@@ -15,6 +15,8 @@ pub mod methods;
 pub(crate) mod named;
 pub(crate) mod names;
 pub mod presence;
+pub mod queries;
+pub mod query;
 pub mod readers;
 pub mod registry;
 pub(crate) mod sending;

@@ -380,7 +380,7 @@ pub(super) async fn read(
     found.map(|it| Ok((parse(&key, &it)?, it.revision))).transpose()
 }
 
-fn parse(key: &str, document: &Document) -> Result<Device, Error> {
+pub(super) fn parse(key: &str, document: &Document) -> Result<Device, Error> {
     serde_json::from_slice(&document.body).map_err(|it| Error::Internal {
         message: format!("the device `{key}` cannot be read: {it}"),
     })

@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::file;
+use super::filter::Equality;
+use super::indexes::{Indexes, New};
+use super::{file, filter};
 use crate::document::{Document, Scan};
 use crate::error::StoreError;
+use crate::lookup::{Found, Lookup};
 use crate::{Table, locked};
 
 /// The connections of one shard. They open when first needed and then stay.
@@ -104,6 +108,23 @@ impl Reader {
         })
     }
 
+    /// What is found, and the index that would be worth making.
+    pub(super) fn query(
+        &mut self,
+        table: Table,
+        lookup: &Lookup,
+        indexes: &Indexes,
+    ) -> Result<(Found, Option<New>), StoreError> {
+        let equalities = filter::equalities(&lookup.filter);
+        self.read(|connection| {
+            let indexed = indexes.best(connection, table, &equalities)?;
+            let found = query(connection, table, lookup, indexed)?;
+            let in_vain = found.examined - found.documents.len();
+            let new = indexes.note(connection, table, &equalities, in_vain)?;
+            Ok((found, new))
+        })
+    }
+
     pub(super) fn count(&mut self, table: Table) -> Result<u64, StoreError> {
         self.read(|connection| {
             connection.prepare_cached(COUNT)?.query_one([table.name()], |row| row.get(0))
@@ -121,6 +142,46 @@ impl Reader {
             None => Err(StoreError::Closed),
         }
     }
+}
+
+fn query(
+    connection: &Connection,
+    table: Table,
+    lookup: &Lookup,
+    indexed: Option<&Equality>,
+) -> rusqlite::Result<Found> {
+    let (on_key, on_all) = (filter::on_key(&lookup.filter), filter::condition(&lookup.filter));
+    let (sign, after) = match &lookup.after {
+        Some(after) => (">", after.as_str()),
+        None => (">=", ""),
+    };
+    let on_index = indexed.map_or_else(String::new, |it| format!("AND {} = ?", it.member()));
+    // Rows that do not fulfil the filter come without a body: they count as looked at. The table is
+    // spelled out, since an index of one table is found by no other form.
+    let sql = format!(
+        "SELECT revision, CASE WHEN {} THEN body END, key FROM documents \
+         WHERE tbl = '{table}' AND key {sign} ? AND {} {on_index} ORDER BY key",
+        on_all.sql, on_key.sql
+    );
+    let mut values = on_all.values;
+    values.push(Value::Text(after.to_owned()));
+    values.extend(on_key.values);
+    values.extend(indexed.map(|it| it.value.clone()));
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let (mut documents, mut examined, mut last) = (Vec::new(), 0, None);
+    while let Some(row) = rows.next()? {
+        if documents.len() >= lookup.limit || examined >= lookup.examine {
+            return Ok(Found { documents, examined, next: last });
+        }
+        examined += 1;
+        let key: String = row.get(2)?;
+        if row.get_ref(1)? != ValueRef::Null {
+            documents.push((key.clone(), document(row)?));
+        }
+        last = Some(key);
+    }
+    Ok(Found { documents, examined, next: None })
 }
 
 fn get(connection: &Connection, table: Table, key: &str) -> rusqlite::Result<Option<Document>> {

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoints::{Asker, Log};
+use super::indexes::{Indexes, New};
 use super::readers::Readers;
 use super::thread::OwnThread;
 use super::writer::{Message, QUEUE_MAX, Request, Writer};
@@ -122,6 +123,7 @@ impl Slot {
 /// A shard with its file open. Dropping it finishes what is queued, and blocks for that.
 pub(super) struct Open {
     pub(super) readers: Arc<Readers>,
+    pub(super) indexes: Arc<Indexes>,
     newest: watch::Sender<u64>,
     // INVARIANT: before `writer`, whose drop waits for a thread that lives as long as somebody can
     // ask.
@@ -133,8 +135,9 @@ impl Open {
     fn start(slot: &Slot, newest: watch::Sender<u64>, asker: Asker) -> Result<Self, StoreError> {
         let path = slot.path.clone();
         let connection = file::open(&path)?;
-        let revision = file::revision(&connection)
-            .map_err(|source| StoreError::sqlite("read from", &path, source))?;
+        let unread = |source| StoreError::sqlite("read from", &path, source);
+        let revision = file::revision(&connection).map_err(unread)?;
+        let indexes = Arc::new(Indexes::of(&connection).map_err(unread)?);
         newest.send_if_modified(|it| std::mem::replace(it, revision) != revision);
 
         let (queue, queued) = mpsc::channel(QUEUE_MAX);
@@ -143,12 +146,13 @@ impl Open {
             path: path.clone(),
             connection,
             queue: queued,
+            indexes: indexes.clone(),
             newest: newest.clone(),
             log: Log::new(&path),
             asker,
         };
         let writer = OwnThread::start(&slot.shard.to_string(), &path, move || writer.run())?;
-        Ok(Self { readers: Readers::new(&path), newest, queue, writer })
+        Ok(Self { readers: Readers::new(&path), indexes, newest, queue, writer })
     }
 
     /// Queues a commit and waits for its outcome. `None` where the writer has stopped.
@@ -160,6 +164,13 @@ impl Open {
         let message = Message::Commit(Request { changes, answer });
         self.queue.send(message).await.ok()?;
         outcome.await.ok()
+    }
+
+    /// Has an index made, if the writer has room for that; nobody waits for it.
+    pub(super) fn make(&self, new: New) {
+        if self.queue.try_send(Message::Index(new)).is_err() {
+            self.indexes.give_up();
+        }
     }
 
     /// Finishes what is queued, empties the log and closes the file.

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoints::{Asker, Log};
 use super::file;
+use super::indexes::{Indexes, New};
 use crate::ShardId;
 use crate::document::{Change, Committed, Write};
 use crate::error::{CommitError, StoreError};
@@ -21,6 +22,7 @@ pub(super) struct Writer {
     pub(super) path: PathBuf,
     pub(super) connection: Connection,
     pub(super) queue: mpsc::Receiver<Message>,
+    pub(super) indexes: Arc<Indexes>,
     pub(super) newest: watch::Sender<u64>,
     pub(super) log: Arc<Log>,
     pub(super) asker: Asker,
@@ -28,7 +30,16 @@ pub(super) struct Writer {
 
 pub(super) enum Message {
     Commit(Request),
+    /// Make an index, behind what is queued.
+    Index(New),
     /// Do what is already queued, take no more, and leave the file without a log.
+    Stop,
+}
+
+/// What a group is followed by.
+enum Then {
+    GoOn,
+    Index(New),
     Stop,
 }
 
@@ -48,12 +59,16 @@ impl Writer {
     pub(super) fn run(mut self) -> Result<(), StoreError> {
         let mut told = false;
         while let Some(message) = self.queue.blocking_recv() {
-            let (group, stop) = self.group_from(message);
-            if stop {
+            let (group, then) = self.group_from(message);
+            if matches!(then, Then::Stop) {
                 self.queue.close();
                 told = true;
             }
             self.commit(group);
+            if let Then::Index(new) = then {
+                // Looks do without it then, and a fault of the file shows at the next commit.
+                let _ = self.indexes.make(&mut self.connection, new);
+            }
             self.log.keep_short(&self.connection, &self.asker);
         }
         match told {
@@ -62,21 +77,23 @@ impl Writer {
         }
     }
 
-    /// Everything that waits, up to the bounds of a group, and whether a stop was among it.
-    fn group_from(&mut self, first: Message) -> (Vec<Request>, bool) {
+    /// Everything that waits, up to the bounds of a group, and what comes after it.
+    fn group_from(&mut self, first: Message) -> (Vec<Request>, Then) {
         let mut group = Vec::new();
         let mut bytes = 0_usize;
         let mut next = Some(first);
         while let Some(message) = next {
-            let Message::Commit(request) = message else {
-                return (group, true);
+            let request = match message {
+                Message::Commit(request) => request,
+                Message::Index(new) => return (group, Then::Index(new)),
+                Message::Stop => return (group, Then::Stop),
             };
             bytes += request.changes.iter().map(Change::bytes).sum::<usize>();
             group.push(request);
             let full = group.len() >= GROUP_MAX || bytes >= GROUP_BYTES_MAX;
             next = if full { None } else { self.queue.try_recv().ok() };
         }
-        (group, false)
+        (group, Then::GoOn)
     }
 
     /// Commits a group and answers everyone in it. A caller who has gone away misses only the

@@ -15,6 +15,7 @@ mod log;
 mod message;
 mod mqtt;
 mod policy;
+mod query;
 mod sas;
 
 pub use amqp::amqp;
@@ -23,6 +24,7 @@ pub use log::log_reader;
 pub use message::message;
 pub use mqtt::mqtt;
 pub use policy::policy;
+pub use query::query;
 pub use sas::sas;
 
 /// Checks what must hold of a decoder that gets these bytes.
@@ -36,6 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("message", message),
     ("mqtt", mqtt),
     ("policy", policy),
+    ("query", query),
     ("sas", sas),
 ];
 
