@@ -10,6 +10,7 @@
 
 mod compat {
     pub mod access;
+    pub mod amqp;
     pub mod authorities;
     pub mod az;
     pub mod certificates;

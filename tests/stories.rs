@@ -8,6 +8,9 @@
 )]
 
 mod stories {
+    pub mod amqp_devices;
+    pub mod amqp_hostile;
+    pub mod amqp_services;
     pub mod authorities;
     pub mod bad_input;
     pub mod certificates;

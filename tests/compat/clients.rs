@@ -93,12 +93,20 @@ impl Client {
         Self::start(node)
     }
 
-    /// azure-iot-hub for Python: all its managers of HTTPS.
+    /// azure-iot-hub for Python: all its managers, over HTTPS and AMQP.
     pub fn python_service(connection_string: &str, ca_file: &Path) -> Self {
         let mut python = Command::new(interpreter());
         python.arg(script("python/service.py")).env("HUB_CONNECTION_STRING", connection_string);
-        python.env("REQUESTS_CA_BUNDLE", ca_file);
+        python.env("REQUESTS_CA_BUNDLE", ca_file).env("SSL_CERT_FILE", ca_file);
         Self::start(python)
+    }
+
+    /// azure-iothub for Node: the client that sends to devices and hears of it, over AMQP.
+    pub fn node_messenger(connection_string: &str, ca_file: &Path) -> Self {
+        let mut node = Command::new("node");
+        node.arg(script("node/messenger.js")).env("HUB_CONNECTION_STRING", connection_string);
+        node.env("NODE_PATH", node_modules()).env("NODE_EXTRA_CA_CERTS", ca_file);
+        Self::start(node)
     }
 
     /// What the client answers to a line.

@@ -18,6 +18,7 @@ const DEVICES: &[Device] = &[
     Device { client: Client::python_device, transport: "mqtt-ws", id: "python-mqtt-ws" },
     Device { client: Client::node_device, transport: "mqtt", id: "node-mqtt" },
     Device { client: Client::node_device, transport: "mqtt-ws", id: "node-mqtt-ws" },
+    Device { client: Client::node_device, transport: "amqp", id: "node-amqp" },
 ];
 
 struct Stage {

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("wire", &["model"]),
+    ("amqp", &[]),
     ("gate", &["model"]),
     ("store", &["model"]),
     ("ops", &["model", "gate", "store"]),
-    ("front", &["model", "wire", "ops"]),
+    ("front", &["model", "wire", "amqp", "ops"]),
     ("server", &["model", "store", "ops", "front"]),
     ("cli", &["model", "wire", "gate", "store", "ops"]),
     (ORACLE, &["model", "wire", "gate"]),
@@ -23,7 +24,7 @@ const TESTKIT: &str = "testkit";
 const ORACLE: &str = "oracle";
 
 /// Crates that know no runtime, no clock, no socket and no file.
-const PURE: &[&str] = &["model", "wire", "gate"];
+const PURE: &[&str] = &["model", "wire", "amqp", "gate"];
 /// What a pure crate may not take.
 const IMPURE_CRATES: &[&str] = &[
     "hyper",

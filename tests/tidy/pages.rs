@@ -104,6 +104,7 @@ fn cell(row: &Operation, column: &str) -> String {
             let routes = row.routes.iter().map(|it| match it.protocol {
                 Protocol::Https => format!("`{} {}`", it.method, it.path),
                 Protocol::Mqtt => format!("MQTT `{} {}`", it.method, it.path),
+                Protocol::Amqp => format!("AMQP `{} {}`", it.method, it.path),
             });
             routes.collect::<Vec<_>>().join("<br>")
         }

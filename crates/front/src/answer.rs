@@ -26,7 +26,7 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Puts an answer into the form of HTTP. `wanted_back` is the client's own id for its request.
 pub(crate) fn response(answer: Answer, method: &Method, wanted_back: Option<String>) -> Reply {
-    let Answer { status, body, message, headers, tracking: _ } = answer;
+    let Answer { status, body, message, headers, tracking: _, error: _ } = answer;
     let status = StatusCode::from_u16(status)
         .ok()
         .filter(|it| !it.is_informational())
@@ -86,7 +86,14 @@ mod tests {
     use serde_json::{Value, json};
 
     fn answer(status: u16, body: Option<Value>, headers: Vec<(&'static str, String)>) -> Answer {
-        Answer { status, body, message: None, headers, tracking: TrackingId(Default::default()) }
+        Answer {
+            status,
+            body,
+            message: None,
+            headers,
+            tracking: TrackingId(Default::default()),
+            error: None,
+        }
     }
 
     fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {

@@ -1,10 +1,11 @@
 //! Listeners and sessions: bytes to calls, answers to bytes.
 //!
 //! Start at [`https::serve`], which answers for Azure Resource Manager, sign-in, Graph and every hub over
-//! HTTPS, and at [`mqtt::serve`], which devices connect to. [`plain::serve_plain`] answers probes and metrics, [`tls::Certificates`] says who we are. A front
+//! HTTPS, and at [`mqtt::serve`] and [`amqp::serve`], which devices connect to. [`plain::serve_plain`] answers probes and metrics, [`tls::Certificates`] says who we are. A front
 //! decodes, calls [`ops::call::run`] and encodes: it holds no rule about who may do what, and it cannot
 //! import the gates.
 
+pub mod amqp;
 mod answer;
 mod authorization;
 mod body;
@@ -18,6 +19,7 @@ mod path;
 pub mod plain;
 mod request;
 mod router;
+mod scratch;
 mod tasks;
 pub mod tls;
 mod websocket;

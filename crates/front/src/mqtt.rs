@@ -56,11 +56,11 @@ pub const CONNECT_BYTES_MAX: usize = 32 << 10;
 /// this. Source: IoT Hub developer guide, "MQTT keep-alive".
 pub const SILENCE_S_MAX: u64 = 1_767;
 
-/// Room for all connections that speak MQTT, whatever the listener. Clones share it.
+/// Room for all connections that speak MQTT or AMQP, whatever the listener. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Room {
-    all: Arc<Slots>,
-    unproven: Arc<Slots>,
+    pub(crate) all: Arc<Slots>,
+    pub(crate) unproven: Arc<Slots>,
 }
 
 impl Room {
@@ -300,7 +300,7 @@ struct About {
 }
 
 /// A body that is there already.
-fn body_of(bytes: bytes::Bytes) -> BodyReader {
+pub(crate) fn body_of(bytes: bytes::Bytes) -> BodyReader {
     Box::new(move |limit| {
         let fault = ops::call::BodyFault::TooLarge;
         Box::pin(async move { if bytes.len() <= limit { Ok(bytes) } else { Err(fault) } })

@@ -225,6 +225,8 @@ impl Certificates {
         config.alpn_protocols = match protocol {
             Protocol::Https => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             Protocol::Mqtt => vec![b"mqtt".to_vec()],
+            // No client of Azure names it, and what some name instead is nothing to refuse them for.
+            Protocol::Amqp => Vec::new(),
         };
         let config = Arc::new(config);
         configs.insert(key, Arc::clone(&config));

@@ -30,6 +30,10 @@ const CONTROL_AUDIENCES: &[&str] =
     &["https://management.azure.com", "https://management.core.windows.net"];
 const HUB_AUDIENCES: &[&str] = &["https://iothubs.azure.net"];
 const DPS_AUDIENCES: &[&str] = &["https://azure-devices-provisioning.net"];
+/// What whoever shows an access token to the built-in endpoint can do instead.
+const KEYS_ONLY: &str = "the built-in endpoint takes the key of a shared access policy only, no access token; read with a \
+                         connection string whose policy holds ServiceConnect, or route the messages to an Event Hubs \
+                         endpoint of your own, which takes Entra tokens";
 const DIRECTORY_AUDIENCES: &[&str] = &["https://graph.microsoft.com"];
 
 /// Where a credential is shown, and for what.
@@ -71,7 +75,7 @@ impl Authenticated {
         self.once.as_ref()
     }
 
-    /// Until when a device's signature or certificate holds: a session that goes on has to prove itself anew.
+    /// Until when the signature or certificate holds: a session that goes on has to prove itself anew.
     pub const fn until(&self) -> Option<Timestamp> {
         self.until
     }
@@ -135,7 +139,10 @@ pub fn authenticate(
             let sentence = "the form must carry `client_id` and `client_secret` or `client_assertion`.";
             Err(application::token_no(FindingKind::Secret, TokenFault::MissingField, sentence.into(), ""))
         }
-        (Plane::Service, Credential::Sas(token)) => signature::policy_key(token, door, now),
+        (Plane::Service, Credential::Sas(token)) => {
+            until = Some(token.expiry);
+            signature::policy_key(token, door, now)
+        }
         (Plane::Device, Credential::Sas(token)) => {
             until = Some(token.expiry);
             signature::of_device(token, door, now)
@@ -152,6 +159,11 @@ pub fn authenticate(
             AuthFault::Invalid,
             "devices sign in with their own key or certificate; an access token opens no device endpoint".into(),
             finding(FindingKind::Token, "access token", FindingResult::Deny, "an access token at a device endpoint"),
+        )),
+        (Plane::Service, Credential::Bearer(_)) if door.operation.takes_keys_only() => Err(no(
+            AuthFault::Invalid,
+            KEYS_ONLY.into(),
+            finding(FindingKind::Token, "access token", FindingResult::Deny, "an access token where keys alone are taken"),
         )),
         (_, Credential::Bearer(token)) => bearer(token.reveal(), door, facts, now),
         (_, Credential::Sas(_)) => Err(no(

@@ -1,5 +1,6 @@
 //! One error type for the domain, and the one place that knows what it looks like on each wire.
 
+mod amqp;
 mod denial;
 mod hub_fault;
 
@@ -91,6 +92,14 @@ pub enum Error {
     },
     /// `If-Match` names another version of an enrollment or a registration.
     EnrollmentStale {
+        message: String,
+    },
+    /// Another reader has the place, with a claim that is as good or better.
+    LinkStolen {
+        message: String,
+    },
+    /// As many links lead there as may.
+    TooManyLinks {
         message: String,
     },
     /// The store said no; nothing was changed.
@@ -218,6 +227,10 @@ impl Error {
             Self::EnrollmentStale { .. } => {
                 (412, 412_201, "PreconditionFailed", "PreconditionFailed")
             }
+            Self::LinkStolen { .. } => {
+                (409, 409_002, "LinkCreationConflict", "LinkCreationConflict")
+            }
+            Self::TooManyLinks { .. } => (403, 403_002, "IotHubQuotaExceeded", "QuotaExceeded"),
             Self::Unavailable { .. } => (503, 503_001, "ServiceUnavailable", "ServiceUnavailable"),
             Self::Internal { .. } => (500, 500_001, "ServerError", "InternalServerError"),
         };
@@ -377,6 +390,8 @@ impl fmt::Display for Error {
             | Self::EnrollmentConflict { message }
             | Self::EnrollmentStale { message }
             | Self::Hub { message, .. }
+            | Self::LinkStolen { message }
+            | Self::TooManyLinks { message }
             | Self::Unavailable { message } => f.write_str(message),
             Self::UnknownHost { host } => write!(
                 f,

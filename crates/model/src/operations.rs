@@ -137,6 +137,7 @@ pub enum Surface {
 pub enum Protocol {
     Https,
     Mqtt,
+    Amqp,
 }
 
 impl Protocol {
@@ -145,6 +146,7 @@ impl Protocol {
         match self {
             Self::Https => "https",
             Self::Mqtt => "mqtt",
+            Self::Amqp => "amqp",
         }
     }
 }
@@ -153,7 +155,9 @@ impl Protocol {
 ///
 /// Over HTTPS a method and a path: `{scope}` stands for any number of leading segments, every other `{name}`
 /// for one segment, and literals compare without regard to case. Over MQTT a packet and the topic that it
-/// names: what stands behind the topic's last `/` are its properties, and everything compares exactly.
+/// names: what stands behind the topic's last `/` are its properties, and everything compares exactly. Over
+/// AMQP what the client does, as `SEND` and `RECEIVE` for the two ends of a link, and an address, which compares
+/// as a path does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Route {
     pub surface: Surface,
@@ -243,6 +247,19 @@ impl Operation {
         matches!(self.op, Op::MoveResources | Op::ValidateMoveResources)
     }
 
+    /// True for the endpoint from which services read what devices have sent: no role leads there.
+    /// Source: IoT Hub documentation, "Read device-to-cloud messages from the built-in endpoint".
+    pub const fn takes_keys_only(&self) -> bool {
+        matches!(
+            self.op,
+            Op::ConnectToEvents
+                | Op::FindEvents
+                | Op::GetEventHub
+                | Op::GetEventHubPartition
+                | Op::ReadEvents
+        )
+    }
+
     /// True where one action is a deletion that a policy can guard against.
     pub fn deletes(&self) -> bool {
         let is_guarded = |it: &ActionName| {
@@ -326,6 +343,19 @@ const fn mqtt(surface: Surface, method: &'static str, path: &'static str) -> Rou
     Route { surface, protocol: Protocol::Mqtt, method, path }
 }
 
+const fn amqp(method: &'static str, path: &'static str) -> Route {
+    Route { surface: Surface::Hub, protocol: Protocol::Amqp, method, path }
+}
+
+/// A row of the endpoint from which services read what devices have sent: keys alone open it.
+const fn events(op: Op, routes: &'static [Route], says: &'static str) -> Operation {
+    Operation {
+        plane: Plane::Service,
+        sas: &[Right::ServiceConnect],
+        ..control(op, &[], Effect::Reads, routes, says)
+    }
+}
+
 /// A row of the control plane.
 const fn control(
     op: Op,
@@ -402,6 +432,8 @@ const fn bare(row: Operation) -> Operation {
 const DEVICES: Option<&str> = Some("Microsoft.Devices/IotHubs/devices");
 const FEEDBACK: &[ActionName] =
     &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/feedback/action")];
+const FILE_NOTIFICATIONS: &[ActionName] =
+    &[act("Microsoft.Devices/IotHubs/fileUpload/notifications/action")];
 const MODULES: &str = "Microsoft.Devices/IotHubs/devices/modules";
 const CONFIGURATIONS: &str = "Microsoft.Devices/IotHubs/configurations";
 const JOBS: &str = "Microsoft.Devices/IotHubs/jobs";
@@ -623,9 +655,18 @@ pub enum Op {
     ReceiveFeedback,
     CompleteFeedback,
     AbandonFeedback,
+    ReceiveFileNotification,
+    CompleteFileNotification,
+    AbandonFileNotification,
     PurgeMessages,
     GetDeviceStatistics,
     GetServiceStatistics,
+    ConnectService,
+    ConnectToEvents,
+    FindEvents,
+    GetEventHub,
+    GetEventHubPartition,
+    ReadEvents,
     /// What nobody can call yet; see [`PUBLISHED`].
     Published,
 }
@@ -2161,7 +2202,11 @@ pub const OPERATIONS: &[Operation] = &[
     at_hub(
         Op::ConnectDevice,
         Effect::Reads,
-        &[mqtt(Surface::Hub, "CONNECT", "{host}/{device}")],
+        &[
+            mqtt(Surface::Hub, "CONNECT", "{host}/{device}"),
+            amqp("PUT-TOKEN", "/devices/{device}"),
+            amqp("PUT-TOKEN", "/devices/{device}/modules/{module}"),
+        ],
         "Opens a device's session, and ends the one that it had",
     ),
     Operation {
@@ -2172,6 +2217,8 @@ pub const OPERATIONS: &[Operation] = &[
             &[
                 mqtt(Surface::Hub, "PUBLISH", "devices/{device}/messages/events/"),
                 mqtt(Surface::Hub, "PUBLISH", "devices/{device}/modules/{module}/messages/events/"),
+                amqp("SEND", "/devices/{device}/messages/events"),
+                amqp("SEND", "/devices/{device}/modules/{module}/messages/events"),
                 hub("POST", "/devices/{device}/messages/events"),
                 hub("POST", "/devices/{device}/modules/{module}/messages/events"),
             ],
@@ -2184,25 +2231,39 @@ pub const OPERATIONS: &[Operation] = &[
         &[
             mqtt(Surface::Hub, "PUBLISH", "$iothub/twin/GET/"),
             mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/twin/res/#"),
+            amqp("GET", "/devices/{device}/twin"),
+            amqp("GET", "/devices/{device}/modules/{module}/twin"),
         ],
         "Shows a device or module its own twin",
     ),
     at_hub(
         Op::ReportProperties,
         Effect::Writes,
-        &[mqtt(Surface::Hub, "PUBLISH", "$iothub/twin/PATCH/properties/reported/")],
+        &[
+            mqtt(Surface::Hub, "PUBLISH", "$iothub/twin/PATCH/properties/reported/"),
+            amqp("PATCH", "/devices/{device}/twin"),
+            amqp("PATCH", "/devices/{device}/modules/{module}/twin"),
+        ],
         "Changes the reported properties of the device or module that calls",
     ),
     at_hub(
         Op::ReceiveDesired,
         Effect::Reads,
-        &[mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/twin/PATCH/properties/desired/#")],
+        &[
+            mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/twin/PATCH/properties/desired/#"),
+            amqp("PUT", "/devices/{device}/twin"),
+            amqp("PUT", "/devices/{device}/modules/{module}/twin"),
+        ],
         "Tells a device or module of changes of its desired properties",
     ),
     at_hub(
         Op::ReceiveMethods,
         Effect::Reads,
-        &[mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/methods/POST/#")],
+        &[
+            mqtt(Surface::Hub, "SUBSCRIBE", "$iothub/methods/POST/#"),
+            amqp("RECEIVE", "/devices/{device}/methods/devicebound"),
+            amqp("RECEIVE", "/devices/{device}/modules/{module}/methods/devicebound"),
+        ],
         "Hands methods that are called to a device or module, and takes its answers",
     ),
     at_hub(
@@ -2210,9 +2271,10 @@ pub const OPERATIONS: &[Operation] = &[
         Effect::Writes,
         &[
             mqtt(Surface::Hub, "SUBSCRIBE", "devices/{device}/messages/devicebound/#"),
+            amqp("RECEIVE", "/devices/{device}/messages/devicebound"),
             hub("GET", "/devices/{device}/messages/deviceBound"),
         ],
-        "Hands a device the messages that wait for it, and settles them over MQTT",
+        "Hands a device the messages that wait for it, and settles them over MQTT and AMQP",
     ),
     at_hub(
         Op::CompleteMessage,
@@ -2436,8 +2498,11 @@ pub const OPERATIONS: &[Operation] = &[
         &[act("Microsoft.Devices/IotHubs/cloudToDeviceMessages/send/action")],
         &[Right::ServiceConnect],
         Effect::Writes,
-        // Azure takes these over AMQP alone; this address is ours.
-        &[hub("POST", "/devices/{device}/messages/deviceBound")],
+        // Azure takes these over AMQP alone; the address over HTTPS is ours.
+        &[
+            hub("POST", "/devices/{device}/messages/deviceBound"),
+            amqp("SEND", "/messages/devicebound"),
+        ],
         "Sends a message to a device",
     ),
     bare(service(
@@ -2445,7 +2510,10 @@ pub const OPERATIONS: &[Operation] = &[
         FEEDBACK,
         &[Right::ServiceConnect],
         Effect::Writes,
-        &[hub("GET", "/messages/serviceBound/feedback")],
+        &[
+            hub("GET", "/messages/serviceBound/feedback"),
+            amqp("RECEIVE", "/messages/serviceBound/feedback"),
+        ],
         "Receives what became of messages to devices",
     )),
     bare(service(
@@ -2453,7 +2521,10 @@ pub const OPERATIONS: &[Operation] = &[
         FEEDBACK,
         &[Right::ServiceConnect],
         Effect::Writes,
-        &[hub("DELETE", "/messages/serviceBound/feedback/{lock}")],
+        &[
+            hub("DELETE", "/messages/serviceBound/feedback/{lock}"),
+            amqp("ACCEPT", "/messages/serviceBound/feedback"),
+        ],
         "Settles feedback that was received",
     )),
     bare(service(
@@ -2461,8 +2532,35 @@ pub const OPERATIONS: &[Operation] = &[
         FEEDBACK,
         &[Right::ServiceConnect],
         Effect::Writes,
-        &[hub("POST", "/messages/serviceBound/feedback/{lock}/abandon")],
+        &[
+            hub("POST", "/messages/serviceBound/feedback/{lock}/abandon"),
+            amqp("RELEASE", "/messages/serviceBound/feedback"),
+        ],
         "Gives feedback back that was received",
+    )),
+    bare(service(
+        Op::ReceiveFileNotification,
+        FILE_NOTIFICATIONS,
+        &[Right::ServiceConnect],
+        Effect::Writes,
+        &[amqp("RECEIVE", "/messages/serviceBound/filenotifications")],
+        "Receives that a device has uploaded a file",
+    )),
+    bare(service(
+        Op::CompleteFileNotification,
+        FILE_NOTIFICATIONS,
+        &[Right::ServiceConnect],
+        Effect::Writes,
+        &[amqp("ACCEPT", "/messages/serviceBound/filenotifications")],
+        "Settles a notification that was received",
+    )),
+    bare(service(
+        Op::AbandonFileNotification,
+        FILE_NOTIFICATIONS,
+        &[Right::ServiceConnect],
+        Effect::Writes,
+        &[amqp("RELEASE", "/messages/serviceBound/filenotifications")],
+        "Gives a notification back that was received",
     )),
     bare(service(
         Op::PurgeMessages,
@@ -2487,6 +2585,43 @@ pub const OPERATIONS: &[Operation] = &[
         Effect::Reads,
         &[hub("GET", "/statistics/service")],
         "Shows how many devices are connected",
+    ),
+    Operation {
+        sas: Right::HUB,
+        ..events(
+            Op::ConnectService,
+            &[amqp("PUT-TOKEN", "/")],
+            "Takes the credential of a service that comes over AMQP",
+        )
+    },
+    events(
+        Op::ConnectToEvents,
+        &[amqp("PUT-TOKEN", "/{eventHub}")],
+        "Takes the credential of a service that reads what devices have sent",
+    ),
+    events(
+        Op::FindEvents,
+        &[
+            amqp("RECEIVE", "/messages/events"),
+            amqp("RECEIVE", "/messages/events/$management"),
+            amqp("RECEIVE", "/messages/events/ConsumerGroups/{group}/Partitions/{partition}"),
+        ],
+        "Tells where to read what devices have sent",
+    ),
+    events(
+        Op::GetEventHub,
+        &[amqp("READ com.microsoft:eventhub", "/{eventHub}/$management")],
+        "Shows into which partitions go what devices send",
+    ),
+    events(
+        Op::GetEventHubPartition,
+        &[amqp("READ com.microsoft:partition", "/{eventHub}/$management")],
+        "Shows how far a partition of what devices have sent reaches",
+    ),
+    events(
+        Op::ReadEvents,
+        &[amqp("RECEIVE", "/{eventHub}/ConsumerGroups/{group}/Partitions/{partition}")],
+        "Reads what devices have sent, from a place in a partition on, and what they go on to send",
     ),
     // What a provisioning service does at a hub, as itself. It has no address: a registration leads to it.
     Operation {
@@ -2582,7 +2717,10 @@ mod tests {
             );
             assert!(!is_device || row.sas == [Right::DeviceConnect], "{:?}", row.op);
             assert!(row.object.is_none() || row.plane == Plane::Service, "{:?}", row.op);
-            assert!(row.plane != Plane::Service || !row.actions.is_empty(), "{:?}", row.op);
+            // Keys alone, or whoever is signed in: what a link leads to is asked when it is attached.
+            let needs_none = row.takes_keys_only() || row.op == Op::ConnectService;
+            let has_none = row.plane == Plane::Service && row.actions.is_empty();
+            assert_eq!(has_none, needs_none, "{:?}", row.op);
         }
     }
 

@@ -5,7 +5,7 @@
 //! Azure publishes for `Microsoft.Devices`; `securityPolicies` are this product's own.
 
 use crate::action::ActionName;
-use crate::operations::{Body, Effect, Op, Operation, Plane, Right};
+use crate::operations::{Body, Effect, Op, Operation, Plane};
 
 const fn act(name: &'static str) -> ActionName {
     ActionName::new(name)
@@ -23,15 +23,6 @@ const fn control(actions: &'static [ActionName], says: &'static str) -> Operatio
         routes: &[],
         says,
     }
-}
-
-const fn data(
-    actions: &'static [ActionName],
-    sas: &'static [Right],
-    object: Option<&'static str>,
-    says: &'static str,
-) -> Operation {
-    Operation { plane: Plane::Service, sas, object, ..control(actions, says) }
 }
 
 /// Each needs one action.
@@ -315,12 +306,6 @@ pub const PUBLISHED: &[Operation] = &[
     ),
     control(&[act("Microsoft.Devices/register/action")], "Registers a subscription for hubs"),
     control(&[act("Microsoft.Devices/usages/read")], "Shows how many hubs a subscription may have"),
-    data(
-        &[act("Microsoft.Devices/IotHubs/fileUpload/notifications/action")],
-        &[Right::ServiceConnect],
-        None,
-        "Receives what files were uploaded",
-    ),
 ];
 
 #[cfg(test)]

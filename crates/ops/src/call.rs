@@ -4,18 +4,19 @@
 //! may call: both would be a second place where that is decided.
 
 mod body;
+mod open;
 
 pub use body::{
     BodyFault, BodyReader, CONTROL_BODY_BYTES_MAX, FORM_BYTES_MAX, RAW_BODY_BYTES_MAX,
     SERVICE_BODY_BYTES_MAX,
 };
+pub use open::{open, open_link, open_reader};
 
 use crate::entra::{assertions, sign_ins};
 use crate::env::Env;
 use crate::input::{Headers, Input, Message, Reply};
 use crate::insights::diagnostics::Draft;
 use crate::proving::{Proving, instance, is_own_address, own_proofs};
-use crate::session::{Session, Shown};
 use crate::{decisions, dispatch, objects, questions};
 use body::{read_form, read_into};
 use bytes::Bytes;
@@ -54,6 +55,8 @@ pub struct Answer {
     pub message: Option<Box<Message>>,
     pub headers: Vec<(&'static str, String)>,
     pub tracking: TrackingId,
+    /// What went wrong, for fronts whose answers are no HTTP.
+    pub error: Option<Error>,
 }
 
 /// Runs a call from credential to answer. Never fails: an error is an answer too.
@@ -66,23 +69,6 @@ pub async fn run(env: &Env, call: Call) -> Answer {
         Err(failed) => Err(failed),
     };
     begun.answer(env, outcome)
-}
-
-/// Runs a call that opens a session: the session, or the answer to who may not have one.
-pub async fn open(env: &Env, call: Call) -> Result<Session, Answer> {
-    let mut begun = Begun::of(env, &call);
-    let shown = Shown::of(&call);
-    let outcome = match pass(env, call, &mut begun).await {
-        Ok(passed) => Session::begin(env, passed, shown).await,
-        Err(failed) => Err(failed),
-    };
-    match outcome {
-        Ok(session) => {
-            begun.answer(env, Ok(Reply::empty(200)));
-            Ok(session)
-        }
-        Err(failed) => Err(begun.answer(env, Err(failed))),
-    }
 }
 
 /// What is known of a call before anything is decided about it, and its record, which learns the rest.
@@ -121,6 +107,7 @@ impl Begun {
                 message: reply.message,
                 headers: reply.headers,
                 tracking: self.tracking,
+                error: None,
             },
             Err(Failed { error, tracking }) => {
                 self.draft.failed(&error);
@@ -377,7 +364,14 @@ fn refuse(
     if let Error::Internal { message } = error {
         env.metrics.log_fault(tracking, message);
     }
-    Answer { status, body: Some(body), message: None, headers, tracking }
+    Answer {
+        status,
+        body: Some(body),
+        message: None,
+        headers,
+        tracking,
+        error: Some(error.clone()),
+    }
 }
 
 /// Whether the same call can succeed later without anybody changing anything.

@@ -262,10 +262,13 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::TestConfigurationQueries => devices::configurations::test_queries(input),
         Op::ApplyConfiguration => devices::configurations::apply_content(permit, input, env).await,
         Op::SendMessage => devices::sending::send(permit, input, env).await,
-        Op::ReceiveFeedback => devices::service_queues::receive_feedback(permit, env).await,
-        Op::CompleteFeedback | Op::AbandonFeedback => {
-            devices::service_queues::settle_feedback(permit, input, env).await
+        Op::ReceiveFeedback | Op::ReceiveFileNotification => {
+            devices::service_queues::take(permit, env).await
         }
+        Op::CompleteFeedback
+        | Op::AbandonFeedback
+        | Op::CompleteFileNotification
+        | Op::AbandonFileNotification => devices::service_queues::end(permit, input, env).await,
         Op::SendTelemetry => devices::by_https::send(permit, input, env).await,
         Op::ReceiveMessages => devices::by_https::receive(permit, input, env).await,
         Op::CompleteMessage | Op::AbandonMessage => {
@@ -274,13 +277,19 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::PurgeMessages => devices::messages::purge(permit, input, env).await,
         Op::GetDeviceStatistics => devices::registry::statistics(permit, input, env).await,
         Op::GetServiceStatistics => devices::registry::service_statistics(permit, input, env).await,
-        // Whoever connects gets a session, and the session does what its device asks: `session.rs`. What is
-        // only published has no address to be called at.
+        // The gates have said yes, which is all that was asked.
+        Op::ConnectService | Op::ConnectToEvents => Ok(Reply::empty(200)),
+        Op::FindEvents => devices::events::find(permit, input, env),
+        Op::GetEventHub => devices::events::get_hub(permit, input, env).await,
+        Op::GetEventHubPartition => devices::events::get_partition(permit, input, env).await,
+        // Whoever connects gets a session, and the session does what its device asks: `session.rs`; whoever reads
+        // gets a reader. What is only published has no address to be called at.
         Op::ConnectDevice
         | Op::GetOwnTwin
         | Op::ReportProperties
         | Op::ReceiveDesired
         | Op::ReceiveMethods
+        | Op::ReadEvents
         | Op::Published => Err(Error::Internal {
             message: format!("{} has no answer outside a session", permit.operation().name()),
         }),

@@ -6,6 +6,7 @@ use crate::devices::logs::Logs;
 use crate::devices::messages::Locks;
 use crate::devices::presence::Presence;
 use crate::devices::queries::Turns;
+use crate::devices::readers::Readers;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
 use crate::entra::signing::SigningKeys;
@@ -84,6 +85,8 @@ pub struct Env {
     pub chores: Chores,
     /// How many queries may run at a time.
     pub queries: Turns,
+    /// Who reads what devices have sent.
+    pub readers: Readers,
     /// What devices have sent, by hub.
     pub logs: Logs,
     /// Tokens of managed identities, by identity and audience, each with the time until which it is used.

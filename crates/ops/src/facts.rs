@@ -14,12 +14,14 @@ use gate::facts::VerifyingKey;
 use model::{Error, ObjectId};
 use std::sync::Arc;
 use store::{Change, Engine, Scan, ShardId, StoreError, Table, Write, tables};
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 
 /// The facts in force, and the order of what changes them.
 pub struct FactsCell {
     current: ArcSwap<Facts>,
     order: RwLock<()>,
+    /// The version in force, for who waits for the next.
+    epoch: watch::Sender<u64>,
 }
 
 /// The tables whose documents gates decide by.
@@ -43,7 +45,11 @@ const TABLES: &[Table] = &[
 
 impl FactsCell {
     pub fn new(facts: Facts) -> Self {
-        Self { current: ArcSwap::from_pointee(facts), order: RwLock::new(()) }
+        Self {
+            epoch: watch::Sender::new(facts.epoch),
+            current: ArcSwap::from_pointee(facts),
+            order: RwLock::new(()),
+        }
     }
 
     /// The facts as of now. Holding them holds nobody up.
@@ -75,6 +81,12 @@ impl FactsCell {
     pub(crate) fn swap(&self, mut facts: Facts, revision: u64) {
         facts.epoch = revision;
         self.current.store(Arc::new(facts));
+        self.epoch.send_replace(revision);
+    }
+
+    /// Tells of every version that comes from now on.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.epoch.subscribe()
     }
 }
 

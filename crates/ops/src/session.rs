@@ -28,10 +28,10 @@ use uuid::Uuid;
 
 /// What a device showed when it connected, to be looked at again. It may hold a signature: no `Debug`.
 pub(crate) struct Shown {
-    operation: &'static Operation,
-    host: String,
-    path: String,
-    credential: Credential,
+    pub(crate) operation: &'static Operation,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) credential: Credential,
 }
 
 impl Shown {
@@ -162,6 +162,23 @@ impl Session {
     /// Until when the device's signature or certificate holds.
     pub const fn expires(&self) -> Option<Timestamp> {
         self.who.until()
+    }
+
+    /// Goes on with another credential for the same device. The former stays where the device is not proven
+    /// by the new one.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn renew(&mut self, env: &Env, credential: Credential) -> Result<(), Ended> {
+        self.current(env).await?;
+        let former = std::mem::replace(&mut self.shown.credential, credential);
+        self.head.id = env.new_tracking_id();
+        self.head.time = env.now();
+        let proven = self.prove(env, &env.facts.load()).await.map_err(ended);
+        if proven.is_err() {
+            self.shown.credential = former;
+        }
+        proven
     }
 
     /// Waits until the session has reason to look whether it still [`Session::stands`], or something to tell
@@ -454,7 +471,7 @@ fn counted<T>(
 }
 
 /// Whose fault it is that a session is over.
-fn ended(failed: Failed) -> Ended {
+pub(crate) fn ended(failed: Failed) -> Ended {
     let Failed { error, tracking } = failed;
     match matches!(error, Error::Internal { .. } | Error::Unavailable { .. }) {
         true => Ended::Failed(error),

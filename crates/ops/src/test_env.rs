@@ -48,6 +48,7 @@ pub(crate) fn env() -> Env {
         held: crate::devices::service_queues::Held::default(),
         chores: crate::devices::chores::Chores::default(),
         queries: crate::devices::queries::Turns::default(),
+        readers: crate::devices::readers::Readers::default(),
         logs: crate::devices::logs::Logs::default(),
         identity_tokens: IdentityTokens::default(),
         hosts: None,

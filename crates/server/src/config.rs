@@ -10,8 +10,8 @@ use std::path::PathBuf;
 Examples:
   hubward up                                  everything in ./hubward-data, made on first start
   hubward up --data /srv/hub                  the same elsewhere; several servers run side by side
-  hubward up --https-port 9443 --mqtt-port 9883 --management-port 9444 --metrics-port 9445
-                                              where 443 and 8883 cannot be bound
+  hubward up --https-port 9443 --mqtt-port 9883 --amqp-port 9671 --management-port 9444 --metrics-port 9445
+                                              where 443, 8883 and 5671 cannot be bound
   hubward up --listen 0.0.0.0                 for other machines, too")]
 pub struct Up {
     /// Where everything is kept. Made on first start, readable by its owner only.
@@ -29,6 +29,10 @@ pub struct Up {
     /// The port where devices speak MQTT over TLS. Device SDKs know no other than 8883.
     #[arg(long, value_name = "PORT", default_value_t = 8883)]
     pub mqtt_port: u16,
+
+    /// The port where devices and services speak AMQP over TLS. Their SDKs know no other than 5671.
+    #[arg(long, value_name = "PORT", default_value_t = 5671)]
+    pub amqp_port: u16,
 
     /// The port of ARM, sign-in, Microsoft Graph and the decisions API.
     #[arg(long, value_name = "PORT", default_value_t = 8443)]

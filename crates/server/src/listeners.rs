@@ -25,6 +25,7 @@ pub(crate) struct Plan {
     pub(crate) listen: Option<IpAddr>,
     pub(crate) hub_port: u16,
     pub(crate) mqtt_port: u16,
+    pub(crate) amqp_port: u16,
     pub(crate) management_port: u16,
     pub(crate) metrics_port: u16,
 }
@@ -36,7 +37,8 @@ pub(crate) struct Listeners {
     certificates: Arc<Certificates>,
     stop: watch::Receiver<bool>,
     hubs: BTreeSet<IpAddr>,
-    mqtt_room: front::mqtt::Room,
+    /// For MQTT and AMQP together.
+    room: front::mqtt::Room,
     tasks: JoinSet<()>,
 }
 
@@ -58,7 +60,7 @@ impl Listeners {
             certificates,
             stop,
             hubs: BTreeSet::new(),
-            mqtt_room: front::mqtt::Room::new(crate::file_limit()),
+            room: front::mqtt::Room::new(crate::file_limit()),
             tasks: JoinSet::new(),
         }
     }
@@ -105,6 +107,9 @@ impl Listeners {
         if let Ok(listener) = TcpListener::bind((localhost, self.plan.mqtt_port)).await {
             self.spawn_mqtt(listener);
         }
+        if let Ok(listener) = TcpListener::bind((localhost, self.plan.amqp_port)).await {
+            self.spawn_amqp(listener);
+        }
     }
 
     /// Opens a hub's address. One that is open already stays so.
@@ -116,17 +121,25 @@ impl Listeners {
         }
         let https = bind(address, self.plan.hub_port, "--https-port").await?;
         let mqtt = bind(address, self.plan.mqtt_port, "--mqtt-port").await?;
+        let amqp = bind(address, self.plan.amqp_port, "--amqp-port").await?;
         self.certificates.prepare(own).map_err(|it| it.to_string())?;
         self.hubs.insert(address);
         self.spawn(https, Side::Hubs);
         self.spawn_mqtt(mqtt);
+        self.spawn_amqp(amqp);
         Ok(())
     }
 
     fn spawn_mqtt(&mut self, listener: TcpListener) {
         let (env, certificates) = (Arc::clone(&self.env), Arc::clone(&self.certificates));
-        let room = self.mqtt_room.clone();
+        let room = self.room.clone();
         self.tasks.spawn(front::mqtt::serve(listener, env, certificates, room, self.stop.clone()));
+    }
+
+    fn spawn_amqp(&mut self, listener: TcpListener) {
+        let (env, certificates) = (Arc::clone(&self.env), Arc::clone(&self.certificates));
+        let room = self.room.clone();
+        self.tasks.spawn(front::amqp::serve(listener, env, certificates, room, self.stop.clone()));
     }
 
     fn spawn(&mut self, listener: TcpListener, side: Side) {

@@ -13,6 +13,7 @@ use ops::devices::logs::Logs;
 use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
 use ops::devices::queries::Turns;
+use ops::devices::readers::Readers;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
 use ops::entra::stretching::Tries;
@@ -173,6 +174,7 @@ fn plan(options: &Up, saved: &Saved) -> Result<Plan, String> {
         listen: options.listen,
         hub_port,
         mqtt_port: options.mqtt_port,
+        amqp_port: options.amqp_port,
         management_port: options.management_port,
         metrics_port: options.metrics_port,
     })
@@ -222,6 +224,7 @@ async fn environment(
         held: Held::default(),
         chores: Chores::default(),
         queries: Turns::default(),
+        readers: Readers::default(),
         logs: Logs::below(dir.path.join("log")),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),

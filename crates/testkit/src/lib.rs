@@ -2,9 +2,11 @@
 //!
 //! [`World`] runs a server in this process, on real sockets and a real store, with a clock that the test
 //! drives. [`Process`] runs the real binary as a child, so that it can be killed. [`Wire`] is an HTTPS
-//! client that trusts the server's CA and nothing else, [`Mqtt`] a device's side of a connection, [`WebSocket`] one of
-//! any protocol. [`x509`] makes certificates, right ones and wrong ones. [`fuzz`] says what must hold of every decoder.
+//! client that trusts the server's CA and nothing else, [`Mqtt`] and [`Amqp`] are a device's or service's side of a
+//! connection, [`WebSocket`] one of any protocol. [`x509`] makes certificates, right ones and wrong ones. [`fuzz`] says
+//! what must hold of every decoder.
 
+mod amqp_client;
 mod device;
 pub mod fuzz;
 mod mqtt_client;
@@ -14,6 +16,7 @@ mod wire_client;
 mod world;
 pub mod x509;
 
+pub use amqp_client::{Amqp, Delivered};
 pub use device::Device;
 pub use mqtt_client::{Closed, Mqtt};
 pub use process::{Process, cpu_seconds};

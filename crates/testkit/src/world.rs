@@ -25,6 +25,7 @@ const BEGINNING_S: i64 = 1_795_334_400;
 /// Ports that no privileges are needed for; each world has a loopback net of its own.
 const HTTPS_PORT: u16 = 20_443;
 const MQTT_PORT: u16 = 20_883;
+const AMQP_PORT: u16 = 20_671;
 const MANAGEMENT_PORT: u16 = 20_843;
 const METRICS_PORT: u16 = 20_946;
 /// Of a hub, where nobody chose otherwise.
@@ -358,6 +359,11 @@ impl World {
         MQTT_PORT
     }
 
+    /// Where devices and services connect over AMQP.
+    pub const fn amqp_port(&self) -> u16 {
+        AMQP_PORT
+    }
+
     /// All that the devices of a hub have sent and that is on the disk, by partition and in order.
     pub fn messages(&self, hub: &str) -> Vec<Message> {
         let scope = Scope::parse(hub).expect("a hub's id is a scope");
@@ -421,6 +427,7 @@ fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>, propagation: &s
         empty: false,
         https_port: HTTPS_PORT,
         mqtt_port: MQTT_PORT,
+        amqp_port: AMQP_PORT,
         management_port: MANAGEMENT_PORT,
         metrics_port: METRICS_PORT,
         listen: None,

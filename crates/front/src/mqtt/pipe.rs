@@ -1,25 +1,14 @@
 //! Packets over one connection: read as many as are there, write as many as are due.
 
+use crate::scratch;
 use bytes::BytesMut;
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use wire::mqtt::{ConnectCode, NotMqtt, Packet, decode, encode, encode_puback};
 
 /// A client that takes nothing for so long is gone. Shorter than a stopping server waits.
 const WRITE_DEADLINE: Duration = Duration::from_secs(8);
-/// Most bytes that one read takes; two records of TLS.
-const SCRATCH_BYTES: usize = 32 << 10;
-
-thread_local! {
-    /// Connections share what they read into: thousands that wait for a message need no buffer each.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
-}
-
 /// Why nothing more can be read or written.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -43,20 +32,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
     /// Waits for bytes. Dropping the future loses none.
     pub(super) async fn fill(&mut self) -> Result<(), Fault> {
         let Self { stream, incoming, .. } = self;
-        poll_fn(|context| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                let mut read = ReadBuf::new(scratch);
-                let polled = Pin::new(&mut *stream).poll_read(context, &mut read);
-                match ready!(polled) {
-                    Ok(()) if !read.filled().is_empty() => {
-                        incoming.extend_from_slice(read.filled());
-                        Poll::Ready(Ok(()))
-                    }
-                    Ok(()) | Err(_) => Poll::Ready(Err(Fault::Gone)),
-                }
-            })
-        })
-        .await
+        match scratch::read(stream, |bytes| incoming.extend_from_slice(bytes)).await {
+            true => Ok(()),
+            false => Err(Fault::Gone),
+        }
     }
 
     /// The next packet that is there as a whole.

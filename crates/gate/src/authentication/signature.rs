@@ -2,6 +2,8 @@
 
 use super::{Door, Proof, finding, no};
 use crate::facts::{OwnKeys, OwnProof, SasPolicy};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use model::error::AuthFault;
 use model::operations::Surface;
 use model::principal::AuthType;
@@ -31,7 +33,7 @@ pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> P
         );
     }
     let policy = access.policies.iter().find(|it| it.name.eq_ignore_ascii_case(shown));
-    if !signed_by(token, policy) {
+    if !(signed_by(token, policy) || signed_by_text(token, policy, door)) {
         // One answer for a wrong key, a wrong policy name and a device's own key: none of them is proven.
         return deny(
             AuthFault::Invalid,
@@ -189,9 +191,21 @@ fn signed_by(token: &SasToken, policy: Option<&SasPolicy>) -> bool {
     signed_by_one_of(token, keys) & policy.is_some()
 }
 
+/// The same where the text of a key, as connection strings have it, was the key: so sign the clients that read
+/// events, who know hubs as event hubs. Source: the public client libraries for Event Hubs.
+fn signed_by_text(token: &SasToken, policy: Option<&SasPolicy>, door: &Door<'_>) -> bool {
+    if !door.operation.takes_keys_only() {
+        return false;
+    }
+    let text = |key: Option<&[u8]>| STANDARD.encode(key.unwrap_or(&[0; 32])).into_bytes();
+    let primary = text(policy.map(|it| it.primary.reveal().as_slice()));
+    let secondary = text(policy.map(|it| it.secondary.reveal().as_slice()));
+    signed_by_one_of(token, [&primary, &secondary]) & policy.is_some()
+}
+
 /// Checks what a proven signature is for, and until when.
 fn fits_here(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Result<(), (AuthFault, String)> {
-    if !covers(&token.resource, door.resource) {
+    if !covers(&token.resource, door.resource, door.operation.takes_keys_only()) {
         let sentence = "the signature is for another resource (`sr`) than the one addressed";
         return Err((AuthFault::Invalid, sentence.to_owned()));
     }
@@ -206,14 +220,15 @@ fn fits_here(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Result<(), (A
 }
 
 /// True where `given` is `resource` or a path above it, segment by segment: `h/devices/d1` does not
-/// cover `h/devices/d10`. The host compares without regard to case or port, the rest exactly.
-fn covers(given: &str, resource: &str) -> bool {
-    let given =
-        given.trim_start_matches("https://").trim_start_matches("sb://").trim_end_matches('/');
+/// cover `h/devices/d10`. The host compares without regard to case or port, the rest exactly, but for events:
+/// their clients write `consumergroups` as they like, and the ids of devices are not in their paths.
+fn covers(given: &str, resource: &str, is_of_events: bool) -> bool {
+    let scheme = ["https://", "sb://", "amqps://"].iter().find_map(|it| given.strip_prefix(it));
+    let given = scheme.unwrap_or(given).trim_end_matches('/');
     let mut below = resource.split('/');
     given.split('/').enumerate().all(|(at, mine)| match (at, below.next()) {
         (0, Some(its)) => host(mine).eq_ignore_ascii_case(host(its)),
-        (_, Some(its)) => mine == its,
+        (_, Some(its)) => mine == its || (is_of_events && mine.eq_ignore_ascii_case(its)),
         (_, None) => false,
     })
 }
@@ -229,17 +244,28 @@ mod tests {
     #[test]
     fn a_signature_covers_whole_segments_only() {
         let check = |given: &str, expected: bool| {
-            assert_eq!(covers(given, "127.70.1.2/devices/device10"), expected, "{given}")
+            assert_eq!(covers(given, "127.70.1.2/devices/device10", false), expected, "{given}")
         };
         check("127.70.1.2", true);
         check("127.70.1.2:8443", true);
         check("127.70.1.2/", true);
         check("127.70.1.2/devices", true);
+        check("sb://127.70.1.2/devices", true);
+        check("amqps://127.70.1.2:5671/devices/", true);
+        check("ftp://127.70.1.2/devices", false);
         check("127.70.1.2/devices/device10", true);
         check("127.70.1.2/devices/device1", false);
         check("127.70.1.2/devices/DEVICE10", false);
         check("127.70.1.20", false);
         check("127.70.1.2/devices/device10/x", false);
         check("", false);
+    }
+
+    #[test]
+    fn groups_of_readers_have_no_case_and_devices_have() {
+        let events = "h/e/ConsumerGroups/g/Partitions/0";
+        assert!(covers("sb://h/E/consumergroups/g", events, true));
+        assert!(!covers("sb://h/E/consumergroups/g", events, false));
+        assert!(!covers("sb://h/e/consumergroups/g2", events, true));
     }
 }

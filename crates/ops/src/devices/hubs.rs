@@ -145,6 +145,24 @@ pub(super) async fn events(env: &Env, scope: &Scope) -> Result<(u16, u32), Error
     Ok((partitions.unwrap_or(1), days.unwrap_or(1)))
 }
 
+/// Whether a consumer group of a hub's events exists.
+///
+/// # Errors
+/// [`Error::Internal`] where the store fails.
+pub(super) async fn has_consumer_group(
+    _env: &Env,
+    _scope: &Scope,
+    group: &str,
+) -> Result<bool, Error> {
+    Ok(group.eq_ignore_ascii_case(super::events::DEFAULT_GROUP))
+}
+
+/// When a hub was made: its uid begins with that.
+pub(super) fn created(uid: &str) -> Timestamp {
+    let digits = uid.split('-').next().unwrap_or("");
+    Timestamp::from_millis(i64::from_str_radix(digits, 16).unwrap_or(0))
+}
+
 /// The hub at `scope` as an answer shows it, where it exists: what a patch is laid over.
 pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, Error> {
     Ok(stored(env, scope).await?.map(|(hub, _)| body::show(&hub.resource)))

@@ -38,6 +38,14 @@ impl Queue {
             Self::FileNotifications => tables::FILE_NOTIFICATIONS,
         }
     }
+
+    /// Most records that are received together.
+    const fn batch_max(self) -> usize {
+        match self {
+            Self::Feedback => BATCH_MAX,
+            Self::FileNotifications => 1,
+        }
+    }
 }
 
 /// How a message to a device ended.
@@ -134,30 +142,36 @@ impl Held {
     }
 }
 
-/// `GET /messages/serviceBound/feedback`: a batch, or 204 where there is none.
-pub(crate) async fn receive_feedback(permit: &Permit, env: &Env) -> Result<Reply, Error> {
+/// Hands a service what waits for it, under a lock: 204 where nothing does. Feedback comes as a list of records,
+/// a notification as itself.
+pub(crate) async fn take(permit: &Permit, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
-    match receive(env, &hub, Queue::Feedback).await? {
-        Some(batch) => Ok(Reply::ok(Value::Array(batch.records))
-            .with_header("ETag", format!("\"{}\"", batch.lock))),
-        None => Ok(Reply::empty(204)),
-    }
+    let queue = queue_of(permit);
+    let Some(mut batch) = receive(env, &hub, queue).await? else { return Ok(Reply::empty(204)) };
+    let body = match queue {
+        Queue::Feedback => Value::Array(batch.records),
+        Queue::FileNotifications => batch.records.pop().unwrap_or_default(),
+    };
+    Ok(Reply::ok(body).with_header("ETag", format!("\"{}\"", batch.lock)))
 }
 
-/// `DELETE /messages/serviceBound/feedback/{lock}`, and `POST` to its `abandon`.
-pub(crate) async fn settle_feedback(
-    permit: &Permit,
-    input: &Input,
-    env: &Env,
-) -> Result<Reply, Error> {
+/// Ends what [`take`] began.
+pub(crate) async fn end(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     let lock = Uuid::try_parse(input.param("lock").trim_matches('"')).unwrap_or_default();
-    let how = match permit.operation().op == Op::AbandonFeedback {
-        true => Settled::Abandon,
-        false => Settled::Complete,
-    };
-    settle(env, &hub, Queue::Feedback, lock, how).await?;
+    let is_abandoned =
+        matches!(permit.operation().op, Op::AbandonFeedback | Op::AbandonFileNotification);
+    let how = if is_abandoned { Settled::Abandon } else { Settled::Complete };
+    settle(env, &hub, queue_of(permit), lock, how).await?;
     Ok(Reply::empty(204))
+}
+
+fn queue_of(permit: &Permit) -> Queue {
+    let is_of_files = matches!(
+        permit.operation().op,
+        Op::ReceiveFileNotification | Op::CompleteFileNotification | Op::AbandonFileNotification
+    );
+    if is_of_files { Queue::FileNotifications } else { Queue::Feedback }
 }
 
 /// The oldest records that nobody holds; none where there are none.
@@ -166,14 +180,14 @@ pub(crate) async fn receive(env: &Env, hub: &Hub, queue: Queue) -> Result<Option
     let now = env.now();
     let settings = messaging::of(env, hub).await?.queue(queue);
     let (mut after, mut gone, mut found) = (None, Vec::new(), Vec::new());
-    while found.len() < BATCH_MAX {
+    while found.len() < queue.batch_max() {
         let scan = Scan { prefix: String::new(), after: after.take(), limit: BATCH_MAX };
         let page = env.store.scan(&shard, queue.table(), scan).await.map_err(|it| unread(&it))?;
         for (key, document) in &page {
             let record: Record = parse(&document.body)?;
             if record.kept.plus_seconds(settings.ttl_s) <= now {
                 gone.push(delete(queue.table(), key.clone(), Expect::Anything));
-            } else if found.len() < BATCH_MAX && !is_held(env, hub, queue, key, now) {
+            } else if found.len() < queue.batch_max() && !is_held(env, hub, queue, key, now) {
                 found.push((key.clone(), record));
             }
         }

@@ -77,7 +77,14 @@ fn is_told(env: &Env, call: &Call, error: Option<&Error>) -> bool {
         draft.failed(error);
     }
     let tracking = TrackingId(uuid::Uuid::from_u128(7));
-    let answer = Answer { status: 200, body: None, message: None, headers: Vec::new(), tracking };
+    let answer = Answer {
+        status: 200,
+        body: None,
+        message: None,
+        headers: Vec::new(),
+        tracking,
+        error: None,
+    };
     env.diagnostics.end(draft, &answer, 0);
     is_wanted
 }

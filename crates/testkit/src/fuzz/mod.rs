@@ -9,6 +9,7 @@
     reason = "what is called here is a test, and stops at the first thing that does not hold"
 )]
 
+mod amqp;
 mod condition;
 mod log;
 mod message;
@@ -17,6 +18,7 @@ mod policy;
 mod query;
 mod sas;
 
+pub use amqp::amqp;
 pub use condition::condition;
 pub use log::log_reader;
 pub use message::message;
@@ -30,6 +32,7 @@ pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora in `fuzz/corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("amqp", amqp),
     ("condition", condition),
     ("log_reader", log_reader),
     ("message", message),

@@ -1,0 +1,60 @@
+//! Calls over a connection.
+
+use super::driver::Driver;
+use crate::mqtt::body_of;
+use bytes::Bytes;
+use model::operations::{Protocol, operation};
+use model::trace::Channel;
+use model::{Credential, Op};
+use ops::Call;
+use ops::input::Headers;
+use std::collections::BTreeMap;
+
+/// A call over this connection.
+pub(super) struct Asking {
+    pub(super) op: Op,
+    /// Whom the client means; empty for whoever is at the connection's address.
+    pub(super) host: String,
+    pub(super) verb: &'static str,
+    pub(super) path: String,
+    pub(super) params: BTreeMap<&'static str, String>,
+    pub(super) credential: Credential,
+}
+
+impl Driver<'_> {
+    /// A call over this connection, without a body.
+    pub(super) fn call(&self, asking: Asking) -> Call {
+        self.call_with(asking, Bytes::new())
+    }
+
+    pub(super) fn call_with(&self, asking: Asking, body: Bytes) -> Call {
+        let Asking { op, host, verb, path, params, credential } = asking;
+        let row = operation(op);
+        let host = match host.is_empty() {
+            true => self.local.ip().to_canonical().to_string(),
+            false => host,
+        };
+        let request = crate::path::shown(&format!("{verb} {path}"));
+        Call {
+            operation: row,
+            surface: row.surface(),
+            host,
+            path,
+            params,
+            query: Vec::new(),
+            headers: Headers {
+                content_type: Some("application/json".into()),
+                ..Headers::default()
+            },
+            credential,
+            channel: Channel {
+                protocol: Protocol::Amqp.as_str().to_owned(),
+                request,
+                address: self.peer.to_canonical().to_string(),
+                on_behalf_of: None,
+                enrollment: None,
+            },
+            body: body_of(body),
+        }
+    }
+}

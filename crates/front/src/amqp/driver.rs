@@ -1,0 +1,453 @@
+//! One connection from its first byte to its last: what comes is taken, what is due is written.
+//!
+//! All that the connection serves lives in one task. It waits for bytes, for messages to be synced, for its
+//! devices and readers to be told something, and for time to pass, and does one thing after the other. While
+//! much waits to be written or synced nothing is read, and TCP holds the client up.
+
+use super::address::{Audience, Peer, Place};
+use super::claims::{self, Claims, Plain};
+use super::condition;
+use super::device::{Device, UnderWay, synced};
+use super::events::Events;
+use super::service::Queue;
+use super::waits::{Woken, first, waits};
+use crate::connections::{DRAIN, Slot, stopped};
+use crate::scratch;
+use ::amqp::{Condition, Connection, Event, LinkId};
+use bytes::{Bytes, BytesMut};
+use model::Credential;
+use ops::Env;
+use ops::devices::message::MESSAGE_BYTES_MAX;
+use ops::devices::presence::Told;
+use ops::session::Ended;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, split};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// In the order in which they are offered. Source: the public client libraries.
+const MECHANISMS: &[&str] = &["MSSBCBS", "ANONYMOUS", "PLAIN"];
+/// Largest message of a client: one of a device, and its sections.
+const PAYLOAD_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (16 << 10);
+/// With so many bytes to be written nothing more is read, nor sent to readers.
+pub(super) const OUTGOING_BYTES_MAX: usize = 512 << 10;
+/// How many reads may wait for their sync.
+pub(super) const UNDER_WAY_MAX: usize = 16;
+/// How many messages a client may send over a link before it hears that there is room for more.
+pub(super) const CREDIT: u32 = 256;
+/// Most tokens that are refused before one is taken.
+const REFUSALS_MAX: usize = 16;
+/// Most answers that wait for a link on which the client takes none.
+const OUTBOX_MAX: usize = 128;
+
+/// What a link does.
+pub(super) enum Link {
+    /// The client asks there.
+    Requests(Place),
+    /// It hears there what it asked; `to` is what it calls the place.
+    Replies {
+        desk: Place,
+        to: String,
+        out: Outbox,
+    },
+    Telemetry(Peer),
+    DeviceBound {
+        peer: Peer,
+        is_settled: bool,
+    },
+    MethodCalls {
+        peer: Peer,
+        out: Outbox,
+    },
+    MethodAnswers(Peer),
+    TwinRequests {
+        peer: Peer,
+        pair: String,
+    },
+    TwinAnswers {
+        peer: Peer,
+        pair: String,
+        out: Outbox,
+    },
+    /// A service sends to devices.
+    ServiceSend(Box<ops::link::Link>),
+    Queue(Box<Queue>),
+    Events(Box<Events>),
+}
+
+/// What waits for a link's credit.
+pub(super) type Outbox = VecDeque<Bytes>;
+
+pub(super) struct Driver<'a> {
+    pub(super) env: &'a Arc<Env>,
+    pub(super) peer: IpAddr,
+    pub(super) local: SocketAddr,
+    pub(super) engine: Connection,
+    pub(super) claims: Claims,
+    pub(super) links: BTreeMap<LinkId, Link>,
+    pub(super) devices: BTreeMap<Peer, Device>,
+    pub(super) under_way: VecDeque<UnderWay>,
+    /// Its place among those who have not proven themselves.
+    pub(super) waiting: Option<Slot>,
+    refusals: usize,
+    pub(super) began: Instant,
+    pub(super) heard: Instant,
+    pub(super) spoke: Instant,
+    /// Since when something waits to be written.
+    pub(super) stuck: Option<Instant>,
+    out: BytesMut,
+}
+
+impl<'a> Driver<'a> {
+    pub(super) fn new(env: &'a Arc<Env>, peer: IpAddr, local: SocketAddr, waiting: Slot) -> Self {
+        let now = Instant::now();
+        Self {
+            env,
+            peer,
+            local,
+            engine: Connection::new("hubward".into(), MECHANISMS, PAYLOAD_BYTES_MAX),
+            claims: Claims::default(),
+            links: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            under_way: VecDeque::new(),
+            waiting: Some(waiting),
+            refusals: 0,
+            began: now,
+            heard: now,
+            spoke: now,
+            stuck: None,
+            out: BytesMut::new(),
+        }
+    }
+
+    pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+        mut self,
+        stream: S,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let (mut reader, mut writer) = split(stream);
+        let orderly = self.serve(&mut reader, &mut writer, &mut stop).await;
+        let _ = timeout(DRAIN, self.last_words(&mut writer)).await;
+        for peer in self.devices.keys().cloned().collect::<Vec<_>>() {
+            let ended = if orderly { Ended::Orderly } else { Ended::Gone };
+            self.end_device(&peer, ended, false).await;
+        }
+        let _ = timeout(Duration::from_secs(1), writer.shutdown()).await;
+    }
+
+    /// Serves the client to the end of what it says: true where it meant to go, or we did.
+    async fn serve(
+        &mut self,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+        stop: &mut watch::Receiver<bool>,
+    ) -> bool {
+        let mut versions = self.env.facts.versions();
+        let mut alarm = pin!(sleep_until(self.next_look()));
+        let mut is_flushed = true;
+        while !self.engine.is_over() {
+            // Asked here as well: whoever sends without end keeps all else below from its turn.
+            if !self.in_time() {
+                return false;
+            }
+            if *stop.borrow() {
+                break;
+            }
+            self.collect();
+            is_flushed &= self.out.is_empty();
+            let has_room =
+                self.under_way.len() < UNDER_WAY_MAX && self.out.len() < OUTGOING_BYTES_MAX;
+            let Self { devices, links, engine, out, under_way, .. } = self;
+            let all = waits(devices, links, engine);
+            tokio::select! {
+                biased;
+                acks = synced(under_way), if !under_way.is_empty() => self.acknowledge(acks).await,
+                wrote = write(writer, out), if !is_flushed => match wrote {
+                    Ok(()) => {
+                        is_flushed = self.out.is_empty();
+                        self.spoke = Instant::now();
+                        self.stuck = None;
+                        self.pump_all().await;
+                    }
+                    Err(_) => return false,
+                },
+                is_there = scratch::read(reader, |bytes| engine.feed(bytes)), if has_room => {
+                    if !is_there {
+                        return false;
+                    }
+                    self.heard = Instant::now();
+                    self.take().await;
+                    alarm.as_mut().reset(self.next_look());
+                }
+                woken = first(all) => {
+                    self.wake(woken).await;
+                    alarm.as_mut().reset(self.next_look());
+                }
+                Ok(()) = versions.changed() => {
+                    // Devices are told of what concerns them.
+                    self.look_at_links().await;
+                }
+                () = alarm.as_mut() => {
+                    self.look().await;
+                    alarm.as_mut().reset(self.next_look());
+                }
+                () = stopped(stop) => break,
+            }
+        }
+        let why = Condition::new("amqp:connection:forced", "the server is stopping");
+        self.engine.close(Some(why));
+        true
+    }
+
+    /// Takes all that has come.
+    async fn take(&mut self) {
+        while let Some(event) = self.engine.next_event() {
+            match event {
+                Event::Sasl { mechanism, response } => {
+                    let is_let_in = self.sasl(&mechanism, response.as_ref()).await;
+                    self.engine.sasl(is_let_in);
+                }
+                Event::Opened(_) | Event::Closed(_) | Event::Failed(_) => {}
+                Event::Attached { link, attach } => self.attached(link, *attach).await,
+                Event::Credit { link, drain } => {
+                    self.pump(link).await;
+                    if drain {
+                        self.engine.drained(link);
+                    }
+                }
+                Event::Delivery { link, delivery } => self.delivered(link, delivery).await,
+                Event::Settled { link, id, outcome } => self.settled(link, id, outcome).await,
+                Event::Detached { link } => self.detached(link).await,
+            }
+            self.collect();
+        }
+        self.keep_records().await;
+    }
+
+    /// Whether a mechanism lets the client in. All but one leave proving to what comes after.
+    async fn sasl(&mut self, mechanism: &str, response: Option<&Bytes>) -> bool {
+        if mechanism != "PLAIN" {
+            return true;
+        }
+        match response.and_then(claims::plain) {
+            Some(Plain::Service(credential)) => self.claim_all(credential).await,
+            Some(Plain::Device { device, module, credential }) => {
+                self.connect(Peer { device, module }, "", credential).await.is_ok()
+            }
+            None => false,
+        }
+    }
+
+    async fn delivered(&mut self, link: LinkId, delivery: ::amqp::Delivery) {
+        match self.links.get(&link) {
+            Some(Link::Requests(desk)) => {
+                let desk = desk.clone();
+                self.requested(link, &desk, delivery).await;
+            }
+            Some(Link::Telemetry(peer)) => {
+                let peer = peer.clone();
+                self.sent(link, &peer, delivery);
+            }
+            Some(Link::MethodAnswers(peer)) => {
+                let peer = peer.clone();
+                self.method_answered(link, &peer, delivery);
+            }
+            Some(Link::TwinRequests { peer, pair }) => {
+                let (peer, pair) = (peer.clone(), pair.clone());
+                self.twin_asked(link, &peer, &pair, delivery).await;
+            }
+            Some(Link::ServiceSend(_)) => self.service_sent(link, delivery).await,
+            Some(
+                Link::Replies { .. }
+                | Link::DeviceBound { .. }
+                | Link::MethodCalls { .. }
+                | Link::TwinAnswers { .. }
+                | Link::Queue(_)
+                | Link::Events(_),
+            )
+            | None => {}
+        }
+        let left = self.engine.credit(link);
+        if left < CREDIT / 2 {
+            self.engine.grant(link, CREDIT - left);
+        }
+    }
+
+    /// Sends something over a link, now or once the client takes it. A client that lets too much wait loses the
+    /// link.
+    pub(super) async fn tell(&mut self, link: LinkId, payload: Bytes) {
+        let out = match self.links.get_mut(&link) {
+            Some(
+                Link::Replies { out, .. }
+                | Link::MethodCalls { out, .. }
+                | Link::TwinAnswers { out, .. },
+            ) => out,
+            _ => return,
+        };
+        if out.len() >= OUTBOX_MAX {
+            let what = format!("more than {OUTBOX_MAX} answers wait for credit");
+            return self
+                .drop_link(link, Condition::new("amqp:resource-limit-exceeded", what))
+                .await;
+        }
+        out.push_back(payload);
+        self.pump(link).await;
+    }
+
+    /// Sends what a link has credit for.
+    async fn pump(&mut self, link: LinkId) {
+        let engine = &mut self.engine;
+        match self.links.get_mut(&link) {
+            Some(
+                Link::Replies { out, .. }
+                | Link::MethodCalls { out, .. }
+                | Link::TwinAnswers { out, .. },
+            ) => {
+                while engine.can_send(link)
+                    && let Some(payload) = out.pop_front()
+                {
+                    engine.send(link, tag_of(engine.credit(link)), &payload, 0, true);
+                }
+            }
+            Some(Link::DeviceBound { peer, .. }) => {
+                let peer = peer.clone();
+                self.deliver(&peer).await;
+            }
+            Some(Link::Queue(_)) => self.pump_queue(link).await,
+            Some(Link::Events(_)) => self.pump_events(link).await,
+            Some(
+                Link::Requests(_)
+                | Link::Telemetry(_)
+                | Link::MethodAnswers(_)
+                | Link::TwinRequests { .. }
+                | Link::ServiceSend(_),
+            )
+            | None => {}
+        }
+    }
+
+    /// What waited for room to write goes on.
+    async fn pump_all(&mut self) {
+        let waits = |it: &Link| matches!(it, Link::Events(events) if events.waits());
+        let waiting: Vec<LinkId> =
+            self.links.iter().filter(|(_, it)| waits(it)).map(|(id, _)| *id).collect();
+        for link in waiting {
+            self.pump_events(link).await;
+        }
+    }
+
+    async fn wake(&mut self, woken: Woken) {
+        match woken {
+            Woken::Device(peer, told) => self.device_told(&peer, told).await,
+            Woken::Link(link) => match self.links.get(&link) {
+                Some(Link::Queue(_)) => self.pump_queue(link).await,
+                Some(Link::Events(_)) => self.pump_events(link).await,
+                _ => {}
+            },
+        }
+    }
+
+    /// Looks whether everybody may go on.
+    async fn look(&mut self) {
+        for peer in self.devices.keys().cloned().collect::<Vec<_>>() {
+            self.device_told(&peer, Told::Look).await;
+        }
+        self.look_at_links().await;
+    }
+
+    async fn look_at_links(&mut self) {
+        for link in self.links.keys().copied().collect::<Vec<_>>() {
+            let stands = match self.links.get_mut(&link) {
+                Some(Link::ServiceSend(held)) => held.stands(self.env).await,
+                Some(Link::Queue(queue)) => queue.held.stands(self.env).await,
+                Some(Link::Events(events)) => events.reader.stands(self.env).await,
+                _ => Ok(()),
+            };
+            match stands {
+                Ok(()) => self.pump(link).await,
+                Err(ended) => self.drop_link(link, condition::of_end(&ended)).await,
+            }
+        }
+    }
+
+    /// Services and readers that the credential is for go on by it, where it lets them.
+    pub(super) async fn renew(&mut self, audience: &Audience, credential: &Credential) {
+        for it in self.links.values_mut() {
+            let renewed = match it {
+                Link::ServiceSend(held) if audience.covers(&Place::ServiceSend.path()) => {
+                    held.renew(self.env, credential.clone()).await
+                }
+                Link::Queue(queue) if audience.covers(&queue.path) => {
+                    queue.held.renew(self.env, credential.clone()).await
+                }
+                Link::Events(events) if audience.covers(&events.path) => {
+                    events.reader.renew(self.env, credential.clone()).await
+                }
+                _ => continue,
+            };
+            // Whom the new one does not let go on goes on by the former, to the end of that.
+            drop(renewed);
+        }
+    }
+
+    /// Ends a link, and says why.
+    pub(super) async fn drop_link(&mut self, link: LinkId, why: Condition) {
+        self.engine.detach(link, Some(why));
+        self.detached(link).await;
+    }
+
+    /// The connection is somebody's.
+    pub(super) fn proven(&mut self) {
+        self.waiting = None;
+    }
+
+    /// A token was refused. Whoever goes on guessing has to connect anew.
+    pub(super) fn refused(&mut self) {
+        self.refusals += 1;
+        if self.refusals >= REFUSALS_MAX && self.waiting.is_some() {
+            let what = format!("{REFUSALS_MAX} tokens were refused, and none was taken");
+            self.engine.close(Some(Condition::new("amqp:unauthorized-access", what)));
+        }
+    }
+
+    /// Takes over what the engine has to say.
+    fn collect(&mut self) {
+        if self.engine.outgoing_bytes() > 0 {
+            self.stuck.get_or_insert_with(Instant::now);
+            self.out.unsplit(self.engine.take_outgoing());
+        }
+    }
+
+    pub(super) fn outgoing_bytes(&self) -> usize {
+        self.out.len() + self.engine.outgoing_bytes()
+    }
+
+    /// Settles what is synced yet, and writes what waits.
+    async fn last_words(&mut self, writer: &mut (impl AsyncWrite + Unpin)) {
+        while !self.under_way.is_empty() {
+            let acks = synced(&mut self.under_way).await;
+            self.acknowledge(acks).await;
+        }
+        self.collect();
+        let _ = write(writer, &mut self.out).await;
+    }
+}
+
+/// A tag for what is settled already: nobody will name it again.
+fn tag_of(credit: u32) -> Bytes {
+    Bytes::copy_from_slice(&credit.to_be_bytes())
+}
+
+async fn write(writer: &mut (impl AsyncWrite + Unpin), out: &mut BytesMut) -> io::Result<()> {
+    while !out.is_empty() {
+        if writer.write_buf(out).await? == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+    }
+    writer.flush().await
+}

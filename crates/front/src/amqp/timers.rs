@@ -1,0 +1,68 @@
+//! When a connection is looked at though nothing happens, and what is too late then.
+
+use super::device::Device;
+use super::driver::{Driver, Link, UNDER_WAY_MAX};
+use ::amqp::connection::IDLE_TIME_OUT;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest time until somebody is proven.
+const PROOF_DEADLINE: Duration = Duration::from_secs(30);
+/// A client that takes nothing for so long is gone.
+const WRITE_DEADLINE: Duration = Duration::from_secs(60);
+/// Timers are set anew after so long at the latest.
+const LOOK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// And never earlier than so.
+const LOOK_AGAIN_MIN: Duration = Duration::from_millis(10);
+
+impl Driver<'_> {
+    /// Whether the client has said and taken something in time; says that we are there, where that is due.
+    pub(super) fn in_time(&mut self) -> bool {
+        let now = Instant::now();
+        let is_late = self.waiting.is_some() && now >= self.began + PROOF_DEADLINE;
+        let is_stuck = self.stuck.is_some_and(|it| now >= it + WRITE_DEADLINE);
+        // Who is not listened to cannot be told silent.
+        let is_heard = self.under_way.len() < UNDER_WAY_MAX;
+        if is_late || is_stuck || (is_heard && now >= self.heard + IDLE_TIME_OUT) {
+            return false;
+        }
+        if self.engine.peer_idle().is_some_and(|it| now >= self.spoke + it / 2) {
+            self.engine.keep_alive();
+        }
+        true
+    }
+
+    pub(super) fn next_look(&self) -> Instant {
+        let now = Instant::now();
+        let mut next = (self.heard + IDLE_TIME_OUT).min(now + LOOK_AGAIN);
+        if self.waiting.is_some() {
+            next = next.min(self.began + PROOF_DEADLINE);
+        }
+        if let Some(since) = self.stuck {
+            next = next.min(since + WRITE_DEADLINE);
+        }
+        if let Some(idle) = self.engine.peer_idle() {
+            next = next.min(self.spoke + idle / 2);
+        }
+        let ends = self.devices.values().filter_map(|it| it.session.expires());
+        let looks = self.links.values().filter_map(|it| match it {
+            Link::ServiceSend(held) => held.next_look(),
+            Link::Queue(queue) => queue.held.next_look(),
+            Link::Events(events) => events.reader.next_look(),
+            _ => None,
+        });
+        for end in ends.chain(looks) {
+            // Just behind it: a signature holds to the end of its second.
+            let left_ms =
+                end.millis().saturating_sub(self.env.now().millis()).saturating_add(1_000);
+            let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)).min(LOOK_AGAIN);
+            next = next.min(now + left);
+        }
+        let held = self.devices.values().filter_map(Device::next_look);
+        let queues = self.links.values().filter_map(|it| match it {
+            Link::Queue(queue) => Some(queue.look_again()),
+            _ => None,
+        });
+        held.chain(queues).fold(next, Instant::min).max(now + LOOK_AGAIN_MIN)
+    }
+}
