@@ -167,6 +167,7 @@ fn facts(policies: usize) -> Facts {
                 secondary: Secret::new(vec![2; 32]),
             }],
         },
+        authorities: Vec::new(),
     });
     for number in 0..30_u128 {
         facts.put_principal(Principal {

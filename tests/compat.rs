@@ -11,10 +11,12 @@
 mod compat {
     pub mod access;
     pub mod amqp;
+    pub mod authorities;
     pub mod az;
     pub mod certificates;
     pub mod clients;
     pub mod conversations;
+    pub mod device_commands;
     pub mod diagnosis;
     pub mod first_walk;
     pub mod fleet;

@@ -11,7 +11,9 @@ mod stories {
     pub mod amqp_devices;
     pub mod amqp_hostile;
     pub mod amqp_services;
+    pub mod authorities;
     pub mod bad_input;
+    pub mod certificates;
     pub mod client_certificates;
     pub mod conditions;
     pub mod connections;
@@ -51,4 +53,5 @@ mod stories {
     pub mod sign_in;
     pub mod test_cases;
     pub mod users;
+    pub mod web_sockets;
 }

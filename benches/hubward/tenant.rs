@@ -119,6 +119,7 @@ pub fn around(tenant: &Tenant, policies: usize) -> Facts {
             host: format!("127.70.{}.{}", number / 250, number % 250),
             location: "westus".into(),
             access: SharedAccess::default(),
+            authorities: Vec::new(),
         });
     }
     let verbs = ["read", "write", "delete", "*"];

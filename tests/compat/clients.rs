@@ -35,6 +35,16 @@ pub fn script(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat").join(path)
 }
 
+/// A device or module that shows a certificate: `HostName=..;DeviceId=..;x509=true`, and files of PEM.
+pub struct Shown<'a> {
+    pub connection_string: &'a str,
+    pub ca_file: &'a Path,
+    pub transport: &'a str,
+    /// With those that stand between it and its CA behind it.
+    pub certificate: &'a Path,
+    pub key: &'a Path,
+}
+
 /// A client that runs until it is dropped.
 pub struct Client {
     child: Child,
@@ -57,19 +67,22 @@ impl Client {
 
     /// azure-iot-device for Python, over `mqtt` or `mqtt-ws`.
     pub fn python_device(connection_string: &str, ca_file: &Path, transport: &str) -> Self {
-        let mut python = Command::new(interpreter());
-        python.arg(script("python/device.py")).arg(ca_file).arg(transport);
-        python.env("DEVICE_CONNECTION_STRING", connection_string);
-        Self::start(python)
+        Self::start(python(connection_string, ca_file, transport))
+    }
+
+    /// The same with a certificate.
+    pub fn python_showing(shown: &Shown<'_>) -> Self {
+        Self::start(showing(python, shown))
     }
 
     /// azure-iot-device for Node, over `mqtt`, `mqtt-ws`, `amqp`, `amqp-ws` or `http`.
     pub fn node_device(connection_string: &str, ca_file: &Path, transport: &str) -> Self {
-        let mut node = Command::new("node");
-        node.arg(script("node/device.js")).arg(ca_file).arg(transport);
-        node.env("NODE_PATH", node_modules()).env("NODE_EXTRA_CA_CERTS", ca_file);
-        node.env("DEVICE_CONNECTION_STRING", connection_string);
-        Self::start(node)
+        Self::start(node(connection_string, ca_file, transport))
+    }
+
+    /// The same with a certificate.
+    pub fn node_showing(shown: &Shown<'_>) -> Self {
+        Self::start(showing(node, shown))
     }
 
     /// azure-iot-hub for Python: the registry manager.
@@ -135,6 +148,27 @@ impl Client {
         let said = self.says(&format!("send {text}"));
         assert_eq!(said.pointer("/ok"), Some(&json!(true)), "{said}");
     }
+}
+
+fn python(connection_string: &str, ca_file: &Path, transport: &str) -> Command {
+    let mut python = Command::new(interpreter());
+    python.arg(script("python/device.py")).arg(ca_file).arg(transport);
+    python.env("DEVICE_CONNECTION_STRING", connection_string);
+    python
+}
+
+fn node(connection_string: &str, ca_file: &Path, transport: &str) -> Command {
+    let mut node = Command::new("node");
+    node.arg(script("node/device.js")).arg(ca_file).arg(transport);
+    node.env("NODE_PATH", node_modules()).env("NODE_EXTRA_CA_CERTS", ca_file);
+    node.env("DEVICE_CONNECTION_STRING", connection_string);
+    node
+}
+
+fn showing(client: fn(&str, &Path, &str) -> Command, shown: &Shown<'_>) -> Command {
+    let mut client = client(shown.connection_string, shown.ca_file, shown.transport);
+    client.env("DEVICE_CERTIFICATE", shown.certificate).env("DEVICE_KEY", shown.key);
+    client
 }
 
 impl Drop for Client {

@@ -15,8 +15,10 @@ struct Device {
 
 const DEVICES: &[Device] = &[
     Device { client: Client::python_device, transport: "mqtt", id: "python-mqtt" },
+    Device { client: Client::python_device, transport: "mqtt-ws", id: "python-mqtt-ws" },
     Device { client: Client::node_device, transport: "mqtt", id: "node-mqtt" },
     Device { client: Client::node_device, transport: "amqp", id: "node-amqp" },
+    Device { client: Client::node_device, transport: "mqtt-ws", id: "node-mqtt-ws" },
 ];
 
 struct Stage {

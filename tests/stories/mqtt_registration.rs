@@ -43,8 +43,12 @@ impl Fleet {
 
     /// A device that is let in and listens for answers.
     fn connects_mqtt(&self, id: &str) -> Mqtt {
-        let (code, mut mqtt) = self.tries_mqtt(id, &self.signature(id, &self.derived(id)));
-        assert_eq!(code, ConnectCode::Accepted);
+        self.connects_in(self.opens_mqtt(), id)
+    }
+
+    fn connects_in(&self, mut mqtt: Mqtt, id: &str) -> Mqtt {
+        let password = self.signature(id, &self.derived(id));
+        assert_eq!(mqtt.connect(self.greeting(id, &password)), Ok(ConnectCode::Accepted));
         let filters = vec![(ANSWERS.to_owned(), Qos::AtLeastOnce)];
         mqtt.send(&Packet::Subscribe { id: 1, filters }).unwrap();
         let granted = vec![Some(Qos::AtLeastOnce)];
@@ -54,7 +58,12 @@ impl Fleet {
 
     /// Registers over MQTT and asks until it is decided.
     pub(super) fn registers_over_mqtt(&self, id: &str) -> Value {
-        let mut mqtt = self.connects_mqtt(id);
+        self.registers_in(self.opens_mqtt(), id)
+    }
+
+    /// The same over a connection that is open.
+    pub(super) fn registers_in(&self, mqtt: Mqtt, id: &str) -> Value {
+        let mut mqtt = self.connects_in(mqtt, id);
         let body = json!({ "registrationId": id }).to_string();
         let begun = asks(&mut mqtt, &format!("{REGISTER}?$rid=a-1"), body.as_bytes()).unwrap();
         assert_eq!((begun.status, begun.body["status"].as_str()), (202, Some("assigning")));

@@ -32,7 +32,7 @@ pub(crate) struct Client<'a> {
 }
 
 /// What a server answered, yes or no.
-struct Answered {
+pub(crate) struct Answered {
     status: u16,
     tracking: Option<String>,
     body: Value,
@@ -49,7 +49,7 @@ impl<'a> Client<'a> {
             ("client_secret", connection.admin_secret().reveal()),
             ("scope", OAUTH_SCOPE),
         ];
-        let answered = taken(connection, agent.post(&url).send_form(form))?;
+        let answered = taken(connection, connection.authority(), agent.post(&url).send_form(form))?;
         match answered.body.get("access_token").and_then(Value::as_str) {
             Some(token) if answered.status == 200 => {
                 Ok(Self { connection, agent, token: Secret::new(token.to_owned()) })
@@ -68,14 +68,14 @@ impl<'a> Client<'a> {
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         let url = format!("{}{path}", self.connection.arm());
         let sent = self.agent.get(&url).header("Authorization", self.bearer()).call();
-        taken(self.connection, sent)?.allowed()
+        taken(self.connection, self.connection.arm(), sent)?.allowed()
     }
 
     /// The answer to `POST {arm}{path}`.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let url = format!("{}{path}", self.connection.arm());
         let sent = self.agent.post(&url).header("Authorization", self.bearer()).send_json(body);
-        taken(self.connection, sent)?.allowed()
+        taken(self.connection, self.connection.arm(), sent)?.allowed()
     }
 
     fn bearer(&self) -> String {
@@ -84,7 +84,7 @@ impl<'a> Client<'a> {
 }
 
 impl Answered {
-    fn allowed(self) -> Result<Value, Failure> {
+    pub(crate) fn allowed(self) -> Result<Value, Failure> {
         match self.status {
             200..=299 => Ok(self.body),
             404 => Err(Failure::Failed(self.sentence())),
@@ -101,10 +101,14 @@ impl Answered {
     /// The server's own words, in any of the shapes that its error bodies have.
     fn sentence(&self) -> String {
         let text = |path: &str| self.body.pointer(path).and_then(Value::as_str);
+        // A hub has both in one line.
+        let hub = text("/Message").and_then(|it| it.strip_prefix("ErrorCode:")?.split_once(';'));
         let message = text("/error/message")
             .or_else(|| text("/error_description"))
-            .or_else(|| text("/message"));
-        let code = text("/error/code").or_else(|| text("/error"));
+            .or_else(|| text("/message"))
+            .or(hub.map(|it| it.1))
+            .or_else(|| text("/Message"));
+        let code = text("/error/code").or_else(|| text("/error")).or(hub.map(|it| it.0));
         match (message, code) {
             (Some(message), Some(code)) => format!("{message} (`{code}`, {})", self.status),
             (Some(text), None) | (None, Some(text)) => format!("{text} ({})", self.status),
@@ -113,7 +117,10 @@ impl Answered {
     }
 }
 
-fn agent(connection: &Connection) -> Result<Agent, Failure> {
+/// The certificates of the server's CA.
+pub(crate) fn authorities(
+    connection: &Connection,
+) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let file = connection.ca_file();
     let cannot = |why: String| {
         Failure::Failed(format!(
@@ -122,14 +129,19 @@ fn agent(connection: &Connection) -> Result<Agent, Failure> {
             file.display()
         ))
     };
-    let authorities: Vec<Certificate<'static>> = CertificateDer::pem_file_iter(file)
+    let authorities: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(file)
         .map_err(|it| cannot(it.to_string()))?
-        .map(|it| it.map(|der| Certificate::from_der(&der).to_owned()))
         .collect::<Result<_, _>>()
         .map_err(|it| cannot(it.to_string()))?;
-    if authorities.is_empty() {
-        return Err(cannot("there is none in it".into()));
+    match authorities.is_empty() {
+        true => Err(cannot("there is none in it".into())),
+        false => Ok(authorities),
     }
+}
+
+pub(crate) fn agent(connection: &Connection) -> Result<Agent, Failure> {
+    let authorities: Vec<Certificate<'static>> =
+        authorities(connection)?.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
     let tls = TlsConfig::builder()
         .provider(TlsProvider::Rustls)
         .root_certs(RootCerts::new_with_certs(&authorities))
@@ -150,12 +162,13 @@ fn agent(connection: &Connection) -> Result<Agent, Failure> {
     Ok(config.new_agent())
 }
 
-/// Reads an answer whole, or says why there is none.
-fn taken(
+/// Reads an answer of `origin` whole, or says why there is none.
+pub(crate) fn taken(
     connection: &Connection,
+    origin: &str,
     sent: Result<Response<Body>, ureq::Error>,
 ) -> Result<Answered, Failure> {
-    let mut response = sent.map_err(|it| unanswered(connection, &it))?;
+    let mut response = sent.map_err(|it| unanswered(connection, origin, &it))?;
     let status = response.status().as_u16();
     let tracking = response
         .headers()
@@ -167,35 +180,37 @@ fn taken(
         .with_config()
         .limit(ANSWER_BYTES_MAX)
         .read_to_string()
-        .map_err(|it| unanswered(connection, &it))?;
+        .map_err(|it| unanswered(connection, origin, &it))?;
+    if text.is_empty() {
+        return Ok(Answered { status, tracking, body: Value::Null });
+    }
     match serde_json::from_str(&text) {
         Ok(body) => Ok(Answered { status, tracking, body }),
         Err(error) => Err(Failure::Failed(format!(
-            "`{}` answered {status} with something that is not JSON ({error}); does a Hubward server listen there?",
-            connection.arm()
+            "`{origin}` answered {status} with something that is not JSON ({error}); does a Hubward server listen \
+             there?"
         ))),
     }
 }
 
-fn unanswered(connection: &Connection, error: &ureq::Error) -> Failure {
-    let arm = connection.arm();
+fn unanswered(connection: &Connection, origin: &str, error: &ureq::Error) -> Failure {
     Failure::Failed(match fault(error) {
         Fault::Nobody => {
             let up = match connection.data() {
                 Some(data) => format!("hubward up --data {}", data.display()),
                 None => "hubward up".to_owned(),
             };
-            format!("no server answers at `{arm}`; start it with `{up}`")
+            format!("no server answers at `{origin}`; start it with `{up}`")
         }
         Fault::Slow => {
-            format!("`{arm}` does not answer in time; its log and `/healthz` say how it is")
+            format!("`{origin}` does not answer in time; its log and `/healthz` say how it is")
         }
         Fault::Stranger => format!(
-            "the server at `{arm}` has no certificate from the CA in `{}`, so it is another server than the one \
+            "the server at `{origin}` has no certificate from the CA in `{}`, so it is another server than the one \
              meant ({error}); `--data DIR` names the directory of the right one",
             connection.ca_file().display()
         ),
-        Fault::Other => format!("the call to `{arm}` failed: {error}"),
+        Fault::Other => format!("the call to `{origin}` failed: {error}"),
     })
 }
 

@@ -8,8 +8,11 @@
 mod answer;
 pub mod cases;
 mod client;
+mod connection_string;
+pub mod device;
 pub mod diagnose;
 pub mod explain;
+mod hub;
 pub mod lint;
 pub mod log;
 pub mod logs;
@@ -30,6 +33,8 @@ use std::process::ExitCode;
 // What a client can do. No doc comment: clap would print it in place of the program's own description.
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
+    #[command(subcommand)]
+    Device(device::Device),
     Diagnose(diagnose::Diagnose),
     Explain(explain::Explain),
     Lint(lint::Lint),
@@ -43,6 +48,7 @@ pub enum Command {
 /// Runs a subcommand. Exit code 0: fine; 1: refused, not found or failed; 2: asked in a wrong way.
 pub fn run(command: Command) -> ExitCode {
     let done = match command {
+        Command::Device(device) => device::run(&device),
         Command::Diagnose(diagnose) => diagnose::run(&diagnose),
         Command::Explain(explain) => explain::run(&explain),
         Command::Lint(lint) => lint::run(&lint),

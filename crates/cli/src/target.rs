@@ -26,10 +26,14 @@ const CA_FILE: &str = "HUBWARD_CA_FILE";
 const ADMIN_APP_ID: &str = "HUBWARD_ADMIN_APP_ID";
 const ADMIN_SECRET: &str = "HUBWARD_ADMIN_SECRET";
 /// What may be there besides.
-const OPTIONAL: [&str; 3] = [SUBSCRIPTION_ID, HUB, DATA];
+const OPTIONAL: [&str; 6] =
+    [SUBSCRIPTION_ID, HUB, DATA, DEVICE_CONNECTION_STRING, HUB_CONNECTION_STRING, MQTT_PORT];
 const SUBSCRIPTION_ID: &str = "HUBWARD_SUBSCRIPTION_ID";
 const HUB: &str = "HUBWARD_HUB";
 const DATA: &str = "HUBWARD_DATA";
+const DEVICE_CONNECTION_STRING: &str = "HUBWARD_DEVICE_CONNECTION_STRING";
+const HUB_CONNECTION_STRING: &str = "HUBWARD_HUB_CONNECTION_STRING";
+const MQTT_PORT: &str = "HUBWARD_MQTT_PORT";
 
 /// Which server.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -224,6 +228,21 @@ impl Connection {
     /// The hub that the first start made.
     pub fn hub(&self) -> Option<&str> {
         self.get(HUB)
+    }
+
+    /// How the device that the first start made says who it is.
+    pub(crate) fn device_connection_string(&self) -> Option<&str> {
+        self.get(DEVICE_CONNECTION_STRING)
+    }
+
+    /// By which key that hub's service API is called.
+    pub(crate) fn hub_connection_string(&self) -> Option<&str> {
+        self.get(HUB_CONNECTION_STRING)
+    }
+
+    /// Where devices speak MQTT over TLS; `None` where it is the port that device SDKs know.
+    pub(crate) fn mqtt_port(&self) -> Option<&str> {
+        self.get(MQTT_PORT)
     }
 
     /// The server's data directory, where it is known.

@@ -27,9 +27,11 @@ mod waits;
 
 use crate::connections::{Slot, accept, stopped};
 use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
+use crate::https::Side;
 use crate::mqtt::Room;
-use crate::tls::Certificates;
+use crate::tls::{self, Certificates};
 use driver::Driver;
+use model::Credential;
 use model::operations::Protocol;
 use ops::Env;
 use std::net::SocketAddr;
@@ -77,8 +79,10 @@ async fn connection(
     let (env, certificates) = (&shared.env, &shared.certificates);
     let begun = tokio::select! {
         () = stopped(&mut stop) => return,
-        it = timeout(HANDSHAKE_DEADLINE, shake_hands(env, certificates, Protocol::Amqp, stream)) => it,
+        it = timeout(HANDSHAKE_DEADLINE, shake_hands(env, certificates, Protocol::Amqp, Side::Hubs, stream)) => it,
     };
     let Ok(Some(stream)) = begun else { return };
-    Driver::new(env, peer.ip(), local, waiting).run(stream, stop).await;
+    // A device whose handshake has shown a certificate need put no token.
+    let own = tls::shown(stream.get_ref().1).map_or(Credential::None, Credential::Certificate);
+    Driver::new(env, peer.ip(), local, own, waiting).run(stream, stop).await;
 }

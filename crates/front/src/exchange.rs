@@ -1,4 +1,5 @@
-//! Requests and responses over one connection: HTTP/1.1 or HTTP/2, with its limits and its end.
+//! Requests and responses over one connection: HTTP/1.1 or HTTP/2, with its limits and its end. Over HTTP/1.1 it may
+//! become something else, which goes on when this has returned.
 //!
 //! A connection ends when its peer leaves, when nothing happens on it for [`IDLE`], or when the server
 //! stops; in the last two cases calls that run are answered first. A peer that is slow to send a request, or
@@ -7,14 +8,16 @@
 use crate::answer::Reply;
 use crate::connections::{DRAIN, stopped};
 use crate::tasks::{Streams, Tasks};
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -72,7 +75,8 @@ pub(crate) async fn converse<S, R, F>(
                 .header_read_timeout(HEADER_DEADLINE)
                 .max_header_size(HEADER_BYTES_MAX)
                 .max_headers(HEADERS_MAX)
-                .serve_connection(stream, service);
+                .serve_connection(stream, service)
+                .with_upgrades();
             drive(connection, &pulse, stop).await;
         }
         Protocol::Http2 => {
@@ -88,11 +92,36 @@ pub(crate) async fn converse<S, R, F>(
     }
 }
 
-async fn drive<C: GracefulConnection>(
-    connection: C,
-    pulse: &Pulse,
-    mut stop: watch::Receiver<bool>,
-) {
+/// A connection that can be asked to end.
+trait Ending: Future {
+    /// Answers what runs, and takes nothing more.
+    fn end(self: Pin<&mut Self>);
+}
+
+impl<I, S> Ending for http1::UpgradeableConnection<I, S>
+where
+    S: HttpService<Incoming, ResBody = Full<Bytes>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: Read + Write + Unpin + Send + 'static,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S> Ending for http2::Connection<I, S, Streams>
+where
+    S: HttpService<Incoming, ResBody = Full<Bytes>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: Send + 'static,
+    I: Read + Write + Unpin,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+async fn drive<C: Ending>(connection: C, pulse: &Pulse, mut stop: watch::Receiver<bool>) {
     let mut connection = pin!(connection);
     let mut seen = 0;
     loop {
@@ -103,7 +132,7 @@ async fn drive<C: GracefulConnection>(
             () = sleep(IDLE) => if pulse.is_idle_since(&mut seen) { break },
         }
     }
-    connection.as_mut().graceful_shutdown();
+    connection.as_mut().end();
     let _ = timeout(DRAIN, async {
         while timeout(LINGER, connection.as_mut()).await.is_err() {
             if pulse.is_idle_since(&mut seen) {

@@ -1,5 +1,6 @@
 //! The TLS handshake of every listener.
 
+use crate::https::Side;
 use crate::tls::Certificates;
 use model::operations::Protocol;
 use ops::Env;
@@ -17,6 +18,7 @@ pub(crate) async fn shake_hands(
     env: &Env,
     certificates: &Certificates,
     protocol: Protocol,
+    side: Side,
     stream: TcpStream,
 ) -> Option<TlsStream<TcpStream>> {
     let local = stream.local_addr().ok()?.ip();
@@ -28,5 +30,5 @@ pub(crate) async fn shake_hands(
         env.metrics.log_fault(env.new_tracking_id(), &format!("{error}{cause}"));
         return None;
     }
-    TlsAcceptor::from(certificates.config(local, protocol)).accept(stream).await.ok()
+    TlsAcceptor::from(certificates.config(local, protocol, side)).accept(stream).await.ok()
 }

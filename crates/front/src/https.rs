@@ -1,32 +1,37 @@
 //! The HTTPS listeners: Azure Resource Manager, sign-in and Graph on one side, the hubs on the other.
 //!
 //! A connection is counted, shakes hands within a deadline and then exchanges requests and answers. Each
-//! request becomes a [`ops::Call`]; who may do what is decided on the road that it takes, and nowhere here.
+//! request becomes a [`ops::Call`]; who may do what is decided on the road that it takes, and nowhere here. At hubs a
+//! connection may become a WebSocket, see `websocket.rs`.
 
 use crate::answer::{Reply, response};
 use crate::body::Unread;
 use crate::connections::{CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, Slot, Slots, accept, stopped};
 use crate::exchange::{self, converse};
 use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
+use crate::mqtt::{self, Room};
 use crate::request::{self, Head};
 use crate::router::Missed;
 use crate::tasks::Tasks;
-use crate::tls::Certificates;
+use crate::tls::{self, Certificates};
+use crate::websocket::{self, Allowance, Messages, Subprotocol};
 use hyper::body::Incoming;
 use hyper::header::EXPECT;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Version};
-use model::Error;
+use hyper_util::rt::TokioIo;
 use model::operations::{Protocol, Surface};
+use model::{CertificateChain, Error};
 use ops::call::BodyReader;
 use ops::{Call, Env};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Whom a listener answers for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Side {
     /// The management origin: Azure Resource Manager, sign-in and Graph.
     Management,
@@ -44,11 +49,16 @@ impl Side {
     }
 }
 
+/// Most bytes that come in a WebSocket before a sign-in: the sign-in itself, in frames of any size.
+const UNPROVEN_BYTES_MAX: usize = mqtt::CONNECT_BYTES_MAX + (16 << 10);
+
 /// What the connections of a listener share.
 struct Shared {
     side: Side,
     env: Arc<Env>,
     certificates: Arc<Certificates>,
+    /// For those who speak MQTT in WebSockets.
+    room: Room,
     /// Calls run in tasks of their own: one that has begun to write goes on to its end, and lets the gates
     /// see what it wrote, though its client is gone.
     calls: Tasks,
@@ -61,9 +71,10 @@ pub async fn serve(
     side: Side,
     env: Arc<Env>,
     certificates: Arc<Certificates>,
+    room: Room,
     stop: watch::Receiver<bool>,
 ) {
-    let shared = Arc::new(Shared { side, env, certificates, calls: Tasks::default() });
+    let shared = Arc::new(Shared { side, env, certificates, room, calls: Tasks::default() });
     let slots = Slots::new(CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX);
     let stopping = stop.clone();
     let connection = |stream, peer, slot| {
@@ -80,7 +91,9 @@ async fn connection(
     slot: Arc<Slot>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let handshake = shake_hands(&shared.env, &shared.certificates, Protocol::Https, stream);
+    let (side, certificates) = (shared.side, &shared.certificates);
+    let Ok(local) = stream.local_addr() else { return };
+    let handshake = shake_hands(&shared.env, certificates, Protocol::Https, side, stream);
     let shaken = tokio::select! {
         () = stopped(&mut stop) => return,
         it = timeout(HANDSHAKE_DEADLINE, handshake) => it,
@@ -90,23 +103,89 @@ async fn connection(
         Some(b"h2") => exchange::Protocol::Http2,
         Some(_) | None => exchange::Protocol::Http1,
     };
+    let certificate = tls::shown(stream.get_ref().1);
+    let client = Client { address: peer.ip(), certificate, granted: Arc::default() };
+    let granted = Arc::clone(&client.granted);
+    let answering = Arc::clone(&shared);
     let respond =
-        move |request| respond(Arc::clone(&shared), peer.ip(), Arc::clone(&slot), request);
-    converse(stream, protocol, stop, respond).await;
+        move |request| respond(Arc::clone(&answering), client.clone(), Arc::clone(&slot), request);
+    converse(stream, protocol, stop.clone(), respond).await;
+    let granted = granted.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(granted) = granted {
+        speak(&shared, granted, peer.ip(), local.ip(), stop).await;
+    }
+}
+
+/// Serves a WebSocket: in the room of those who speak its protocol anywhere, for the one of this listener was given
+/// back with its last answer.
+async fn speak(
+    shared: &Shared,
+    granted: Granted,
+    peer: IpAddr,
+    local: IpAddr,
+    stop: watch::Receiver<bool>,
+) {
+    let Granted { socket, protocol, certificate } = granted;
+    match protocol {
+        Subprotocol::Mqtt => {
+            let Some(_slot) = shared.room.take(peer) else { return };
+            let Some(waiting) = shared.room.wait(peer) else { return };
+            let Ok(socket) = socket.await else { return };
+            let allowance = Allowance::of(UNPROVEN_BYTES_MAX);
+            let messages = Messages::new(TokioIo::new(socket), allowance.clone()).await;
+            let client = mqtt::Client { peer, local, certificate };
+            mqtt::speak(&shared.env, messages, client, waiting.with(allowance), stop).await;
+        }
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone)]
+struct Client {
+    address: IpAddr,
+    certificate: Option<CertificateChain>,
+    /// What the connection is to become.
+    granted: Arc<Mutex<Option<Granted>>>,
+}
+
+/// A WebSocket that was promised.
+struct Granted {
+    socket: OnUpgrade,
+    protocol: Subprotocol,
+    certificate: Option<CertificateChain>,
+}
+
+/// Answers a request for a WebSocket. The connection goes over to it once the answer is written.
+fn grant(client: &Client, mut request: Request<Incoming>) -> Reply {
+    let socket = hyper::upgrade::on(&mut request);
+    let (parts, _) = request.into_parts();
+    let (reply, protocol) = websocket::answer(&parts);
+    if let Some(protocol) = protocol {
+        // Nobody asked whoever sits at a browser whether a page may be them.
+        let is_own = !websocket::is_from_elsewhere(&parts);
+        let certificate = client.certificate.clone().filter(|_| is_own);
+        let mut granted = client.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        *granted = Some(Granted { socket, protocol, certificate });
+    }
+    reply
 }
 
 async fn respond(
     shared: Arc<Shared>,
-    peer: IpAddr,
+    client: Client,
     slot: Arc<Slot>,
     request: Request<Incoming>,
 ) -> Reply {
     let (parts, body) = request.into_parts();
+    if shared.side == Side::Hubs && websocket::is_asked_for(&parts) {
+        return grant(&client, Request::from_parts(parts, body));
+    }
     let body = Unread::new(body);
-    let reply = match request::read(shared.side, &parts, peer) {
-        Ok(head) => run(&shared, head, &parts.method, body.reader(), slot).await,
-        Err(Missed { surface, error }) => shared.refuse(surface, &error, &parts.method),
-    };
+    let reply =
+        match request::read(shared.side, &parts, client.address, client.certificate.as_ref()) {
+            Ok(head) => run(&shared, head, &parts.method, body.reader(), slot).await,
+            Err(Missed { surface, error }) => shared.refuse(surface, &error, &parts.method),
+        };
     // HTTP/2 can end one request without its connection; and who asks before it sends need not send.
     if parts.version < Version::HTTP_2 && !parts.headers.contains_key(EXPECT) {
         body.swallow().await;

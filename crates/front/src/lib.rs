@@ -22,6 +22,7 @@ mod router;
 mod scratch;
 mod tasks;
 pub mod tls;
+mod websocket;
 
 pub use connections::stopped;
 pub use https::{Side, serve};

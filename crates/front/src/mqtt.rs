@@ -1,4 +1,5 @@
-//! The MQTT listeners: devices of hubs, and devices that register at a provisioning service.
+//! MQTT: devices of hubs, and devices that register at a provisioning service, at a port of its own and in
+//! WebSockets.
 //!
 //! A connection is counted, shakes hands and sends a CONNECT within a deadline. Its user name says whom it
 //! means; proving it is a call like any other. What it may do then is decided on the road, for each of its
@@ -16,11 +17,12 @@ mod under_way;
 use crate::authorization;
 use crate::connections::{Slot, Slots, accept, stopped};
 use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
-use crate::tls::Certificates;
-use model::Credential;
+use crate::https::Side;
+use crate::tls::{self, Certificates};
+use crate::websocket::Allowance;
 use model::operations::{Protocol, Surface, operation};
 use model::trace::Channel;
-use model::{Op, Operation};
+use model::{CertificateChain, Credential, Op, Operation};
 use names::{Named, Peer};
 use ops::call::{Answer, BodyReader};
 use ops::input::Headers;
@@ -30,6 +32,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -53,7 +56,7 @@ pub const CONNECT_BYTES_MAX: usize = 32 << 10;
 /// this. Source: IoT Hub developer guide, "MQTT keep-alive".
 pub const SILENCE_S_MAX: u64 = 1_767;
 
-/// Room for the connections of all MQTT and AMQP listeners. Clones share it.
+/// Room for all connections that speak MQTT or AMQP, whatever the listener. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Room {
     pub(crate) all: Arc<Slots>,
@@ -70,6 +73,16 @@ impl Room {
             all: Slots::new(all, all.min(CONNECTIONS_PER_PEER_MAX)),
             unproven: Slots::new(UNPROVEN_MAX, UNPROVEN_PER_PEER_MAX),
         }
+    }
+
+    /// Room for a connection, where there is any.
+    pub(crate) fn take(&self, peer: IpAddr) -> Option<Slot> {
+        self.all.take(peer)
+    }
+
+    /// Room for one that has not proven itself.
+    pub(crate) fn wait(&self, peer: IpAddr) -> Option<Waiting> {
+        self.unproven.take(peer).map(|slot| Waiting { _slot: slot, allowance: None })
     }
 }
 
@@ -113,13 +126,55 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
 ) {
     let Ok(local) = stream.local_addr() else { return };
-    let Some(waiting) = shared.room.unproven.take(peer.ip()) else { return };
+    let Some(waiting) = shared.room.wait(peer.ip()) else { return };
     let (env, certificates) = (&shared.env, &shared.certificates);
     let begun = tokio::select! {
         () = stopped(&mut stop) => return,
-        it = timeout(HANDSHAKE_DEADLINE, shake_hands(env, certificates, Protocol::Mqtt, stream)) => it,
+        it = timeout(HANDSHAKE_DEADLINE, shake_hands(env, certificates, Protocol::Mqtt, Side::Hubs, stream)) => it,
     };
     let Ok(Some(stream)) = begun else { return };
+    let certificate = tls::shown(stream.get_ref().1);
+    let client = Client { peer: peer.ip(), local: local.ip(), certificate };
+    speak(env, stream, client, waiting, stop).await;
+}
+
+/// Who is at the other end of a connection, as far as its handshake has told.
+pub(crate) struct Client {
+    pub(crate) peer: IpAddr,
+    /// The address of ours that it came to.
+    pub(crate) local: IpAddr,
+    pub(crate) certificate: Option<CertificateChain>,
+}
+
+/// A place among those who have not proven themselves, until this is dropped.
+pub(crate) struct Waiting {
+    _slot: Slot,
+    /// What it may send until then, where that is bounded beneath MQTT.
+    allowance: Option<Allowance>,
+}
+
+impl Waiting {
+    /// Gives the client so much to send until it has proven itself.
+    pub(crate) fn with(self, allowance: Allowance) -> Self {
+        Self { allowance: Some(allowance), ..self }
+    }
+
+    /// The client has proven itself, and makes room for another.
+    fn over(self) {
+        if let Some(allowance) = &self.allowance {
+            allowance.lift();
+        }
+    }
+}
+
+/// Speaks MQTT over any stream of bytes, to its end.
+pub(crate) async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
+    env: &Arc<Env>,
+    stream: S,
+    client: Client,
+    waiting: Waiting,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut pipe = Pipe::new(stream);
     let first = tokio::select! {
         () = stopped(&mut stop) => return,
@@ -136,8 +191,9 @@ async fn connection(
     if connect.protocol_level != 4 {
         return pipe.refuse(ConnectCode::UnacceptableProtocol).await;
     }
-    let credential = credential_of(&connect);
-    let greeting = Greeting { env, peer: peer.ip(), local: local.ip(), connect, credential };
+    let Client { peer, local, certificate } = client;
+    let credential = credential_of(&connect, certificate);
+    let greeting = Greeting { env, peer, local, connect, credential };
     match greeting.named() {
         Some(named @ Named { peer: Peer::Device { .. }, .. }) => {
             device::serve(&greeting, &named, pipe, waiting).await;
@@ -158,7 +214,7 @@ struct Greeting<'a> {
     peer: IpAddr,
     local: IpAddr,
     connect: Connect,
-    /// What its password says, which each of its calls brings.
+    /// What its password says, or its handshake has shown; each of its calls brings it.
     credential: Credential,
 }
 
@@ -225,9 +281,11 @@ impl Greeting<'_> {
     }
 }
 
-fn credential_of(connect: &Connect) -> Credential {
-    match &connect.password {
-        None => Credential::None,
+/// A password counts where there is one: some clients show a certificate whatever they sign in with.
+fn credential_of(connect: &Connect, certificate: Option<CertificateChain>) -> Credential {
+    let password = connect.password.as_ref().filter(|it| !it.reveal().is_empty());
+    match password {
+        None => certificate.map_or(Credential::None, Credential::Certificate),
         Some(password) => match std::str::from_utf8(password.reveal()) {
             Ok(text) => authorization::signature(text),
             Err(_) => authorization::malformed("password", "it is not UTF-8"),

@@ -9,7 +9,7 @@ use crate::{authorization, headers, path, router};
 use hyper::http::request::Parts;
 use model::operations::{Operation, Surface};
 use model::trace::Channel;
-use model::{Credential, Error};
+use model::{CertificateChain, Credential, Error, Plane};
 use ops::input::Headers;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -33,11 +33,16 @@ pub(crate) struct Head {
     pub(crate) wanted_back: Option<String>,
 }
 
-/// Decodes the head of a request.
+/// Decodes the head of a request of a client that has shown a certificate, or none.
 ///
 /// # Errors
 /// [`Missed`], with the surface in whose shape to refuse.
-pub(crate) fn read(side: Side, parts: &Parts, peer: IpAddr) -> Result<Head, Missed> {
+pub(crate) fn read(
+    side: Side,
+    parts: &Parts,
+    peer: IpAddr,
+    certificate: Option<&CertificateChain>,
+) -> Result<Head, Missed> {
     let surfaces = side.surfaces();
     let raw = parts.uri.path();
     let segments = path::segments(raw).map_err(|error| Missed {
@@ -65,7 +70,13 @@ pub(crate) fn read(side: Side, parts: &Parts, peer: IpAddr) -> Result<Head, Miss
         query: query(parts.uri.query().unwrap_or("")).map_err(refuse)?,
         wanted_back: headers::wanted_back(&parts.headers, &headers),
         headers,
-        credential: authorization::credential(&parts.headers),
+        credential: match (authorization::credential(&parts.headers), certificate) {
+            // A device need not say what its handshake has shown. Everybody else says who they are.
+            (Credential::None, Some(chain)) if operation.plane == Plane::Device => {
+                Credential::Certificate(chain.clone())
+            }
+            (said, _) => said,
+        },
         channel,
     })
 }
@@ -100,7 +111,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        read(side, &request.body(()).unwrap().into_parts().0, PEER)
+        read(side, &request.body(()).unwrap().into_parts().0, PEER, None)
     }
 
     #[test]
@@ -150,7 +161,7 @@ mod tests {
     #[test]
     fn a_mapped_address_is_shown_as_what_it_is() {
         let (parts, ()) = Request::builder().uri("/devices").body(()).unwrap().into_parts();
-        let mapped = read(Side::Hubs, &parts, "::ffff:10.0.0.1".parse().unwrap()).unwrap();
+        let mapped = read(Side::Hubs, &parts, "::ffff:10.0.0.1".parse().unwrap(), None).unwrap();
         assert_eq!(mapped.channel.address, "10.0.0.1");
     }
 

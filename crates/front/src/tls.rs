@@ -4,9 +4,16 @@
 //! name gets the certificate of the address that the connection came to. So a peer cannot make us mint
 //! certificates by making up names. Nothing here reads or writes files, and nothing prints a key.
 //!
-//! Client certificates are not requested yet: no credential of ours comes from one until devices can show
-//! X.509 certificates, and some clients ask their user for one as soon as a server wants it.
+//! Clients of hubs and provisioning services are asked for certificates, see `clients.rs`; those of the management
+//! origin are not, for some ask their user for one as soon as a server wants it.
 
+mod clients;
+
+pub(crate) use clients::shown;
+pub use clients::{CLIENT_CERTIFICATES_BYTES_MAX, CLIENT_CERTIFICATES_MAX};
+
+use crate::https::Side;
+use clients::AnyCertificate;
 use model::Timestamp;
 use model::operations::Protocol;
 use ops::env::Clock;
@@ -110,11 +117,15 @@ impl std::error::Error for TlsError {
 /// The private CA, the names it answers for, and the leaves it has made.
 pub struct Certificates {
     mint: Arc<Mint>,
-    /// What every listener's configuration has in common.
+    /// What the configurations of the management origin have in common.
     base: ServerConfig,
-    /// By address and protocol.
-    configs: Mutex<BTreeMap<(IpAddr, &'static str), Arc<ServerConfig>>>,
+    /// The same of those that ask for certificates.
+    asking: ServerConfig,
+    configs: Mutex<BTreeMap<Place, Arc<ServerConfig>>>,
 }
+
+/// A listener: its address, the word of its protocol, and for whom it answers.
+type Place = (IpAddr, &'static str, Side);
 
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,13 +158,18 @@ impl Certificates {
             served: Mutex::new(BTreeSet::from(["localhost".to_owned()])),
             leaves: Mutex::default(),
         });
-        let resolver = ByName { mint: Arc::clone(&mint), local: LOCALHOST };
-        let base = ServerConfig::builder_with_provider(provider)
+        let resolver = Arc::new(ByName { mint: Arc::clone(&mint), local: LOCALHOST });
+        let clients = Arc::new(AnyCertificate(Arc::clone(&provider)));
+        let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|source| TlsError::Setup { source })?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(resolver));
-        Ok(Self { mint, base, configs: Mutex::default() })
+            .map_err(|source| TlsError::Setup { source })?;
+        let resolve: Arc<dyn ResolvesServerCert> = resolver;
+        let asking = builder
+            .clone()
+            .with_client_cert_verifier(clients)
+            .with_cert_resolver(Arc::clone(&resolve));
+        let base = builder.with_no_client_auth().with_cert_resolver(resolve);
+        Ok(Self { mint, base, asking, configs: Mutex::default() })
     }
 
     /// Makes a new CA: its certificate and its key, both PEM. The key opens every certificate: keep it 0600.
@@ -188,10 +204,10 @@ impl Certificates {
         Ok(())
     }
 
-    /// The TLS configuration for connections that come to `local` and speak a protocol there.
-    pub fn config(&self, local: IpAddr, protocol: Protocol) -> Arc<ServerConfig> {
+    /// The TLS configuration for connections that come to `local` and speak a protocol with a side there.
+    pub fn config(&self, local: IpAddr, protocol: Protocol, side: Side) -> Arc<ServerConfig> {
         let local = local.to_canonical();
-        let key = (local, protocol.as_str());
+        let key = (local, protocol.as_str(), side);
         let mut configs = lock(&self.configs);
         if let Some(config) = configs.get(&key) {
             return Arc::clone(config);
@@ -200,7 +216,10 @@ impl Certificates {
             // Costs the sessions that could have been resumed, nothing else.
             configs.clear();
         }
-        let mut config = self.base.clone();
+        let mut config = match side {
+            Side::Management => self.base.clone(),
+            Side::Hubs => self.asking.clone(),
+        };
         config.cert_resolver = Arc::new(ByName { mint: Arc::clone(&self.mint), local });
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
         config.alpn_protocols = match protocol {

@@ -5,6 +5,7 @@
 
 mod application;
 mod assertion;
+mod certificate;
 mod person;
 mod secret;
 mod signature;
@@ -13,7 +14,7 @@ pub use assertion::Once;
 pub use person::{Fit, LookedUp, hash_token};
 
 use crate::decide::{Refusal, recorded, trace_of};
-use crate::facts::{Facts, OwnKeys, SharedAccess};
+use crate::facts::{Facts, OwnProof, SharedAccess};
 use crate::jwt::{self, NotAToken};
 use model::error::{AuthFault, Denial, DenialKind, TokenFault};
 use model::operations::Surface;
@@ -41,9 +42,9 @@ pub struct Door<'a> {
     pub scope: &'a Scope,
     /// The keys of the hub or provisioning service at whose address the call came in.
     pub access: Option<&'a SharedAccess>,
-    /// The keys by which the device that the call is about may prove itself: its own, or those that its
-    /// groups derive for it.
-    pub own: &'a [OwnKeys],
+    /// By what the device that the call is about may prove itself: what is its own, or what its groups derive
+    /// for it.
+    pub own: &'a [OwnProof],
     /// What was looked up for the person who signs in.
     pub looked_up: &'a LookedUp,
     /// `{host}/devices/{device}`: what a shared access signature must cover.
@@ -57,6 +58,7 @@ pub struct Authenticated {
     caller: Caller,
     step: Step,
     once: Option<Once>,
+    until: Option<Timestamp>,
 }
 
 impl Authenticated {
@@ -71,6 +73,11 @@ impl Authenticated {
     /// What to remember the credential by, where it is one to be used once.
     pub const fn once(&self) -> Option<&Once> {
         self.once.as_ref()
+    }
+
+    /// Until when a device's signature or certificate holds: a session that goes on has to prove itself anew.
+    pub const fn until(&self) -> Option<Timestamp> {
+        self.until
     }
 
     /// Notes how long it took, measured by whoever has a clock.
@@ -99,7 +106,7 @@ pub fn authenticate(
     facts: &Facts,
 ) -> Result<Authenticated, Box<Refusal>> {
     let now = door.head.time;
-    let mut once = None;
+    let (mut once, mut until) = (None, None);
     let proof = match (door.operation.plane, credential) {
         (Plane::Open, _) => Ok((Caller::anyone(), finding(FindingKind::Token, "", FindingResult::Allow, "nobody needs to sign in for this"))),
         (_, Credential::Malformed { kind, because }) => Err(no(
@@ -125,12 +132,26 @@ pub fn authenticate(
             let shown = person::Shown { tenant, client_id, looked_up: door.looked_up };
             person::refresh_token(&shown, token, facts, now)
         }
-        (Plane::Token, Credential::None | Credential::Bearer(_) | Credential::Sas(_)) => {
+        (
+            Plane::Token,
+            Credential::None | Credential::Bearer(_) | Credential::Sas(_) | Credential::Certificate(_),
+        ) => {
             let sentence = "the form must carry `client_id` and `client_secret` or `client_assertion`.";
             Err(application::token_no(FindingKind::Secret, TokenFault::MissingField, sentence.into(), ""))
         }
         (Plane::Service, Credential::Sas(token)) => signature::policy_key(token, door, now),
-        (Plane::Device, Credential::Sas(token)) => signature::own_key(token, door, now),
+        (Plane::Device, Credential::Sas(token)) => {
+            until = Some(token.expiry);
+            signature::own_key(token, door, now)
+        }
+        (Plane::Device, Credential::Certificate(chain)) => {
+            certificate::own_certificate(chain, door, facts, &mut until)
+        }
+        (_, Credential::Certificate(_)) => Err(no(
+            AuthFault::Invalid,
+            "a certificate opens the endpoints of devices only; send `Authorization` here".into(),
+            finding(FindingKind::Certificate, "", FindingResult::Deny, "a certificate at an endpoint that is no device's"),
+        )),
         (Plane::Device, Credential::Bearer(_)) => Err(no(
             AuthFault::Invalid,
             "devices sign in with their own key or certificate; an access token opens no device endpoint".into(),
@@ -154,13 +175,18 @@ pub fn authenticate(
                     "the request carries no credential; send `Authorization: Bearer` or `SharedAccessSignature`".into()
                 }
                 Plane::Device => {
-                    "the request carries no credential; send `Authorization: SharedAccessSignature`".into()
+                    "the request carries no credential; send `Authorization: SharedAccessSignature`, or show a certificate".into()
                 }
                 Plane::Control | Plane::Directory | Plane::Open | Plane::Token => {
                     "the request carries no credential; send `Authorization: Bearer`".into()
                 }
             },
-            finding(FindingKind::Token, "", FindingResult::Deny, "no `Authorization` header"),
+            match door.operation.plane {
+                Plane::Device => finding(FindingKind::Sas, "", FindingResult::Deny, "neither a signature nor a certificate"),
+                Plane::Service | Plane::Control | Plane::Directory | Plane::Open | Plane::Token => {
+                    finding(FindingKind::Token, "", FindingResult::Deny, "no `Authorization` header")
+                }
+            },
         )),
         (
             _,
@@ -178,7 +204,7 @@ pub fn authenticate(
         Ok((caller, found)) => {
             let step =
                 step(Verdict::Allow, format!("{} {}", caller.kind.as_str(), caller.name), found);
-            Ok(Authenticated { caller, step, once })
+            Ok(Authenticated { caller, step, once, until })
         }
         Err(no) => Err(Box::new(refuse(*no, door, facts))),
     }

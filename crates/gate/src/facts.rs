@@ -9,6 +9,7 @@ mod groups;
 mod management;
 mod people;
 mod places;
+mod proofs;
 mod roles;
 mod shards;
 
@@ -18,6 +19,7 @@ pub(crate) use granted::{Says, numbered};
 pub use groups::{Group, Groups, Membership};
 pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
 pub use people::{People, Person, SignIn};
+pub use proofs::{Authority, Counts, OwnCertificate, OwnKeys, OwnProof};
 pub(crate) use roles::Seen;
 pub use roles::{Granting, List, Permission, Role, RoleAssignment};
 
@@ -132,19 +134,6 @@ pub struct SharedAccess {
     pub policies: Vec<SasPolicy>,
 }
 
-/// The keys by which a device proves itself. They are read for the call, from where the device or its
-/// enrollment is kept, and are no part of the facts.
-#[derive(Clone, Debug)]
-pub struct OwnKeys {
-    /// Its registration or device id.
-    pub name: String,
-    /// The enrollment or group that they come from.
-    pub via: Option<String>,
-    pub primary: Secret<Vec<u8>>,
-    pub secondary: Secret<Vec<u8>>,
-    pub is_enabled: bool,
-}
-
 /// What the gates know of a hub.
 #[derive(Clone, Debug)]
 pub struct Hub {
@@ -155,6 +144,7 @@ pub struct Hub {
     pub host: String,
     pub location: String,
     pub access: SharedAccess,
+    pub authorities: Vec<Authority>,
 }
 
 /// What the gates know of a provisioning service.

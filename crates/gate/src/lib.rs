@@ -15,6 +15,7 @@ pub mod locks;
 pub mod policy;
 mod replay;
 pub mod writes;
+pub mod x509;
 
 pub use authentication::{
     Authenticated, CLOCK_SKEW_S, Door, Fit, LookedUp, Once, Unusable, audiences, authenticate,

@@ -10,6 +10,7 @@
 mod gates {
     pub mod access;
     pub mod assertions;
+    pub mod certificates;
     pub mod changes;
     pub mod compliance;
     pub mod conditions;

@@ -2,6 +2,7 @@
 
 use crate::Timestamp;
 use std::fmt;
+use std::sync::Arc;
 
 /// Text that must never be printed: its `Debug` shows stars.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub enum Credential {
         kind: String,
         assertion: Secret<String>,
     },
+    /// What the client showed in the TLS handshake.
+    Certificate(CertificateChain),
     /// A person's name and password, as a client sends them in the person's place, at the token endpoint.
     Password { tenant: String, client_id: String, username: String, password: Secret<String> },
     /// What a client got when a person signed in, to get further tokens with, at the token endpoint.
@@ -68,6 +71,35 @@ pub struct SasToken {
     pub key_name: Option<String>,
 }
 
+/// A client's certificate and those that it sent along, in its order, each as DER. The handshake has shown that
+/// the client holds the key of the first, and nothing else: none of them is trusted, or even read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CertificateChain(Arc<[Vec<u8>]>);
+
+impl CertificateChain {
+    /// `None` where there is no certificate.
+    pub fn new(certificates: Vec<Vec<u8>>) -> Option<Self> {
+        (!certificates.is_empty()).then(|| Self(certificates.into()))
+    }
+
+    /// The client's own.
+    pub fn leaf(&self) -> &[u8] {
+        // INVARIANT: there is one, or [`Self::new`] had made nothing.
+        self.0.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// What is to lead from it to a certificate that is trusted.
+    pub fn issuers(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().skip(1).map(Vec::as_slice)
+    }
+}
+
+impl fmt::Debug for CertificateChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CertificateChain({})", self.0.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +113,17 @@ mod tests {
         };
         let printed = format!("{credential:?}");
         assert!(printed.contains("***") && !printed.contains("sesame"), "{printed}");
+    }
+
+    #[test]
+    fn a_chain_prints_how_long_it_is_and_nothing_of_it() {
+        let chain = CertificateChain::new(vec![b"leaf".to_vec(), b"ca".to_vec()]).unwrap();
+        assert_eq!(chain.leaf(), b"leaf");
+        assert_eq!(chain.issuers().collect::<Vec<_>>(), [b"ca"]);
+        assert_eq!(
+            format!("{:?}", Credential::Certificate(chain)),
+            "Certificate(CertificateChain(2))"
+        );
+        assert_eq!(CertificateChain::new(Vec::new()), None);
     }
 }

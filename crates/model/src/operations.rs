@@ -466,6 +466,12 @@ pub enum Op {
     DeleteHub,
     ListHubKeys,
     GetHubKey,
+    ListHubCertificates,
+    GetHubCertificate,
+    PutHubCertificate,
+    DeleteHubCertificate,
+    GenerateHubVerificationCode,
+    VerifyHubCertificate,
     CheckHubName,
     PutRoleDefinition,
     GetRoleDefinition,
@@ -916,6 +922,66 @@ pub const OPERATIONS: &[Operation] = &[
             "Shows one shared access policy with its keys",
         )
     },
+    control(
+        Op::ListHubCertificates,
+        &[act("Microsoft.Devices/IotHubs/certificates/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}/certificates",
+        )],
+        "Lists the CA certificates of a hub",
+    ),
+    control(
+        Op::GetHubCertificate,
+        &[act("Microsoft.Devices/IotHubs/certificates/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}/certificates/{certificate}",
+        )],
+        "Shows a CA certificate of a hub",
+    ),
+    control(
+        Op::PutHubCertificate,
+        &[act("Microsoft.Devices/IotHubs/certificates/write")],
+        Effect::ChangesFacts,
+        &[arm(
+            "PUT",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}/certificates/{certificate}",
+        )],
+        "Uploads a CA certificate to a hub, or replaces it",
+    ),
+    control(
+        Op::DeleteHubCertificate,
+        &[act("Microsoft.Devices/IotHubs/certificates/delete")],
+        Effect::ChangesFacts,
+        &[arm(
+            "DELETE",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}/certificates/{certificate}",
+        )],
+        "Deletes a CA certificate of a hub",
+    ),
+    control(
+        Op::GenerateHubVerificationCode,
+        &[act("Microsoft.Devices/IotHubs/certificates/generateVerificationCode/action")],
+        Effect::ChangesFacts,
+        &[arm(
+            "POST",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}/certificates/{certificate}/generateVerificationCode",
+        )],
+        "Makes a code that a certificate of the CA is to carry as its name",
+    ),
+    control(
+        Op::VerifyHubCertificate,
+        &[act("Microsoft.Devices/IotHubs/certificates/verify/action")],
+        Effect::ChangesFacts,
+        &[arm(
+            "POST",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}/certificates/{certificate}/verify",
+        )],
+        "Takes the certificate that shows who holds a CA's key",
+    ),
     Operation {
         body: Body::Json,
         ..control(

@@ -41,26 +41,6 @@ pub const PUBLISHED: &[Operation] = &[
         "Exempts from a policy assignment",
     ),
     control(
-        &[act("Microsoft.Devices/IotHubs/certificates/delete")],
-        "Deletes a certificate of a hub",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/certificates/generateVerificationCode/action")],
-        "Makes a code that proves who holds a certificate",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/certificates/read")],
-        "Shows or lists the certificates of a hub",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/certificates/verify/action")],
-        "Verifies who holds a certificate",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/certificates/write")],
-        "Uploads a certificate to a hub",
-    ),
-    control(
         &[act("Microsoft.Devices/IotHubs/diagnosticSettings/read")],
         "Shows where a hub sends its logs",
     ),

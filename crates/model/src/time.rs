@@ -12,6 +12,9 @@ const NO_ZONE: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
 const AMERICAN: &[BorrowedFormatItem<'_>] =
     format_description!("[month]/[day]/[year] [hour]:[minute]:[second]");
+const RFC_1123: &[BorrowedFormatItem<'_>] = format_description!(
+    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+);
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 
 /// The latest instant that has calendar text: the end of the year 9999.
@@ -66,6 +69,11 @@ impl Timestamp {
         self.format(AMERICAN)
     }
 
+    /// `Sun, 22 Nov 2026 08:00:00 GMT`, as ARM shows the times of certificates.
+    pub fn rfc1123(self) -> String {
+        self.format(RFC_1123)
+    }
+
     fn format(self, form: &[BorrowedFormatItem<'_>]) -> String {
         let millis = self.0.clamp(0, LAST_MS);
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
@@ -101,6 +109,7 @@ mod tests {
         let moment = Timestamp::parse("2026-11-22T08:00:00.250Z").unwrap();
         assert_eq!(moment.rfc3339(), "2026-11-22T08:00:00.250Z");
         assert_eq!(moment.american(), "11/22/2026 08:00:00");
+        assert_eq!(moment.rfc1123(), "Sun, 22 Nov 2026 08:00:00 GMT");
         assert_eq!(Timestamp::parse("2026-11-22T09:00:00.25+01:00"), Some(moment));
         assert_eq!(Timestamp::parse("2026-11-22T08:00:00").unwrap().seconds(), moment.seconds());
         assert_eq!(Timestamp::parse("22 November"), None);

@@ -227,6 +227,7 @@ pub enum FindingKind {
     Token,
     Sas,
     Secret,
+    Certificate,
     PolicyRule,
     DenyAssignment,
     RoleAssignment,

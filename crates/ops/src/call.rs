@@ -15,7 +15,7 @@ use crate::entra::{assertions, sign_ins};
 use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
 use crate::insights::diagnostics::Draft;
-use crate::proving::{Proving, instance, is_own_address, own_keys};
+use crate::proving::{Proving, instance, is_own_address, own_proofs};
 use crate::{decisions, dispatch, objects, questions};
 use body::{read_form, read_json};
 use gate::facts::Instance;
@@ -205,7 +205,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         channel,
         replica: env.settings.propagation.replica(tracking),
     };
-    let own = own_keys(env, operation, instance, &input).await.map_err(failed)?;
+    let own = own_proofs(env, operation, instance, &input).await.map_err(failed)?;
     let path = input.path.clone();
     let looked_up = sign_ins::look_up(env, &facts, &credential).await.map_err(failed)?;
     let proving = Proving {
@@ -246,7 +246,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     if operation.effect != Effect::Reads {
         head.time = env.now();
         let instance = facts.instance_at(&host).filter(|_| is_own_address(surface));
-        let own = own_keys(env, operation, instance, &input).await.map_err(failed)?;
+        let own = own_proofs(env, operation, instance, &input).await.map_err(failed)?;
         let proving = Proving { own: &own, ..proving };
         who = match proving.prove(env, &facts, &input.scope, &head) {
             Ok(who) => who,
@@ -435,6 +435,7 @@ fn client_credential(shown: Credential, input: &Input) -> Credential {
         Credential::None
         | Credential::Bearer(_)
         | Credential::Sas(_)
+        | Credential::Certificate(_)
         | Credential::Password { .. }
         | Credential::RefreshToken { .. } => Credential::ClientSecret {
             tenant,

@@ -49,6 +49,9 @@ pub(crate) async fn stored(scope: &Scope, env: &Env) -> Result<Option<Value>, Er
             return resources::groups::current(env, scope).await;
         }
         "microsoft.devices/iothubs" => return devices::hubs::current(env, scope).await,
+        "microsoft.devices/iothubs/certificates" => {
+            return devices::certificates::current(env, scope).await;
+        }
         "microsoft.devices/provisioningservices" => {
             return provisioning::services::current(env, scope).await;
         }

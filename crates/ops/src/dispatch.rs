@@ -50,6 +50,14 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::DeleteHub => devices::hubs::delete(permit, input, env).await,
         Op::ListHubKeys => devices::keys::list(permit, input, env).await,
         Op::GetHubKey => devices::keys::get(permit, input, env).await,
+        Op::ListHubCertificates => devices::certificates::list(permit, input, env).await,
+        Op::GetHubCertificate => devices::certificates::get(permit, input, env).await,
+        Op::PutHubCertificate => devices::certificates::put(permit, input, env).await,
+        Op::DeleteHubCertificate => devices::certificates::delete(permit, input, env).await,
+        Op::GenerateHubVerificationCode => {
+            devices::certificates::generate_code(permit, input, env).await
+        }
+        Op::VerifyHubCertificate => devices::certificates::verify(permit, input, env).await,
         Op::CheckHubName => devices::hubs::check_name(permit, input, env).await,
         Op::PutRoleDefinition => authorization::roles::put_definition(permit, input, env).await,
         Op::GetRoleDefinition => authorization::roles::get_definition(permit, input, env).await,

@@ -7,6 +7,7 @@
 pub mod advice;
 pub mod authorization;
 pub mod call;
+mod certificate_text;
 mod control;
 pub mod decisions;
 mod deletions;

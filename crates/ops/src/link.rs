@@ -62,6 +62,7 @@ impl Link {
             Credential::Bearer(_) => Some(self.proven.plus_seconds(TOKEN_PROVEN_S)),
             Credential::None
             | Credential::Sas(_)
+            | Credential::Certificate(_)
             | Credential::ClientSecret { .. }
             | Credential::ClientAssertion { .. }
             | Credential::Password { .. }

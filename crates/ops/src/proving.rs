@@ -7,7 +7,7 @@ use crate::entra::tokens;
 use crate::env::Env;
 use crate::input::Input;
 use crate::provisioning::attestation;
-use gate::facts::{Instance, OwnKeys};
+use gate::facts::{Instance, OwnProof};
 use gate::{Authenticated, Door, Facts, LookedUp, Refusal};
 use model::operations::Surface;
 use model::trace::{Channel, TraceHead};
@@ -31,23 +31,23 @@ pub(crate) fn instance<'a>(
     }
 }
 
-/// The keys by which the device that the path names may prove itself; none for what no device calls.
-pub(crate) async fn own_keys(
+/// By what the device that the path names may prove itself; nothing for what no device calls.
+pub(crate) async fn own_proofs(
     env: &Env,
     operation: &Operation,
     instance: Option<Instance<'_>>,
     input: &Input,
-) -> Result<Vec<OwnKeys>, Error> {
+) -> Result<Vec<OwnProof>, Error> {
     match instance.filter(|_| operation.plane == Plane::Device) {
         Some(Instance::Dps(dps)) => {
             let known = attestation::candidates(env, &dps.uid, input.param("registration")).await?;
-            Ok(known.into_iter().map(|it| it.keys).collect())
+            Ok(known.into_iter().map(|it| OwnProof::Keys(it.keys)).collect())
         }
         Some(Instance::Hub(hub)) => {
             // What is no name is nobody's.
             let Ok(named) = Named::of(input) else { return Ok(Vec::new()) };
             let own = identity::credentials(env, hub, &named).await?;
-            Ok(own.map(|it| it.keys).into_iter().collect())
+            Ok(own.map(|it| it.proof).into_iter().collect())
         }
         None => Ok(Vec::new()),
     }
@@ -64,7 +64,7 @@ pub(crate) struct Proving<'a> {
     pub(crate) host: &'a str,
     pub(crate) path: &'a str,
     pub(crate) credential: &'a Credential,
-    pub(crate) own: &'a [OwnKeys],
+    pub(crate) own: &'a [OwnProof],
     pub(crate) looked_up: &'a LookedUp,
 }
 

@@ -26,7 +26,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What a device showed when it connected, to be looked at again. It holds a signature: no `Debug`.
+/// What a device showed when it connected, to be looked at again. It may hold a signature: no `Debug`.
 pub(crate) struct Shown {
     pub(crate) operation: &'static Operation,
     pub(crate) host: String,
@@ -50,6 +50,7 @@ impl Shown {
             Credential::Sas(token) => Some(token.expiry),
             Credential::None
             | Credential::Bearer(_)
+            | Credential::Certificate(_)
             | Credential::ClientSecret { .. }
             | Credential::ClientAssertion { .. }
             | Credential::Password { .. }
@@ -72,7 +73,7 @@ pub enum Ended {
     TakenOver,
     /// The hub was deleted.
     Closed,
-    /// The device may not go on: it was disabled, its key changed, its signature ran out.
+    /// The device may not go on: it was disabled, its key or certificate changed, or what it showed ran out.
     Refused(Box<(Error, TrackingId)>),
     /// Something of ours failed; nothing was acknowledged.
     Failed(Error),
@@ -173,9 +174,9 @@ impl Session {
         &self.sender
     }
 
-    /// Until when the device's signature holds.
+    /// Until when the device's signature or certificate holds.
     pub const fn expires(&self) -> Option<Timestamp> {
-        self.shown.expires()
+        self.who.until()
     }
 
     /// Goes on with another credential for the same device. The former stays where the device is not proven
@@ -447,7 +448,7 @@ impl Session {
             host: &self.shown.host,
             path: &self.shown.path,
             credential: &self.shown.credential,
-            own: own.as_ref().map_or(&[], |it| std::slice::from_ref(&it.keys)),
+            own: own.as_ref().map_or(&[], |it| std::slice::from_ref(&it.proof)),
             looked_up: &gate::LookedUp::Nothing,
         };
         let proven = proving.prove(env, facts, &self.hub.scope, &self.head);
@@ -458,7 +459,7 @@ impl Session {
                 if self.generation.is_empty() {
                     let Named { device, module } = &self.named;
                     let module = module.as_ref().map_or("", |it| it.as_str());
-                    let auth = AuthMethod::DeviceKey;
+                    let auth = AuthMethod::of(self.who.caller().auth);
                     self.sender = Sender::new(device.as_str(), module, &own.generation, auth);
                     self.generation = own.generation;
                     self.hears = own.hears;

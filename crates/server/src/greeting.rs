@@ -69,6 +69,7 @@ pub(crate) fn write(
     env: &Env,
     dir: &DataDir,
     strings: &Strings,
+    mqtt_port: u16,
 ) -> Result<String, String> {
     let ca = dir.write("ca.pem", &saved.ca_certificate)?;
     let bundle = dir.write("ca-bundle.pem", &bundle(&saved.ca_certificate))?;
@@ -89,6 +90,7 @@ pub(crate) fn write(
         ("HUBWARD_RESOURCE_GROUP", saved.resource_group.clone()),
         ("HUBWARD_HUB", saved.hub.clone()),
         ("HUBWARD_HUB_HOST", strings.host.clone()),
+        ("HUBWARD_MQTT_PORT", mqtt_port.to_string()),
         ("HUBWARD_ADMIN_APP_ID", saved.admin_app_id.to_string()),
         ("HUBWARD_ADMIN_SECRET", saved.admin_secret.reveal().clone()),
         ("HUBWARD_DEVICE_CONNECTION_STRING", strings.device.clone()),

@@ -144,7 +144,8 @@ impl Listeners {
 
     fn spawn(&mut self, listener: TcpListener, side: Side) {
         let (env, certificates) = (Arc::clone(&self.env), Arc::clone(&self.certificates));
-        self.tasks.spawn(serve(listener, side, env, certificates, self.stop.clone()));
+        let room = self.room.clone();
+        self.tasks.spawn(serve(listener, side, env, certificates, room, self.stop.clone()));
     }
 
     /// Opens addresses as hubs are made, until everything has stopped.

@@ -114,7 +114,7 @@ impl Server {
             first_start::complete(options, &mut saved, &env).await?;
         }
         let strings = Strings::read(&saved, &env).await;
-        let greeting = greeting::write(&saved, &env, &dir, &strings)?;
+        let greeting = greeting::write(&saved, &env, &dir, &strings, options.mqtt_port)?;
         let forgetting = tokio::spawn(forget_regularly(Arc::clone(&env), stopping));
         Ok(Self { env, greeting, stop, serving, forgetting, writer, _dir: dir })
     }

@@ -34,6 +34,12 @@ impl Device {
         }
     }
 
+    /// The same connection under another device's name.
+    #[must_use]
+    pub fn called(&self, id: &str) -> Self {
+        Self { id: id.to_owned(), ..self.clone() }
+    }
+
     /// A signature by its key for itself.
     pub fn signature(&self, until: Timestamp) -> String {
         let resource = format!("{}/devices/{}", self.host, self.id);
@@ -51,6 +57,11 @@ impl Device {
             user_name: Some(format!("{}/{}/?api-version=2021-04-12", self.host, self.id)),
             password: Some(model::Secret::new(password.as_bytes().to_vec())),
         }
+    }
+
+    /// What it says first where its handshake has proven it.
+    pub fn silent_greeting(&self) -> Connect {
+        Connect { password: None, ..self.greeting("") }
     }
 
     /// The topic of its messages.

@@ -2,7 +2,8 @@
 //!
 //! [`World`] runs a server in this process, on real sockets and a real store, with a clock that the test
 //! drives. [`Process`] runs the real binary as a child, so that it can be killed. [`Wire`] is an HTTPS
-//! client that trusts the server's CA and nothing else, [`Mqtt`] and [`Amqp`] are a device's or service's side of a connection. [`fuzz`] says
+//! client that trusts the server's CA and nothing else, [`Mqtt`] a device's side of a connection, [`Amqp`] a device's
+//! or service's, [`WebSocket`] one of any protocol. [`x509`] makes certificates, right ones and wrong ones. [`fuzz`] says
 //! what must hold of every decoder.
 
 mod amqp_client;
@@ -10,12 +11,15 @@ mod device;
 pub mod fuzz;
 mod mqtt_client;
 mod process;
+mod web_socket;
 mod wire_client;
 mod world;
+pub mod x509;
 
 pub use amqp_client::{Amqp, Delivered};
 pub use device::Device;
 pub use mqtt_client::{Closed, Mqtt};
 pub use process::{Process, cpu_seconds};
+pub use web_socket::WebSocket;
 pub use wire_client::{Answer, Wire};
 pub use world::{Identity, World, messages_in};

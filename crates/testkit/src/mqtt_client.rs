@@ -1,9 +1,10 @@
 //! An MQTT client for tests: says what it is told, and shows what came back.
 
+use crate::web_socket::WebSocket;
 use crate::wire_client::Wire;
 use bytes::BytesMut;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Closed;
 
-/// A connection to a server's MQTT port.
+trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+/// A connection to a server's MQTT port, or in a WebSocket.
 pub struct Mqtt {
-    stream: StreamOwned<ClientConnection, TcpStream>,
+    stream: Box<dyn Stream>,
     incoming: BytesMut,
     last_id: u16,
 }
@@ -35,7 +40,24 @@ impl Mqtt {
         let socket = TcpStream::connect((host, port))?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { stream: StreamOwned::new(client, socket), incoming: BytesMut::new(), last_id: 0 })
+        Ok(Self::over(StreamOwned::new(client, socket)))
+    }
+
+    /// Asks an origin for a WebSocket, with headers of the test's, and says nothing yet.
+    ///
+    /// # Errors
+    /// The status of the answer, where there is none.
+    pub fn in_web_socket(wire: &Wire, origin: &str, headers: &[(&str, &str)]) -> Result<Self, u16> {
+        let mut all = vec![("Sec-WebSocket-Protocol", "mqtt")];
+        all.extend_from_slice(headers);
+        match WebSocket::ask(wire, origin, "/$iothub/websocket", &all).expect("an answer") {
+            (101, socket) => Ok(Self::over(socket)),
+            (status, _) => Err(status),
+        }
+    }
+
+    fn over(stream: impl Read + Write + Send + 'static) -> Self {
+        Self { stream: Box::new(stream), incoming: BytesMut::new(), last_id: 0 }
     }
 
     /// Says who it is; the code of the answer.

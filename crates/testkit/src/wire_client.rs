@@ -1,6 +1,8 @@
 //! An HTTPS client for tests: sends what it is told and shows what came back.
 
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use crate::x509::Certified;
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
@@ -55,12 +57,21 @@ impl Answer {
     }
 }
 
+fn trusting(roots: &RootCertStore) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider knows TLS 1.2 and 1.3")
+        .with_root_certificates(roots.clone())
+}
+
 /// A client of one server.
 #[derive(Clone)]
 pub struct Wire {
     agent: Agent,
     /// The same trust, for requests that are written by hand.
     tls: Arc<ClientConfig>,
+    roots: RootCertStore,
 }
 
 impl Wire {
@@ -88,13 +99,17 @@ impl Wire {
         for it in CertificateDer::pem_file_iter(ca_file).expect("the server has written its CA") {
             roots.add(it.expect("the CA is PEM")).expect("the CA is a certificate");
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let by_hand = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider knows TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Self { agent: config.into(), tls: Arc::new(by_hand) }
+        let by_hand = trusting(&roots).with_no_client_auth();
+        Self { agent: config.into(), tls: Arc::new(by_hand), roots }
+    }
+
+    /// The same client, which shows a certificate on connections of its own: the agent shows none.
+    #[must_use]
+    pub fn showing(&self, certified: &Certified) -> Self {
+        let by_hand = trusting(&self.roots)
+            .with_client_auth_cert(certified.chain(), certified.key())
+            .expect("a certificate has its key");
+        Self { tls: Arc::new(by_hand), ..self.clone() }
     }
 
     /// The trust of this client, for others.

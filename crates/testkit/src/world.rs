@@ -5,7 +5,7 @@ use crate::wire_client::{Answer, Wire};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cli::Connection;
-use model::{Scope, Timestamp};
+use model::{Scope, Timestamp, Trace};
 use ops::Env;
 use ops::devices::message::Message;
 use ops::env::Clock;
@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use store::log::{Log, LogOptions, Start};
+use store::{Scan, ShardId, tables};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -317,6 +318,16 @@ impl World {
         self.arm("GET", &format!("/decisions/{tracking}"), &Value::Null).expect(200).body
     }
 
+    /// The refusals that were kept from a time on: over MQTT nobody is told their ids.
+    pub fn refusals(&self, since: Timestamp) -> Vec<Trace> {
+        let scan = Scan { prefix: String::new(), after: None, limit: 10_000 };
+        let decisions = ShardId::decisions();
+        let found = self.env().store.scan(&decisions, tables::DECISIONS, scan);
+        let kept = self.runtime.block_on(found).expect("what was kept can be read");
+        let read = kept.iter().map(|(_, it)| serde_json::from_slice::<Trace>(&it.body));
+        read.filter_map(Result::ok).filter(|it| it.time >= since).collect()
+    }
+
     /// A key of a shared access policy, decoded.
     pub fn policy_key(&self, hub: &str, policy: &str) -> Vec<u8> {
         let path = format!("{hub}/IotHubKeys/{policy}/listkeys");
@@ -332,9 +343,14 @@ impl World {
 
     /// A new device of a hub, as the holder of its keys sees it.
     pub fn device(&self, hub: &str, id: &str) -> Device {
+        self.device_with(hub, id, &json!({}))
+    }
+
+    /// The same with any body.
+    pub fn device_with(&self, hub: &str, id: &str, body: &Value) -> Device {
         let host = self.hub_origin(hub);
         let sas = self.sas(hub, "iothubowner", host.trim_start_matches("https://"));
-        let made = self.hub_with(&sas, "PUT", hub, &format!("/devices/{id}"), &json!({}));
+        let made = self.hub_with(&sas, "PUT", hub, &format!("/devices/{id}"), body);
         Device::new(self.mqtt_port(), &host, &made.expect(200).body)
     }
 

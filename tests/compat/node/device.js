@@ -2,6 +2,8 @@
 //
 //   DEVICE_CONNECTION_STRING=... node device.js CA_FILE mqtt|mqtt-ws|amqp|amqp-ws|http
 //
+// Where the string says `x509=true`, DEVICE_CERTIFICATE and DEVICE_KEY name files of PEM.
+//
 // Reads commands from standard input, each a line: `connect`, `send TEXT`, `twin`, `report JSON`, `listen`, `next`,
 // `disconnect`. Answers each with a line of JSON: {ok: true, ...}, or {error: {name, message}}. After `listen`, `next`
 // tells what the device was told, or after a second null: a message, a change of desired properties, or a method,
@@ -102,7 +104,12 @@ async function run(client, heard, state, command, text) {
 
 async function main(caFile, transport) {
     const made = Client.fromConnectionString(process.env.DEVICE_CONNECTION_STRING, TRANSPORTS[transport]());
-    await made.setOptions({ ca: readFileSync(caFile, 'utf8') });
+    const { DEVICE_CERTIFICATE, DEVICE_KEY } = process.env;
+    const own = DEVICE_CERTIFICATE && {
+        cert: readFileSync(DEVICE_CERTIFICATE, 'utf8'),
+        key: readFileSync(DEVICE_KEY, 'utf8'),
+    };
+    await made.setOptions({ ca: readFileSync(caFile, 'utf8'), ...own });
     const [heard, state] = [new Heard(), {}];
     for await (const line of createInterface({ input: process.stdin })) {
         const [command, ...rest] = line.split(' ');

@@ -2,6 +2,8 @@
 
     DEVICE_CONNECTION_STRING=... python device.py CA_FILE mqtt|mqtt-ws
 
+Where the string says `x509=true`, DEVICE_CERTIFICATE and DEVICE_KEY name files of PEM.
+
 Reads commands from standard input, each a line: `connect`, `send TEXT`, `twin`, `report JSON`, `listen`, `next`,
 `disconnect`. Answers each with a line of JSON: {ok: true, connected: BOOL, ...}, or {error: {name, message}}. After
 `listen`, `next` tells what the device was told, or after a second null: a message, a change of desired properties, or a
@@ -13,7 +15,7 @@ import os
 import queue
 import sys
 
-from azure.iot.device import IoTHubDeviceClient, IoTHubModuleClient, Message, MethodResponse
+from azure.iot.device import IoTHubDeviceClient, IoTHubModuleClient, Message, MethodResponse, X509
 
 NEXT_S = 1
 
@@ -49,14 +51,23 @@ def following(heard):
         return None
 
 
+def made(connection_string, **options):
+    parts = dict(part.split("=", 1) for part in connection_string.split(";"))
+    kind = IoTHubModuleClient if "ModuleId" in parts else IoTHubDeviceClient
+    if parts.get("x509") != "true":
+        return kind.create_from_connection_string(connection_string, **options)
+    if "ModuleId" in parts:
+        options["module_id"] = parts["ModuleId"]
+    own = X509(os.environ["DEVICE_CERTIFICATE"], os.environ["DEVICE_KEY"])
+    return kind.create_from_x509_certificate(own, parts["HostName"], parts["DeviceId"], **options)
+
+
 def main(ca_file, transport):
     with open(ca_file) as file:
         authority = file.read()
     connection_string = os.environ["DEVICE_CONNECTION_STRING"]
-    kind = IoTHubModuleClient if "ModuleId=" in connection_string else IoTHubDeviceClient
-    client = kind.create_from_connection_string(
-        connection_string, server_verification_cert=authority, websockets=transport == "mqtt-ws"
-    )
+    websockets = transport == "mqtt-ws"
+    client = made(connection_string, server_verification_cert=authority, websockets=websockets)
     heard = queue.Queue()
     for line in sys.stdin:
         command, _, text = line.rstrip("\n").partition(" ")

@@ -404,6 +404,7 @@ fn told_by(trace: &Trace, denial: Option<Denial>) -> Map<String, Value> {
         | FindingKind::Token
         | FindingKind::Sas
         | FindingKind::Secret
+        | FindingKind::Certificate
         | FindingKind::Plane
         | FindingKind::Resource => None,
     };

@@ -222,7 +222,14 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
     };
     let (uid, host) = (scope.key(), host_of(&scope));
     match is_hub {
-        true => world.facts.put_hub(Hub { scope, uid, host, location: told.location, access }),
+        true => world.facts.put_hub(Hub {
+            scope,
+            uid,
+            host,
+            location: told.location,
+            access,
+            authorities: Vec::new(),
+        }),
         false => world.facts.put_dps(Dps {
             scope,
             uid,

@@ -134,6 +134,7 @@ pub(crate) fn detail(found: &Finding, page: &mut Page) {
         FindingKind::Token
         | FindingKind::Sas
         | FindingKind::Secret
+        | FindingKind::Certificate
         | FindingKind::SasRight
         | FindingKind::Plane
         | FindingKind::Resource => "id",
@@ -242,6 +243,7 @@ pub(crate) const fn kind(kind: FindingKind) -> &'static str {
         FindingKind::Token => "token",
         FindingKind::Sas => "shared access signature",
         FindingKind::Secret => "secret",
+        FindingKind::Certificate => "certificate",
         FindingKind::PolicyRule => "policy",
         FindingKind::DenyAssignment => "deny assignment",
         FindingKind::RoleAssignment => "role assignment",

@@ -204,6 +204,9 @@ const fn auth_method(auth: AuthMethod) -> &'static str {
         AuthMethod::DeviceKey => {
             r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
         }
+        AuthMethod::DeviceCertificate => {
+            r#"{"scope":"device","type":"x509","issuer":"external","acceptingIpFilterRule":null}"#
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use super::names::{Named, Peer};
 use super::pipe::{Fault, Pipe};
 use super::topics::{Request, Topics};
 use super::under_way::{Called, Handed};
-use super::{About, Greeting, body_of, code_of, properties};
-use crate::connections::{DRAIN, Slot};
+use super::{About, Greeting, Waiting, body_of, code_of, properties};
+use crate::connections::DRAIN;
 use bytes::Bytes;
 use model::Op;
 use model::operations::Surface;
@@ -43,7 +43,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     greeting: &Greeting<'_>,
     named: &Named,
     pipe: Pipe<S>,
-    waiting: Slot,
+    waiting: Waiting,
 ) {
     let Peer::Device { host, device, module } = &named.peer else { return };
     let mut about = About {
@@ -61,7 +61,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(session) => session,
         Err(answer) => return pipe.refuse(code_of(&answer)).await,
     };
-    drop(waiting);
+    waiting.over();
     let mut connection = Connection {
         env: greeting.env,
         session,

@@ -3,8 +3,8 @@
 use super::names::{Named, Peer};
 use super::pipe::Pipe;
 use super::topics::{Topic, Topics, value_of};
-use super::{About, Greeting, body_of, code_of};
-use crate::connections::{Slot, stopped};
+use super::{About, Greeting, Waiting, body_of, code_of};
+use crate::connections::stopped;
 use bytes::Bytes;
 use model::Op;
 use model::operations::Surface;
@@ -27,7 +27,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     greeting: &Greeting<'_>,
     named: &Named,
     mut pipe: Pipe<S>,
-    waiting: Slot,
+    waiting: Waiting,
     mut stop: watch::Receiver<bool>,
 ) {
     let Peer::Registration { id_scope, registration } = &named.peer else { return };
@@ -43,7 +43,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     if answer.status != 200 {
         return pipe.refuse(code_of(&answer)).await;
     }
-    drop(waiting);
+    waiting.over();
     pipe.put(&Packet::ConnAck { session_present: false, code: ConnectCode::Accepted });
     let topics = Topics::of(Surface::Dps, registration, None);
     let mut hears_answers = false;

@@ -76,7 +76,8 @@ impl World {
         name: &str,
     ) -> Result<(Option<Vec<u8>>, Vec<u8>), rustls::Error> {
         let (near, far) = tokio::io::duplex(16 << 10);
-        let acceptor = TlsAcceptor::from(self.certificates.config(local, Protocol::Https));
+        let acceptor =
+            TlsAcceptor::from(self.certificates.config(local, Protocol::Https, Side::Hubs));
         let connector = TlsConnector::from(Arc::new(self.client.clone()));
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let (_, connected) = tokio::join!(acceptor.accept(far), connector.connect(name, near));
@@ -209,7 +210,7 @@ fn leaves_and_configurations_are_bounded() {
     let address =
         |it: usize| IpAddr::V4(Ipv4Addr::from_bits(0x7f00_0000 + 2 + u32::try_from(it).unwrap()));
     for it in 0..CONFIGS_MAX + 2 {
-        world.certificates.config(address(it), Protocol::Https);
+        world.certificates.config(address(it), Protocol::Https, Side::Hubs);
     }
     assert!(lock(&world.certificates.configs).len() <= CONFIGS_MAX);
     let mut leaves = lock(&world.certificates.mint.leaves);

@@ -1,7 +1,7 @@
 //! Shared access signatures: of a service's policies, and of a device's own keys.
 
 use super::{Door, Proof, finding, no};
-use crate::facts::SasPolicy;
+use crate::facts::{OwnKeys, OwnProof, SasPolicy};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::error::AuthFault;
@@ -72,30 +72,44 @@ pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> P
 
 /// A device's own key, or the one that its enrollment group derives for it.
 pub(super) fn own_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proof {
-    let shown = door.own.first().map_or("", |it| it.name.as_str());
-    let deny = |fault, message: &str| {
-        Err(no(
-            fault,
-            message.to_owned(),
-            finding(FindingKind::Sas, shown, FindingResult::Deny, message),
-        ))
+    let shown = door.own.first().map_or("", OwnProof::name);
+    let deny_because = |fault, message: &str, reason: &str| {
+        let found = finding(FindingKind::Sas, shown, FindingResult::Deny, reason);
+        Err(no(fault, message.to_owned(), found))
     };
+    let deny = |fault, message: &str| deny_because(fault, message, message);
     if door.access.is_some_and(|it| it.is_disabled_for_devices) {
         return deny(
             AuthFault::LocalAuthDisabled,
             "keys of devices are switched off on this hub (`disableDeviceSAS`); connect with a certificate instead",
         );
     }
-    let signer = door
+    let keys: Vec<&OwnKeys> = door
         .own
+        .iter()
+        .filter_map(|it| match it {
+            OwnProof::Keys(keys) => Some(keys),
+            OwnProof::Certificate(_) => None,
+        })
+        .collect();
+    let signer = keys
         .iter()
         .find(|it| signed_by_one_of(token, [it.primary.reveal(), it.secondary.reveal()]));
     let Some(own) = signer else {
-        // One answer, and one signature's work, for a wrong key and for a device that nobody knows.
-        if door.own.is_empty() {
+        // One answer, and one signature's work, for a wrong key, for a device that nobody knows, and for one
+        // that has no keys.
+        if keys.is_empty() {
             signed_by_one_of(token, [&[0; 32], &[0; 32]]);
         }
-        return deny(AuthFault::Invalid, "the signature fits no device or enrollment of this name");
+        let told = "the signature fits no device or enrollment of this name";
+        return match keys.is_empty() && !door.own.is_empty() {
+            true => deny_because(
+                AuthFault::Invalid,
+                told,
+                "the device proves itself with a certificate (`selfSigned` or `certificateAuthority`), and so with no key",
+            ),
+            false => deny(AuthFault::Invalid, told),
+        };
     };
     if let Err((fault, message)) = fits_here(token, door, now) {
         return deny(fault, &message);

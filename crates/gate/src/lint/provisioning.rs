@@ -121,6 +121,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         host: "hub".into(),
         location: String::new(),
         access: access(),
+        authorities: Vec::new(),
     });
     facts.put_dps(Dps {
         scope: who.scope.clone(),

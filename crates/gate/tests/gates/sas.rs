@@ -1,7 +1,7 @@
 //! Shared access signatures at a hub's service API.
 
 use super::world::*;
-use gate::facts::{OwnKeys, SharedAccess};
+use gate::facts::{OwnKeys, OwnProof, SharedAccess};
 use gate::{Ask, Attributes, Door, Facts, Refusal, authenticate};
 use model::error::{AuthFault, DenialKind};
 use model::operations::operation;
@@ -192,11 +192,12 @@ fn knocks(
     token: SasToken,
 ) -> Result<gate::Authenticated, (AuthFault, String)> {
     let (scope, head) = (scope(HUB), head("PUT /x"));
+    let own: Vec<OwnProof> = own.iter().cloned().map(OwnProof::Keys).collect();
     let door = Door {
         operation: operation(Op::RegisterDevice),
         scope: &scope,
         access: Some(access),
-        own,
+        own: &own,
         looked_up: &gate::LookedUp::Nothing,
         resource: "127.70.1.2/devices/d1",
         head: &head,

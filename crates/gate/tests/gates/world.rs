@@ -75,6 +75,7 @@ pub fn facts() -> Facts {
                     sas_policy("device", &[Right::DeviceConnect], 3),
                 ],
             },
+            authorities: Vec::new(),
         });
     }
     facts

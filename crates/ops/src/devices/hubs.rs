@@ -6,6 +6,7 @@
 
 use super::addresses;
 use super::body::{self, Place};
+use super::certificates::{self, CertificateDocument};
 use super::keys;
 use super::names::{HUBS, host_name};
 use crate::call::may_see;
@@ -40,6 +41,9 @@ pub(crate) struct HubDocument {
     /// Grows with every write; the etag is made of it.
     pub(crate) version: u64,
     pub(crate) policies: Vec<PolicyDocument>,
+    /// The CAs whose devices it takes.
+    #[serde(default)]
+    pub(crate) certificates: Vec<CertificateDocument>,
 }
 
 /// Brings a hub's document into the facts.
@@ -69,6 +73,7 @@ pub(crate) fn change_facts(
             is_disabled_for_devices: is_set("disableDeviceSAS"),
             policies: shared_access::facts_of(&document.policies)?,
         },
+        authorities: certificates::facts_of(&document.certificates)?,
         uid: document.uid,
         host: document.address,
         scope: scope_as_made(key, &document.resource)?,
@@ -86,7 +91,7 @@ pub(super) async fn named(input: &Input, env: &Env) -> Result<(HubDocument, u64)
 }
 
 /// The document of a hub, where it exists, with its revision.
-async fn stored(env: &Env, scope: &Scope) -> Result<Option<(HubDocument, u64)>, Error> {
+pub(super) async fn stored(env: &Env, scope: &Scope) -> Result<Option<(HubDocument, u64)>, Error> {
     let found = control::get::<HubDocument>(env, tables::RESOURCES, &scope.key()).await?;
     Ok(found.map(|(mut hub, revision)| {
         // The port is the running server's; only the address is the hub's own.
@@ -96,6 +101,31 @@ async fn stored(env: &Env, scope: &Scope) -> Result<Option<(HubDocument, u64)>, 
         }
         (hub, revision)
     }))
+}
+
+/// Keeps what was changed in a hub that is there, and lets the gates and its sessions know.
+///
+/// # Errors
+/// [`Error::Stale`] where somebody else changed it meanwhile.
+pub(super) async fn save(
+    permit: &Permit,
+    env: &Env,
+    hub: &HubDocument,
+    revision: u64,
+) -> Result<(), Error> {
+    let scope = scope_of_document(hub)?;
+    let expect = Expect::Revision(revision);
+    let change = control::put(tables::RESOURCES, scope.key(), expect, hub)?;
+    control::commit(permit, env, vec![change]).await?;
+    // Keys of devices may have been switched off, or a CA taken away: who is silent must hear of it, too.
+    env.presence.changed_all(&hub.uid);
+    Ok(())
+}
+
+/// In the casing that the hub was made with.
+pub(super) fn scope_of_document(hub: &HubDocument) -> Result<Scope, Error> {
+    let id = model::json::text(&hub.resource, &["id"]).unwrap_or("");
+    Scope::parse(id).map_err(|it| Error::Internal { message: it.to_string() })
 }
 
 /// How many partitions a hub's messages are spread over, and for how many days they are kept.
@@ -217,6 +247,7 @@ async fn create(
         address: addresses::lowest_free(facts, &env.settings.loopback_net, "IotHubQuotaExceeded")?,
         version: first_version(now),
         policies: shared_access::made(&keys::DEFAULTS, &|| shared_access::new_key(env)),
+        certificates: Vec::new(),
     };
     let hub = composed(input, env, &scope, blank)?;
     let change = control::put(tables::RESOURCES, scope.key(), Expect::Absent, &hub)?;
@@ -235,16 +266,10 @@ async fn update(
     former: HubDocument,
     revision: u64,
 ) -> Result<Reply, Error> {
-    let id = model::json::text(&former.resource, &["id"]).unwrap_or("");
-    // The casing that the hub was made with stays.
-    let scope = Scope::parse(id).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let scope = scope_of_document(&former)?;
     let next = HubDocument { version: former.version.saturating_add(1), ..former };
     let hub = composed(input, env, &scope, next)?;
-    let expect = Expect::Revision(revision);
-    let change = control::put(tables::RESOURCES, scope.key(), expect, &hub)?;
-    control::commit(permit, env, vec![change]).await?;
-    // Keys of devices may have been switched off: who is silent must hear of it, too.
-    env.presence.changed_all(&hub.uid);
+    save(permit, env, &hub, revision).await?;
     Ok(Reply::ok(body::show(&hub.resource)))
 }
 
@@ -356,6 +381,7 @@ mod tests {
             policies: shared_access::made(&keys::DEFAULTS, &|| {
                 "AAAAAAAAAAAAAAAAAAAAAA==".to_owned()
             }),
+            certificates: Vec::new(),
         };
         serde_json::to_vec(&hub).unwrap()
     }

@@ -10,7 +10,7 @@ use crate::env::Env;
 use crate::shared_access::{self, KEY_BYTES};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gate::facts::{Hub, OwnKeys};
+use gate::facts::{Counts, Hub, OwnCertificate, OwnKeys, OwnProof};
 use model::json::{at, member, set, text};
 use model::{Error, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -322,15 +322,15 @@ pub(super) fn provisioned(
 
 /// By what a device may prove itself at its hub.
 pub(crate) struct Credentials {
-    pub(crate) keys: OwnKeys,
+    pub(crate) proof: OwnProof,
     /// Tells the device from an earlier one of the same id.
     pub(crate) generation: String,
     /// What it asked to be told of when it was connected before.
     pub(crate) hears: u8,
 }
 
-/// The keys of a device or module; `None` where there is none of the name, or one that has no keys. A module
-/// of a disabled device is disabled with it.
+/// By what a device or module proves itself, as its type says; `None` where there is none of the name, or one that has
+/// nothing. A module of a disabled device is disabled with it.
 pub(crate) async fn credentials(
     env: &Env,
     hub: &Hub,
@@ -345,13 +345,35 @@ pub(crate) async fn credentials(
             parent.is_some_and(|(it, _)| it.status == "enabled")
         }
     };
-    let key = |name: &str| {
-        let text = text(&device.authentication, &["symmetricKey", name])?;
-        STANDARD.decode(text).ok().map(Secret::new)
+    let Some(proof) = proof(&device, named.key(), is_enabled) else { return Ok(None) };
+    Ok(Some(Credentials { proof, generation: device.generation_id, hears: device.hears }))
+}
+
+/// What is kept of another type does not count: whoever makes a device of keys one of certificates ends its keys.
+fn proof(device: &Device, name: String, is_enabled: bool) -> Option<OwnProof> {
+    let given = &device.authentication;
+    let counts = match text(given, &["type"]).unwrap_or("sas") {
+        "sas" => {
+            let key = |name: &str| {
+                let text = text(given, &["symmetricKey", name])?;
+                STANDARD.decode(text).ok().map(Secret::new)
+            };
+            let (primary, secondary) = (key("primaryKey")?, key("secondaryKey")?);
+            return Some(OwnProof::Keys(OwnKeys {
+                name,
+                via: None,
+                primary,
+                secondary,
+                is_enabled,
+            }));
+        }
+        "selfSigned" => {
+            let known = ["primaryThumbprint", "secondaryThumbprint"];
+            let known = known.iter().filter_map(|it| text(given, &["x509Thumbprint", it]));
+            Counts::Thumbprints(known.map(str::to_owned).collect())
+        }
+        "certificateAuthority" => Counts::OfAuthority,
+        _ => return None,
     };
-    let (Some(primary), Some(secondary)) = (key("primaryKey"), key("secondaryKey")) else {
-        return Ok(None);
-    };
-    let keys = OwnKeys { name: named.key(), via: None, primary, secondary, is_enabled };
-    Ok(Some(Credentials { keys, generation: device.generation_id, hears: device.hears }))
+    Some(OwnProof::Certificate(OwnCertificate { name, counts, is_enabled }))
 }

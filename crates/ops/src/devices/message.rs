@@ -4,6 +4,7 @@
 //! partition and sequence are the log's own.
 
 use bytes::Bytes;
+use model::principal::AuthType;
 use std::fmt;
 
 /// Most bytes of body and properties together: what a hub takes from a device.
@@ -63,11 +64,35 @@ const RESERVED: &[&str] = &[
     "x-opt-partition-key",
 ];
 
-/// How a sender had proven itself.
+/// How a sender had proven itself. The number is the one in the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AuthMethod {
     /// A device, with its own key.
     DeviceKey = 1,
+    /// A device, with a certificate.
+    DeviceCertificate = 2,
+}
+
+impl AuthMethod {
+    const ALL: [Self; 2] = [Self::DeviceKey, Self::DeviceCertificate];
+
+    /// What a device's session says of it, by how it has proven itself.
+    pub const fn of(auth: AuthType) -> Self {
+        match auth {
+            AuthType::X509 => Self::DeviceCertificate,
+            AuthType::Sas | AuthType::Entra | AuthType::None => Self::DeviceKey,
+        }
+    }
+
+    /// The annotation `iothub-connection-auth-method` of the message, as whoever reads it gets it.
+    ///
+    /// Source: IoT Hub developer guide, "Create and read IoT Hub messages".
+    pub const fn annotation(self) -> &'static str {
+        match self {
+            Self::DeviceKey => r#"{"scope":"device","type":"sas","issuer":"iothub"}"#,
+            Self::DeviceCertificate => r#"{"scope":"device","type":"x509","issuer":"external"}"#,
+        }
+    }
 }
 
 /// Why a message cannot be kept.
@@ -229,7 +254,7 @@ impl Message {
     pub fn parse(record: &Bytes) -> Option<Self> {
         let mut rest = &record[..];
         let [VERSION, auth] = take_array(&mut rest)? else { return None };
-        let auth = (auth == AuthMethod::DeviceKey as u8).then_some(AuthMethod::DeviceKey)?;
+        let auth = *AuthMethod::ALL.iter().find(|it| **it as u8 == auth)?;
         let mut short = || {
             let [length] = take_array(&mut rest)?;
             take_text(&mut rest, usize::from(length))

@@ -3,6 +3,7 @@
 pub(crate) mod addresses;
 mod body;
 pub(crate) mod bulk;
+pub(crate) mod certificates;
 pub mod events;
 pub(crate) mod hubs;
 pub(crate) mod identity;

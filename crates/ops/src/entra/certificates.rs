@@ -6,6 +6,7 @@
 
 use super::passwords::Holder;
 use super::properties;
+use crate::certificate_text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::facts::Certificate;
@@ -19,14 +20,8 @@ use x509_parser::public_key::PublicKey;
 
 /// Most certificates of an application: a sign-in looks at each.
 const CERTIFICATES_MAX: usize = 100;
-/// Longest certificate, in bytes of DER, and longest text of one: base64 of PEM, with its line ends.
-const DER_BYTES_MAX: usize = 16 << 10;
-const TEXT_BYTES_MAX: usize = 40 << 10;
 /// The least that is safe, and the most that `ring` verifies with.
 const KEY_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
-
-const PEM_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-const PEM_END: &str = "-----END CERTIFICATE-----";
 
 /// A certificate as it is kept. Names and subjects in it count for nothing, so they are not kept.
 #[derive(Clone, Serialize, Deserialize)]
@@ -197,7 +192,7 @@ fn check_identifier(given: Option<&Value>, credential: &KeyCredential) -> Result
 
 /// Reads a certificate: base64 of its DER, as `az` and Graph's documentation have it, or PEM, or base64 of PEM.
 fn read(text: &str, holder: Holder, key_id: Option<ObjectId>) -> Result<KeyCredential, Error> {
-    let der = der(text)?;
+    let der = certificate_text::der(text).map_err(|it| refused(&format!("the `key` {it}")))?;
     // Extensions stay unread: none of them counts, and each has a parser of its own that could fail.
     let parsed = X509CertificateParser::new().with_deep_parse_extensions(false).parse(&der);
     let Ok(([], certificate)) = parsed else {
@@ -238,35 +233,6 @@ fn read(text: &str, holder: Holder, key_id: Option<ObjectId>) -> Result<KeyCrede
         sha1: STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &der)),
         public_key: STANDARD.encode(&key.subject_public_key.data),
     })
-}
-
-fn der(text: &str) -> Result<Vec<u8>, Error> {
-    let refuse = || refused("the `key` is not a certificate in base64 or PEM");
-    if text.is_empty() || text.len() > TEXT_BYTES_MAX {
-        return Err(refused(&format!("the `key` is a text of 1 to {TEXT_BYTES_MAX} bytes")));
-    }
-    let decoded = decoded(text).ok_or_else(refuse)?;
-    let der = match std::str::from_utf8(&decoded) {
-        Ok(pem) if pem.trim_start().starts_with(PEM_BEGIN) => {
-            self::decoded(pem).ok_or_else(refuse)?
-        }
-        _ => decoded,
-    };
-    match der.len() {
-        1..=DER_BYTES_MAX => Ok(der),
-        _ => Err(refused(&format!("a certificate has at most {DER_BYTES_MAX} bytes"))),
-    }
-}
-
-/// Decodes base64 with or without the lines that make it PEM. `az` sends the line ends of the file along.
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim();
-    let body = match text.strip_prefix(PEM_BEGIN) {
-        Some(rest) => rest.strip_suffix(PEM_END)?,
-        None => text,
-    };
-    let body: String = body.chars().filter(|it| !it.is_ascii_whitespace()).collect();
-    STANDARD.decode(body).ok()
 }
 
 /// The bits of a number in big-endian bytes.

@@ -149,9 +149,11 @@ fn without_secrets(table: Table, key: &str, document: &Document) -> Result<Value
     if table == tables::USERS {
         set(&mut body, "password", json!(""));
     }
-    // Of hubs and provisioning services: their keys, and the connection strings of endpoints and links.
+    // Of hubs and provisioning services: their keys and CAs, and the connection strings of endpoints and links.
     if table == tables::RESOURCES && body.get("resource").is_some() {
-        set(&mut body, "policies", json!([]));
+        for name in ["policies", "certificates"] {
+            set(&mut body, name, json!([]));
+        }
         if let Some(resource) = body.get_mut("resource") {
             set(resource, "properties", json!({}));
         }

@@ -16,6 +16,7 @@ fn hub(name: &str, host: &str) -> Hub {
         host: host.into(),
         location: "westus".into(),
         access: SharedAccess::default(),
+        authorities: Vec::new(),
     }
 }
 

@@ -18,6 +18,7 @@ fn facts() -> Facts {
             host: host.into(),
             location: "westus".into(),
             access: SharedAccess::default(),
+            authorities: Vec::new(),
         });
     }
     facts

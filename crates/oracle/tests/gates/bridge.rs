@@ -134,6 +134,7 @@ fn put_places(facts: &mut Facts, world: &World) {
                 is_disabled_for_devices: false,
                 policies: policies.collect(),
             },
+            authorities: Vec::new(),
         });
     }
 }

@@ -21,6 +21,7 @@ fn hub() -> Hub {
         host: "127.71.3.2".into(),
         location: "westus".into(),
         access: SharedAccess::default(),
+        authorities: Vec::new(),
     }
 }
 

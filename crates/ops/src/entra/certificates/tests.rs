@@ -1,4 +1,5 @@
 use super::*;
+use crate::certificate_text::{DER_BYTES_MAX, PEM_BEGIN, PEM_END, TEXT_BYTES_MAX};
 use crate::entra::signing::Signer;
 use rcgen::{CertificateParams, Issuer, KeyPair, PublicKeyData, SignatureAlgorithm};
 use rsa::pkcs1::EncodeRsaPublicKey;

@@ -1,0 +1,87 @@
+//! A person plays a device with the binary alone.
+
+use super::az::{binary, hubward};
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use testkit::Process;
+
+/// `hubward device listen`, until it is dropped.
+struct Listener {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Listener {
+    fn start(data: &Path, more: &[&str]) -> Self {
+        let mut child = Command::new(binary())
+            .args(["device", "listen", "-o", "json", "--data"])
+            .arg(data)
+            .args(more)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    fn hears(&mut self) -> Value {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("it ended"))
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn a_person_plays_a_device_with_the_binary_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Process::start(binary(), &home.path().join("data"), &[]);
+    let data = server.data().display().to_string();
+    let device = |words: &[&str]| hubward(&[&["device"], words, &["--data", &data]].concat());
+    let works = |words: &[&str]| {
+        let said = device(words);
+        assert_eq!(said.status, 0, "{words:?}: {}", said.err);
+        said.out
+    };
+    assert_eq!(works(&["send", r#"{"t":21.5}"#, "-p", "level=a b"]), "device-1: 1 acknowledged\n");
+
+    // The method waits until somebody listens.
+    let mut listener = Listener::start(server.data(), &["--answer", "201", r#"{"was":"done"}"#]);
+    let answer = works(&["method", "reset", r#"{"hard":true}"#]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer, json!({ "status": 201, "payload": { "was": "done" } }));
+    assert_eq!(listener.hears(), json!({ "method": "reset", "payload": { "hard": true } }));
+
+    let twin = works(&["twin", "--desired", r#"{"rate":5}"#, "--tags", r#"{"hall":1}"#]);
+    let twin: Value = serde_json::from_str(&twin).unwrap();
+    assert_eq!(
+        (&twin["properties"]["desired"]["rate"], &twin["tags"]["hall"]),
+        (&json!(5), &json!(1))
+    );
+    let heard = listener.hears();
+    assert_eq!((&heard["desired"]["rate"], &heard["version"]), (&json!(5), &json!("2")));
+    drop(listener);
+    let twin = works(&["twin", "--reported", r#"{"rate":5}"#]);
+    let twin: Value = serde_json::from_str(&twin).unwrap();
+    assert_eq!(twin["properties"]["reported"]["rate"], 5);
+
+    // What cannot be says what to do.
+    let check = |words: &[&str], status: i32, said: &str| {
+        let failed = device(words);
+        assert_eq!(failed.status, status, "{words:?}: {}", failed.err);
+        assert!(failed.err.contains(said), "{words:?}: {}", failed.err);
+    };
+    check(&["send", "x", "--device", "device-10"], 1, "DeviceNotFound");
+    check(&["method", "reset", "--timeout", "5"], 1, "DeviceNotOnline");
+    check(&["method", "reset", "{"], 2, "quote it for the shell");
+    check(&["twin", "--reported", "[1]"], 1, "status 400");
+    check(&["send", "x", "-p", "=1"], 2, "NAME=VALUE");
+}
