@@ -19,6 +19,7 @@ const DEVICES: &[Device] = &[
     Device { client: Client::node_device, transport: "mqtt", id: "node-mqtt" },
     Device { client: Client::node_device, transport: "mqtt-ws", id: "node-mqtt-ws" },
     Device { client: Client::node_device, transport: "amqp", id: "node-amqp" },
+    Device { client: Client::node_device, transport: "amqp-ws", id: "node-amqp-ws" },
 ];
 
 struct Stage {

@@ -185,6 +185,8 @@ fn sasl_takes_a_signature_and_no_other_password() {
         assert_eq!(amqp.until_closed(), None);
     }
     assert_eq!(tries("GSSAPI", String::new()).0, 1);
+    // It has shown no certificate.
+    assert_eq!(tries("EXTERNAL", String::new()).0, 1);
     assert_eq!(tries("PLAIN", "no parts".to_owned()).0, 1);
     // Whoever is let in without proof has nothing yet.
     let (code, mut amqp) = tries("ANONYMOUS", String::new());

@@ -181,7 +181,7 @@ pub(crate) fn taken(
         .limit(ANSWER_BYTES_MAX)
         .read_to_string()
         .map_err(|it| unanswered(connection, origin, &it))?;
-    if text.is_empty() {
+    if status == 204 {
         return Ok(Answered { status, tracking, body: Value::Null });
     }
     match serde_json::from_str(&text) {

@@ -27,13 +27,16 @@ mod waits;
 
 use crate::connections::{Slot, accept, stopped};
 use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
-use crate::mqtt::Room;
-use crate::tls::Certificates;
+use crate::https::Side;
+use crate::mqtt::{Client, Room, Waiting};
+use crate::tls::{self, Certificates};
 use driver::Driver;
+use model::Credential;
 use model::operations::Protocol;
 use ops::Env;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -73,12 +76,28 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
 ) {
     let Ok(local) = stream.local_addr() else { return };
-    let Some(waiting) = shared.room.unproven.take(peer.ip()) else { return };
+    let Some(waiting) = shared.room.wait(peer.ip()) else { return };
     let (env, certificates) = (&shared.env, &shared.certificates);
     let begun = tokio::select! {
         () = stopped(&mut stop) => return,
-        it = timeout(HANDSHAKE_DEADLINE, shake_hands(env, certificates, Protocol::Amqp, stream)) => it,
+        it = timeout(HANDSHAKE_DEADLINE, shake_hands(env, certificates, Protocol::Amqp, Side::Hubs, stream)) => it,
     };
     let Ok(Some(stream)) = begun else { return };
-    Driver::new(env, peer.ip(), local, waiting).run(stream, stop).await;
+    let certificate = tls::shown(stream.get_ref().1);
+    let client = Client { peer: peer.ip(), local, certificate };
+    speak(env, stream, client, waiting, stop).await;
+}
+
+/// Speaks AMQP over any stream of bytes, to its end.
+pub(crate) async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
+    env: &Arc<Env>,
+    stream: S,
+    client: Client,
+    waiting: Waiting,
+    stop: watch::Receiver<bool>,
+) {
+    let Client { peer, local, certificate } = client;
+    // A device whose handshake has shown a certificate need put no token.
+    let own = certificate.map_or(Credential::None, Credential::Certificate);
+    Driver::new(env, peer, local, own, waiting).run(stream, stop).await;
 }

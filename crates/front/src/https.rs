@@ -4,6 +4,7 @@
 //! request becomes a [`ops::Call`]; who may do what is decided on the road that it takes, and nowhere here. At hubs a
 //! connection may become a WebSocket, see `websocket.rs`.
 
+use crate::amqp;
 use crate::answer::{Reply, response};
 use crate::body::Unread;
 use crate::connections::{CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, Slot, Slots, accept, stopped};
@@ -57,7 +58,7 @@ struct Shared {
     side: Side,
     env: Arc<Env>,
     certificates: Arc<Certificates>,
-    /// For those who speak MQTT in WebSockets.
+    /// For those who speak another protocol in WebSockets.
     room: Room,
     /// Calls run in tasks of their own: one that has begun to write goes on to its end, and lets the gates
     /// see what it wrote, though its client is gone.
@@ -112,7 +113,7 @@ async fn connection(
     converse(stream, protocol, stop.clone(), respond).await;
     let granted = granted.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(granted) = granted {
-        speak(&shared, granted, peer.ip(), local.ip(), stop).await;
+        speak(&shared, granted, peer.ip(), local, stop).await;
     }
 }
 
@@ -122,20 +123,20 @@ async fn speak(
     shared: &Shared,
     granted: Granted,
     peer: IpAddr,
-    local: IpAddr,
+    local: SocketAddr,
     stop: watch::Receiver<bool>,
 ) {
     let Granted { socket, protocol, certificate } = granted;
+    let Some(_slot) = shared.room.take(peer) else { return };
+    let Some(waiting) = shared.room.wait(peer) else { return };
+    let Ok(socket) = socket.await else { return };
+    let allowance = Allowance::of(UNPROVEN_BYTES_MAX);
+    let messages = Messages::new(TokioIo::new(socket), allowance.clone()).await;
+    let client = mqtt::Client { peer, local, certificate };
+    let waiting = waiting.with(allowance);
     match protocol {
-        Subprotocol::Mqtt => {
-            let Some(_slot) = shared.room.take(peer) else { return };
-            let Some(waiting) = shared.room.wait(peer) else { return };
-            let Ok(socket) = socket.await else { return };
-            let allowance = Allowance::of(UNPROVEN_BYTES_MAX);
-            let messages = Messages::new(TokioIo::new(socket), allowance.clone()).await;
-            let client = mqtt::Client { peer, local, certificate };
-            mqtt::speak(&shared.env, messages, client, waiting.with(allowance), stop).await;
-        }
+        Subprotocol::Mqtt => mqtt::speak(&shared.env, messages, client, waiting, stop).await,
+        Subprotocol::Amqp => amqp::speak(&shared.env, messages, client, waiting, stop).await,
     }
 }
 

@@ -134,7 +134,7 @@ async fn connection(
     };
     let Ok(Some(stream)) = begun else { return };
     let certificate = tls::shown(stream.get_ref().1);
-    let client = Client { peer: peer.ip(), local: local.ip(), certificate };
+    let client = Client { peer: peer.ip(), local, certificate };
     speak(env, stream, client, waiting, stop).await;
 }
 
@@ -142,14 +142,14 @@ async fn connection(
 pub(crate) struct Client {
     pub(crate) peer: IpAddr,
     /// The address of ours that it came to.
-    pub(crate) local: IpAddr,
+    pub(crate) local: SocketAddr,
     pub(crate) certificate: Option<CertificateChain>,
 }
 
 /// A place among those who have not proven themselves, until this is dropped.
 pub(crate) struct Waiting {
     _slot: Slot,
-    /// What it may send until then, where that is bounded beneath MQTT.
+    /// What it may send until then, where that is bounded beneath its protocol.
     allowance: Option<Allowance>,
 }
 
@@ -160,7 +160,7 @@ impl Waiting {
     }
 
     /// The client has proven itself, and makes room for another.
-    fn over(self) {
+    pub(crate) fn over(self) {
         if let Some(allowance) = &self.allowance {
             allowance.lift();
         }
@@ -193,7 +193,7 @@ pub(crate) async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let Client { peer, local, certificate } = client;
     let credential = credential_of(&connect, certificate);
-    let greeting = Greeting { env, peer, local, connect, credential };
+    let greeting = Greeting { env, peer, local: local.ip(), connect, credential };
     match greeting.named() {
         Some(named @ Named { peer: Peer::Device { .. }, .. }) => {
             device::serve(&greeting, &named, pipe, waiting).await;

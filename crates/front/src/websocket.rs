@@ -23,8 +23,9 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode, Version};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
-/// Where a WebSocket is asked for; a query behind it counts for nothing.
-const PATH: [&str; 2] = ["$iothub", "websocket"];
+/// Where a WebSocket is asked for, by the clients of hubs and by those of event hubs; a query behind it counts for
+/// nothing.
+const PATHS: [[&str; 2]; 2] = [["$iothub", "websocket"], ["$servicebus", "websocket"]];
 /// Source: RFC 6455, section 1.3.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Bytes of a `Sec-WebSocket-Key`. Source: RFC 6455, section 4.1.
@@ -35,15 +36,17 @@ const VERSION: &str = "13";
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Subprotocol {
     Mqtt,
+    Amqp,
 }
 
 impl Subprotocol {
-    const ALL: [Self; 1] = [Self::Mqtt];
+    const ALL: [Self; 2] = [Self::Mqtt, Self::Amqp];
 
     /// The word in `Sec-WebSocket-Protocol`.
     const fn as_str(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::Amqp => "AMQPWSB10",
         }
     }
 }
@@ -51,7 +54,10 @@ impl Subprotocol {
 /// True where a request is for a WebSocket, whatever else it says.
 pub(crate) fn is_asked_for(parts: &Parts) -> bool {
     crate::path::segments(parts.uri.path()).is_ok_and(|it| {
-        it.len() == PATH.len() && it.iter().zip(PATH).all(|(a, b)| a.eq_ignore_ascii_case(b))
+        let is = |path: &[&str; 2]| {
+            it.len() == path.len() && it.iter().zip(path).all(|(a, b)| a.eq_ignore_ascii_case(b))
+        };
+        PATHS.iter().any(is)
     })
 }
 
@@ -124,7 +130,7 @@ fn read(parts: &Parts) -> Result<(Subprotocol, HeaderValue), Fault> {
     }
     let protocol = words(headers, SEC_WEBSOCKET_PROTOCOL)
         .find_map(|word| Subprotocol::ALL.into_iter().find(|it| it.as_str() == word))
-        .ok_or_else(|| bad("`Sec-WebSocket-Protocol` must offer `mqtt`"))?;
+        .ok_or_else(|| bad("`Sec-WebSocket-Protocol` must offer `mqtt` or `AMQPWSB10`"))?;
     let accept = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes());
     let accept = HeaderValue::from_str(&STANDARD.encode(accept))
         .map_err(|_| bad("the `Sec-WebSocket-Key` cannot be answered"))?;
@@ -176,6 +182,8 @@ mod tests {
         check("/$iothub/websocket", true);
         check("/$iothub/websocket?iothub-no-client-cert=true", true);
         check("/%24iothub/WebSocket", true);
+        check("/$servicebus/websocket", true);
+        check("/$servicebus/$iothub", false);
         check("/$iothub/websocket/more", false);
         check("/$iothub/websocket10", false);
         check("/devices", false);
@@ -191,6 +199,12 @@ mod tests {
         );
         assert_eq!(reply.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(reply.headers()[SEC_WEBSOCKET_PROTOCOL], "mqtt");
+        // Whoever offers several gets the first that is spoken here.
+        let others = ASKED.into_iter().filter(|it| it.0 != "sec-websocket-protocol");
+        let amqp: Vec<_> = others.chain([("sec-websocket-protocol", "AMQPWSB10, mqtt")]).collect();
+        let (reply, protocol) = answer(&parts("/$servicebus/websocket", &amqp));
+        assert_eq!(protocol, Some(Subprotocol::Amqp));
+        assert_eq!(reply.headers()[SEC_WEBSOCKET_PROTOCOL], "AMQPWSB10");
     }
 
     #[test]
@@ -207,7 +221,7 @@ mod tests {
         check("sec-websocket-key", None, 400);
         check("sec-websocket-key", Some("dGhlIHNhbXBsZQ=="), 400);
         check("sec-websocket-protocol", None, 400);
-        check("sec-websocket-protocol", Some("mqttv3, MQTT"), 400);
+        check("sec-websocket-protocol", Some("mqttv3, MQTT, amqp"), 400);
     }
 
     #[test]

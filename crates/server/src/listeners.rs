@@ -144,7 +144,7 @@ impl Listeners {
 
     fn spawn(&mut self, listener: TcpListener, side: Side) {
         let (env, certificates) = (Arc::clone(&self.env), Arc::clone(&self.certificates));
-        let room = self.mqtt_room.clone();
+        let room = self.room.clone();
         self.tasks.spawn(serve(listener, side, env, certificates, room, self.stop.clone()));
     }
 

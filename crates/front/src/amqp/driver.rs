@@ -11,7 +11,8 @@ use super::device::{Device, UnderWay, synced};
 use super::events::Events;
 use super::service::Queue;
 use super::waits::{Woken, first, waits};
-use crate::connections::{DRAIN, Slot, stopped};
+use crate::connections::{DRAIN, stopped};
+use crate::mqtt::Waiting;
 use crate::scratch;
 use ::amqp::{Condition, Connection, Event, LinkId};
 use bytes::{Bytes, BytesMut};
@@ -31,7 +32,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// In the order in which they are offered. Source: the public client libraries.
-const MECHANISMS: &[&str] = &["MSSBCBS", "ANONYMOUS", "PLAIN"];
+const MECHANISMS: &[&str] = &["MSSBCBS", "ANONYMOUS", "PLAIN", "EXTERNAL"];
 /// Largest message of a client: one of a device, and its sections.
 const PAYLOAD_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (16 << 10);
 /// With so many bytes to be written nothing more is read, nor sent to readers.
@@ -87,13 +88,15 @@ pub(super) struct Driver<'a> {
     pub(super) env: &'a Arc<Env>,
     pub(super) peer: IpAddr,
     pub(super) local: SocketAddr,
+    /// What its handshake has shown.
+    pub(super) own: Credential,
     pub(super) engine: Connection,
     pub(super) claims: Claims,
     pub(super) links: BTreeMap<LinkId, Link>,
     pub(super) devices: BTreeMap<Peer, Device>,
     pub(super) under_way: VecDeque<UnderWay>,
     /// Its place among those who have not proven themselves.
-    pub(super) waiting: Option<Slot>,
+    pub(super) waiting: Option<Waiting>,
     refusals: usize,
     pub(super) began: Instant,
     pub(super) heard: Instant,
@@ -104,12 +107,19 @@ pub(super) struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    pub(super) fn new(env: &'a Arc<Env>, peer: IpAddr, local: SocketAddr, waiting: Slot) -> Self {
+    pub(super) fn new(
+        env: &'a Arc<Env>,
+        peer: IpAddr,
+        local: SocketAddr,
+        own: Credential,
+        waiting: Waiting,
+    ) -> Self {
         let now = Instant::now();
         Self {
             env,
             peer,
             local,
+            own,
             engine: Connection::new("hubward".into(), MECHANISMS, PAYLOAD_BYTES_MAX),
             claims: Claims::default(),
             links: BTreeMap::new(),
@@ -231,8 +241,10 @@ impl<'a> Driver<'a> {
 
     /// Whether a mechanism lets the client in. All but one leave proving to what comes after.
     async fn sasl(&mut self, mechanism: &str, response: Option<&Bytes>) -> bool {
-        if mechanism != "PLAIN" {
-            return true;
+        match mechanism {
+            "PLAIN" => {}
+            "EXTERNAL" => return matches!(self.own, Credential::Certificate(_)),
+            _ => return true,
         }
         match response.and_then(claims::plain) {
             Some(Plain::Service(credential)) => self.claim_all(credential).await,
@@ -403,7 +415,9 @@ impl<'a> Driver<'a> {
 
     /// The connection is somebody's.
     pub(super) fn proven(&mut self) {
-        self.waiting = None;
+        if let Some(waiting) = self.waiting.take() {
+            waiting.over();
+        }
     }
 
     /// A token was refused. Whoever goes on guessing has to connect anew.

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use model::Timestamp;
 use ops::devices::events::Event;
-use ops::devices::message::{AuthMethod, Draft, NotAMessage, Sender, SystemProperty};
+use ops::devices::message::{Draft, NotAMessage, Sender, SystemProperty};
 use ops::devices::messages::{Ack, Delivery};
 use serde_json::{Map, json};
 use std::fmt;
@@ -197,16 +197,6 @@ pub(super) fn device_bound(device: &str, delivery: Delivery) -> Message {
     }
 }
 
-/// How a sender had proven itself, as readers see it. Source: IoT Hub developer guide, "Anti-spoofing
-/// properties".
-const fn auth_method(auth: AuthMethod) -> &'static str {
-    match auth {
-        AuthMethod::DeviceKey => {
-            r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
-        }
-    }
-}
-
 /// A message of a device, as readers of the built-in endpoint receive it.
 pub(super) fn event(event: Event) -> Message {
     let Event { sequence, offset, enqueued, message } = event;
@@ -216,7 +206,7 @@ pub(super) fn event(event: Event) -> Message {
         symbol("x-opt-offset", Value::String(offset.to_string())),
         symbol("x-opt-enqueued-time", Value::Timestamp(enqueued.millis())),
         symbol("iothub-connection-device-id", Value::String(message.device)),
-        symbol("iothub-connection-auth-method", Value::string(auth_method(message.auth))),
+        symbol("iothub-connection-auth-method", Value::string(message.auth.annotation())),
         symbol("iothub-connection-auth-generation-id", Value::String(message.generation)),
         symbol("iothub-enqueuedtime", Value::Timestamp(enqueued.millis())),
         symbol("iothub-message-source", Value::string("Telemetry")),
@@ -278,7 +268,7 @@ pub(super) fn described(error: &dyn fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ops::devices::message::Message as Kept;
+    use ops::devices::message::{AuthMethod, Message as Kept};
 
     fn sender() -> Sender {
         Sender::new("d", "", "1", AuthMethod::DeviceKey)

@@ -91,12 +91,18 @@ impl AuthMethod {
 
     /// The annotation `iothub-connection-auth-method` of the message, as whoever reads it gets it.
     ///
-    /// Source: IoT Hub developer guide, "Create and read IoT Hub messages".
+    /// Source: IoT Hub developer guide, "Anti-spoofing properties".
     pub const fn annotation(self) -> &'static str {
         match self {
-            Self::DeviceKey => r#"{"scope":"device","type":"sas","issuer":"iothub"}"#,
-            Self::DeviceCertificate => r#"{"scope":"device","type":"x509","issuer":"external"}"#,
-            Self::HubKey => r#"{"scope":"hub","type":"sas","issuer":"iothub"}"#,
+            Self::DeviceKey => {
+                r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
+            }
+            Self::DeviceCertificate => {
+                r#"{"scope":"device","type":"x509","issuer":"external","acceptingIpFilterRule":null}"#
+            }
+            Self::HubKey => {
+                r#"{"scope":"hub","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
+            }
         }
     }
 }
