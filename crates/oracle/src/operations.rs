@@ -221,6 +221,7 @@ pub const OPERATIONS: &[Operation] = &[
     },
     Operation {
         plane: Plane::Device,
+        rights: &[Right::DeviceConnect],
         ..control("SendTelemetry", &[], Place::Hub, None, Effect::Other)
     },
 ];

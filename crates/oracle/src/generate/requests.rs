@@ -121,16 +121,17 @@ fn linked(random: &mut Random, names: &Names, operation: &Operation) -> Vec<Link
 }
 
 fn who(random: &mut Random, names: &Names, plane: Plane) -> Who {
-    if plane == Plane::Device {
-        return Who::Device((*random.one_of(&DEVICES)).to_owned());
-    }
-    if plane == Plane::Data && random.chance(20) {
+    let is_data = matches!(plane, Plane::Data | Plane::Device);
+    if is_data && random.chance(20) {
         return Who::Key {
             policy: (*random.one_of(&POLICIES)).to_owned(),
             is_signed: random.chance(95),
             is_for_this_hub: random.chance(97),
             expires_s: NOW_MS / 1_000 + *random.one_of(&[-1, 0, 1, 60, 60, 60, 60, 60]),
         };
+    }
+    if plane == Plane::Device {
+        return Who::Device((*random.one_of(&DEVICES)).to_owned());
     }
     Who::Principal { id: names.principal(random.below(PRINCIPALS)), token: token(random, plane) }
 }
