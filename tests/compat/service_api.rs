@@ -167,7 +167,7 @@ fn the_node_client_manages_a_hub() {
 
     let configuration = json!({ "id": "slow", "targetCondition": "tags.hall = 1", "priority": 1,
         "content": { "deviceContent": { "properties.desired.rate": 5 } } });
-    service.calls("addConfiguration", &[configuration.clone()]);
+    service.calls("addConfiguration", std::slice::from_ref(&configuration));
     comes(&mut service, "getTwin", &[json!("a")], |it| it["properties"]["desired"]["rate"] == 5);
     let refused = service.fails("addConfiguration", &[configuration]);
     assert!(refused.contains("ConfigurationAlreadyExists"), "{refused}");
