@@ -58,5 +58,6 @@ mod stories {
     pub mod sign_in;
     pub mod test_cases;
     pub mod users;
+    pub mod watching;
     pub mod web_sockets;
 }

@@ -53,6 +53,12 @@ fn a_person_plays_a_device_with_the_binary_alone() {
     };
     assert_eq!(works(&["send", r#"{"t":21.5}"#, "-p", "level=a b"]), "device-1: 1 acknowledged\n");
 
+    let seen = hubward(&["monitor", "--from", "earliest", "-n", "1", "--data", &data]);
+    let seen: Value = serde_json::from_str(&seen.out).unwrap_or_else(|_| panic!("{}", seen.err));
+    assert_eq!((&seen["deviceId"], &seen["body"]), (&json!("device-1"), &json!(r#"{"t":21.5}"#)));
+    assert_eq!(seen["properties"], json!({ "level": "a b" }));
+    assert_eq!(seen["systemProperties"]["contentType"], "application/json");
+
     // The method waits until somebody listens.
     let mut listener = Listener::start(server.data(), &["--answer", "201", r#"{"was":"done"}"#]);
     let answer = works(&["method", "reset", r#"{"hard":true}"#]);
@@ -84,4 +90,6 @@ fn a_person_plays_a_device_with_the_binary_alone() {
     check(&["method", "reset", "{"], 2, "quote it for the shell");
     check(&["twin", "--reported", "[1]"], 1, "status 400");
     check(&["send", "x", "-p", "=1"], 2, "NAME=VALUE");
+    let failed = hubward(&["monitor", "--from", "noon", "--data", &data]);
+    assert!(failed.status == 1 && failed.err.contains("2026-11-22T08:00:00Z"), "{}", failed.err);
 }

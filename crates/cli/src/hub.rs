@@ -32,8 +32,13 @@ impl<'a> Hub<'a> {
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.get_with(path, &[])
+    }
+
+    pub(crate) fn get_with(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
         let sent = self.agent.get(self.url(path)).header("Authorization", self.key.signature());
-        taken(self.connection, &self.key.authority(), sent.call())?.allowed()
+        let sent = sent.query_pairs(query.iter().copied()).call();
+        taken(self.connection, &self.key.authority(), sent)?.allowed()
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {

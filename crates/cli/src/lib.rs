@@ -16,6 +16,7 @@ mod hub;
 pub mod lint;
 pub mod log;
 pub mod logs;
+pub mod monitor;
 mod page;
 mod progress;
 mod render;
@@ -40,6 +41,7 @@ pub enum Command {
     Lint(lint::Lint),
     Log(log::Log),
     Logs(logs::Logs),
+    Monitor(monitor::Monitor),
     Replay(replay::Replay),
     Test(cases::Test),
     WhoCan(who_can::WhoCan),
@@ -54,6 +56,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Lint(lint) => lint::run(&lint),
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
+        Command::Monitor(monitor) => monitor::run(&monitor),
         Command::Replay(replay) => replay::run(&replay),
         Command::Test(test) => cases::run(&test),
         Command::WhoCan(asked) => who_can::run(&asked),

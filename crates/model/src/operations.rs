@@ -257,6 +257,7 @@ impl Operation {
                 | Op::GetEventHub
                 | Op::GetEventHubPartition
                 | Op::ReadEvents
+                | Op::WatchEvents
         )
     }
 
@@ -667,6 +668,7 @@ pub enum Op {
     GetEventHub,
     GetEventHubPartition,
     ReadEvents,
+    WatchEvents,
     /// What nobody can call yet; see [`PUBLISHED`].
     Published,
 }
@@ -2622,6 +2624,12 @@ pub const OPERATIONS: &[Operation] = &[
         Op::ReadEvents,
         &[amqp("RECEIVE", "/{eventHub}/ConsumerGroups/{group}/Partitions/{partition}")],
         "Reads what devices have sent, from a place in a partition on, and what they go on to send",
+    ),
+    events(
+        Op::WatchEvents,
+        // Azure has no such address: this one is for people at a terminal.
+        &[hub("GET", "/messages/events/partitions/{partition}")],
+        "Shows what devices have sent, a page at a time",
     ),
     // What a provisioning service does at a hub, as itself. It has no address: a registration leads to it.
     Operation {

@@ -282,6 +282,7 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::FindEvents => devices::events::find(permit, input, env),
         Op::GetEventHub => devices::events::get_hub(permit, input, env).await,
         Op::GetEventHubPartition => devices::events::get_partition(permit, input, env).await,
+        Op::WatchEvents => devices::watching::watch(permit, input, env).await,
         // Whoever connects gets a session, and the session does what its device asks: `session.rs`; whoever reads
         // gets a reader. What is only published has no address to be called at.
         Op::ConnectDevice

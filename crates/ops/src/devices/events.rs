@@ -285,7 +285,7 @@ fn expect_name(hub: &Scope, name: &str) -> Result<(), Error> {
     }
 }
 
-fn partition(text: &str, count: u16) -> Result<u16, Error> {
+pub(super) fn partition(text: &str, count: u16) -> Result<u16, Error> {
     text.parse().ok().filter(|it| *it < count).ok_or_else(|| {
         not_found(format!(
             "the hub has no partition `{}`; it has those from 0 to {}",
@@ -295,7 +295,7 @@ fn partition(text: &str, count: u16) -> Result<u16, Error> {
     })
 }
 
-fn bounds(log: &HubLog, partition: u16) -> Result<Bounds, Error> {
+pub(super) fn bounds(log: &HubLog, partition: u16) -> Result<Bounds, Error> {
     log.log.bounds(partition).map_err(|it| logs::failed(&it))
 }
 

@@ -31,6 +31,7 @@ pub mod service_queues;
 pub mod telemetry;
 pub mod twin;
 pub(crate) mod twins;
+pub(crate) mod watching;
 
 use crate::env::Env;
 use model::Error;
