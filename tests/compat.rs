@@ -18,6 +18,7 @@ mod compat {
     pub mod conversations;
     pub mod device_commands;
     pub mod diagnosis;
+    pub mod entra_services;
     pub mod first_walk;
     pub mod fleet;
     pub mod groups;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use testkit::Process;
 
 #[expect(
     clippy::disallowed_methods,
@@ -107,6 +108,26 @@ impl Client {
         node.arg(script("node/messenger.js")).env("HUB_CONNECTION_STRING", connection_string);
         node.env("NODE_PATH", node_modules()).env("NODE_EXTRA_CA_CERTS", ca_file);
         Self::start(node)
+    }
+
+    /// Both of these by an application that signs in, in the order Python, Node.
+    pub fn services_of(server: &Process, app_id: &str, secret: &str) -> [Self; 2] {
+        let connection = server.connection();
+        let ca_file = connection.ca_file();
+        let mut python = Command::new(interpreter());
+        python.arg(script("python/service.py")).env("REQUESTS_CA_BUNDLE", ca_file);
+        let mut node = Command::new("node");
+        node.arg(script("node/service.js")).env("NODE_PATH", node_modules());
+        node.env("NODE_EXTRA_CA_CERTS", ca_file);
+        [python, node].map(|mut client| {
+            client
+                .env("HUB_HOST", connection.get("HUBWARD_HUB_HOST").unwrap())
+                .env("AZURE_AUTHORITY_HOST", connection.authority())
+                .env("AZURE_TENANT_ID", connection.tenant_id())
+                .env("AZURE_CLIENT_ID", app_id)
+                .env("AZURE_CLIENT_SECRET", secret);
+            Self::start(client)
+        })
     }
 
     /// What the client answers to a line.

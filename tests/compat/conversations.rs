@@ -93,7 +93,7 @@ impl Stage {
 /// not meant for them.
 const ROUNDS: u64 = 30;
 
-/// S2-01 in part: services reach devices by a key of the hub. Whatever a device speaks, it hears and is heard alike.
+/// Whatever a device speaks, it hears and is heard alike.
 #[test]
 fn a_service_and_a_device_talk_over_each_transport() {
     let home = tempfile::tempdir().unwrap();

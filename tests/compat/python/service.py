@@ -1,6 +1,7 @@
 """A service with the unmodified client, told what to do line by line.
 
     HUB_CONNECTION_STRING=... python service.py
+    HUB_HOST=... AZURE_AUTHORITY_HOST=... AZURE_TENANT_ID=... AZURE_CLIENT_ID=... AZURE_CLIENT_SECRET=... python service.py
 
 Reads commands from standard input, each a line of JSON: [NAME, ARGUMENT...], NAME a method of one of the client's
 managers of HTTPS. Answers each with a line of JSON: {ok: RESULT}, or {error: {name, message, said}}. Ends with its input.
@@ -10,6 +11,7 @@ import json
 import os
 import sys
 
+from azure.identity import ClientSecretCredential
 from azure.iot.hub import (
     DigitalTwinClient,
     IoTHubConfigurationManager,
@@ -66,13 +68,27 @@ def shown(it):
     return {**it.serialize(keep_readonly=True), **(it.additional_properties or {})}
 
 
+def managers():
+    """All of them by a key; those that take one by a token of whoever signs in."""
+    environment = os.environ
+    if "HUB_CONNECTION_STRING" in environment:
+        return [it.from_connection_string(environment["HUB_CONNECTION_STRING"]) for it in MANAGERS]
+    credential = ClientSecretCredential(
+        environment["AZURE_TENANT_ID"],
+        environment["AZURE_CLIENT_ID"],
+        environment["AZURE_CLIENT_SECRET"],
+        authority=environment["AZURE_AUTHORITY_HOST"],
+        disable_instance_discovery=True,
+    )
+    return [it.from_token_credential(environment["HUB_HOST"], credential) for it in MANAGERS]
+
+
 def main():
-    string = os.environ["HUB_CONNECTION_STRING"]
-    managers = [it.from_connection_string(string) for it in MANAGERS]
+    all_managers = managers()
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         try:
-            manager = next(it for it in managers if hasattr(it, name))
+            manager = next(it for it in all_managers if hasattr(it, name))
             result = getattr(manager, name)(*[argument(it) for it in arguments])
             print(json.dumps({"ok": shown(result)}), flush=True)
         except Exception as error:  # whatever the client raises is what a user would see
@@ -83,6 +99,6 @@ def main():
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 1 or "HUB_CONNECTION_STRING" not in os.environ:
+    if len(sys.argv) != 1 or not {"HUB_CONNECTION_STRING", "HUB_HOST"} & set(os.environ):
         sys.exit("usage: HUB_CONNECTION_STRING=... python service.py")
     main()
