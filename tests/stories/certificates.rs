@@ -7,7 +7,7 @@ use ops::devices::message::AuthMethod;
 use rcgen::SanType;
 use serde_json::{Value, json};
 use testkit::x509::{Certified, authority, between, leaf};
-use testkit::{Closed, Device, Mqtt, Wire, World};
+use testkit::{Amqp, Closed, Device, Mqtt, Wire, World};
 use wire::mqtt::{Connect, ConnectCode};
 
 const DAY_S: i64 = 86_400;
@@ -222,4 +222,38 @@ fn a_client_that_shows_too_much_ends_in_the_handshake() {
         assert!(pump.tries(&wire, pump.silent_greeting()).is_err());
     }
     plant.connects(&pump, &own);
+}
+
+/// S2-05. What a certificate opens over MQTT, it opens over AMQP, without a token, and over HTTPS.
+#[test]
+fn a_certificate_proves_its_device_over_amqp_and_https() {
+    let plant = Plant::new();
+    let (own, other) = (plant.own("device1"), plant.own("device10"));
+    let device = plant.device("device1", &own.thumbprints().sha256, None);
+    plant.device("device10", &other.thumbprints().sha256, None);
+    let address = "/devices/device1/messages/events";
+    let message = amqp::Message {
+        body: amqp::Body::Data(vec![b"over AMQP".to_vec().into()]),
+        ..amqp::Message::default()
+    };
+    let url = format!("{}{address}?api-version=2021-04-12", plant.world.hub_origin(&plant.hub));
+
+    let wire = plant.world.wire().showing(&own);
+    let mut amqp = Amqp::begin(&wire, &device.host, plant.world.amqp_port());
+    let link = amqp.sends_to(address).unwrap();
+    assert_eq!(amqp.sends(link, &message), amqp::Outcome::Accepted);
+    wire.send("POST", &url, &[], b"over HTTPS").expect(204);
+
+    let wire = plant.world.wire().showing(&other);
+    let mut amqp = Amqp::begin(&wire, &device.host, plant.world.amqp_port());
+    let refused = amqp.sends_to(address).unwrap_err();
+    assert_eq!(refused.condition, "amqp:unauthorized-access");
+    assert_eq!(wire.send("POST", &url, &[], b"foreign").status, 401);
+
+    let kept = plant.world.messages(&plant.hub);
+    let mut said: Vec<(&[u8], AuthMethod)> =
+        kept.iter().map(|it| (&it.body[..], it.auth)).collect();
+    said.sort_by_key(|it| it.0);
+    let shown = AuthMethod::DeviceCertificate;
+    assert_eq!(said, [(&b"over AMQP"[..], shown), (&b"over HTTPS"[..], shown)]);
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 
 /// What came back.
 #[derive(Debug, Clone)]
@@ -72,6 +72,26 @@ pub struct Wire {
     /// The same trust, for requests that are written by hand.
     tls: Arc<ClientConfig>,
     roots: RootCertStore,
+    authorities: Vec<Certificate<'static>>,
+}
+
+fn agent(authorities: &[Certificate<'static>], shown: Option<ClientCert>) -> Agent {
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .root_certs(RootCerts::new_with_certs(authorities))
+        .client_cert(shown)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build();
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .proxy(None)
+        .max_redirects(0)
+        .http_status_as_error(false)
+        // Tests send heads that no honest client would.
+        .output_buffer_size(4 << 20)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build();
+    config.into()
 }
 
 impl Wire {
@@ -81,35 +101,27 @@ impl Wire {
             .expect("the server has written its CA")
             .map(|it| Certificate::from_der(&it.expect("the CA is PEM")).to_owned())
             .collect();
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .root_certs(RootCerts::new_with_certs(&authorities))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .proxy(None)
-            .max_redirects(0)
-            .http_status_as_error(false)
-            // Tests send heads that no honest client would.
-            .output_buffer_size(4 << 20)
-            .timeout_global(Some(Duration::from_secs(60)))
-            .build();
+        let agent = agent(&authorities, None);
         let mut roots = RootCertStore::empty();
         for it in CertificateDer::pem_file_iter(ca_file).expect("the server has written its CA") {
             roots.add(it.expect("the CA is PEM")).expect("the CA is a certificate");
         }
         let by_hand = trusting(&roots).with_no_client_auth();
-        Self { agent: config.into(), tls: Arc::new(by_hand), roots }
+        Self { agent, tls: Arc::new(by_hand), roots, authorities }
     }
 
-    /// The same client, which shows a certificate on connections of its own: the agent shows none.
+    /// The same client, which shows a certificate.
     #[must_use]
     pub fn showing(&self, certified: &Certified) -> Self {
         let by_hand = trusting(&self.roots)
             .with_client_auth_cert(certified.chain(), certified.key())
             .expect("a certificate has its key");
-        Self { tls: Arc::new(by_hand), ..self.clone() }
+        let chain: Vec<Certificate<'static>> =
+            certified.chain().iter().map(|it| Certificate::from_der(it).to_owned()).collect();
+        let key = PrivateKey::from_pem(certified.pem().1.as_bytes()).expect("the key is PEM");
+        let shown = ClientCert::new_with_certs(&chain, key);
+        let agent = agent(&self.authorities, Some(shown));
+        Self { agent, tls: Arc::new(by_hand), ..self.clone() }
     }
 
     /// The trust of this client, for others.
