@@ -134,12 +134,14 @@ fn a_device_registers_in_a_websocket_and_a_rule_for_mqtt_stops_it() {
 }
 
 #[test]
-fn a_websocket_is_for_one_path_of_hubs_and_for_what_is_spoken_there() {
+fn a_websocket_is_for_two_paths_of_hubs_and_for_what_is_spoken_there() {
     let plant = Plant::new();
-    for path in [PATH, "/$iothub/websocket?iothub-no-client-cert=true", "/%24iothub/websocket"] {
+    let query = "/$iothub/websocket?iothub-no-client-cert=true";
+    for path in [PATH, query, "/%24iothub/websocket", "/$servicebus/websocket"] {
         assert_eq!(plant.asks(path, &[MQTT]), 101, "{path}");
+        assert_eq!(plant.asks(path, &[("Sec-WebSocket-Protocol", "AMQPWSB10")]), 101, "{path}");
     }
-    let elsewhere = ["/", "/devices/pump-1", "/$iothub/websocket/more", "/$servicebus/websocket"];
+    let elsewhere = ["/", "/devices/pump-1", "/$iothub/websocket/more", "/$servicebus/$iothub"];
     for path in elsewhere {
         assert_ne!(plant.asks(path, &[MQTT]), 101, "{path}");
     }
