@@ -96,11 +96,12 @@ impl MemoryLog {
     }
 
     /// What a restart would find if the process were killed now: of the records that still wait, the first
-    /// `records`, which had reached the disk unsynced.
+    /// `records`, which had reached the disk unsynced. A log that has failed writes none of them.
     #[must_use]
     pub fn killed(&self, records: usize) -> Self {
         let held = locked(&self.held);
         let state = locked(&self.state).clone();
+        let records = if state.ended.is_some() { 0 } else { records };
         let mut left = State { ended: None, is_closed: false, fail_next_append: false, ..state };
         for lane in &mut left.lanes {
             lane.tail = watch::Sender::new(lane.bounds.next_sequence);
@@ -264,6 +265,14 @@ mod tests {
         assert!(memory.write_next());
         assert_eq!(first.synced().await.unwrap().len(), 2);
         assert_eq!((next(&memory), next(&memory.killed(0))), (2, 2));
+        let failed = MemoryLog::new(LogOptions::new(1, 0));
+        failed.hold(Arc::default());
+        let log_that_fails = Log::Memory(failed.clone());
+        let lost = log_that_fails.queue(vec![one("a")]).await.unwrap();
+        let _behind = log_that_fails.queue(vec![one("b")]).await.unwrap();
+        failed.fail_next_append();
+        assert!(failed.write_next() && lost.synced().await.is_err());
+        assert_eq!(next(&failed.killed(1)), 0);
         // A log that is closed in order finishes what it took.
         log.close().await;
         assert_eq!(second.synced().await.unwrap().len(), 1);
