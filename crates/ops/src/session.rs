@@ -241,8 +241,12 @@ impl Session {
         let _write = env.facts.writing().await;
         let facts = self.current(env).await?;
         let permit = self.permit(env, &facts, operation(Op::ReportProperties)).await?;
-        let version = twins::report(&permit, &self.named, &self.hub, patch, env).await;
-        Ok(counted(env, &permit, began_ns, version))
+        let version = twins::report(&permit, &self.named, &self.hub, patch, &self.seat, env).await;
+        match counted(env, &permit, began_ns, version) {
+            Ok(Some(version)) => Ok(Ok(version)),
+            Ok(None) => Err(Ended::TakenOver),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// The next message that waits for the device, held for it; none where none waits.
