@@ -181,6 +181,8 @@ impl Indexes {
             let looks = state.looks;
             state.made.insert(new.name, looks);
             state.changes += 1;
+            // What was lost in looks that it would have answered is no reason for another.
+            state.wanted.values_mut().for_each(|it| it.in_vain = 0);
         }
         made
     }
