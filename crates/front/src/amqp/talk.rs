@@ -103,7 +103,7 @@ impl Driver<'_> {
             Some(Link::DeviceBound { peer, .. }) => {
                 let peer = peer.clone();
                 let Some(device) = self.devices.get_mut(&peer) else { return };
-                let Some((lock, _)) = device.handed.remove(&(link, id)) else { return };
+                let Some((lock, _)) = device.handed.get(&(link, id)).copied() else { return };
                 let settlement = match outcome {
                     Some(Outcome::Accepted) => Settlement::Complete,
                     Some(Outcome::Rejected(_)) => Settlement::Reject,
@@ -112,6 +112,10 @@ impl Driver<'_> {
                     Some(Outcome::Other) | None => Settlement::Release,
                 };
                 self.settle_message(&peer, lock, settlement).await;
+                // Until here it was to be given back where the session ends.
+                if let Some(device) = self.devices.get_mut(&peer) {
+                    device.handed.remove(&(link, id));
+                }
                 self.deliver(&peer).await;
             }
             Some(Link::Queue(_)) => self.queue_settled(link, id, outcome.as_ref()).await,
