@@ -81,7 +81,7 @@ impl Room {
     }
 
     /// Room for one that has not proven itself.
-    pub(crate) fn wait(&self, peer: IpAddr) -> Option<Waiting> {
+    pub fn wait(&self, peer: IpAddr) -> Option<Waiting> {
         self.unproven.take(peer).map(|slot| Waiting { _slot: slot, allowance: None })
     }
 }
@@ -139,15 +139,15 @@ async fn connection(
 }
 
 /// Who is at the other end of a connection, as far as its handshake has told.
-pub(crate) struct Client {
-    pub(crate) peer: IpAddr,
+pub struct Client {
+    pub peer: IpAddr,
     /// The address of ours that it came to.
-    pub(crate) local: SocketAddr,
-    pub(crate) certificate: Option<CertificateChain>,
+    pub local: SocketAddr,
+    pub certificate: Option<CertificateChain>,
 }
 
 /// A place among those who have not proven themselves, until this is dropped.
-pub(crate) struct Waiting {
+pub struct Waiting {
     _slot: Slot,
     /// What it may send until then, where that is bounded beneath its protocol.
     allowance: Option<Allowance>,
@@ -167,8 +167,8 @@ impl Waiting {
     }
 }
 
-/// Speaks MQTT over any stream of bytes, to its end.
-pub(crate) async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
+/// Speaks MQTT over any stream of bytes, to its end. Who hands it a stream has seen to its encryption.
+pub async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
     env: &Arc<Env>,
     stream: S,
     client: Client,

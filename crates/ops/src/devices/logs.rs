@@ -46,6 +46,12 @@ impl Logs {
         Self { directory: Some(directory), open: Mutex::default() }
     }
 
+    /// Logs in memory, of which one is there already: for whoever keeps it longer than a server lives.
+    pub fn with(shard: ShardId, HubLog { log, partitions }: HubLog) -> Self {
+        let cell = Arc::new(OnceCell::new_with(Some(Opened { log, partitions })));
+        Self { directory: None, open: Mutex::new(BTreeMap::from([(shard, cell)])) }
+    }
+
     /// The log of a hub, made or opened where it is not open yet.
     ///
     /// # Errors

@@ -296,9 +296,15 @@ pub(crate) async fn receive(
             });
         }
     }
-    if !leaving.changes.is_empty() {
-        // Who is faster removes them: they are looked at again next time.
-        leaving.commit(env, &shard).await?;
+    // Who is faster removes them: they are looked at again next time.
+    if !leaving.changes.is_empty()
+        && let Err(error) = leaving.commit(env, &shard).await
+    {
+        // Nobody gets what was found, so nobody holds it.
+        if let Some(Delivery { lock, .. }) = found {
+            env.message_locks.give_up(&at, lock, now);
+        }
+        return Err(error);
     }
     Ok(found)
 }
