@@ -1,6 +1,7 @@
 //! A person plays a device with the binary alone.
 
 use super::az::{binary, hubward};
+use super::clients::interpreter;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -92,4 +93,33 @@ fn a_person_plays_a_device_with_the_binary_alone() {
     check(&["send", "x", "-p", "=1"], 2, "NAME=VALUE");
     let failed = hubward(&["monitor", "--from", "noon", "--data", &data]);
     assert!(failed.status == 1 && failed.err.contains("2026-11-22T08:00:00Z"), "{}", failed.err);
+}
+
+/// What the README tells to do with the SDKs, as it stands there.
+#[test]
+fn the_sdks_do_as_the_readme_says() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```python\n").unwrap();
+    let (program, _) = rest.split_once("```").unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let server = Process::start(binary(), &home.path().join("data"), &[]);
+    let connection = server.connection();
+    let mut python = Command::new(interpreter());
+    for name in
+        ["CA_FILE", "DEVICE_CONNECTION_STRING", "HUB_CONNECTION_STRING", "EVENTS_CONNECTION_STRING"]
+    {
+        let name = format!("HUBWARD_{name}");
+        python.env(&name, connection.get(&name).unwrap());
+    }
+    python.env("REQUESTS_CA_BUNDLE", connection.ca_file());
+    python.env("SSL_CERT_FILE", connection.ca_file());
+    let said = python.args(["-c", program]).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    for line in [
+        "the device hears hello",
+        "the device answers {'done': True}",
+        r#"somebody reads {"temperature":21.5}"#,
+    ] {
+        assert!(out.contains(line), "{line}: {out}{err}");
+    }
 }

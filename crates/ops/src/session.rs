@@ -209,10 +209,14 @@ impl Session {
         let permit = self.permit(env, &facts, operation(Op::ReportProperties)).await?;
         let bytes = self.meter.as_ref().map_or(0, |_| patch.to_string().len());
         let version = match self.spend(env, Throttle::TwinUpdates, bytes) {
-            Ok(()) => twins::report(&permit, &self.named, &self.hub, patch, env).await,
+            Ok(()) => twins::report(&permit, &self.named, &self.hub, patch, &self.seat, env).await,
             Err(limited) => Err(limited),
         };
-        Ok(counted(env, &permit, began_ns, version))
+        match counted(env, &permit, began_ns, version) {
+            Ok(Some(version)) => Ok(Ok(version)),
+            Ok(None) => Err(Ended::TakenOver),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// The next message that waits for the device, held for it; none where none waits.

@@ -15,12 +15,15 @@ const SYSTEM_BUNDLES: &[&str] = &[
 
 /// The policy whose connection string is printed.
 const PRINTED_POLICY: &str = "iothubowner";
+/// The policy by which what devices send is read.
+const READING_POLICY: &str = "service";
 
 /// Where what first start made is reached, and by which strings, as far as it still exists.
 #[derive(Default)]
 pub(crate) struct Strings {
     host: String,
     hub: String,
+    events: String,
     device: String,
     dps_host: String,
     id_scope: String,
@@ -49,10 +52,17 @@ impl Strings {
         let Some(hub) = hub else { return strings };
         let host = with_port(&hub.host);
         let key = ops::devices::keys::primary(&hub, PRINTED_POLICY);
+        let reader = ops::devices::keys::primary(&hub, READING_POLICY);
         let device = ops::devices::registry::primary_key(env, &hub, &saved.device).await;
         Self {
             hub: key.map_or_else(String::new, |it| {
                 format!("HostName={host};SharedAccessKeyName={PRINTED_POLICY};SharedAccessKey={it}")
+            }),
+            events: reader.map_or_else(String::new, |it| {
+                format!(
+                    "Endpoint=sb://{}/;SharedAccessKeyName={READING_POLICY};SharedAccessKey={it};EntityPath={}",
+                    hub.host, saved.hub
+                )
             }),
             device: device.map_or_else(String::new, |it| {
                 format!("HostName={host};DeviceId={};SharedAccessKey={it}", saved.device)
@@ -95,6 +105,7 @@ pub(crate) fn write(
         ("HUBWARD_ADMIN_SECRET", saved.admin_secret.reveal().clone()),
         ("HUBWARD_DEVICE_CONNECTION_STRING", strings.device.clone()),
         ("HUBWARD_HUB_CONNECTION_STRING", strings.hub.clone()),
+        ("HUBWARD_EVENTS_CONNECTION_STRING", strings.events.clone()),
     ];
     let lines: String = pairs.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
     let connection = dir.write("connection.env", &lines)?;
@@ -132,6 +143,7 @@ pub(crate) fn write(
         line("Connection strings:".into());
         line(format!("  device  {}", strings.device));
         line(format!("  hub     {}", strings.hub));
+        line(format!("  events  {}", strings.events));
         line(String::new());
     }
     line(format!(

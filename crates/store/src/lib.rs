@@ -120,7 +120,7 @@ impl Engine {
             return Err(StoreError::CommitTooLarge { changes: changes.len(), bytes }.into());
         }
         match self {
-            Self::Memory(memory) => memory.commit(shard, &changes),
+            Self::Memory(memory) => memory.commit(shard, changes).await,
             Self::Sqlite(sqlite) => sqlite.commit(shard, changes).await,
         }
     }

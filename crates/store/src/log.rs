@@ -271,7 +271,7 @@ impl Log {
     pub async fn queue(&self, records: Vec<Append>) -> Result<Queued, LogError> {
         self.check(&records)?;
         match self {
-            Self::Memory(memory) => Ok(Queued(Outcome::Known(memory.append(records)))),
+            Self::Memory(memory) => Ok(Queued(memory.queue(records))),
             Self::Files(files) if records.is_empty() => files.check_open().map(|()| nothing()),
             Self::Files(files) => files.queue(records).await.map(|it| Queued(Outcome::Awaited(it))),
         }

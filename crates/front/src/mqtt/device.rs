@@ -309,9 +309,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             Packet::Subscribe { id, filters } => return self.subscribed(*id, filters).await,
             Packet::Unsubscribe { id, filters } => return self.unsubscribed(*id, filters).await,
             Packet::PubAck(id) => {
-                if let Some(lock) = self.handed.acknowledged(*id) {
+                if let Some(lock) = self.handed.lock(*id) {
                     // Whose time was over waits for the device again.
                     let _ = self.session.settle(self.env, lock, Settlement::Complete).await?;
+                    self.handed.settled(*id);
                     return self.deliver().await;
                 }
             }

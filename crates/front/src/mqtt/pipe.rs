@@ -22,11 +22,13 @@ pub(super) struct Pipe<S> {
     stream: S,
     incoming: BytesMut,
     outgoing: BytesMut,
+    /// A write did not come to its end: whatever came behind it would be taken for the rest of a packet.
+    is_torn: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, incoming: BytesMut::new(), outgoing: BytesMut::new() }
+        Self { stream, incoming: BytesMut::new(), outgoing: BytesMut::new(), is_torn: false }
     }
 
     /// Waits for bytes. Dropping the future loses none.
@@ -67,12 +69,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
         encode_puback(id, &mut self.outgoing);
     }
 
-    /// Writes what waits.
+    /// Writes what waits. Where that fails once, nothing is written any more.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
+        if self.is_torn {
+            return Err(Fault::Gone);
+        }
         if self.outgoing.is_empty() {
             return Ok(());
         }
-        let Self { stream, outgoing, .. } = self;
+        let Self { stream, outgoing, is_torn, .. } = self;
+        *is_torn = true;
         let writing = async {
             stream.write_all(outgoing).await?;
             stream.flush().await
@@ -80,7 +86,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
         let written = timeout(WRITE_DEADLINE, writing).await;
         self.outgoing = BytesMut::new();
         match written {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.is_torn = false;
+                Ok(())
+            }
             Ok(Err(_)) | Err(_) => Err(Fault::Gone),
         }
     }
@@ -103,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::duplex;
+    use tokio::io::{AsyncReadExt as _, duplex};
 
     #[tokio::test]
     async fn packets_come_whole_whatever_the_pieces() {
@@ -130,9 +139,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_gone_after_a_while() {
-        let (_client, server) = duplex(16);
+        let (mut client, server) = duplex(18);
         let mut pipe = Pipe::new(server);
         (0..100).for_each(|id| pipe.put_ack(id + 1));
         assert!(pipe.flush().await.is_err());
+        // Part of a packet is out: a client that comes to itself must not take another for its rest.
+        let mut taken = [0; 18];
+        client.read_exact(&mut taken).await.unwrap();
+        pipe.put_ack(101);
+        assert!(pipe.flush().await.is_err());
+        pipe.close().await;
+        assert_eq!(client.read(&mut taken).await.unwrap(), 0);
     }
 }

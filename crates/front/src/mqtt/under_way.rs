@@ -37,8 +37,13 @@ impl Handed {
     }
 
     /// The message that a packet had.
-    pub(super) fn acknowledged(&mut self, id: u16) -> Option<Uuid> {
-        self.all.remove(&id).map(|(lock, _)| lock)
+    pub(super) fn lock(&self, id: u16) -> Option<Uuid> {
+        self.all.get(&id).map(|(lock, _)| *lock)
+    }
+
+    /// Forgets a message that is settled. Until then it is to be given back where the connection ends.
+    pub(super) fn settled(&mut self, id: u16) {
+        self.all.remove(&id);
     }
 
     /// When the first of them may be handed out again.
@@ -105,8 +110,10 @@ mod tests {
         let id = handed.add(first, Instant::now());
         handed.last = 0;
         assert_ne!(handed.add(second, Instant::now()), id);
-        assert_eq!(handed.acknowledged(id), Some(first));
-        assert_eq!(handed.acknowledged(id), None);
+        assert_eq!(handed.lock(id), Some(first));
+        assert!(handed.locks().contains(&first));
+        handed.settled(id);
+        assert_eq!((handed.lock(id), handed.locks()), (None, vec![second]));
         handed.last = u16::MAX;
         assert_eq!(handed.add(first, Instant::now()), 1);
     }

@@ -413,6 +413,11 @@ impl Seat {
         }
     }
 
+    /// Whether another session has the place by now. Takes nothing away from [`Seat::standing`].
+    pub fn is_taken_over(&self) -> bool {
+        *self.standing.borrow() == Standing::TakenOver
+    }
+
     /// What there is to know since the last time; costs one look where there is nothing.
     pub fn standing(&mut self) -> Standing {
         match self.standing.has_changed() {

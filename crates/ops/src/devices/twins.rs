@@ -3,7 +3,7 @@
 use super::digital_twins;
 use super::identity::Device;
 use super::named::Named;
-use super::presence::Notice;
+use super::presence::{Notice, Seat};
 use super::registry::{TRIES, hub_of, keeps_changing, live, read, shard};
 use super::twin::{Desired, Wanted};
 use crate::control::{failed, put as keep};
@@ -164,7 +164,8 @@ pub(crate) async fn own(
     }
 }
 
-/// Merges what a device reports of itself: the version of its reported properties then.
+/// Merges what a device reports of itself: the version of its reported properties then; none where another
+/// session of the device has begun, which may have reported something newer.
 ///
 /// # Errors
 /// [`Error::DeviceInvalid`] with the place that breaks a limit; nothing was stored then.
@@ -173,17 +174,22 @@ pub(crate) async fn report(
     named: &Named,
     hub: &Hub,
     patch: &Value,
+    seat: &Seat,
     env: &Env,
-) -> Result<u64, Error> {
+) -> Result<Option<u64>, Error> {
     debug_assert_eq!(permit.operation().op, Op::ReportProperties);
     let shard = shard(hub)?;
     for _ in 0..TRIES {
         let Some((mut device, revision)) = read(env, &shard, named).await? else {
             return Err(named.not_found());
         };
+        // INVARIANT: asked behind the read. What a later session has written since then is a conflict.
+        if seat.is_taken_over() {
+            return Ok(None);
+        }
         let version = device.twin.report(patch, env.now())?;
         match keep_twin(env, &shard, named, &device, revision).await? {
-            Kept::Yes => return Ok(version),
+            Kept::Yes => return Ok(Some(version)),
             Kept::Changed => {}
         }
     }

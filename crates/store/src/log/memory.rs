@@ -7,21 +7,25 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::error::LogError;
 use super::format::{RECORDS_FROM, record_bytes};
+use super::queue::Answer;
 use super::read::Limit;
-use super::{Append, Bounds, LogOptions, Position, Record, Start};
+use super::{Append, Bounds, LogOptions, Outcome, Position, Record, Start};
 use crate::locked;
 
-/// A log that forgets at exit and can be told to fail.
+/// A log that forgets at exit and can be told to fail, to be slow, and what a kill would leave.
 #[derive(Clone)]
 pub struct MemoryLog {
     options: Arc<LogOptions>,
     state: Arc<Mutex<State>>,
+    /// `None` where appends do not wait. Locked before the state.
+    held: Arc<Mutex<Option<Held>>>,
 }
 
+#[derive(Clone)]
 struct State {
     lanes: Vec<Lane>,
     /// The newest time in each segment, by the segment's offset. Never empty.
@@ -34,7 +38,19 @@ struct State {
     fail_next_append: bool,
 }
 
-#[derive(Default)]
+/// Appends that wait for somebody to write them.
+struct Held {
+    /// The oldest first.
+    waiting: VecDeque<Waiting>,
+    bell: Arc<Notify>,
+}
+
+struct Waiting {
+    records: Vec<Append>,
+    answer: oneshot::Sender<Result<Vec<Position>, LogError>>,
+}
+
+#[derive(Clone, Default)]
 struct Lane {
     records: VecDeque<Record>,
     bounds: Bounds,
@@ -51,7 +67,11 @@ impl MemoryLog {
             is_closed: false,
             fail_next_append: false,
         };
-        Self { options: Arc::new(options), state: Arc::new(Mutex::new(state)) }
+        Self::of(Arc::new(options), state)
+    }
+
+    fn of(options: Arc<LogOptions>, state: State) -> Self {
+        Self { options, state: Arc::new(Mutex::new(state)), held: Arc::default() }
     }
 
     /// Makes the next append fail as a disk would, with [`LogError::WriterStopped`], and all later
@@ -60,7 +80,50 @@ impl MemoryLog {
         locked(&self.state).fail_next_append = true;
     }
 
-    pub(super) fn append(&self, records: Vec<Append>) -> Result<Vec<Position>, LogError> {
+    /// Makes every append from now on wait for [`MemoryLog::write_next`], as for a disk: until then nobody
+    /// sees its records, and nobody is answered. Each of them rings `bell`.
+    pub fn hold(&self, bell: Arc<Notify>) {
+        *locked(&self.held) = Some(Held { waiting: VecDeque::new(), bell });
+    }
+
+    /// Writes the records of the append that has waited longest: false where none waits.
+    pub fn write_next(&self) -> bool {
+        let next = locked(&self.held).as_mut().and_then(|it| it.waiting.pop_front());
+        let Some(Waiting { records, answer }) = next else { return false };
+        // Who has gone away misses only the answer.
+        let _ = answer.send(self.append(records));
+        true
+    }
+
+    /// What a restart would find if the process were killed now: of the records that still wait, the first
+    /// `records`, which had reached the disk unsynced. A log that has failed writes none of them.
+    #[must_use]
+    pub fn killed(&self, records: usize) -> Self {
+        let held = locked(&self.held);
+        let state = locked(&self.state).clone();
+        let records = if state.ended.is_some() { 0 } else { records };
+        let mut left = State { ended: None, is_closed: false, fail_next_append: false, ..state };
+        for lane in &mut left.lanes {
+            lane.tail = watch::Sender::new(lane.bounds.next_sequence);
+        }
+        let all = held.iter().flat_map(|it| &it.waiting).flat_map(|it| it.records.iter().cloned());
+        left.append(all.take(records).collect(), self.options.segment_bytes);
+        Self::of(Arc::clone(&self.options), left)
+    }
+
+    pub(super) fn queue(&self, records: Vec<Append>) -> Outcome {
+        match &mut *locked(&self.held) {
+            None => Outcome::Known(self.append(records)),
+            Some(held) => {
+                let (answer, awaited) = Answer::promised();
+                held.waiting.push_back(Waiting { records, answer });
+                held.bell.notify_one();
+                Outcome::Awaited(awaited)
+            }
+        }
+    }
+
+    fn append(&self, records: Vec<Append>) -> Result<Vec<Position>, LogError> {
         let state = &mut *locked(&self.state);
         if std::mem::take(&mut state.fail_next_append) {
             let source = LogError::io("write to", "memory", io::Error::other("told to fail"));
@@ -136,6 +199,7 @@ impl MemoryLog {
     }
 
     pub(super) fn close(&self) {
+        while self.write_next() {}
         let mut state = locked(&self.state);
         state.is_closed = true;
         for lane in &mut state.lanes {
@@ -175,5 +239,43 @@ impl State {
             positions.push(position);
         }
         positions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Log;
+
+    fn one(payload: &'static str) -> Append {
+        Append { partition: 0, time_ms: 0, payload: payload.into() }
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_neither_seen_nor_answered_and_a_kill_leaves_its_first_records() {
+        let memory = MemoryLog::new(LogOptions::new(1, 0));
+        memory.hold(Arc::default());
+        assert!(!memory.write_next());
+        let log = Log::Memory(memory.clone());
+        let first = log.queue(vec![one("a"), one("b")]).await.unwrap();
+        let second = log.queue(vec![one("c")]).await.unwrap();
+        let next = |it: &MemoryLog| it.bounds(0).unwrap().next_sequence;
+        let killed = [0, 1, 3].map(|records| next(&memory.killed(records)));
+        assert_eq!((next(&memory), killed), (0, [0, 1, 3]));
+        assert!(memory.write_next());
+        assert_eq!(first.synced().await.unwrap().len(), 2);
+        assert_eq!((next(&memory), next(&memory.killed(0))), (2, 2));
+        let failed = MemoryLog::new(LogOptions::new(1, 0));
+        failed.hold(Arc::default());
+        let log_that_fails = Log::Memory(failed.clone());
+        let lost = log_that_fails.queue(vec![one("a")]).await.unwrap();
+        let _behind = log_that_fails.queue(vec![one("b")]).await.unwrap();
+        failed.fail_next_append();
+        assert!(failed.write_next() && lost.synced().await.is_err());
+        assert_eq!(next(&failed.killed(1)), 0);
+        // A log that is closed in order finishes what it took.
+        log.close().await;
+        assert_eq!(second.synced().await.unwrap().len(), 1);
+        assert_eq!(next(&memory.killed(0)), 3);
     }
 }

@@ -47,6 +47,12 @@ impl Request {
 pub(super) struct Answer(oneshot::Receiver<Result<Vec<Position>, LogError>>);
 
 impl Answer {
+    /// An answer to come, for a log without a writer of its own.
+    pub(super) fn promised() -> (oneshot::Sender<Result<Vec<Position>, LogError>>, Self) {
+        let (sender, awaited) = oneshot::channel();
+        (sender, Self(awaited))
+    }
+
     pub(super) async fn outcome(self) -> Result<Vec<Position>, LogError> {
         // The writer answers all that it takes, unless it panicked.
         self.0.await.unwrap_or(Err(LogError::Closed))

@@ -29,6 +29,8 @@ struct State {
     wanted: BTreeMap<String, Wanted>,
     /// How many looks there were.
     looks: u64,
+    /// How often an index was made.
+    changes: u64,
     /// The writer was asked for one and has not answered.
     busy: bool,
 }
@@ -54,6 +56,11 @@ impl Indexes {
             .query_map([], |row| Ok((row.get(0)?, 0)))?
             .collect::<rusqlite::Result<_>>()?;
         Ok(Self(Mutex::new(State { made, ..State::default() })))
+    }
+
+    /// How often an index was made until now, see [`Indexes::note`].
+    pub(super) fn changes(&self) -> u64 {
+        locked(&self.0).changes
     }
 
     /// The test that an index answers best, if one answers any.
@@ -88,17 +95,19 @@ impl Indexes {
     }
 
     /// Counts a look, with how many of the documents that it looked at were none of those it wanted:
-    /// the index to make, once one is worth it.
+    /// the index to make, once one is worth it. A look that began after so many `changes` and ended after
+    /// more might have gone through fewer, and is not counted.
     pub(super) fn note(
         &self,
         connection: &Connection,
         table: Table,
         all: &[Equality],
         in_vain: usize,
+        changes: u64,
     ) -> rusqlite::Result<Option<New>> {
         let mut due = Vec::new();
         for it in all {
-            if let Some(wanted) = self.add(&name(table, it), in_vain) {
+            if let Some(wanted) = self.add(&name(table, it), in_vain, changes) {
                 due.push((it, wanted));
             }
         }
@@ -117,7 +126,7 @@ impl Indexes {
         }
         let Some((_, it)) = best else { return Ok(None) };
         let mut state = locked(&self.0);
-        if std::mem::replace(&mut state.busy, true) {
+        if state.changes != changes || std::mem::replace(&mut state.busy, true) {
             return Ok(None);
         }
         let (name, member) = (name(table, it), it.member());
@@ -129,9 +138,10 @@ impl Indexes {
     }
 
     /// Where looks for a member that has no index have gone through so many that it may be due.
-    fn add(&self, name: &str, in_vain: usize) -> Option<Wanted> {
+    fn add(&self, name: &str, in_vain: usize, changes: u64) -> Option<Wanted> {
         let mut state = locked(&self.0);
-        if name.len() > NAME_BYTES_MAX || state.busy || state.made.contains_key(name) {
+        let is_late = state.busy || state.changes != changes;
+        if name.len() > NAME_BYTES_MAX || is_late || state.made.contains_key(name) {
             return None;
         }
         if state.wanted.len() >= WANTED_MAX && !state.wanted.contains_key(name) {
@@ -170,6 +180,9 @@ impl Indexes {
             oldest.and_then(|it| state.made.remove(&it));
             let looks = state.looks;
             state.made.insert(new.name, looks);
+            state.changes += 1;
+            // What was lost in looks that it would have answered is no reason for another.
+            state.wanted.values_mut().for_each(|it| it.in_vain = 0);
         }
         made
     }

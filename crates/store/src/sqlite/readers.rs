@@ -117,10 +117,11 @@ impl Reader {
     ) -> Result<(Found, Option<New>), StoreError> {
         let equalities = filter::equalities(&lookup.filter);
         self.read(|connection| {
+            let changes = indexes.changes();
             let indexed = indexes.best(connection, table, &equalities)?;
             let found = query(connection, table, lookup, indexed)?;
             let in_vain = found.examined - found.documents.len();
-            let new = indexes.note(connection, table, &equalities, in_vain)?;
+            let new = indexes.note(connection, table, &equalities, in_vain, changes)?;
             Ok((found, new))
         })
     }

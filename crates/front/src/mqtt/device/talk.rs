@@ -68,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             let Some(delivery) = self.session.receive(self.env).await? else { return Ok(()) };
             let is_at_most_once = self.session.hears() & TAKES_AT_MOST_ONCE != 0;
             let bag = properties::write(self.device, &delivery);
-            let id = (!is_at_most_once).then(|| self.handed.add(delivery.lock, Instant::now()));
+            let id = self.handed.add(delivery.lock, Instant::now());
             self.pipe.put(&Packet::Publish(Publish {
                 dup: false,
                 qos: if is_at_most_once { Qos::AtMostOnce } else { Qos::AtLeastOnce },
@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     "devices/{}/messages/devicebound/{bag}",
                     self.device
                 )),
-                id,
+                id: (!is_at_most_once).then_some(id),
                 payload: Bytes::from(delivery.message.body),
             }));
             if is_at_most_once {
@@ -85,6 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     return Err(Ended::Gone);
                 }
                 let _ = self.session.settle(self.env, delivery.lock, Settlement::Complete).await?;
+                self.handed.settled(id);
             }
         }
         Ok(())
