@@ -10,6 +10,7 @@
 mod stories {
     pub mod amqp_devices;
     pub mod amqp_hostile;
+    pub mod amqp_limits;
     pub mod amqp_services;
     pub mod authorities;
     pub mod bad_input;
@@ -32,6 +33,7 @@ mod stories {
     pub mod initiative_parameters;
     pub mod jobs;
     pub mod kills;
+    pub mod limits;
     pub mod lint;
     pub mod locks;
     pub mod log_verify;

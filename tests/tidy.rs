@@ -7,6 +7,8 @@
 mod files;
 #[path = "tidy/imports.rs"]
 mod imports;
+#[path = "tidy/limits_page.rs"]
+mod limits_page;
 #[path = "tidy/pages.rs"]
 mod pages;
 #[path = "tidy/role_page.rs"]

@@ -160,6 +160,7 @@ impl Plan {
             readers: ops::devices::readers::Readers::default(),
             logs: Logs::with(self.shard.clone(), hub_log),
             identity_tokens: IdentityTokens::default(),
+            limits: ops::limits::Limits::default(),
             hosts: None,
         };
         insights::settings::load(&env).await.unwrap();

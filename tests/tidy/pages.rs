@@ -56,7 +56,8 @@ fn operations_page() -> String {
          not this page.\n\n\
          Every address that answers is here. An operation needs *all* of its actions, or *one* of its rights; an \
          empty cell means that any signed-in caller will do. Where the policy column says *write*, assigned policies \
-         judge the call before any role is looked up ([policies](policies.md)).\n",
+         judge the call before any role is looked up ([policies](policies.md)). What a call at a hub *counts as* matters \
+         where hubs are [limited](limits.md).\n",
     );
     for (plane, title, says) in PLANES {
         let rows: Vec<&Operation> = OPERATIONS.iter().filter(|it| it.plane == plane).collect();
@@ -73,6 +74,9 @@ fn operations_page() -> String {
         }
         if matches!(plane, Plane::Service | Plane::Control) {
             head.push("policy");
+        }
+        if matches!(plane, Plane::Service | Plane::Device) {
+            head.push("counts as");
         }
         line(format!("| {} |", head.join(" | ")));
         line(format!("| {} |", vec!["---"; head.len()].join(" | ")));
@@ -110,6 +114,7 @@ fn cell(row: &Operation, column: &str) -> String {
         }
         "actions" => joined(row.actions.iter().map(|it: &ActionName| it.as_str())),
         "rights" => joined(row.sas.iter().map(|it| it.as_str())),
+        "counts as" => joined(row.throttled().iter().map(|it| it.name)),
         _ if !row.is_judged_by_policy() => String::new(),
         _ => match (row.writes(), row.deletes()) {
             (true, true) => "write, delete".to_owned(),

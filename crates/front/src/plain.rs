@@ -35,7 +35,9 @@ pub async fn serve_plain(listener: TcpListener, env: Arc<Env>, stop: watch::Rece
             let respond = move |request: hyper::Request<_>| {
                 let page =
                     page(request.method(), request.uri().path(), *is_stopping.borrow(), || {
-                        env.metrics.render(&env.facts.load().lookups, &env.presence)
+                        let facts = env.facts.load();
+                        let numbers = env.metrics.render(&facts.lookups, &env.presence);
+                        numbers + &env.limits.render(&env)
                     });
                 std::future::ready(page)
             };

@@ -83,6 +83,12 @@ pub enum Error {
         fault: HubFault,
         message: String,
     },
+    /// More than the hub's edition takes: the same call can succeed after so many seconds, where any time helps.
+    Limited {
+        fault: HubFault,
+        message: String,
+        retry_after_s: Option<u64>,
+    },
     /// No enrollment, or no registration, of that id.
     EnrollmentNotFound {
         message: String,
@@ -133,6 +139,18 @@ impl Error {
 
     pub fn hub(fault: HubFault, message: impl Into<String>) -> Self {
         Self::Hub { fault, message: message.into() }
+    }
+
+    /// After how many seconds the same call can succeed without anybody changing anything.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        if let Self::Limited { retry_after_s, .. } = self {
+            return *retry_after_s;
+        }
+        let tries = DenialKind::Token(TokenFault::TooManyTries);
+        let passes = matches!(self, Self::Denied(denial) if denial.kind == tries)
+            || matches!(self, Self::Unavailable { .. })
+            || matches!(self, Self::Hub { fault: HubFault::Throttled, .. });
+        passes.then_some(1)
     }
 
     /// What the operator is told. A caller only learns of [`Error::Internal`] that the server failed.
@@ -214,7 +232,7 @@ impl Error {
                 (400, 400_013, "BulkRegistryOperationFailure", "BulkRegistryOperationFailure")
             }
             Self::TooManyDevices { .. } => (413, 413_002, "TooManyDevices", "TooManyDevices"),
-            Self::Hub { fault, .. } => {
+            Self::Hub { fault, .. } | Self::Limited { fault, .. } => {
                 let (status, number, word) = fault.codes();
                 (status, number, word, word)
             }
@@ -392,6 +410,7 @@ impl fmt::Display for Error {
             | Self::Hub { message, .. }
             | Self::LinkStolen { message }
             | Self::TooManyLinks { message }
+            | Self::Limited { message, .. }
             | Self::Unavailable { message } => f.write_str(message),
             Self::UnknownHost { host } => write!(
                 f,

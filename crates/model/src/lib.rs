@@ -10,6 +10,7 @@ pub mod credential;
 pub mod error;
 pub mod ids;
 pub mod json;
+pub mod limits;
 pub mod operations;
 pub mod principal;
 pub mod published;

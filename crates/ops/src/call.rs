@@ -4,6 +4,7 @@
 //! may call: both would be a second place where that is decided.
 
 mod body;
+mod client;
 mod open;
 
 pub use body::{
@@ -12,20 +13,22 @@ pub use body::{
 };
 pub use open::{open, open_link, open_reader};
 
-use crate::entra::{assertions, sign_ins};
+use crate::entra::sign_ins;
 use crate::env::Env;
 use crate::input::{Headers, Input, Message, Reply};
 use crate::insights::diagnostics::Draft;
+use crate::limits::Tab;
 use crate::proving::{Proving, instance, is_own_address, own_proofs};
 use crate::{decisions, dispatch, objects, questions};
 use body::{read_form, read_into};
 use bytes::Bytes;
+use client::client_credential;
 use gate::facts::Instance;
 use gate::{Ask, Attributes, Authenticated, Facts, Permit, Refusal};
-use model::error::{Denial, DenialKind, HubFault, TokenFault};
+use model::error::{Denial, DenialKind, TokenFault};
 use model::operations::{Body, Effect, Protocol, Surface, operation};
 use model::trace::{Channel, TraceHead};
-use model::{Credential, Error, Op, Operation, Plane, Scope, Secret, TrackingId};
+use model::{Credential, Error, Op, Operation, Plane, Scope, TrackingId};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
@@ -80,6 +83,10 @@ struct Begun {
     operation: &'static Operation,
     wants_flat: bool,
     draft: Draft,
+    /// What it was counted as, where hubs are limited.
+    tab: Option<Tab>,
+    /// It only asks whether it may, and counts as nothing.
+    is_free: bool,
 }
 
 impl Begun {
@@ -91,6 +98,8 @@ impl Begun {
             at_ns: (env.clock.monotonic_ns)(),
             tracking,
             draft: env.diagnostics.begin(call, &correlation, env),
+            tab: None,
+            is_free: false,
             correlation,
             surface: call.surface,
             operation: call.operation,
@@ -100,6 +109,9 @@ impl Begun {
 
     /// The answer to an outcome, counted.
     fn answer(mut self, env: &Env, outcome: Result<Reply, Failed>) -> Answer {
+        if let Some(tab) = &self.tab {
+            tab.settle(outcome.as_ref().ok(), env);
+        }
         let mut answer = match outcome {
             Ok(reply) => Answer {
                 status: reply.status,
@@ -230,6 +242,10 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         return Err(keep(env, *refusal, &mut begun.draft).await);
     }
     begun.draft.proven(who.caller());
+    let tab = env.limits.tab(operation, instance, env).filter(|_| !begun.is_free);
+    if let Some(tab) = &tab {
+        tab.look(env).map_err(failed)?;
+    }
 
     if let Some(read) = body.take() {
         read_into(&mut input, operation, read).await.map_err(failed)?;
@@ -271,6 +287,10 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         head: &head,
     };
     let permit = admitted(env, &who, &ask, &facts, &mut begun.draft).await?;
+    if let Some(tab) = tab {
+        tab.spend(&input, env).map_err(failed)?;
+        begun.tab = Some(tab);
+    }
     // What the gates allowed is the changed call, so that is what the operation gets.
     permit.changes().iter().for_each(|it| it.apply(&mut input.body));
     Ok(Passed { who, permit, input, head, _write, _change })
@@ -358,8 +378,8 @@ fn refuse(
     if let Error::MethodNotAllowed { allowed, .. } = error {
         headers.push(("Allow", allowed.join(", ")));
     }
-    if matches!(error, Error::Unavailable { .. }) || status == 429 {
-        headers.push(("Retry-After", "1".to_owned()));
+    if let Some(after_s) = error.retry_after_s() {
+        headers.push(("Retry-After", after_s.to_string()));
     }
     if let Error::Internal { message } = error {
         env.metrics.log_fault(tracking, message);
@@ -376,17 +396,12 @@ fn refuse(
 
 /// Whether the same call can succeed later without anybody changing anything.
 fn retry_hint(error: &Error) -> &'static str {
-    let throttled = DenialKind::Token(TokenFault::TooManyTries);
     let is = |kind: &DenialKind| matches!(error, Error::Denied(it) if it.kind == *kind);
     match () {
         () if is(&DenialKind::NotAuthorizedYet) => "propagation",
-        () if is(&throttled) || is_passing(error) => "throttle",
+        () if error.retry_after_s().is_some() => "throttle",
         () => "never",
     }
-}
-
-fn is_passing(error: &Error) -> bool {
-    matches!(error, Error::Unavailable { .. } | Error::Hub { fault: HubFault::Throttled, .. })
 }
 
 fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> Result<(), Error> {
@@ -421,38 +436,6 @@ fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> 
             code: "InvalidApiVersionParameter",
             message: "the api-version query parameter stands more than once".into(),
         }),
-    }
-}
-
-/// The client's id and what proves it, or the person's, from the form or from HTTP Basic.
-fn client_credential(shown: Credential, input: &Input) -> Credential {
-    let tenant = input.param("tenant").to_owned();
-    if let Some(person) = sign_ins::credential(&shown, &tenant, &input.body) {
-        return person;
-    }
-    if assertions::is_shown(&input.body) {
-        return assertions::credential(&shown, tenant, &input.body);
-    }
-    match shown {
-        // No front makes one: it stands in a form.
-        Credential::ClientAssertion { client_id, kind, assertion, .. } => {
-            Credential::ClientAssertion { tenant, client_id, kind, assertion }
-        }
-        Credential::ClientSecret { client_id, secret, .. } => {
-            Credential::ClientSecret { tenant, client_id, secret }
-        }
-        Credential::Malformed { kind, because } => Credential::Malformed { kind, because },
-        // No front makes the last two: they stand in a form.
-        Credential::None
-        | Credential::Bearer(_)
-        | Credential::Sas(_)
-        | Credential::Certificate(_)
-        | Credential::Password { .. }
-        | Credential::RefreshToken { .. } => Credential::ClientSecret {
-            tenant,
-            client_id: input.text(&["client_id"]).unwrap_or("").to_owned(),
-            secret: Secret::new(input.text(&["client_secret"]).unwrap_or("").to_owned()),
-        },
     }
 }
 

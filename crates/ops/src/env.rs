@@ -13,6 +13,7 @@ use crate::entra::signing::SigningKeys;
 use crate::entra::stretching::Tries;
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::propagation::Propagation;
 use model::{ObjectId, Timestamp, TrackingId};
@@ -87,6 +88,8 @@ pub struct Env {
     pub queries: Turns,
     /// Who reads what devices have sent.
     pub readers: Readers,
+    /// How much hubs take, where that is limited.
+    pub limits: Limits,
     /// What devices have sent, by hub.
     pub logs: Logs,
     /// Tokens of managed identities, by identity and audience, each with the time until which it is used.

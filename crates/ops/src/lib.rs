@@ -19,6 +19,7 @@ pub mod env;
 pub mod facts;
 pub mod input;
 pub mod insights;
+pub mod limits;
 pub mod link;
 mod management;
 pub mod metrics;

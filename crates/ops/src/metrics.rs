@@ -213,13 +213,18 @@ impl Metrics {
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
-fn head(text: &mut String, name: &str, kind: &str, says: &str) {
+pub(crate) fn head(text: &mut String, name: &str, kind: &str, says: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "# HELP {name} {says}\n# TYPE {name} {kind}");
 }
 
-/// Labels are names of ours: they need no escaping.
-fn sample(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+/// Labels are names of ours and of hubs: they need no escaping.
+pub(crate) fn sample(
+    text: &mut String,
+    name: &str,
+    labels: &[(&str, &str)],
+    value: impl std::fmt::Display,
+) {
     let labels: Vec<String> = labels.iter().map(|(key, it)| format!("{key}=\"{it}\"")).collect();
     let _ = match labels.is_empty() {
         true => writeln!(text, "{name} {value}"),

@@ -4,6 +4,13 @@
 //! is proven anew before its next operation, so that whoever was disabled, deleted or given other keys is out
 //! from there on. Of several sessions of a device the last has the place.
 
+mod ended;
+mod limits;
+
+pub use ended::Ended;
+pub(crate) use ended::ended;
+pub use limits::Weighed;
+
 use crate::call::{Call, Failed, Passed, admitted, keep};
 use crate::devices::identity;
 use crate::devices::logs::HubLog;
@@ -15,13 +22,15 @@ use crate::devices::telemetry::{self, Sent};
 use crate::devices::twins;
 use crate::env::Env;
 use crate::insights::diagnostics::{Departure, Draft};
+use crate::limits::Meter;
 use crate::proving::{Proving, instance};
 use bytes::Bytes;
 use gate::facts::{Hub, Instance};
 use gate::{Ask, Attributes, Authenticated, Facts, Permit};
+use model::limits::Throttle;
 use model::operations::{Surface, operation};
 use model::trace::TraceHead;
-use model::{Credential, Error, Op, Operation, Timestamp, TrackingId};
+use model::{Credential, Error, Op, Operation, Timestamp};
 use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -45,58 +54,6 @@ impl Shown {
     }
 }
 
-/// Why a session is over.
-#[derive(Debug)]
-pub enum Ended {
-    /// The device said good-bye, or the server stops.
-    Orderly,
-    /// The device is gone without a word.
-    Gone,
-    /// The device did what no hub takes; the sentence says what.
-    Misbehaved(String),
-    /// Another session of the device began.
-    TakenOver,
-    /// The hub was deleted.
-    Closed,
-    /// The device may not go on: it was disabled, its key or certificate changed, or what it showed ran out.
-    Refused(Box<(Error, TrackingId)>),
-    /// Something of ours failed; nothing was acknowledged.
-    Failed(Error),
-}
-
-impl Ended {
-    /// True where the device did not mean to go: its will is published then, as far as it may still send.
-    pub const fn is_unwilling(&self) -> bool {
-        !matches!(self, Self::Orderly | Self::Closed)
-    }
-
-    /// The HTTP status that the end stands for, the hub's number and word for it, and a sentence.
-    /// Source: IoT Hub error codes, "Troubleshoot IoT Hub errors".
-    fn failure(&self) -> Option<(u16, u32, &'static str, String)> {
-        let (status, number, code, message) = match self {
-            Self::Orderly => return None,
-            Self::Gone => {
-                let message = "the device is gone without a word".to_owned();
-                (404, 404_104, "DeviceConnectionClosedRemotely", message)
-            }
-            Self::Misbehaved(what) => (400, 400_004, "ArgumentInvalid", what.clone()),
-            Self::TakenOver => {
-                let message = "another session of the device began".to_owned();
-                (400, 400_027, "ConnectionForcefullyClosedOnNewConnection", message)
-            }
-            Self::Closed => (404, 404_000, "IotHubNotFound", "the hub was deleted".to_owned()),
-            Self::Refused(refused) => return Some(Self::of(&refused.0)),
-            Self::Failed(error) => return Some(Self::of(error)),
-        };
-        Some((status, number, code, message))
-    }
-
-    fn of(error: &Error) -> (u16, u32, &'static str, String) {
-        let wire = error.wire();
-        (error.status(Surface::Hub), wire.hub_code, wire.hub_name, wire.message)
-    }
-}
-
 /// A connected device or module.
 pub struct Session {
     named: Named,
@@ -114,6 +71,8 @@ pub struct Session {
     epoch: u64,
     seat: Seat,
     log: Option<HubLog>,
+    /// What the hub has left, where hubs are limited.
+    meter: Option<Arc<Meter>>,
     /// What it asked to be told of, now or when it was here before.
     hears: u8,
 }
@@ -143,6 +102,7 @@ impl Session {
             head,
             seat,
             log: None,
+            meter: env.limits.of(hub, env),
             hears: 0,
         };
         // Changes are told from here on; what changed while the device was on its way here is seen now.
@@ -228,7 +188,13 @@ impl Session {
         let began_ns = (env.clock.monotonic_ns)();
         let facts = self.current(env).await?;
         let permit = self.permit(env, &facts, operation(Op::GetOwnTwin)).await?;
-        let twin = twins::own(&permit, &self.named, &self.hub, env).await;
+        let twin = match self.spend(env, Throttle::TwinReads, 0) {
+            Ok(()) => twins::own(&permit, &self.named, &self.hub, env).await,
+            Err(limited) => Err(limited),
+        };
+        if let Ok(twin) = &twin {
+            self.settled(env, || twin.to_string().len());
+        }
         Ok(counted(env, &permit, began_ns, twin))
     }
 
@@ -241,7 +207,11 @@ impl Session {
         let _write = env.facts.writing().await;
         let facts = self.current(env).await?;
         let permit = self.permit(env, &facts, operation(Op::ReportProperties)).await?;
-        let version = twins::report(&permit, &self.named, &self.hub, patch, &self.seat, env).await;
+        let bytes = self.meter.as_ref().map_or(0, |_| patch.to_string().len());
+        let version = match self.spend(env, Throttle::TwinUpdates, bytes) {
+            Ok(()) => twins::report(&permit, &self.named, &self.hub, patch, &self.seat, env).await,
+            Err(limited) => Err(limited),
+        };
         match counted(env, &permit, began_ns, version) {
             Ok(Some(version)) => Ok(Ok(version)),
             Ok(None) => Err(Ended::TakenOver),
@@ -316,12 +286,11 @@ impl Session {
         Ok(facts)
     }
 
-    /// Keeps messages of the device, made with [`Session::sender`], in the hub's log. They are not to be
-    /// acknowledged before [`Sent::synced`].
+    /// Keeps messages of the device in the hub's log. They are not to be acknowledged before [`Sent::synced`].
     ///
     /// # Errors
     /// Why the session is over. Nothing was kept then.
-    pub async fn send(&mut self, env: &Env, records: Vec<Bytes>) -> Result<Sent, Ended> {
+    pub async fn send(&mut self, env: &Env, records: Vec<Weighed>) -> Result<Sent, Ended> {
         let began_ns = (env.clock.monotonic_ns)();
         let facts = self.current(env).await?;
         self.keep_in_log(env, &facts, records, began_ns).await
@@ -338,6 +307,7 @@ impl Session {
         self.head.id = env.new_tracking_id();
         self.head.time = env.now();
         self.prove(env, &facts).await.map_err(ended)?;
+        let record = self.weigh(env, record)?;
         self.keep_in_log(env, &facts, vec![record], began_ns).await
     }
 
@@ -345,7 +315,7 @@ impl Session {
         &mut self,
         env: &Env,
         facts: &Facts,
-        records: Vec<Bytes>,
+        records: Vec<Weighed>,
         began_ns: u64,
     ) -> Result<Sent, Ended> {
         let permit = self.permit(env, facts, operation(Op::SendTelemetry)).await?;
@@ -356,6 +326,7 @@ impl Session {
                 self.log.insert(log)
             }
         };
+        let records: Vec<Bytes> = records.into_iter().map(Weighed::record).collect();
         let count = records.len() as u64;
         let now_ms = self.head.time.millis();
         let device = self.named.device.as_str();
@@ -370,6 +341,8 @@ impl Session {
     pub fn end(mut self, env: &Env, ended: Ended) {
         let failure = ended.failure();
         let tracking_id = match ended {
+            // No gate was asked about what came too fast.
+            Ended::Refused(refused) if matches!(refused.0, Error::Limited { .. }) => None,
             Ended::Refused(refused) => Some(refused.1),
             Ended::Failed(error) => {
                 let tracking = env.new_tracking_id();
@@ -472,13 +445,4 @@ fn counted<T>(
     let status = outcome.as_ref().map_or_else(|it| it.status(Surface::Hub), |_| 200);
     env.metrics.count_calls(permit.operation(), status, 1, took_ns);
     outcome
-}
-
-/// Whose fault it is that a session is over.
-pub(crate) fn ended(failed: Failed) -> Ended {
-    let Failed { error, tracking } = failed;
-    match matches!(error, Error::Internal { .. } | Error::Unavailable { .. }) {
-        true => Ended::Failed(error),
-        false => Ended::Refused(Box::new((error, tracking))),
-    }
 }

@@ -49,6 +49,7 @@ pub(crate) fn env() -> Env {
         chores: crate::devices::chores::Chores::default(),
         queries: crate::devices::queries::Turns::default(),
         readers: crate::devices::readers::Readers::default(),
+        limits: crate::limits::Limits::default(),
         logs: crate::devices::logs::Logs::default(),
         identity_tokens: IdentityTokens::default(),
         hosts: None,

@@ -1,5 +1,6 @@
 //! What can be configured, with which default.
 
+use model::limits::Sku;
 use ops::propagation::Propagation;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ Examples:
   hubward up --data /srv/hub                  the same elsewhere; several servers run side by side
   hubward up --https-port 9443 --mqtt-port 9883 --amqp-port 9671 --management-port 9444 --metrics-port 9445
                                               where 443, 8883 and 5671 cannot be bound
-  hubward up --listen 0.0.0.0                 for other machines, too")]
+  hubward up --listen 0.0.0.0                 for other machines, too
+  hubward up --limits S1x1                    with the quotas and throttles of one unit S1")]
 pub struct Up {
     /// Where everything is kept. Made on first start, readable by its owner only.
     #[arg(long, value_name = "DIR", default_value = "hubward-data")]
@@ -64,6 +66,11 @@ pub struct Up {
     /// `hubward replay` can judge every kept decision again. A start without it forgets them.
     #[arg(long)]
     pub keep_facts: bool,
+
+    /// Limit every hub as Azure limits one of this edition and so many units: `F1`, `S1x2`. What comes faster
+    /// is slowed down or refused with 429, and a day has so many messages. Without, nothing is.
+    #[arg(long, value_name = "SKU")]
+    pub limits: Option<Sku>,
 }
 
 /// Reads `127.71.3`, with or without `.0/24` behind it.

@@ -20,6 +20,7 @@ use ops::entra::stretching::Tries;
 use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
+use ops::limits::Limits;
 use ops::metrics::Metrics;
 use ops::{Env, decisions, devices, insights, provisioning, resources};
 use std::io::Write as _;
@@ -225,6 +226,7 @@ async fn environment(
         chores: Chores::default(),
         queries: Turns::default(),
         readers: Readers::default(),
+        limits: Limits::new(options.limits),
         logs: Logs::below(dir.path.join("log")),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),

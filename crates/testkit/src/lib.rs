@@ -9,6 +9,7 @@
 mod amqp_client;
 mod device;
 pub mod fuzz;
+mod kept;
 mod mqtt_client;
 mod process;
 mod web_socket;
@@ -18,8 +19,9 @@ pub mod x509;
 
 pub use amqp_client::{Amqp, Delivered};
 pub use device::Device;
+pub use kept::messages_in;
 pub use mqtt_client::{Closed, Mqtt};
 pub use process::{Process, cpu_seconds};
 pub use web_socket::WebSocket;
 pub use wire_client::{Answer, Wire};
-pub use world::{Identity, World, messages_in};
+pub use world::{Identity, World};

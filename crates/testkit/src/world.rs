@@ -1,6 +1,7 @@
 //! A server in this process, with its own clock, and the people in it.
 
 use crate::device::Device;
+use crate::kept::messages;
 use crate::wire_client::{Answer, Wire};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +16,6 @@ use server::{Server, Up};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use store::log::{Log, LogOptions, Start};
 use store::{Scan, ShardId, tables};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -28,8 +28,6 @@ const MQTT_PORT: u16 = 20_883;
 const AMQP_PORT: u16 = 20_671;
 const MANAGEMENT_PORT: u16 = 20_843;
 const METRICS_PORT: u16 = 20_946;
-/// Of a hub, where nobody chose otherwise.
-const PARTITIONS: u16 = 4;
 
 /// A server that listens on real sockets and keeps a real store, on a clock that the test drives.
 pub struct World {
@@ -39,7 +37,14 @@ pub struct World {
     dir: TempDir,
     wire: Wire,
     connection: Connection,
+    switches: Switches,
+}
+
+/// What of `up` a test chooses, as a person would write it.
+#[derive(Clone, Copy)]
+struct Switches {
     propagation: &'static str,
+    limits: Option<&'static str>,
 }
 
 /// Somebody who can call.
@@ -59,15 +64,24 @@ impl World {
 
     /// The same, where changes of roles spread as `--propagation` says.
     pub fn spreading(propagation: &'static str) -> Self {
+        Self::switched(Switches { propagation, limits: None })
+    }
+
+    /// The same, where hubs are limited as `--limits` says.
+    pub fn limited(sku: &'static str) -> Self {
+        Self::switched(Switches { propagation: "off", limits: Some(sku) })
+    }
+
+    fn switched(switches: Switches) -> Self {
         let dir = tempfile::tempdir().expect("the system has room for a data directory");
         let now_ms = Arc::new(AtomicI64::new(BEGINNING_S * 1_000));
         let runtime = Runtime::new().expect("the system has threads");
-        let server = start(&runtime, dir.path(), &now_ms, propagation);
+        let server = start(&runtime, dir.path(), &now_ms, switches);
         let data = dir.path().join("data");
         let connection =
             Connection::read(&data).expect("a server that runs has written connection.env");
         let wire = Wire::new(connection.ca_file());
-        Self { runtime, server: Some(server), now_ms, dir, wire, connection, propagation }
+        Self { runtime, server: Some(server), now_ms, dir, wire, connection, switches }
     }
 
     /// The server's insides, for counters and for minting what no client could.
@@ -102,7 +116,7 @@ impl World {
     pub fn restart(&mut self) {
         let server = self.server.take().expect("it runs as long as the world");
         self.runtime.block_on(server.stop()).expect("the server stops in order");
-        self.server = Some(start(&self.runtime, self.dir.path(), &self.now_ms, self.propagation));
+        self.server = Some(start(&self.runtime, self.dir.path(), &self.now_ms, self.switches));
     }
 
     /// How many kept decisions come out the same when they are judged again, offline, from their traces and
@@ -421,7 +435,8 @@ fn check(replayed: &Replayed) {
     assert_eq!(unknown, None, "a decision that could not be judged again");
 }
 
-fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>, propagation: &str) -> Server {
+fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>, switches: Switches) -> Server {
+    let Switches { propagation, limits } = switches;
     let options = Up {
         data: dir.join("data"),
         empty: false,
@@ -435,6 +450,7 @@ fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>, propagation: &s
         propagation: propagation.parse().expect("it is written as the server reads it"),
         explicit_grants: true,
         keep_facts: true,
+        limits: limits.map(|it| it.parse().expect("it is written as the server reads it")),
     };
     let wall = Arc::clone(now_ms);
     let ticks = AtomicU64::new(0);
@@ -444,41 +460,6 @@ fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>, propagation: &s
         monotonic_ns: Arc::new(move || ticks.fetch_add(1_000, Ordering::SeqCst)),
     };
     runtime.block_on(Server::start(&options, clock)).expect("the server starts")
-}
-
-/// Every message that a data directory holds, while no server uses it.
-pub fn messages_in(data: &Path) -> Vec<Message> {
-    let runtime = Runtime::new().expect("the system has threads");
-    let logs = std::fs::read_dir(data.join("log")).expect("messages were kept");
-    let mut all = Vec::new();
-    for log in logs {
-        let path = log.expect("the directory can be read").path();
-        all.extend(runtime.block_on(async {
-            // A hub's partitions, where nobody chose otherwise; the salt is the log's own.
-            let options = LogOptions::new(PARTITIONS, 0);
-            let log = Log::open(&path, options, 0).await.expect("it is a log");
-            let messages = messages(&log, PARTITIONS).await;
-            log.close().await;
-            messages
-        }));
-    }
-    all
-}
-
-async fn messages(log: &Log, partitions: u16) -> Vec<Message> {
-    let mut all = Vec::new();
-    for partition in 0..partitions {
-        let mut from = Start::Earliest;
-        loop {
-            let records = log.read(partition, from, 10_000, 8 << 20).await;
-            let records = records.expect("the log can be read");
-            let Some(last) = records.last() else { break };
-            from = Start::Sequence(last.position.sequence + 1);
-            let read = records.iter().map(|it| Message::parse(&it.payload));
-            all.extend(read.map(|it| it.expect("the log holds messages")));
-        }
-    }
-    all
 }
 
 /// The text at a JSON pointer, which the test knows to be there.

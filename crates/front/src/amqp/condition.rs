@@ -7,10 +7,16 @@ use ops::session::Ended;
 
 /// The key under which clients look for the id of the decision.
 const TRACKING: &str = "com.microsoft:tracking-id";
+/// And for the seconds after which to try again.
+const RETRY_AFTER: &str = "retry-after";
 
 pub(super) fn of(error: &Error, tracking: TrackingId) -> Condition {
-    Condition::new(error.amqp_condition(), error.wire().message)
-        .with(TRACKING, Value::string(tracking.to_string()))
+    let condition = Condition::new(error.amqp_condition(), error.wire().message)
+        .with(TRACKING, Value::string(tracking.to_string()));
+    match error.retry_after_s() {
+        Some(after_s) => condition.with(RETRY_AFTER, Value::Ulong(after_s)),
+        None => condition,
+    }
 }
 
 /// Of an answer that is a refusal.

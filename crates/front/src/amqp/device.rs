@@ -9,12 +9,11 @@ use super::condition;
 use super::driver::{Driver, Link};
 use super::messages;
 use ::amqp::{Condition, Delivery, LinkId, Outcome};
-use bytes::Bytes;
 use model::{Credential, Op};
 use ops::Session;
 use ops::devices::messages::LOCK_S;
 use ops::devices::methods::MethodAnswer;
-use ops::session::Ended;
+use ops::session::{Ended, Weighed};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -30,7 +29,7 @@ const DEVICES_MAX: usize = 1_024;
 pub(super) struct Device {
     pub(super) session: Session,
     /// Of the deliveries that the last read brought.
-    records: Vec<Bytes>,
+    records: Vec<Weighed>,
     deliveries: Vec<(LinkId, u32)>,
     /// Messages that it was handed, by link and number.
     pub(super) handed: BTreeMap<(LinkId, u32), (Uuid, Instant)>,
@@ -131,21 +130,24 @@ impl Driver<'_> {
     pub(super) fn sent(&mut self, link: LinkId, peer: &Peer, delivery: Delivery) {
         let Some(device) = self.devices.get_mut(peer) else { return };
         let Delivery { id, settled, format, payload, .. } = delivery;
-        match messages::records(device.session.sender(), payload, format) {
-            Ok(mut records) => {
-                device.records.append(&mut records);
-                if !settled {
-                    device.deliveries.push((link, id));
+        let refused = match messages::records(device.session.sender(), payload, format) {
+            Ok(records) => match device.session.weigh_all(self.env, records) {
+                Ok(mut records) => {
+                    device.records.append(&mut records);
+                    if !settled {
+                        device.deliveries.push((link, id));
+                    }
+                    return;
                 }
-            }
+                Err(limited) => condition::of(&limited, self.env.new_tracking_id()),
+            },
             Err(because) => {
                 self.env.metrics.count_early_refusal(400);
-                if !settled {
-                    let what = messages::described(&because);
-                    let why = Condition::new("com.microsoft:argument-error", what);
-                    self.engine.settle(link, id, Outcome::Rejected(Some(why)));
-                }
+                Condition::new("com.microsoft:argument-error", messages::described(&because))
             }
+        };
+        if !settled {
+            self.engine.settle(link, id, Outcome::Rejected(Some(refused)));
         }
     }
 
@@ -163,11 +165,14 @@ impl Driver<'_> {
                 continue;
             }
             match device.session.send(self.env, records).await {
-                Ok(sent) => self.under_way.push_back(UnderWay {
-                    sent: Box::pin(sent.synced()),
-                    peer: peer.clone(),
-                    deliveries,
-                }),
+                Ok(sent) => {
+                    self.held = self.held.max(device.session.held_until(self.env));
+                    self.under_way.push_back(UnderWay {
+                        sent: Box::pin(sent.synced()),
+                        peer: peer.clone(),
+                        deliveries,
+                    });
+                }
                 Err(ended) => over.push((peer.clone(), ended)),
             }
         }

@@ -16,7 +16,7 @@ use crate::mqtt::Waiting;
 use crate::scratch;
 use ::amqp::{Condition, Connection, Event, LinkId};
 use bytes::{Bytes, BytesMut};
-use model::Credential;
+use model::{Credential, Timestamp};
 use ops::Env;
 use ops::devices::message::MESSAGE_BYTES_MAX;
 use ops::devices::presence::Told;
@@ -103,6 +103,8 @@ pub(super) struct Driver<'a> {
     pub(super) spoke: Instant,
     /// Since when something waits to be written.
     pub(super) stuck: Option<Instant>,
+    /// Until when nothing is read: devices have sent more than their hub takes.
+    pub(super) held: Option<Timestamp>,
     out: BytesMut,
 }
 
@@ -131,6 +133,7 @@ impl<'a> Driver<'a> {
             heard: now,
             spoke: now,
             stuck: None,
+            held: None,
             out: BytesMut::new(),
         }
     }
@@ -170,8 +173,7 @@ impl<'a> Driver<'a> {
             }
             self.collect();
             is_flushed &= self.out.is_empty();
-            let has_room =
-                self.under_way.len() < UNDER_WAY_MAX && self.out.len() < OUTGOING_BYTES_MAX;
+            let has_room = self.listens() && self.out.len() < OUTGOING_BYTES_MAX;
             let Self { devices, links, engine, out, under_way, .. } = self;
             let all = waits(devices, links, engine);
             tokio::select! {
@@ -366,6 +368,7 @@ impl<'a> Driver<'a> {
 
     /// Looks whether everybody may go on.
     async fn look(&mut self) {
+        self.release();
         for peer in self.devices.keys().cloned().collect::<Vec<_>>() {
             self.device_told(&peer, Told::Look).await;
         }

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 const PROOF_DEADLINE: Duration = Duration::from_secs(30);
 /// A client that takes nothing for so long is gone.
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);
+/// A client that is held up is looked at so often: the server's clock may leap.
+const LOOK_WHILE_HELD: Duration = Duration::from_secs(1);
 /// Timers are set anew after so long at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// And never earlier than so.
@@ -22,8 +24,7 @@ impl Driver<'_> {
         let is_late = self.waiting.is_some() && now >= self.began + PROOF_DEADLINE;
         let is_stuck = self.stuck.is_some_and(|it| now >= it + WRITE_DEADLINE);
         // Who is not listened to cannot be told silent.
-        let is_heard = self.under_way.len() < UNDER_WAY_MAX;
-        if is_late || is_stuck || (is_heard && now >= self.heard + IDLE_TIME_OUT) {
+        if is_late || is_stuck || (self.listens() && now >= self.heard + IDLE_TIME_OUT) {
             return false;
         }
         if self.engine.peer_idle().is_some_and(|it| now >= self.spoke + it / 2) {
@@ -32,9 +33,29 @@ impl Driver<'_> {
         true
     }
 
+    /// Whether the client is read from, as far as that is for what it has sent.
+    pub(super) fn listens(&self) -> bool {
+        self.under_way.len() < UNDER_WAY_MAX && self.held.is_none()
+    }
+
+    /// Reads again from a client that was held up for long enough.
+    pub(super) fn release(&mut self) {
+        if self.held.is_some_and(|it| it <= self.env.now()) {
+            self.held = None;
+            self.heard = Instant::now();
+        }
+    }
+
     pub(super) fn next_look(&self) -> Instant {
         let now = Instant::now();
-        let mut next = (self.heard + IDLE_TIME_OUT).min(now + LOOK_AGAIN);
+        let mut next = match self.held {
+            None => (self.heard + IDLE_TIME_OUT).min(now + LOOK_AGAIN),
+            Some(until) => {
+                let left_ms = until.millis().saturating_sub(self.env.now().millis());
+                let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+                now + left.min(LOOK_WHILE_HELD)
+            }
+        };
         if self.waiting.is_some() {
             next = next.min(self.began + PROOF_DEADLINE);
         }

@@ -13,13 +13,13 @@ use super::under_way::{Called, Handed};
 use super::{About, Greeting, Waiting, body_of, code_of, properties};
 use crate::connections::DRAIN;
 use bytes::Bytes;
-use model::Op;
 use model::operations::Surface;
+use model::{Op, Timestamp};
 use ops::devices::message::MESSAGE_BYTES_MAX;
 use ops::devices::messages::Settlement;
 use ops::devices::presence::Told;
 use ops::devices::telemetry::Sent;
-use ops::session::Ended;
+use ops::session::{Ended, Weighed};
 use ops::{Env, Session};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -34,6 +34,8 @@ use wire::mqtt::{ConnectCode, Packet, Publish, Qos, Will};
 const PACKET_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (16 << 10);
 /// How many reads may wait for their sync.
 const UNDER_WAY_MAX: usize = 16;
+/// A device that is held up is looked at so often: the server's clock may leap.
+const LOOK_WHILE_HELD: Duration = Duration::from_secs(1);
 /// Timers are set anew after so long at the latest: a signature may hold for a hundred years.
 const LOOK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -75,6 +77,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         is_clean: greeting.connect.clean_session,
         silence: greeting.silence(),
         heard: Instant::now(),
+        held: None,
     };
     // A will is a message like any other: who may not send it now may not send it later.
     let will = match greeting.connect.will.as_ref().map(|it| connection.will(it)).transpose() {
@@ -117,6 +120,8 @@ struct Connection<'a, S> {
     is_clean: bool,
     silence: Duration,
     heard: Instant,
+    /// Until when nothing is read: devices have sent more than their hub takes.
+    held: Option<Timestamp>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
@@ -141,10 +146,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 synced = synced(&mut self.under_way), if !self.under_way.is_empty() => {
                     self.acknowledge(synced)
                 }
-                filled = self.pipe.fill(), if self.under_way.len() < UNDER_WAY_MAX => match filled {
+                filled = self.pipe.fill(), if self.listens() => match filled {
                     Ok(()) => {
                         self.heard = Instant::now();
-                        self.take().await
+                        let taken = self.take().await;
+                        if self.held.is_some() {
+                            alarm.as_mut().reset(self.next_look());
+                        }
+                        taken
                     }
                     Err(fault) => Err(ended(fault)),
                 },
@@ -158,9 +167,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 },
                 () = alarm.as_mut() => {
                     // Who is not listened to cannot be told silent.
-                    let is_heard = self.under_way.len() < UNDER_WAY_MAX;
-                    if is_heard && self.heard.elapsed() >= self.silence {
+                    if self.listens() && self.heard.elapsed() >= self.silence {
                         return Ended::Gone;
+                    }
+                    if self.held.is_some_and(|it| it <= self.env.now()) {
+                        self.held = None;
+                        self.heard = Instant::now();
                     }
                     let stands = match self.handed.forget_old(Instant::now()) {
                         // They wait for the device again.
@@ -177,16 +189,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
     }
 
-    /// When silence would have lasted too long, or the device's signature ends.
+    /// Whether the device is read from.
+    fn listens(&self) -> bool {
+        self.under_way.len() < UNDER_WAY_MAX && self.held.is_none()
+    }
+
+    /// When silence would have lasted too long, the device's signature ends, or it has been held up for long enough.
     fn next_look(&self) -> Instant {
-        let silent = self.heard + self.silence;
-        let left_ms = self.session.expires().map_or(i64::MAX, |it| {
-            // Just behind it: a signature holds to the end of its second.
-            it.millis().saturating_sub(self.env.now().millis()).saturating_add(1_000)
-        });
-        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)).min(LOOK_AGAIN);
-        let next = silent.min(Instant::now() + left);
+        let now = Instant::now();
+        let next = match self.held {
+            None => self.heard + self.silence,
+            Some(until) => now + self.left_until(until, 0).min(LOOK_WHILE_HELD),
+        };
+        // Just behind its end: a signature holds to the end of its second.
+        let left = self.session.expires().map_or(LOOK_AGAIN, |it| self.left_until(it, 1_000));
+        let next = next.min(now + left.min(LOOK_AGAIN));
         self.handed.next_look().map_or(next, |it| next.min(it))
+    }
+
+    /// How long it is by the server's clock until so many milliseconds after a time.
+    fn left_until(&self, time: Timestamp, after_ms: i64) -> Duration {
+        let left_ms = time.millis().saturating_sub(self.env.now().millis());
+        Duration::from_millis(u64::try_from(left_ms.saturating_add(after_ms)).unwrap_or(0))
     }
 
     /// Takes every packet that is there. What came before one that ends the connection still counts.
@@ -211,6 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         };
         if !records.is_empty() {
             let sent = self.session.send(self.env, records).await?;
+            self.held = self.session.held_until(self.env);
             self.under_way.push_back(UnderWay { sent: Box::pin(Sent::synced(sent)), ids });
             return taken;
         }
@@ -226,7 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn published(
         &mut self,
         publish: &Publish,
-        records: &mut Vec<Bytes>,
+        records: &mut Vec<Weighed>,
     ) -> Result<(), Ended> {
         if publish.qos != Qos::ExactlyOnce
             && let Some(request) = Request::parse(&publish.topic)
@@ -235,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
         match self.record(publish) {
             Ok(record) => {
-                records.push(record);
+                records.push(self.session.weigh(self.env, record)?);
                 Ok(())
             }
             Err(sentence) => {

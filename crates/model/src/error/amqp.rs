@@ -33,7 +33,7 @@ impl Error {
                 "com.microsoft:precondition-failed"
             }
             Self::BodyTooLarge { .. } => "amqp:link:message-size-exceeded",
-            Self::Hub { fault, .. } => fault.amqp_condition(),
+            Self::Hub { fault, .. } | Self::Limited { fault, .. } => fault.amqp_condition(),
             Self::LinkStolen { .. } => "amqp:link:stolen",
             Self::TooManyLinks { .. } => "amqp:resource-limit-exceeded",
             Self::Unavailable { .. } => "com.microsoft:server-busy",
@@ -50,12 +50,15 @@ impl HubFault {
             | Self::ConfigurationNotFound
             | Self::JobNotFound => "amqp:not-found",
             Self::ModuleAlreadyExists => "com.microsoft:device-already-exists",
-            Self::ConfigurationAlreadyExists | Self::JobAlreadyExists => "amqp:not-allowed",
+            Self::ConfigurationAlreadyExists | Self::JobAlreadyExists | Self::NotInEdition => {
+                "amqp:not-allowed"
+            }
             Self::TooManyModules
             | Self::TooManyMethods
             | Self::QueueFull
             | Self::TooManyConfigurations
-            | Self::TooManyJobs => "amqp:resource-limit-exceeded",
+            | Self::TooManyJobs
+            | Self::QuotaExceeded => "amqp:resource-limit-exceeded",
             Self::Throttled => "com.microsoft:device-container-throttled",
             Self::NoAnswer => "com.microsoft:timeout",
             Self::MessageLockLost => "com.microsoft:message-lock-lost",

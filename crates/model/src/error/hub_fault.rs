@@ -40,6 +40,10 @@ pub enum HubFault {
     InvalidTwinPatch,
     /// Too much of this is going on; the same call can succeed later.
     Throttled,
+    /// The hub has had what it takes in a day, or has as many devices as it can.
+    QuotaExceeded,
+    /// The hub's edition does not have this.
+    NotInEdition,
 }
 
 impl HubFault {
@@ -72,6 +76,8 @@ impl HubFault {
             Self::InvalidMetricsQuery => (400, 400_404, "InvalidConfigurationCustomMetricsQuery"),
             Self::InvalidTwinPatch => (400, 400_501, "InvalidDigitalTwinJsonPatch"),
             Self::Throttled => (429, 429_001, "ThrottlingException"),
+            Self::QuotaExceeded => (403, 403_002, "IotHubQuotaExceeded"),
+            Self::NotInEdition => (403, 403_010, "OperationNotAvailableInCurrentTier"),
         }
     }
 }

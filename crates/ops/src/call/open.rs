@@ -44,7 +44,7 @@ pub async fn open_reader(env: &Env, call: Call, wish: Wish) -> Result<Reader, An
 /// Runs a call that opens a link over which a service sends or receives: the link, or the answer to who may not
 /// have one. Nothing is sent or received by it: that is a call for itself, each time.
 pub async fn open_link(env: &Env, call: Call) -> Result<Link, Answer> {
-    let mut begun = Begun::of(env, &call);
+    let mut begun = Begun { is_free: true, ..Begun::of(env, &call) };
     let shown = Shown::of(&call);
     let outcome = match pass(env, call, &mut begun).await {
         Ok(passed) => Link::begin(env, passed, shown),

@@ -272,3 +272,14 @@ fn keys_in_connection_strings_are_masked_and_put_back() {
         "properties.storageEndpoints.$default.connectionString"
     );
 }
+
+#[test]
+fn the_editions_are_those_that_hubs_can_be_limited_as() {
+    use model::limits::Edition;
+    let of_limits = Edition::ALL.map(|it| (it.as_str(), i64::from(it.units_max())));
+    assert_eq!(SKUS.map(|(name, _, units_max, _)| (name, units_max)), of_limits);
+    for (name, tier, ..) in SKUS {
+        let edition = Edition::ALL.into_iter().find(|it| it.as_str() == name).unwrap();
+        assert_eq!(tier == "Basic", edition.is_basic(), "{name}");
+    }
+}

@@ -101,10 +101,14 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     let shard = shard(&hub)?;
     let all = entries(&input.body)?;
     for _ in 0..BULK_TRIES {
-        let Outcome { changes, errors, touched, told, .. } = outcome(&all, &shard, env).await?;
+        let Outcome { changes, errors, touched, told, made } = outcome(&all, &shard, env).await?;
         if changes.len() > COMMIT_CHANGES_MAX {
             return Err(too_large(changes.len()));
         }
+        let _places = match made.len() {
+            0 => None,
+            count => env.limits.place(&hub, count, &shard, env).await?,
+        };
         let count = changes.len();
         match env.store.commit(&shard, changes).await {
             Ok(_) => {}

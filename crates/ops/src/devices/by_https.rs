@@ -28,6 +28,8 @@ pub(crate) async fn send(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     let auth = AuthMethod::of(permit.caller());
     let sender = Sender::new(named.device.as_str(), module, &identity.generation_id, auth);
     let records = batch::records(input, &sender)?;
+    let bytes = records.iter().map(|it| it.len().saturating_sub(sender.bytes() + 1));
+    env.limits.send(&hub, bytes, env)?;
     let log = env.logs.of(&hub, env).await?;
     let now_ms = env.now().millis();
     let sent = telemetry::send(permit, &log, named.device.as_str(), now_ms, records).await?;

@@ -126,6 +126,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     if named.module.is_some() {
         check_room_for_a_module(env, &shard, &named).await?;
     }
+    let mut place = None;
     for _ in 0..TRIES {
         let former = read(env, &shard, &named).await?;
         let expect = match (&former, if_match) {
@@ -137,6 +138,9 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             (None, None) => Expect::Absent,
             (None, Some(_)) => return Err(named.not_found()),
         };
+        if former.is_none() && place.is_none() {
+            place = env.limits.place(&hub, 1, &shard, env).await?;
+        }
         let device = built(&named, &input.body, former.as_ref().map(|(it, _)| it), env, "")?;
         let change = keep(named.table(), named.key(), expect, &device)?;
         match env.store.commit(&shard, vec![change]).await {
@@ -195,6 +199,7 @@ pub(crate) async fn provision(permit: &Permit, input: &Input, env: &Env) -> Resu
     let hub = hub_of(permit, env)?;
     let shard = shard(&hub)?;
     let by = text(&input.body, &["provisionedBy"]).map(str::to_owned);
+    let mut place = None;
     for _ in 0..TRIES {
         let former = read(env, &shard, &named).await?;
         let expect = match &former {
@@ -202,6 +207,9 @@ pub(crate) async fn provision(permit: &Permit, input: &Input, env: &Env) -> Resu
             Some((device, revision)) if device.provisioned_by == by => Expect::Revision(*revision),
             Some(_) => return Err(named.exists_already()),
         };
+        if former.is_none() && place.is_none() {
+            place = env.limits.place(&hub, 1, &shard, env).await?;
+        }
         let device = provisioned(&named, &input.body, former.as_ref().map(|(it, _)| it), env)?;
         let change = keep(named.table(), named.key(), expect, &device)?;
         match env.store.commit(&shard, vec![change]).await {

@@ -328,6 +328,7 @@ fn refusal(answer: &Answer) -> (u32, String) {
              give this one another id"
                 .to_owned(),
         ),
+        429 => (429_001, text.to_owned()),
         other => (u32::from(other) * 1_000, text.to_owned()),
     };
     (code, format!("{lines}\nTracking ID: {}", answer.tracking))

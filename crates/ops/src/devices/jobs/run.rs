@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Change, CommitError, Expect, Scan, ShardId, Table, tables};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 /// Devices that a job deals with together.
 const DEVICES_AT_ONCE: usize = 16;
@@ -58,15 +59,22 @@ pub(in crate::devices) async fn run(env: Arc<Env>, hub: Arc<Hub>, id: &str) -> R
     loop {
         let (targets, last) = targets(&env, &hub, table, source, &condition, after).await?;
         for chunk in targets.chunks(DEVICES_AT_ONCE) {
-            let Some((job, _)) = read(&env, &shard, id).await? else { return Ok(()) };
-            if !job.status.is_open() {
-                return Ok(());
-            }
-            if env.now() >= job.deadline() {
-                let sentence = "maxExecutionTimeInSeconds went by before every device was done";
-                let ends = |it: &mut Job, now| it.ends(Status::Failed, Some(sentence.into()), now);
-                return write(&env, &shard, id, Vec::new(), ends).await;
-            }
+            let job = loop {
+                let Some((job, _)) = read(&env, &shard, id).await? else { return Ok(()) };
+                if !job.status.is_open() {
+                    return Ok(());
+                }
+                if env.now() >= job.deadline() {
+                    let sentence = "maxExecutionTimeInSeconds went by before every device was done";
+                    let ends =
+                        |it: &mut Job, now| it.ends(Status::Failed, Some(sentence.into()), now);
+                    return write(&env, &shard, id, Vec::new(), ends).await;
+                }
+                match env.limits.pause(&hub, chunk.len(), &env) {
+                    Some(pause) => sleep(pause).await,
+                    None => break job,
+                }
+            };
             let done = together(&env, &hub, &job, chunk).await;
             let (mut counts, mut changes) = (Counts::default(), Vec::new());
             for (named, began, outcome) in done {
