@@ -125,8 +125,7 @@ fn head() -> TraceHead {
             protocol: "https".into(),
             request: "PUT /devices/d1".into(),
             address: "127.0.0.1".into(),
-            on_behalf_of: None,
-            enrollment: None,
+            ..Channel::default()
         },
         replica: None,
     }

@@ -23,6 +23,7 @@ mod stories {
     pub mod conversations;
     pub mod deny_assignments;
     pub mod device_https;
+    pub mod device_story;
     pub mod devices;
     pub mod diagnosis;
     pub mod diagnosis_sections;

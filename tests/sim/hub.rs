@@ -159,6 +159,7 @@ impl Plan {
             chores: ops::devices::chores::Chores::default(),
             readers: ops::devices::readers::Readers::default(),
             logs: Logs::with(self.shard.clone(), hub_log),
+            journals: Logs::journals(),
             identity_tokens: IdentityTokens::default(),
             limits: ops::limits::Limits::default(),
             hosts: None,
@@ -258,8 +259,7 @@ async fn run(
             protocol: "https".into(),
             request: format!("{} {path}", row.routes[0].method),
             address: "127.0.0.1".into(),
-            on_behalf_of: None,
-            enrollment: None,
+            ..Channel::default()
         },
         path,
         body: Box::new(move |_| Box::pin(async move { Ok(body) })),

@@ -7,6 +7,7 @@ mod listen;
 mod method;
 mod mqtt;
 mod send;
+mod story;
 mod twin;
 
 use crate::Failure;
@@ -15,7 +16,7 @@ use crate::hub::Hub;
 use crate::target::{Connection, Target};
 use std::process::ExitCode;
 
-/// Play a device: send, listen, read and write its twin, and call its methods
+/// Play a device: send, listen, read and write its twin, call its methods; and tell its story
 ///
 /// Without --device it is the one that the first start made. What a device does is done with its own key over
 /// MQTT; what a service does, with the hub's over HTTPS.
@@ -25,6 +26,7 @@ pub enum Device {
     Listen(listen::Listen),
     Twin(twin::Twin),
     Method(method::Method),
+    Story(story::Story),
 }
 
 pub(crate) fn run(device: &Device) -> Result<ExitCode, Failure> {
@@ -33,6 +35,7 @@ pub(crate) fn run(device: &Device) -> Result<ExitCode, Failure> {
         Device::Listen(listen) => listen::run(listen),
         Device::Twin(twin) => twin::run(twin),
         Device::Method(method) => method::run(method),
+        Device::Story(story) => story::run(story),
     }
 }
 

@@ -261,8 +261,7 @@ impl Greeting<'_> {
                 protocol: Protocol::Mqtt.as_str().to_owned(),
                 request: crate::path::shown(&request),
                 address: self.peer.to_canonical().to_string(),
-                on_behalf_of: None,
-                enrollment: None,
+                ..Channel::default()
             },
             body,
         }

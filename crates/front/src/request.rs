@@ -58,8 +58,7 @@ pub(crate) fn read(
         protocol: "https".to_owned(),
         request: path::shown(&format!("{} {path}", parts.method)),
         address: peer.to_canonical().to_string(),
-        on_behalf_of: None,
-        enrollment: None,
+        ..Channel::default()
     };
     Ok(Head {
         operation,

@@ -275,37 +275,52 @@ fn rule(gate: Gate, ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ru
     }
 }
 
-/// The last gate: the state of what is addressed. The hub must still be there when a write begins, and no
-/// management lock may stand against it.
+/// The last gate: the state of what is addressed. The hub must still be there when a write begins, what was sent must
+/// be something that hubs take, and no management lock may stand against it.
 fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     Lookups::count(&facts.lookups.resource);
     let is_there = || facts.hub(ask.scope).is_some() || facts.dps(ask.scope).is_some();
     if ask.operation.plane == Plane::Service && !is_there() {
-        findings.add(|| Finding {
-            kind: FindingKind::Resource,
-            id: ask.scope.as_str().to_owned(),
-            name: ask.scope.name().to_owned(),
-            result: FindingResult::Deny,
-            reason: "it does not exist any more".into(),
-            rule: None,
-            role: None,
-            lock: None,
-            conditions: Vec::new(),
-        });
-        let denial = Denial {
-            gate: Gate::Resource,
-            kind: DenialKind::HubGone,
-            message: format!("`{}` does not exist any more", ask.scope.name()),
-            violations: Vec::new(),
-            target: ask.scope.name().to_owned(),
-        };
-        return Ruling { denial: Some(denial), reason: "it is gone".into() };
+        let message = format!("`{}` does not exist any more", ask.scope.name());
+        let reason = "it does not exist any more";
+        return stands_against(ask, DenialKind::HubGone, "it is gone", reason, message, findings);
+    }
+    if let Some(rule) = &ask.head.channel.violation {
+        let (reason, message) = ("no hub takes it", rule.to_string());
+        return stands_against(ask, DenialKind::Violation, reason, rule, message, findings);
     }
     if let Some(locked) = locks::rule(ask, facts, findings) {
         return locked;
     }
     let reason = findings.told(|| "nothing in the resource's state stands against it".into());
     Ruling { denial: None, reason }
+}
+
+/// The resource itself refuses: its ruling in a few words, what it found as a sentence, and what the caller is told.
+fn stands_against(
+    ask: &Ask<'_>,
+    kind: DenialKind,
+    reason: &str,
+    found: &str,
+    message: String,
+    findings: &mut Findings,
+) -> Ruling {
+    let name = ask.scope.name();
+    findings.add(|| Finding {
+        kind: FindingKind::Resource,
+        id: ask.scope.as_str().to_owned(),
+        name: name.to_owned(),
+        result: FindingResult::Deny,
+        reason: found.to_owned(),
+        rule: None,
+        role: None,
+        lock: None,
+        conditions: Vec::new(),
+    });
+    let target = name.to_owned();
+    let violations = Vec::new();
+    let denial = Denial { gate: Gate::Resource, kind, message, violations, target };
+    Ruling { denial: Some(denial), reason: reason.into() }
 }
 
 /// A call as far as it is known before anybody was proven.

@@ -137,6 +137,7 @@ pub const THROTTLES: &[Class] = &[
             Op::GetModule,
             Op::DeleteModule,
             Op::ListModules,
+            Op::GetDeviceStory,
             Op::GetDeviceStatistics,
             Op::GetServiceStatistics,
             Op::ProvisionDevice,

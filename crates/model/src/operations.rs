@@ -669,6 +669,7 @@ pub enum Op {
     GetEventHubPartition,
     ReadEvents,
     WatchEvents,
+    GetDeviceStory,
     /// What nobody can call yet; see [`PUBLISHED`].
     Published,
 }
@@ -2327,6 +2328,15 @@ pub const OPERATIONS: &[Operation] = &[
         Effect::Reads,
         &[hub("GET", "/devices/{device}/modules")],
         "Lists the module identities of a device",
+    ),
+    // Azure has no such address, either: why a device is not connected, for people.
+    service(
+        Op::GetDeviceStory,
+        &[act("Microsoft.Devices/IotHubs/devices/read")],
+        &[Right::RegistryRead],
+        Effect::Reads,
+        &[hub("GET", "/devices/{device}/story")],
+        "Tells what happened to a device: its connections and the reason each ended",
     ),
     service(
         Op::GetTwin,

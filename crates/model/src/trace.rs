@@ -126,6 +126,10 @@ pub struct Channel {
     /// By what that device registers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrollment: Option<EnrollmentKind>,
+    /// The rule that what was sent breaks, in a sentence, where no hub takes anything like it from anybody: a
+    /// message with QoS 2, a topic of another device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub violation: Option<Box<str>>,
 }
 
 /// The view of role assignments that judged a call, where changes of them spread slowly.

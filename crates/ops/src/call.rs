@@ -107,6 +107,17 @@ impl Begun {
         }
     }
 
+    /// What a record of the call says of when and how it came.
+    fn head(&self, env: &Env, channel: Channel) -> TraceHead {
+        TraceHead {
+            id: self.tracking,
+            time: env.now(),
+            correlation_id: self.correlation.clone(),
+            channel,
+            replica: None,
+        }
+    }
+
     /// The answer to an outcome, counted.
     fn answer(mut self, env: &Env, outcome: Result<Reply, Failed>) -> Answer {
         if let Some(tab) = &self.tab {

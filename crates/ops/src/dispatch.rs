@@ -244,6 +244,7 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::PutModule => devices::registry::put(permit, input, env).await,
         Op::GetModule => devices::registry::get(permit, input, env).await,
         Op::DeleteModule => devices::registry::delete(permit, input, env).await,
+        Op::GetDeviceStory => devices::story::tell(permit, input, env).await,
         Op::ListModules => devices::registry::list_modules(permit, input, env).await,
         Op::GetTwin => devices::twins::get(permit, input, env).await,
         Op::PatchTwin | Op::ReplaceTwin => devices::twins::put(permit, input, env).await,

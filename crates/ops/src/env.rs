@@ -92,6 +92,8 @@ pub struct Env {
     pub limits: Limits,
     /// What devices have sent, by hub.
     pub logs: Logs,
+    /// What happened to devices, by hub.
+    pub journals: Logs,
     /// Tokens of managed identities, by identity and audience, each with the time until which it is used.
     pub identity_tokens: IdentityTokens,
     /// To whoever owns the listeners. Where nobody does (tests without sockets), hubs open unheard.

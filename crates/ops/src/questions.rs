@@ -39,8 +39,7 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             protocol: "question".into(),
             request: action.to_owned(),
             address: String::new(),
-            on_behalf_of: None,
-            enrollment: None,
+            ..model::trace::Channel::default()
         },
         replica: None,
     };

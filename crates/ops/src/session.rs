@@ -7,12 +7,13 @@
 mod ended;
 mod limits;
 
-pub use ended::Ended;
 pub(crate) use ended::ended;
+pub use ended::{Ended, Gone, Violation};
 pub use limits::Weighed;
 
 use crate::call::{Call, Failed, Passed, admitted, keep};
 use crate::devices::identity;
+use crate::devices::journal::{self, Entry, Reason};
 use crate::devices::logs::HubLog;
 use crate::devices::message::{AuthMethod, Sender};
 use crate::devices::messages::{self, Delivery, Settlement};
@@ -67,6 +68,8 @@ pub struct Session {
     who: Authenticated,
     /// Of every decision of the session; its id and time are the latest one's.
     head: TraceHead,
+    /// When it began.
+    since: Timestamp,
     /// The version of the facts by which the device was proven.
     epoch: u64,
     seat: Seat,
@@ -99,6 +102,7 @@ impl Session {
             shown,
             who,
             epoch: permit.epoch(),
+            since: head.time,
             head,
             seat,
             log: None,
@@ -107,6 +111,9 @@ impl Session {
         };
         // Changes are told from here on; what changed while the device was on its way here is seen now.
         session.prove(env, &env.facts.load()).await?;
+        let Self { named, generation, who, head, hub, .. } = &session;
+        let connected = Entry::connected(named, generation, who.caller(), head);
+        journal::note(env, hub, vec![connected]).await;
         Ok(session)
     }
 
@@ -338,7 +345,16 @@ impl Session {
     }
 
     /// Writes down how the session ended, and gives the device's place back.
-    pub fn end(mut self, env: &Env, ended: Ended) {
+    pub async fn end(mut self, env: &Env, ended: Ended) {
+        let ended = match ended {
+            Ended::Misbehaved(violation) => self.refuse(env, violation).await,
+            other @ (Ended::Orderly
+            | Ended::Gone(_)
+            | Ended::TakenOver
+            | Ended::Closed
+            | Ended::Refused(_)
+            | Ended::Failed(_)) => other,
+        };
         let failure = ended.failure();
         let tracking_id = match ended {
             // No gate was asked about what came too fast.
@@ -350,12 +366,18 @@ impl Session {
                 Some(tracking)
             }
             Ended::Orderly
-            | Ended::Gone
+            | Ended::Gone(_)
             | Ended::Misbehaved(_)
             | Ended::TakenOver
             | Ended::Closed => None,
         };
         self.head.time = env.now();
+        let reason = failure.as_ref().map(|(_, number, code, message)| Reason {
+            number: *number,
+            code: (*code).to_owned(),
+            message: message.clone(),
+            tracking_id,
+        });
         let departure = Departure {
             device: &self.device,
             caller: self.who.caller(),
@@ -365,6 +387,23 @@ impl Session {
             tracking_id,
         };
         env.diagnostics.departed(departure, &self.hub);
+        let time = (self.since, &self.head);
+        let left = Entry::disconnected(&self.named, &self.generation, time, reason);
+        journal::note(env, &self.hub, vec![left]).await;
+    }
+
+    /// Has the gates say what stands against what the device sent, so that it can be asked for.
+    async fn refuse(&mut self, env: &Env, violation: Violation) -> Ended {
+        let Violation { op, packet, rule } = &violation;
+        self.head.time = env.now();
+        self.head.channel.request.clone_from(packet);
+        self.head.channel.violation = Some(rule.as_str().into());
+        let facts = env.facts.load();
+        match self.permit(env, &facts, operation(*op)).await {
+            Err(ended) => ended,
+            // The last gate refuses whatever breaks a rule.
+            Ok(_) => Ended::Misbehaved(violation),
+        }
     }
 
     /// Asks the gates for one operation, by the facts that proved the device.

@@ -51,6 +51,7 @@ pub(crate) fn env() -> Env {
         readers: crate::devices::readers::Readers::default(),
         limits: crate::limits::Limits::default(),
         logs: crate::devices::logs::Logs::default(),
+        journals: crate::devices::logs::Logs::journals(),
         identity_tokens: IdentityTokens::default(),
         hosts: None,
     }

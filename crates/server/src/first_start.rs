@@ -199,8 +199,7 @@ async fn put(
             protocol: "first start".into(),
             request: format!("PUT {path}"),
             address: String::new(),
-            on_behalf_of: None,
-            enrollment: None,
+            ..Channel::default()
         },
         body: Box::new(move |_| Box::pin(async move { Ok(body) })),
     };

@@ -139,6 +139,7 @@ impl Server {
         self.working.await.map_err(|it| format!("jobs ended badly: {it}"))?;
         self.writer.stop().await;
         self.env.logs.close().await;
+        self.env.journals.close().await;
         self.env.store.close().await.map_err(|it| format!("cannot close the store: {it}"))
     }
 }
@@ -228,6 +229,7 @@ async fn environment(
         readers: Readers::default(),
         limits: Limits::new(options.limits),
         logs: Logs::below(dir.path.join("log")),
+        journals: Logs::journals_below(dir.path.join("journal")),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),
     };
@@ -252,9 +254,11 @@ async fn tidy_up(env: &Env) -> Result<(), String> {
             env.store.drop_shard(&shard).await.map_err(|it| it.to_string())?;
         }
     }
-    for shard in env.logs.kept().map_err(|it| it.cause())? {
-        if !known.contains(&shard) {
-            env.logs.remove(&shard).await.map_err(|it| it.cause())?;
+    for logs in [&env.logs, &env.journals] {
+        for shard in logs.kept().map_err(|it| it.cause())? {
+            if !known.contains(&shard) {
+                logs.remove(&shard).await.map_err(|it| it.cause())?;
+            }
         }
     }
     Ok(())
@@ -295,6 +299,7 @@ async fn round(env: &Env) {
         eprintln!("hubward: the keys that sign tokens could not be renewed: {error}");
     }
     env.logs.trim(env.now(), env).await;
+    env.journals.trim(env.now(), env).await;
 }
 
 fn say(text: &str) {

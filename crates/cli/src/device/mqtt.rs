@@ -19,8 +19,6 @@ const API_VERSION: &str = "2021-04-12";
 /// How long the device may be silent. It says that it is there after half of that.
 const KEEP_ALIVE_S: u16 = 120;
 /// MQTT has no words for it.
-const WHY: &str = "`hubward logs --category Connections` says why, where a diagnostic setting of the hub collects \
-                   what it tells";
 /// How long an answer may take.
 const ANSWER_S_MAX: u64 = 30;
 /// Largest packet of a hub: a method's payload, or a twin.
@@ -92,7 +90,9 @@ impl Session {
         let Packet::ConnAck { code, .. } = answer else { return Err(strange(&answer)) };
         match code == ConnectCode::Accepted {
             true => Ok(session),
-            false => Err(Failure::Failed(format!("the hub refused `{id}` ({code:?}); {WHY}"))),
+            false => Err(Failure::Failed(format!(
+                "the hub refused `{id}` ({code:?}); `hubward device story {id}` says why"
+            ))),
         }
     }
 
@@ -225,7 +225,10 @@ impl Session {
 
     fn gone(&self, error: Option<&io::Error>) -> Failure {
         let why = error.map_or_else(String::new, |it| format!(" ({it})"));
-        Failure::Failed(format!("the hub closed the connection of `{}`{why}; {WHY}", self.id))
+        Failure::Failed(format!(
+            "the hub closed the connection of `{}`{why}; `hubward device story {0}` says why",
+            self.id
+        ))
     }
 }
 

@@ -51,8 +51,7 @@ impl Driver<'_> {
                 protocol: Protocol::Amqp.as_str().to_owned(),
                 request,
                 address: self.peer.to_canonical().to_string(),
-                on_behalf_of: None,
-                enrollment: None,
+                ..Channel::default()
             },
             body: body_of(body),
         }

@@ -30,10 +30,10 @@ pub(super) fn of_answer(answer: &Answer) -> Condition {
 /// Of what is over on our side.
 pub(super) fn of_end(ended: &Ended) -> Condition {
     match ended {
-        Ended::Orderly | Ended::Gone => {
+        Ended::Orderly | Ended::Gone(_) => {
             Condition::new("amqp:connection:forced", "the server is stopping")
         }
-        Ended::Misbehaved(what) => Condition::new("amqp:not-allowed", what.clone()),
+        Ended::Misbehaved(it) => Condition::new("amqp:not-allowed", it.rule.clone()),
         Ended::TakenOver => {
             Condition::new("amqp:link:stolen", "another session of the device began")
         }

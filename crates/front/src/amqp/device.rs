@@ -111,7 +111,7 @@ impl Driver<'_> {
             && let Err(ended) = session.listen(self.env, 0, false).await
         {
             let why = condition::of_end(&ended);
-            session.end(self.env, ended);
+            session.end(self.env, ended).await;
             return Err((401, why));
         }
         self.proven();
@@ -207,7 +207,7 @@ impl Driver<'_> {
                 self.engine.detach(link, Some(condition::of_end(&ended)));
             }
         }
-        device.session.end(self.env, ended);
+        device.session.end(self.env, ended).await;
     }
 }
 

@@ -16,11 +16,11 @@ use crate::mqtt::Waiting;
 use crate::scratch;
 use ::amqp::{Condition, Connection, Event, LinkId};
 use bytes::{Bytes, BytesMut};
-use model::{Credential, Timestamp};
+use model::{Credential, Op, Timestamp};
 use ops::Env;
 use ops::devices::message::MESSAGE_BYTES_MAX;
 use ops::devices::presence::Told;
-use ops::session::Ended;
+use ops::session::{Ended, Gone, Violation};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -98,6 +98,8 @@ pub(super) struct Driver<'a> {
     /// Its place among those who have not proven themselves.
     pub(super) waiting: Option<Waiting>,
     refusals: usize,
+    /// What the client did that AMQP does not have.
+    fault: Option<Condition>,
     pub(super) began: Instant,
     pub(super) heard: Instant,
     pub(super) spoke: Instant,
@@ -129,6 +131,7 @@ impl<'a> Driver<'a> {
             under_way: VecDeque::new(),
             waiting: Some(waiting),
             refusals: 0,
+            fault: None,
             began: now,
             heard: now,
             spoke: now,
@@ -144,29 +147,42 @@ impl<'a> Driver<'a> {
         mut stop: watch::Receiver<bool>,
     ) {
         let (mut reader, mut writer) = split(stream);
-        let orderly = self.serve(&mut reader, &mut writer, &mut stop).await;
+        let served = self.serve(&mut reader, &mut writer, &mut stop).await;
         let _ = timeout(DRAIN, self.last_words(&mut writer)).await;
         for peer in self.devices.keys().cloned().collect::<Vec<_>>() {
-            let ended = if orderly { Ended::Orderly } else { Ended::Gone };
+            let ended = self.ended(served);
             self.end_device(&peer, ended, false).await;
         }
         let _ = timeout(Duration::from_secs(1), writer.shutdown()).await;
     }
 
-    /// Serves the client to the end of what it says: true where it meant to go, or we did.
+    /// What a device's session ended with, where its connection is over.
+    fn ended(&self, served: Result<(), Gone>) -> Ended {
+        match (&self.fault, served) {
+            (Some(fault), _) => Ended::Misbehaved(Violation {
+                op: Op::ConnectDevice,
+                packet: format!("a frame: {}", fault.condition),
+                rule: fault.description.clone().unwrap_or_default(),
+            }),
+            (None, Ok(())) => Ended::Orderly,
+            (None, Err(gone)) => Ended::Gone(gone),
+        }
+    }
+
+    /// Serves the client to the end of what it says: well where it meant to go, or we did.
     async fn serve(
         &mut self,
         reader: &mut (impl AsyncRead + Unpin),
         writer: &mut (impl AsyncWrite + Unpin),
         stop: &mut watch::Receiver<bool>,
-    ) -> bool {
+    ) -> Result<(), Gone> {
         let mut versions = self.env.facts.versions();
         let mut alarm = pin!(sleep_until(self.next_look()));
         let mut is_flushed = true;
         while !self.engine.is_over() {
             // Asked here as well: whoever sends without end keeps all else below from its turn.
             if !self.in_time() {
-                return false;
+                return Err(Gone::Silent);
             }
             if *stop.borrow() {
                 break;
@@ -186,11 +202,11 @@ impl<'a> Driver<'a> {
                         self.stuck = None;
                         self.pump_all().await;
                     }
-                    Err(_) => return false,
+                    Err(_) => return Err(Gone::Closed),
                 },
                 is_there = scratch::read(reader, |bytes| engine.feed(bytes)), if has_room => {
                     if !is_there {
-                        return false;
+                        return Err(Gone::Closed);
                     }
                     self.heard = Instant::now();
                     self.take().await;
@@ -213,7 +229,7 @@ impl<'a> Driver<'a> {
         }
         let why = Condition::new("amqp:connection:forced", "the server is stopping");
         self.engine.close(Some(why));
-        true
+        Ok(())
     }
 
     /// Takes all that has come.
@@ -224,7 +240,8 @@ impl<'a> Driver<'a> {
                     let is_let_in = self.sasl(&mechanism, response.as_ref()).await;
                     self.engine.sasl(is_let_in);
                 }
-                Event::Opened(_) | Event::Closed(_) | Event::Failed(_) => {}
+                Event::Opened(_) | Event::Closed(_) => {}
+                Event::Failed(fault) => self.fault = Some(fault),
                 Event::Attached { link, attach } => self.attached(link, *attach).await,
                 Event::Credit { link, drain } => {
                     self.pump(link).await;

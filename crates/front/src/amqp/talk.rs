@@ -11,7 +11,7 @@ use model::operations::Surface;
 use ops::devices::messages::Settlement;
 use ops::devices::methods::{self, MethodAnswer};
 use ops::devices::presence::{Interest, Invocation, Notice, Told};
-use ops::session::Ended;
+use ops::session::{Ended, Gone};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -245,7 +245,9 @@ impl Driver<'_> {
             found.and_then(|(_, it)| it.text()).unwrap_or("").to_ascii_lowercase()
         };
         let (operation, resource) = (annotation("operation"), annotation("resource"));
-        let Some(device) = self.devices.get_mut(peer) else { return Err(Ended::Gone) };
+        let Some(device) = self.devices.get_mut(peer) else {
+            return Err(Ended::Gone(Gone::Closed));
+        };
         let session = &mut device.session;
         let answer = match (operation.as_str(), resource.as_str()) {
             ("get", _) => session.twin(self.env).await?.map(|it| (200, None, it.to_string())),

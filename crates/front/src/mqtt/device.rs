@@ -19,7 +19,7 @@ use ops::devices::message::MESSAGE_BYTES_MAX;
 use ops::devices::messages::Settlement;
 use ops::devices::presence::Told;
 use ops::devices::telemetry::Sent;
-use ops::session::{Ended, Weighed};
+use ops::session::{Ended, Gone, Violation, Weighed};
 use ops::{Env, Session};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -82,9 +82,11 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     // A will is a message like any other: who may not send it now may not send it later.
     let will = match greeting.connect.will.as_ref().map(|it| connection.will(it)).transpose() {
         Ok(will) => will,
-        Err(sentence) => {
+        Err(rule) => {
             let Connection { env, session, pipe, .. } = connection;
-            session.end(env, Ended::Misbehaved(format!("its will: {sentence}")));
+            let violation =
+                Violation { op: Op::SendTelemetry, packet: "CONNECT with a will".to_owned(), rule };
+            session.end(env, Ended::Misbehaved(violation)).await;
             return pipe.refuse(ConnectCode::NotAuthorized).await;
         }
     };
@@ -96,7 +98,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         connection.publish_will(will).await;
     }
     let Connection { env, session, pipe, .. } = connection;
-    session.end(env, ended);
+    session.end(env, ended).await;
     pipe.close().await;
 }
 
@@ -138,7 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let mut alarm = pin!(sleep_until(self.next_look()));
         loop {
             if self.pipe.flush().await.is_err() {
-                return Ended::Gone;
+                return Ended::Gone(Gone::Closed);
             }
             // Messages come first: each of them asks whether the session still stands.
             let went_on = tokio::select! {
@@ -168,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 () = alarm.as_mut() => {
                     // Who is not listened to cannot be told silent.
                     if self.listens() && self.heard.elapsed() >= self.silence {
-                        return Ended::Gone;
+                        return Ended::Gone(Gone::Silent);
                     }
                     if self.held.is_some_and(|it| it <= self.env.now()) {
                         self.held = None;
@@ -263,9 +265,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 records.push(self.session.weigh(self.env, record)?);
                 Ok(())
             }
-            Err(sentence) => {
+            Err(rule) => {
                 self.env.metrics.count_early_refusal(400);
-                Err(Ended::Misbehaved(sentence))
+                let packet = format!("PUBLISH {}", crate::path::shown(&publish.topic));
+                Err(Ended::Misbehaved(Violation { op: Op::SendTelemetry, packet, rule }))
             }
         }
     }
@@ -318,7 +321,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             Packet::Disconnect => return Err(Ended::Orderly),
             Packet::Connect(_) => {
-                return Err(Ended::Misbehaved("a second CONNECT came".to_owned()));
+                return Err(unexpected("CONNECT", "a connection has one CONNECT, and it had come"));
             }
             Packet::ConnAck { .. }
             | Packet::Publish(_)
@@ -326,7 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             | Packet::UnsubAck(_)
             | Packet::PingResp
             | Packet::Unsupported(_) => {
-                return Err(Ended::Misbehaved("a packet came that no device sends".to_owned()));
+                return Err(unexpected("a packet of a server's", "no device sends such a packet"));
             }
         }
         Ok(())
@@ -366,9 +369,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
 fn ended(fault: Fault) -> Ended {
     match fault {
-        Fault::Gone => Ended::Gone,
-        Fault::NotMqtt(because) => Ended::Misbehaved(because.to_string()),
+        Fault::Gone => Ended::Gone(Gone::Closed),
+        Fault::NotMqtt(because) => unexpected("bytes", &because.to_string()),
     }
+}
+
+/// What has no place in a session.
+fn unexpected(packet: &str, rule: &str) -> Ended {
+    let (packet, rule) = (packet.to_owned(), rule.to_owned());
+    Ended::Misbehaved(Violation { op: Op::ConnectDevice, packet, rule })
 }
 
 /// Waits for the oldest messages to be synced: the ids of all that are. Dropping the future loses none.

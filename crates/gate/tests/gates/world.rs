@@ -170,8 +170,7 @@ pub fn head(request: &str) -> TraceHead {
             protocol: "https".into(),
             request: request.into(),
             address: "127.0.0.1".into(),
-            on_behalf_of: None,
-            enrollment: None,
+            ..Channel::default()
         },
         replica: None,
     }

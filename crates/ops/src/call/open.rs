@@ -2,18 +2,50 @@
 
 use super::{Answer, Begun, Call, pass};
 use crate::devices::events::{Reader, Wish};
+use crate::devices::journal::{self, Entry, Reason};
+use crate::devices::named::Named;
+use crate::devices::registry;
 use crate::env::Env;
 use crate::input::Reply;
 use crate::link::Link;
 use crate::session::{Session, Shown};
+use gate::facts::Instance;
+use model::Error;
+use model::trace::TraceHead;
+
+/// Puts it into a device's story that it could not connect, where there is such a device.
+async fn note_refusal(
+    env: &Env,
+    host: &str,
+    named: Result<Named, Error>,
+    at: &TraceHead,
+    error: &Error,
+) {
+    let facts = env.facts.load();
+    let (Ok(named), Some(Instance::Hub(hub))) = (named, facts.instance_at(host)) else { return };
+    if let (Error::Denied(_), Ok(true)) = (error, registry::exists(env, hub, &named).await) {
+        let reason = Reason::of(error, Some(at.id));
+        journal::note(env, hub, vec![Entry::refused(&named, at, reason)]).await;
+    }
+}
 
 /// Runs a call that opens a session: the session, or the answer to who may not have one.
 pub async fn open(env: &Env, call: Call) -> Result<Session, Answer> {
     let mut begun = Begun::of(env, &call);
     let shown = Shown::of(&call);
+    // Of a refusal that came again and again only the first few are told: the rest is counted with their decision.
+    let (params, channel) = (call.params.clone(), call.channel.clone());
     let outcome = match pass(env, call, &mut begun).await {
         Ok(passed) => Session::begin(env, passed, shown).await,
-        Err(failed) => Err(failed),
+        Err(failed) => {
+            let (device, module) = (params.get("device"), params.get("module"));
+            if let (true, Some(device)) = (failed.tracking == begun.tracking, device) {
+                let named = Named::parse(device, module.map(String::as_str));
+                let at = begun.head(env, channel);
+                note_refusal(env, &shown.host, named, &at, &failed.error).await;
+            }
+            Err(failed)
+        }
     };
     match outcome {
         Ok(session) => {

@@ -5,6 +5,8 @@
 
 mod entry;
 
+use super::identity::Device;
+use super::journal::{self, Happened};
 use super::named::Named;
 use super::presence::Notice;
 use super::registry::{MODULES_MAX, deletion, hub_of, modules_of, object, read, shard};
@@ -93,6 +95,8 @@ struct Outcome {
     told: Vec<(String, Desired)>,
     /// The keys of what is made in this call.
     made: BTreeSet<String>,
+    /// What happens to identities.
+    happens: Vec<(Happened, Device)>,
 }
 
 /// Up to 100 entries, each with its own verdict. Good ones are applied together; the answer lists the rest.
@@ -101,7 +105,8 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     let shard = shard(&hub)?;
     let all = entries(&input.body)?;
     for _ in 0..BULK_TRIES {
-        let Outcome { changes, errors, touched, told, made } = outcome(&all, &shard, env).await?;
+        let Outcome { changes, errors, touched, told, made, happens } =
+            outcome(&all, &shard, env).await?;
         if changes.len() > COMMIT_CHANGES_MAX {
             return Err(too_large(changes.len()));
         }
@@ -127,6 +132,9 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
         told.into_iter().for_each(|(key, desired)| {
             env.presence.tell(&hub.uid, &key, Notice::Desired(Arc::new(desired)));
         });
+        let entry =
+            |(event, device): &(_, Device)| journal::Entry::of_identity(*event, device, permit);
+        journal::note(env, &hub, happens.iter().map(entry).collect()).await;
         let is_successful = errors.is_empty();
         let result = json!({ "isSuccessful": is_successful, "errors": errors, "warnings": [] });
         return match is_successful {
@@ -191,10 +199,13 @@ async fn apply(
     let former = read(env, shard, named).await?;
     entry.check(former.as_ref().map(|(it, _)| it))?;
     let revision = former.as_ref().map(|(_, revision)| *revision);
-    if let (true, Some(revision)) = (entry.mode.deletes(), revision) {
-        let (changes, gone) = deletion(env, shard, named, revision).await?;
+    if entry.mode.deletes()
+        && let Some(former) = former
+    {
+        let (changes, gone) = deletion(env, shard, named, former).await?;
         so_far.changes.extend(changes);
-        so_far.touched.extend(gone);
+        so_far.touched.extend(gone.iter().map(Device::key));
+        so_far.happens.extend(gone.into_iter().map(|it| (Happened::Deleted, it)));
         return Ok(());
     }
     if former.is_none() && named.module.is_some() {
@@ -210,6 +221,8 @@ async fn apply(
     }
     if entry.mode.writes_identity() {
         so_far.touched.push(named.key());
+        let event = if former.is_none() { Happened::Created } else { Happened::Updated };
+        so_far.happens.push((event, device));
     }
     Ok(())
 }

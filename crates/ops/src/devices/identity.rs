@@ -57,6 +57,14 @@ pub(crate) struct Device {
 }
 
 impl Device {
+    /// The key of its document: a module's begins with its device's.
+    pub(super) fn key(&self) -> String {
+        match &self.module_id {
+            None => self.device_id.clone(),
+            Some(module) => format!("{}/{module}", self.device_id),
+        }
+    }
+
     /// The identity as the service API shows it.
     pub(super) fn shown(&self, now: &Live) -> Value {
         let (state, since) = now.connection();

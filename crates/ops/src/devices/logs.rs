@@ -1,7 +1,8 @@
-//! Where each hub keeps what its devices send: one log per hub, opened when the first message comes.
+//! Where each hub keeps what its devices send, and what happens to them: a log each per hub, opened when the first
+//! record comes.
 
-use super::hubs;
 use super::registry::shard;
+use super::{hubs, journal};
 use crate::env::Env;
 use gate::facts::Hub;
 use model::{Error, Timestamp};
@@ -18,9 +19,20 @@ use tokio::sync::OnceCell;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What a log holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Holds {
+    /// What devices send. The hub says in how many partitions, and for how many days.
+    #[default]
+    Messages,
+    /// What happens to devices, see [`journal`].
+    Journal,
+}
+
 /// The logs of all hubs.
 #[derive(Default)]
 pub struct Logs {
+    holds: Holds,
     /// The directory with one directory per hub; `None` keeps everything in memory.
     directory: Option<PathBuf>,
     /// By the hub's shard. A cell that is empty is a log that somebody is opening.
@@ -41,15 +53,25 @@ pub struct HubLog {
 }
 
 impl Logs {
-    /// Logs below a directory, which is made with the first of them.
+    /// What devices send, below a directory that is made with the first log.
     pub fn below(directory: PathBuf) -> Self {
-        Self { directory: Some(directory), open: Mutex::default() }
+        Self { directory: Some(directory), ..Self::default() }
+    }
+
+    /// What happens to devices, below another.
+    pub fn journals_below(directory: PathBuf) -> Self {
+        Self { directory: Some(directory), ..Self::journals() }
+    }
+
+    /// What happens to devices, in memory.
+    pub fn journals() -> Self {
+        Self { holds: Holds::Journal, ..Self::default() }
     }
 
     /// Logs in memory, of which one is there already: for whoever keeps it longer than a server lives.
     pub fn with(shard: ShardId, HubLog { log, partitions }: HubLog) -> Self {
         let cell = Arc::new(OnceCell::new_with(Some(Opened { log, partitions })));
-        Self { directory: None, open: Mutex::new(BTreeMap::from([(shard, cell)])) }
+        Self { open: Mutex::new(BTreeMap::from([(shard, cell)])), ..Self::default() }
     }
 
     /// The log of a hub, made or opened where it is not open yet.
@@ -64,9 +86,12 @@ impl Logs {
     }
 
     async fn open(&self, hub: &Hub, shard: &ShardId, env: &Env) -> Result<Opened, Error> {
-        let (partitions, days) = hubs::events(env, &hub.scope).await?;
+        let (partitions, days) = self.reach(hub, env).await?;
         let salt = u64::from_le_bytes(env.random());
-        let options = LogOptions { retention: DAY * days, ..LogOptions::new(partitions, salt) };
+        let mut options = LogOptions { retention: DAY * days, ..LogOptions::new(partitions, salt) };
+        if self.holds == Holds::Journal {
+            options.segment_bytes = journal::SEGMENT_BYTES;
+        }
         let log = match &self.directory {
             Some(all) => {
                 // What devices send is for the server's user alone.
@@ -79,7 +104,16 @@ impl Logs {
         Ok(Opened { log: log.map_err(|it| unusable(shard, &it))?, partitions })
     }
 
-    /// Removes what is older than its hub keeps, in every log that is open. Opening one does the same.
+    /// How many partitions a hub's log has, and for how many days it keeps what it holds.
+    async fn reach(&self, hub: &Hub, env: &Env) -> Result<(u16, u32), Error> {
+        match self.holds {
+            Holds::Messages => hubs::events(env, &hub.scope).await,
+            Holds::Journal => Ok((journal::PARTITIONS, journal::DAYS)),
+        }
+    }
+
+    /// Removes what is older than its hub keeps, in every log that is open, and of a journal the oldest beyond its
+    /// bytes. Opening one does the same with what is too old.
     pub async fn trim(&self, now: Timestamp, env: &Env) {
         let open: Vec<(ShardId, Opened)> = self
             .lock()
@@ -93,10 +127,14 @@ impl Logs {
             let Some(hub) = facts.hubs.values().find(|it| Some(&*it.uid) == shard.hub_uid()) else {
                 continue;
             };
-            let Ok((_, days)) = hubs::events(env, &hub.scope).await else { continue };
+            let Ok((_, days)) = self.reach(hub, env).await else { continue };
             let kept_ms = i64::try_from((DAY * days).as_millis()).unwrap_or(i64::MAX);
-            if let Err(error) = log.trim(now.millis().saturating_sub(kept_ms)).await {
-                let sentence = format!("old messages of `{shard}` cannot be removed: {error}");
+            let mut before_ms = now.millis().saturating_sub(kept_ms);
+            if self.holds == Holds::Journal {
+                before_ms = before_ms.max(journal::too_much_before(&log).await);
+            }
+            if let Err(error) = log.trim(before_ms).await {
+                let sentence = format!("old records of `{shard}` cannot be removed: {error}");
                 env.metrics.log_fault(env.new_tracking_id(), &sentence);
             }
         }
@@ -128,7 +166,7 @@ impl Logs {
     pub fn kept(&self) -> Result<Vec<ShardId>, Error> {
         let Some(all) = &self.directory else { return Ok(Vec::new()) };
         let told = |it: std::io::Error| Error::Internal {
-            message: format!("the messages in `{}` cannot be listed: {it}", all.display()),
+            message: format!("the logs in `{}` cannot be listed: {it}", all.display()),
         };
         let entries = match std::fs::read_dir(all) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -157,7 +195,7 @@ impl Logs {
 }
 
 fn unusable(shard: &ShardId, error: &dyn std::error::Error) -> Error {
-    told(&format!("the messages of `{shard}` cannot be kept"), error)
+    told(&format!("the log of `{shard}` cannot be used"), error)
 }
 
 /// What a failed append tells its sender.

@@ -3,6 +3,7 @@
 //! Source: the public client's model of the call, `BulkRegenerateDeviceKey`.
 
 use super::identity::Device;
+use super::journal::{self, Entry, Happened};
 use super::named::Named;
 use super::registry::{TRIES, hub_of, object, read, shard};
 use crate::control::{failed, put as keep};
@@ -106,6 +107,7 @@ pub(crate) async fn regenerate(permit: &Permit, input: &Input, env: &Env) -> Res
     for _ in 0..TRIES {
         let (mut changes, mut rotated, mut errors): (Vec<Change>, Vec<Value>, Vec<Value>) =
             (Vec::new(), Vec::new(), Vec::new());
+        let mut changed = Vec::new();
         let mut seen = BTreeSet::new();
         for named in &all {
             let found = read(env, &shard, named).await?;
@@ -124,6 +126,7 @@ pub(crate) async fn regenerate(permit: &Permit, input: &Input, env: &Env) -> Res
                     rotated.push(shown(named, &device));
                     let expect = Expect::Revision(revision);
                     changes.push(keep(named.table(), named.key(), expect, &device)?);
+                    changed.push(Entry::of_identity(Happened::Updated, &device, permit));
                 }
                 Err(error) => errors.push(refused(named, &error)),
             }
@@ -134,6 +137,7 @@ pub(crate) async fn regenerate(permit: &Permit, input: &Input, env: &Env) -> Res
             Err(it @ (CommitError::ShardGone | CommitError::Store(_))) => return Err(failed(&it)),
         }
         all.iter().for_each(|it| env.presence.changed(&hub.uid, &it.key()));
+        journal::note(env, &hub, changed).await;
         let status = match (rotated.is_empty(), errors.is_empty()) {
             (_, true) => 200,
             (false, false) => 207,

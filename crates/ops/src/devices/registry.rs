@@ -2,6 +2,7 @@
 //! `bulk.rs`, what an identity is in `identity.rs`.
 
 use super::identity::{Device, Live, built, provisioned};
+use super::journal::{self, Entry, Happened};
 use super::named::Named;
 use super::{bulk, configurations, jobs, messages, queries, regenerate, twins};
 use crate::control::{delete as remove, failed, put as keep, unread};
@@ -144,7 +145,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         let device = built(&named, &input.body, former.as_ref().map(|(it, _)| it), env, "")?;
         let change = keep(named.table(), named.key(), expect, &device)?;
         match env.store.commit(&shard, vec![change]).await {
-            Ok(_) => return written(env, &hub, &named, &device).await,
+            Ok(_) => return written(permit, env, &hub, &named, &device, former.is_none()).await,
             // Its twin may have changed, or somebody was faster: look again.
             Err(CommitError::Conflict { .. }) => {}
             Err(it @ (CommitError::ShardGone | CommitError::Store(_))) => return Err(failed(&it)),
@@ -183,10 +184,9 @@ pub(super) async fn modules_of(
     page.iter().map(|(key, it)| Ok((parse(key, it)?, it.revision))).collect()
 }
 
-/// True where the hub has a device of this id.
-pub(crate) async fn exists(env: &Env, hub: &Hub, id: &str) -> Result<bool, Error> {
-    let shard = shard(hub)?;
-    Ok(read(env, &shard, &Named::parse(id, None)?).await?.is_some())
+/// True where the hub has the device or module.
+pub(crate) async fn exists(env: &Env, hub: &Hub, named: &Named) -> Result<bool, Error> {
+    Ok(read(env, &shard(hub)?, named).await?.is_some())
 }
 
 /// Writes a device that registered through a provisioning service: new, or known from the same enrollment.
@@ -213,7 +213,7 @@ pub(crate) async fn provision(permit: &Permit, input: &Input, env: &Env) -> Resu
         let device = provisioned(&named, &input.body, former.as_ref().map(|(it, _)| it), env)?;
         let change = keep(named.table(), named.key(), expect, &device)?;
         match env.store.commit(&shard, vec![change]).await {
-            Ok(_) => return written(env, &hub, &named, &device).await,
+            Ok(_) => return written(permit, env, &hub, &named, &device, former.is_none()).await,
             Err(CommitError::Conflict { .. }) => {}
             Err(it @ (CommitError::ShardGone | CommitError::Store(_))) => return Err(failed(&it)),
         }
@@ -248,10 +248,12 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
         if tag != "*" && tag != device.etag() {
             return Err(named.is_stale());
         }
-        let (changes, gone) = deletion(env, &shard, &named, revision).await?;
+        let (changes, gone) = deletion(env, &shard, &named, (device, revision)).await?;
         match env.store.commit(&shard, changes).await {
             Ok(_) => {
-                gone.iter().for_each(|it| env.presence.changed(&hub.uid, it));
+                gone.iter().for_each(|it| env.presence.changed(&hub.uid, &it.key()));
+                let entry = |it| Entry::of_identity(Happened::Deleted, it, permit);
+                journal::note(env, &hub, gone.iter().map(entry).collect()).await;
                 return Ok(Reply::empty(204));
             }
             Err(CommitError::Conflict { .. }) => {}
@@ -261,20 +263,19 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
     Err(keeps_changing(&named))
 }
 
-/// What goes with a device: its modules and the messages that wait for it. The keys of all who are gone then.
+/// What goes with a device: its modules and the messages that wait for it. All who are gone then.
 pub(super) async fn deletion(
     env: &Env,
     shard: &ShardId,
     named: &Named,
-    revision: u64,
-) -> Result<(Vec<Change>, Vec<String>), Error> {
+    (device, revision): (Device, u64),
+) -> Result<(Vec<Change>, Vec<Device>), Error> {
     let mut changes = vec![remove(named.table(), named.key(), Expect::Revision(revision))];
-    let mut gone = vec![named.key()];
+    let mut gone = vec![device];
     if named.module.is_none() {
         for (module, revision) in modules_of(env, shard, &named.device).await? {
-            let key = format!("{}/{}", named.device, module.module_id.unwrap_or_default());
-            changes.push(remove(tables::MODULES, key.clone(), Expect::Revision(revision)));
-            gone.push(key);
+            changes.push(remove(tables::MODULES, module.key(), Expect::Revision(revision)));
+            gone.push(module);
         }
         changes.extend(messages::forget(env, shard, &named.device).await?);
     }
@@ -411,8 +412,17 @@ pub(super) async fn live(env: &Env, hub: &Hub, named: &Named) -> Result<Live, Er
     Ok(Live { connected_since, messages: messages.first().copied().unwrap_or(0) })
 }
 
-/// An identity that was just written: its session hears of it.
-async fn written(env: &Env, hub: &Hub, named: &Named, device: &Device) -> Result<Reply, Error> {
+/// An identity that was just written: its session hears of it, and its journal.
+async fn written(
+    permit: &Permit,
+    env: &Env,
+    hub: &Hub,
+    named: &Named,
+    device: &Device,
+    is_new: bool,
+) -> Result<Reply, Error> {
+    let event = if is_new { Happened::Created } else { Happened::Updated };
+    journal::note(env, hub, vec![Entry::of_identity(event, device, permit)]).await;
     env.presence.changed(&hub.uid, &named.key());
     // The session of a module asks whether its device is enabled.
     if named.module.is_none() {

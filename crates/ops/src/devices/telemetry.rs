@@ -41,7 +41,7 @@ pub(crate) async fn send(
 
 /// All messages of a device are in one partition, so that they stay in order: FNV-1a of its id, and the last
 /// steps of MurmurHash3 behind it, without which names that differ in a digit would crowd together.
-fn partition_of(device: &str, partitions: u16) -> u16 {
+pub(super) fn partition_of(device: &str, partitions: u16) -> u16 {
     let mut hash = device.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

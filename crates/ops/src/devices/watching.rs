@@ -57,7 +57,8 @@ pub(crate) async fn watch(permit: &Permit, input: &Input, env: &Env) -> Result<R
     })))
 }
 
-fn from(text: &str) -> Result<Start, Error> {
+/// Where reading is to begin: `earliest`, `latest`, a sequence number, or a time.
+pub(super) fn from(text: &str) -> Result<Start, Error> {
     let time = || Timestamp::parse(text).map(|it| Start::Time(it.millis()));
     match text {
         "earliest" => Ok(Start::Earliest),

@@ -156,7 +156,7 @@ fn head(env: &Env, dps: &Dps, device: &str) -> TraceHead {
             request: format!("PUT /{}/registrations/{device}/register", dps.id_scope),
             address: String::new(),
             on_behalf_of: Some(Box::new(registering)),
-            enrollment: None,
+            ..Channel::default()
         },
         replica: None,
     }

@@ -66,8 +66,7 @@ fn refused() -> Trace {
                 protocol: "https".into(),
                 request: format!("PUT {HUB}"),
                 address: "127.0.0.1".into(),
-                on_behalf_of: None,
-                enrollment: None,
+                ..Channel::default()
             },
         },
         facts: 1,

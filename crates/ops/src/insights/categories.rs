@@ -128,6 +128,7 @@ const LOGGED: &[Logged] = &[
     on_device(Op::GetModule, "get"),
     on_device(Op::DeleteModule, "delete"),
     on_device(Op::ListModules, "list"),
+    on_device(Op::GetDeviceStory, "get"),
     connection("deviceConnect"),
     by_device(Op::ConnectToRegister, "Connect"),
     by_device(Op::RegisterDevice, "Register"),

@@ -64,8 +64,7 @@ fn refused_by_policy() -> Trace {
                 protocol: "https".into(),
                 request: "PUT /devices/pump-7".into(),
                 address: "10.1.2.3".into(),
-                on_behalf_of: None,
-                enrollment: None,
+                ..Channel::default()
             },
         },
         facts: 41,
@@ -114,8 +113,7 @@ fn served(op: Op, status: u16, protocol: &str) -> Entry {
             protocol: protocol.into(),
             request: "PUT /somewhere".into(),
             address: "10.1.2.3".into(),
-            on_behalf_of: None,
-            enrollment: None,
+            ..Channel::default()
         },
         subject: Some("pump-7".into()),
         caller: Some(Caller::anyone()),

@@ -11,6 +11,7 @@ use super::enrollment::{InitialTwin, Source};
 use super::registrations::{self, Registration, RegistrationStatus};
 use crate::call::{self, Answer, Call};
 use crate::control::{failed, unread};
+use crate::devices::named::Named;
 use crate::devices::names::{host_name, without_port};
 use crate::devices::registry;
 use crate::env::Env;
@@ -268,7 +269,7 @@ async fn assign(
         return Ok(None);
     };
     let chosen = Some(hub.scope.clone());
-    let device = device_id(&known.source, &begun.registration_id);
+    let device = Named::parse(&device_id(&known.source, &begun.registration_id), None)?;
     // Two enabled copies of a device would be worse than one in the wrong place.
     let old = registration.assigned_hub.as_deref().and_then(|it| facts.hub_at(without_port(it)));
     if let Some(old) = old.filter(|it| it.uid != hub.uid)

@@ -171,6 +171,7 @@ async fn finish(env: &Env, intent: &Intent) -> Result<(), Error> {
     if let Some(uid) = shard.hub_uid() {
         env.presence.close(uid);
         env.logs.remove(&shard).await?;
+        env.journals.remove(&shard).await?;
     }
 
     let mut changes = vec![intents::change_clear(&intent.name)];

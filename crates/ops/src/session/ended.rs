@@ -2,7 +2,7 @@
 
 use crate::call::Failed;
 use model::operations::Surface;
-use model::{Error, TrackingId};
+use model::{Error, Op, TrackingId};
 
 /// Why a session is over.
 #[derive(Debug)]
@@ -10,9 +10,9 @@ pub enum Ended {
     /// The device said good-bye, or the server stops.
     Orderly,
     /// The device is gone without a word.
-    Gone,
-    /// The device did what no hub takes; the sentence says what.
-    Misbehaved(String),
+    Gone(Gone),
+    /// The device sent what no hub takes.
+    Misbehaved(Violation),
     /// Another session of the device began.
     TakenOver,
     /// The hub was deleted.
@@ -21,6 +21,26 @@ pub enum Ended {
     Refused(Box<(Error, TrackingId)>),
     /// Something of ours failed; nothing was acknowledged.
     Failed(Error),
+}
+
+/// How a device went without a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gone {
+    /// Its connection was closed, or broke.
+    Closed,
+    /// Nothing was heard from it for longer than it had said, or than anybody may be silent.
+    Silent,
+}
+
+/// What a device sent that no hub takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// What it was meant as.
+    pub op: Op,
+    /// What it was: `PUBLISH devices/pump-10/messages/events/`.
+    pub packet: String,
+    /// Which rule it breaks, as a sentence.
+    pub rule: String,
 }
 
 impl Ended {
@@ -34,11 +54,16 @@ impl Ended {
     pub(super) fn failure(&self) -> Option<(u16, u32, &'static str, String)> {
         let (status, number, code, message) = match self {
             Self::Orderly => return None,
-            Self::Gone => {
-                let message = "the device is gone without a word".to_owned();
-                (404, 404_104, "DeviceConnectionClosedRemotely", message)
+            Self::Gone(how) => {
+                let message = match how {
+                    Gone::Closed => "its connection was closed or broke, without a good-bye",
+                    Gone::Silent => "nothing was heard from it for longer than it may be silent",
+                };
+                (404, 404_104, "DeviceConnectionClosedRemotely", message.to_owned())
             }
-            Self::Misbehaved(what) => (400, 400_004, "ArgumentInvalid", what.clone()),
+            Self::Misbehaved(it) => {
+                (400, 400_004, "ArgumentInvalid", format!("`{}`: {}", it.packet, it.rule))
+            }
             Self::TakenOver => {
                 let message = "another session of the device began".to_owned();
                 (400, 400_027, "ConnectionForcefullyClosedOnNewConnection", message)

@@ -4,11 +4,12 @@ use super::super::properties;
 use super::super::topics::{self, Filter, Request};
 use super::Connection;
 use bytes::Bytes;
+use model::Op;
 use model::operations::Surface;
 use ops::devices::messages::Settlement;
 use ops::devices::methods::{self, MethodAnswer};
 use ops::devices::presence::{Interest, Interests, Invocation, Notice};
-use ops::session::Ended;
+use ops::session::{Ended, Gone, Violation};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -82,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }));
             if is_at_most_once {
                 if self.pipe.flush().await.is_err() {
-                    return Err(Ended::Gone);
+                    return Err(Ended::Gone(Gone::Closed));
                 }
                 let _ = self.session.settle(self.env, delivery.lock, Settlement::Complete).await?;
                 self.handed.settled(id);
@@ -100,11 +101,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let (request_id, outcome) = match request {
             Request::MethodAnswer { status, request_id } => {
                 if payload.len() > methods::PAYLOAD_BYTES_MAX {
-                    return Err(Ended::Misbehaved(format!(
-                        "an answer to a method came with {} bytes; at most {} are taken",
-                        payload.len(),
-                        methods::PAYLOAD_BYTES_MAX
-                    )));
+                    return Err(Ended::Misbehaved(Violation {
+                        op: Op::ReceiveMethods,
+                        packet: format!("PUBLISH $iothub/methods/res/{status}/"),
+                        rule: format!(
+                            "an answer to a method came with {} bytes; at most {} are taken",
+                            payload.len(),
+                            methods::PAYLOAD_BYTES_MAX
+                        ),
+                    }));
                 }
                 let payload = json(payload).unwrap_or_else(|_| {
                     // What is not JSON is handed on as text: the device's answer is not ours to judge.
