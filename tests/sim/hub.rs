@@ -3,7 +3,7 @@
 use super::disk::Disk;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use front::mqtt::Room;
+use front::sessions::Room;
 use model::operations::{Surface, operation};
 use model::trace::Channel;
 use model::{Credential, ObjectId, Op, Scope, Secret, Timestamp, roles};

@@ -64,12 +64,9 @@ impl Plant {
     }
 
     pub fn changes(&self, device: &str, body: &Value) {
-        let headers = [("If-Match", "*")];
-        let host = self.world.hub_origin(&self.hub);
-        let sas = self.world.sas(&self.hub, "iothubowner", host.trim_start_matches("https://"));
-        let url = format!("{host}/devices/{device}?api-version=2021-04-12");
-        let headers = [headers[0], ("Authorization", sas.as_str())];
-        self.world.wire().json_with("PUT", &url, &headers, body).expect(200);
+        let (path, headers) = (format!("/devices/{device}"), [("If-Match", "*")]);
+        let answer = self.world.hub_by_key("iothubowner", "PUT", &self.hub, &path, &headers, body);
+        answer.expect(200);
     }
 }
 
@@ -236,7 +233,7 @@ fn a_certificate_proves_its_device_over_amqp_and_https() {
         body: amqp::Body::Data(vec![b"over AMQP".to_vec().into()]),
         ..amqp::Message::default()
     };
-    let url = format!("{}{address}?api-version=2021-04-12", plant.world.hub_origin(&plant.hub));
+    let url = plant.world.hub_url(&plant.hub, address);
 
     let wire = plant.world.wire().showing(&own);
     let mut amqp = Amqp::begin(&wire, &device.host, plant.world.amqp_port());

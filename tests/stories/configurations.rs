@@ -16,13 +16,8 @@ impl Plant {
     }
 
     fn asks(&self, method: &str, path: &str, if_match: Option<&str>, body: &Value) -> Answer {
-        let origin = self.world.hub_origin(&self.hub);
-        let sas = self.world.sas(&self.hub, "iothubowner", origin.trim_start_matches("https://"));
-        let mark = if path.contains('?') { '&' } else { '?' };
-        let url = format!("{origin}{path}{mark}api-version=2021-04-12");
-        let mut headers = vec![("Authorization", sas.as_str())];
-        headers.extend(if_match.map(|it| ("If-Match", it)));
-        self.world.wire().json_with(method, &url, &headers, body)
+        let headers: Vec<(&str, &str)> = if_match.map(|it| ("If-Match", it)).into_iter().collect();
+        self.world.hub_by_key("iothubowner", method, &self.hub, path, &headers, body)
     }
 
     fn service(&self, method: &str, path: &str, body: &Value) -> Answer {

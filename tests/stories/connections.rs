@@ -77,11 +77,8 @@ fn the_log_of_connections_says_why_a_device_was_refused_or_thrown_out() {
     mqtt.until_closed();
     ends("400004", "UTF-8");
     let mut mqtt = connects();
-    let sas = world.sas(&hub, "iothubowner", world.hub_origin(&hub).trim_start_matches("https://"));
-    let url = format!("{}/devices/device1?api-version=2021-04-12", world.hub_origin(&hub));
-    let headers = [("Authorization", sas.as_str()), ("If-Match", "*")];
-    let body = json!({ "status": "disabled" });
-    world.wire().json_with("PUT", &url, &headers, &body).expect(200);
+    let (headers, body) = ([("If-Match", "*")], json!({ "status": "disabled" }));
+    world.hub_by_key("iothubowner", "PUT", &hub, "/devices/device1", &headers, &body).expect(200);
     mqtt.until_closed();
     let tracking = ends("401002", "disabled");
     let explained = world.explained(tracking.as_str().unwrap());

@@ -37,31 +37,12 @@ impl Plant {
         headers: &[(&str, &str)],
         body: &Value,
     ) -> Answer {
-        let origin = self.world.hub_origin(&self.hub);
-        let sas = self.world.sas(&self.hub, "iothubowner", origin.trim_start_matches("https://"));
-        let url = format!("{origin}{path}?api-version=2021-04-12");
-        let mut all = vec![("Authorization", sas.as_str())];
-        all.extend_from_slice(headers);
-        self.world.wire().json_with(method, &url, &all, body)
+        self.world.hub_by_key("iothubowner", method, &self.hub, path, headers, body)
     }
 
     fn sends(&self, device: &str, text: &str, ack: &str) -> Answer {
         let body = json!({ "body": text, "base64Encoded": false, "messageId": text, "ack": ack });
         self.service("POST", &format!("/devices/{device}/messages/deviceBound"), &body)
-    }
-
-    fn feedback(&self) -> Vec<(String, String)> {
-        let answer = self.service("GET", "/messages/serviceBound/feedback", &Value::Null);
-        if answer.status == 204 {
-            return Vec::new();
-        }
-        let lock = answer.header("etag").unwrap().trim_matches('"').to_owned();
-        let told = answer.expect(200).body.as_array().unwrap().clone();
-        let path = format!("/messages/serviceBound/feedback/{lock}");
-        self.service("DELETE", &path, &Value::Null).expect(204);
-        assert_eq!(self.service("DELETE", &path, &Value::Null).code(), "DeviceMessageLockLost");
-        let text = |it: &Value, name: &str| it[name].as_str().unwrap().to_owned();
-        told.iter().map(|it| (text(it, "originalMessageId"), text(it, "statusCode"))).collect()
     }
 }
 
@@ -221,8 +202,8 @@ fn messages_reach_a_device_in_their_order_and_their_senders_hear_of_it() {
     let (_, id, body) = mqtt.hears();
     assert_eq!(body, "second");
     mqtt.send(&Packet::PubAck(id.unwrap())).unwrap();
-    assert_eq!(plant.feedback(), [("first".to_owned(), "Success".to_owned())]);
-    assert_eq!(plant.feedback(), []);
+    assert_eq!(plant.world.feedback(&plant.hub), [("first".to_owned(), "Success".to_owned())]);
+    assert_eq!(plant.world.feedback(&plant.hub), []);
     // Sent to who listens, it comes at once; a clean session forgets.
     plant.sends("pump-1", "third", "none").expect(204);
     assert_eq!(mqtt.hears().2, "third");
@@ -254,12 +235,12 @@ fn a_queue_has_its_depth_its_expiry_and_can_be_purged() {
     // After their time they make room, and their senders hear of it.
     plant.world.pass_seconds(3_600);
     plant.sends("pump-1", "one more", "negative").expect(204);
-    let told = plant.feedback();
+    let told = plant.world.feedback(&plant.hub);
     assert_eq!(told.len(), 50);
     assert!(told.iter().all(|(_, code)| code == "Expired"), "{told:?}");
     let purged = plant.service("DELETE", "/devices/pump-1/commands", &Value::Null).expect(200);
     assert_eq!(purged.body["totalMessagesPurged"], 1);
-    assert_eq!(plant.feedback(), [("one more".to_owned(), "Purged".to_owned())]);
+    assert_eq!(plant.world.feedback(&plant.hub), [("one more".to_owned(), "Purged".to_owned())]);
     assert_eq!(plant.sends("pump-2", "x", "none").code(), "DeviceNotFound");
     let large = plant.sends("pump-1", &"x".repeat(64 << 10), "none");
     assert_eq!((large.status, large.code()), (413, "MessageTooLarge".to_owned()));

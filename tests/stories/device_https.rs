@@ -22,10 +22,6 @@ impl Plant {
         self.world.device(&self.hub, id)
     }
 
-    fn host(&self) -> String {
-        self.world.hub_origin(&self.hub).trim_start_matches("https://").to_owned()
-    }
-
     /// A device's own signature.
     fn own(&self, device: &Device) -> String {
         device.signature(self.world.now().plus_seconds(3_600))
@@ -39,8 +35,7 @@ impl Plant {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        let mark = if path.contains('?') { '&' } else { '?' };
-        let url = format!("{}{path}{mark}api-version=2021-04-12", self.world.hub_origin(&self.hub));
+        let url = self.world.hub_url(&self.hub, path);
         let mut all = vec![("Authorization", authorization)];
         all.extend_from_slice(headers);
         self.world.wire().send(method, &url, &all, body)
@@ -52,8 +47,7 @@ impl Plant {
 
     /// The service API, by a key of the hub.
     fn service(&self, method: &str, path: &str, body: &Value) -> Answer {
-        let sas = self.world.sas(&self.hub, "iothubowner", &self.host());
-        self.world.hub_with(&sas, method, &self.hub, path, body)
+        self.world.hub_by_key("iothubowner", method, &self.hub, path, &[], body)
     }
 
     fn is_told(&self, device: &str, text: &str) {
@@ -63,20 +57,6 @@ impl Plant {
         });
         let path = format!("/devices/{device}/messages/deviceBound");
         self.service("POST", &path, &body).expect(204);
-    }
-
-    /// What its senders hear: message and outcome.
-    fn feedback(&self) -> Vec<(String, String)> {
-        let answer = self.service("GET", "/messages/serviceBound/feedback", &Value::Null);
-        if answer.status == 204 {
-            return Vec::new();
-        }
-        let lock = answer.header("etag").unwrap().trim_matches('"').to_owned();
-        let told = answer.expect(200).body.as_array().unwrap().clone();
-        let path = format!("/messages/serviceBound/feedback/{lock}");
-        self.service("DELETE", &path, &Value::Null).expect(204);
-        let text = |it: &Value, name: &str| it[name].as_str().unwrap().to_owned();
-        told.iter().map(|it| (text(it, "originalMessageId"), text(it, "statusCode"))).collect()
     }
 }
 
@@ -204,7 +184,7 @@ fn a_device_receives_and_settles_under_a_lock() {
     assert_eq!(settles("DELETE", &format!("{}?reject=maybe", lock(&last))).status, 400);
     let said = |text: &str, what: &str| (text.to_owned(), what.to_owned());
     let expected = [said("first", "Success"), said("second", "Rejected"), said("third", "Success")];
-    assert_eq!(plant.feedback(), expected);
+    assert_eq!(plant.world.feedback(&plant.hub), expected);
 }
 
 /// A policy's key with DeviceConnect acts for the devices that its signature covers, over HTTPS and MQTT.

@@ -8,15 +8,11 @@ use testkit::World;
 const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
 const DATA_READER: &str = "b447c946-2db7-41ec-983d-d8bf3b1c77e3";
 
-fn host(world: &World, hub: &str) -> String {
-    world.hub_origin(hub).trim_start_matches("https://").to_owned()
-}
-
 #[test]
 fn a_device_is_created_read_updated_and_deleted_with_a_key() {
     let world = World::new();
     let hub = world.hub();
-    let sas = world.sas(&hub, "iothubowner", &host(&world, &hub));
+    let sas = world.policy_sas(&hub, "iothubowner");
     let call =
         |method: &str, path: &str, body: &Value| world.hub_with(&sas, method, &hub, path, body);
 
@@ -30,7 +26,7 @@ fn a_device_is_created_read_updated_and_deleted_with_a_key() {
     assert_eq!(call("GET", "/devices/D1", &Value::Null).expect(404).code(), "DeviceNotFound");
 
     let put = |tag: &str, body: &Value| {
-        let url = format!("{}/devices/d1?api-version=2021-04-12", world.hub_origin(&hub));
+        let url = world.hub_url(&hub, "/devices/d1");
         let headers = [
             ("Authorization", sas.as_str()),
             ("If-Match", tag),
@@ -56,7 +52,7 @@ fn a_device_is_created_read_updated_and_deleted_with_a_key() {
     put("*", &json!({ "status": "enabled" })).expect(200);
 
     let delete = |headers: &[(&str, &str)]| {
-        let url = format!("{}/devices/d1?api-version=2021-04-12", world.hub_origin(&hub));
+        let url = world.hub_url(&hub, "/devices/d1");
         let mut all = vec![("Authorization", sas.as_str())];
         all.extend_from_slice(headers);
         world.wire().send("DELETE", &url, &all, b"")
@@ -129,8 +125,7 @@ fn a_bulk_call_needs_both_rights_and_tells_each_entry_apart() {
 fn keys_open_what_their_policy_covers_until_they_are_switched_off() {
     let world = World::new();
     let hub = world.hub();
-    let name = host(&world, &hub);
-    let read = world.sas(&hub, "registryRead", &name);
+    let read = world.policy_sas(&hub, "registryRead");
     world.hub_with(&read, "GET", &hub, "/devices/device-1", &Value::Null).expect(200);
     let refused = world.hub_with(&read, "PUT", &hub, "/devices/d2", &json!({})).expect(401);
     assert_eq!(world.explained(&refused.tracking())["decision"]["outcome"]["gate"], "access");
@@ -144,9 +139,10 @@ fn keys_open_what_their_policy_covers_until_they_are_switched_off() {
             &json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 } }),
         )
         .expect(201);
-    let foreign = world.sas(&other, "iothubowner", &host(&world, &other));
+    let foreign = world.policy_sas(&other, "iothubowner");
     world.hub_with(&foreign, "GET", &hub, "/devices/device-1", &Value::Null).expect(401);
-    let narrow = world.sas(&hub, "iothubowner", &format!("{name}/devices/device-1"));
+    let narrow =
+        world.sas(&hub, "iothubowner", &format!("{}/devices/device-1", world.hub_host(&hub)));
     world.hub_with(&narrow, "GET", &hub, "/devices/device-1", &Value::Null).expect(200);
     world.hub_with(&narrow, "GET", &hub, "/devices/device-10", &Value::Null).expect(401);
     for bad in [
@@ -177,7 +173,7 @@ fn keys_open_what_their_policy_covers_until_they_are_switched_off() {
 fn a_device_that_is_written_wrongly_is_refused_with_the_place() {
     let world = World::new();
     let hub = world.hub();
-    let sas = world.sas(&hub, "iothubowner", &host(&world, &hub));
+    let sas = world.policy_sas(&hub, "iothubowner");
     let check = |body: Value, place: &str| {
         let answer = world.hub_with(&sas, "PUT", &hub, "/devices/bad", &body).expect(400);
         assert!(answer.text().contains(place), "{answer:?}");

@@ -45,9 +45,8 @@ fn each_right_is_shown_with_the_role_that_it_came_by() {
     let refused = fleet.registers("with-twin");
     assert_eq!(refused["errorCode"], 401_003, "{refused}");
     let device = |name: &str| {
-        let origin = fleet.world.hub_origin(&hub);
-        let sas = fleet.world.sas(&hub, "iothubowner", origin.trim_start_matches("https://"));
-        fleet.world.hub_with(&sas, "GET", &hub, &format!("/devices/{name}"), &Value::Null)
+        let path = format!("/devices/{name}");
+        fleet.world.hub_by_key("iothubowner", "GET", &hub, &path, &[], &Value::Null)
     };
     device("with-twin").expect(404);
     let told = diagnosed(&fleet);
@@ -135,8 +134,7 @@ fn what_is_wrong_with_a_link_is_told_with_what_mends_it() {
     assert_eq!(verdicts(&told), ["pass", "fail", "pass"], "{told}");
     assert!(section(&told).contains("is not linked"), "{told}");
     assert!(commands(&told).contains("--add properties.iotHubs"), "{told}");
-    let host = world.hub_origin(&hub);
-    let host = host.trim_start_matches("https://");
+    let host = world.hub_host(&hub);
     let by_identity = json!({ "hostName": host, "authenticationType": "SystemAssigned" });
     patch(&fleet.dps, json!({ "properties": { "iotHubs": [by_identity] } })).expect(200);
     assert_eq!(verdicts(&diagnosed(&fleet)), ["pass", "pass", "pass"]);
@@ -222,8 +220,8 @@ fn a_namesake_is_another() {
     }
     let (dps1, dps10) = (world.dps("line1"), world.dps("line10"));
     let linked = |dps: &str, hub: &str| {
-        let host = world.hub_origin(hub);
-        let link = json!({ "hostName": host.trim_start_matches("https://"), "authenticationType": "SystemAssigned" });
+        let link =
+            json!({ "hostName": world.hub_host(hub), "authenticationType": "SystemAssigned" });
         let body = json!({ "identity": { "type": "SystemAssigned" }, "properties": { "iotHubs": [link] } });
         let shown = world.arm("PATCH", dps, &body).expect(200).body;
         Identity {

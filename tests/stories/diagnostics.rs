@@ -320,8 +320,7 @@ fn allowed_and_failed_calls_are_recorded_on_each_side_and_no_secret_is() {
     let fleet = fleet();
     let world = &fleet.world;
     let hub = world.hub();
-    let owner =
-        world.sas(&hub, "iothubowner", world.hub_origin(&hub).trim_start_matches("https://"));
+    let owner = world.policy_sas(&hub, "iothubowner");
     let at_hub =
         |method: &str, path: &str, body: &Value| world.hub_with(&owner, method, &hub, path, body);
     let secret = STANDARD.encode([42; 32]);

@@ -61,13 +61,7 @@ fn an_initiative_passes_its_parameters_on_to_its_members() {
     assign(json!({ "line": { "value": "line-7" } })).expect(201);
     let register = |world: &World, name: &str| {
         let body = json!({ "deviceId": name });
-        world.hub_with(
-            &world.sas(&hub, "iothubowner", &world.hub_origin(&hub).replace("https://", "")),
-            "PUT",
-            &hub,
-            &format!("/devices/{name}"),
-            &body,
-        )
+        world.hub_by_key("iothubowner", "PUT", &hub, &format!("/devices/{name}"), &[], &body)
     };
     register(&world, "line-1-pump").expect(200);
     register(&world, "line-70").expect(200);

@@ -17,11 +17,7 @@ impl Plant {
     }
 
     fn service(&self, method: &str, path: &str, body: &Value) -> Answer {
-        let origin = self.world.hub_origin(&self.hub);
-        let sas = self.world.sas(&self.hub, "service", origin.trim_start_matches("https://"));
-        let mark = if path.contains('?') { '&' } else { '?' };
-        let url = format!("{origin}{path}{mark}api-version=2021-04-12");
-        self.world.wire().json(method, &url, &sas, body)
+        self.world.hub_by_key("service", method, &self.hub, path, &[], body)
     }
 
     fn gets(&self, path: &str) -> Value {

@@ -27,15 +27,25 @@ struct Service<'a> {
 
 impl<'a> Service<'a> {
     fn of(world: &'a World, hub: &str) -> Self {
-        let origin = world.hub_origin(hub);
-        let sas = world.sas(hub, "iothubowner", origin.trim_start_matches("https://"));
+        let (origin, sas) = (world.hub_origin(hub), world.policy_sas(hub, "iothubowner"));
         Self { world, origin, sas }
     }
 
     fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.call_with(method, path, &[("If-Match", "*")], body)
+    }
+
+    fn call_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
         let url = format!("{}{path}?api-version=2021-04-12", self.origin);
-        let headers = [("Authorization", self.sas.as_str()), ("If-Match", "*")];
-        self.world.wire().json_with(method, &url, &headers, body)
+        let mut all = vec![("Authorization", self.sas.as_str())];
+        all.extend_from_slice(headers);
+        self.world.wire().json_with(method, &url, &all, body)
     }
 
     fn get(&self, path: &str) -> Answer {
@@ -43,9 +53,7 @@ impl<'a> Service<'a> {
     }
 
     fn makes(&self, device: &str) -> Answer {
-        let url = format!("{}/devices/{device}?api-version=2021-04-12", self.origin);
-        let headers = [("Authorization", self.sas.as_str())];
-        self.world.wire().json_with("PUT", &url, &headers, &json!({ "deviceId": device }))
+        self.call_with("PUT", &format!("/devices/{device}"), &[], &json!({ "deviceId": device }))
     }
 }
 
@@ -404,10 +412,8 @@ fn a_free_hub_has_room_for_five_hundred_devices_and_modules() {
     made(400, 498).expect(200);
     assert_eq!(refused(&made(498, 500), 403, "IotHubQuotaExceeded"), None);
     let module = |id: &str| {
-        let url = format!("{}/devices/d0/modules/{id}?api-version=2021-04-12", service.origin);
-        let headers = [("Authorization", service.sas.as_str())];
         let body = json!({ "deviceId": "d0", "moduleId": id });
-        world.wire().json_with("PUT", &url, &headers, &body)
+        service.call_with("PUT", &format!("/devices/d0/modules/{id}"), &[], &body)
     };
     module("m1").expect(200);
     let full = service.makes("one-more");
@@ -428,10 +434,7 @@ fn messages_over_https_count_each_of_a_batch() {
     let hub = world.hub();
     let device = world.device(&hub, "device1");
     let signature = device.signature(world.now().plus_seconds(600));
-    let url = format!(
-        "{}/devices/device1/messages/events?api-version=2021-04-12",
-        world.hub_origin(&hub)
-    );
+    let url = world.hub_url(&hub, "/devices/device1/messages/events");
     let send = |kind: &str, body: &[u8]| {
         let headers = [("Authorization", signature.as_str()), ("Content-Type", kind)];
         world.wire().send("POST", &url, &headers, body)

@@ -67,8 +67,7 @@ fn a_policy_refuses_a_device_and_the_explanation_names_the_rule() {
     world.assign_policy(POLICY, &hub).expect(201);
     // Tokens are fetched before the count: the token endpoint looks up no role, but the host name does.
     let token = world.token(&deployer, "https://iothubs.azure.net");
-    let origin = world.hub_origin(&hub);
-    let url = format!("{origin}/devices/d1?api-version=2021-04-12");
+    let url = world.hub_url(&hub, "/devices/d1");
     let before = role_lookups(&world);
     let refused =
         world.wire().json("PUT", &url, &format!("Bearer {token}"), &json!({ "deviceId": "d1" }));

@@ -58,7 +58,7 @@ fn writer(world: &World) -> Identity {
 
 fn deletes_device(world: &World, who: &Identity, hub: &str, device: &str) -> Answer {
     let token = format!("Bearer {}", world.token(who, "https://iothubs.azure.net"));
-    let url = format!("{}/devices/{device}?api-version=2021-04-12", world.hub_origin(hub));
+    let url = world.hub_url(hub, &format!("/devices/{device}"));
     let headers = [("Authorization", token.as_str()), ("If-Match", "*")];
     world.wire().json_with("DELETE", &url, &headers, &Value::Null)
 }

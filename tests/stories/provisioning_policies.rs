@@ -163,8 +163,7 @@ fn a_policy_tells_single_registrations_from_those_of_a_group() {
     }
     assert_eq!(seen(&fleet, &state), "group");
     // Who writes a device by hand registers by no enrollment.
-    let origin = world.hub_origin(&hub);
-    let sas = world.sas(&hub, "iothubowner", origin.trim_start_matches("https://"));
+    let sas = world.policy_sas(&hub, "iothubowner");
     let body = json!({ "deviceId": "by-hand" });
     world.hub_with(&sas, "PUT", &hub, "/devices/by-hand", &body).expect(200);
 
@@ -214,8 +213,7 @@ fn a_diagnosis_asks_for_each_kind_of_enrollment_that_leads_to_the_hub() {
 fn a_shared_access_key_holds_no_role() {
     let fleet = Fleet::new();
     let (world, hub) = (&fleet.world, fleet.world.hub());
-    let origin = world.hub_origin(&hub);
-    let sas = world.sas(&hub, "iothubowner", origin.trim_start_matches("https://"));
+    let sas = world.policy_sas(&hub, "iothubowner");
     let put = || world.hub_with(&sas, "PUT", &hub, "/devices/d1", &json!({ "deviceId": "d1" }));
     let rule = json!({ "if": { "field": "type", "equals": DEVICES }, "requiredRoles": ["Reader"],
         "then": { "effect": "deny" } });
@@ -228,8 +226,7 @@ fn a_shared_access_key_holds_no_role() {
 /// Who is refused a new device: a service principal, a shared access key, the provisioning service.
 fn refused(fleet: &Fleet, writer: &Identity, id: &str) -> [bool; 3] {
     let (world, hub) = (&fleet.world, fleet.world.hub());
-    let origin = world.hub_origin(&hub);
-    let sas = world.sas(&hub, "iothubowner", origin.trim_start_matches("https://"));
+    let sas = world.policy_sas(&hub, "iothubowner");
     let is_refused = |answer: &Answer| match answer.status {
         200 => false,
         403 => true,

@@ -38,12 +38,8 @@ fn with_key(
     query: &str,
     headers: &[(&str, &str)],
 ) -> Answer {
-    let origin = world.hub_origin(hub);
-    let sas = world.sas(hub, policy, origin.trim_start_matches("https://"));
-    let mut all = vec![("Authorization", sas.as_str()), ("Content-Type", "application/json")];
-    all.extend_from_slice(headers);
-    let url = format!("{origin}/devices/query?api-version=2021-04-12");
-    world.wire().send("POST", &url, &all, json!({ "query": query }).to_string().as_bytes())
+    let body = json!({ "query": query });
+    world.hub_by_key(policy, "POST", hub, "/devices/query", headers, &body)
 }
 
 fn ids(answer: &Answer) -> Vec<String> {
@@ -89,15 +85,7 @@ fn a_query_over_twins_needs_to_read_twins_and_nothing_else() {
         with_key(&world, &hub, "device", every, &[]).expect(401).code(),
         "IotHubUnauthorizedAccess"
     );
-    world
-        .wire()
-        .json(
-            "POST",
-            &format!("{}/devices/query?api-version=2021-04-12", world.hub_origin(&hub)),
-            "",
-            &json!({ "query": every }),
-        )
-        .expect(401);
+    world.hub_with("", "POST", &hub, "/devices/query", &json!({ "query": every })).expect(401);
 }
 
 #[test]
@@ -254,10 +242,7 @@ fn a_query_that_is_none_is_refused_with_its_place() {
 
 /// A hub's service API by a key of all rights.
 fn as_owner(world: &World, hub: &str, method: &str, path: &str, body: &Value) -> Answer {
-    let origin = world.hub_origin(hub);
-    let sas = world.sas(hub, "iothubowner", origin.trim_start_matches("https://"));
-    let url = format!("{origin}{path}?api-version=2021-04-12");
-    world.wire().json(method, &url, &sas, body)
+    world.hub_by_key("iothubowner", method, hub, path, &[], body)
 }
 
 fn items(world: &World, hub: &str, query: &str) -> Value {

@@ -125,11 +125,7 @@ fn a_device_registers_by_its_groups_key_and_gets_a_hub() {
         (Some("assigned"), Some("initialAssignment"))
     );
     let hub = fleet.world.hub();
-    let sas = fleet.world.sas(
-        &hub,
-        "iothubowner",
-        fleet.world.hub_origin(&hub).trim_start_matches("https://"),
-    );
+    let sas = fleet.world.policy_sas(&hub, "iothubowner");
     let device =
         fleet.world.hub_with(&sas, "GET", &hub, "/devices/pump-1", &Value::Null).expect(200).body;
     // The key by which it registered is the key by which it will connect.
@@ -244,11 +240,7 @@ fn an_initial_twin_needs_the_right_to_write_twins() {
     );
     let told = fleet.world.explained(&Fleet::tracking(&state));
     assert_eq!(told["decision"]["outcome"]["gate"], "access");
-    let sas = fleet.world.sas(
-        &hub,
-        "iothubowner",
-        fleet.world.hub_origin(&hub).trim_start_matches("https://"),
-    );
+    let sas = fleet.world.policy_sas(&hub, "iothubowner");
     fleet.world.hub_with(&sas, "GET", &hub, "/devices/with-twin", &Value::Null).expect(404);
 
     let identity = testkit::Identity {
@@ -283,11 +275,7 @@ fn registering_again_undoes_nothing_that_was_done_to_the_device() {
     let fleet = Fleet::new();
     let hub = fleet.world.hub();
     assert_eq!(fleet.registers("pump-1")["status"], "assigned");
-    let sas = fleet.world.sas(
-        &hub,
-        "iothubowner",
-        fleet.world.hub_origin(&hub).trim_start_matches("https://"),
-    );
+    let sas = fleet.world.policy_sas(&hub, "iothubowner");
     let call = |method: &str, path: &str, body: &Value| {
         fleet.world.hub_with(&sas, method, &hub, path, body).expect(200).body
     };

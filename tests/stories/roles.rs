@@ -81,12 +81,11 @@ fn who_somebody_is_and_what_it_may_do_are_told_apart() {
     let made = world.hub_with(&token, "GET", &hub, "/devices/device1", &Value::Null).expect(200);
     let key = made.body["authentication"]["symmetricKey"]["primaryKey"].as_str().unwrap();
     let key = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, key).unwrap();
-    let host = world.hub_origin(&hub).trim_start_matches("https://").to_owned();
-    let own = format!("{host}/devices/device1");
+    let own = format!("{}/devices/device1", world.hub_host(&hub));
     let sas = wire::sas::sign(&own, &key, world.now().plus_seconds(60), None);
     unproven(&world.hub_with(&sas, "GET", &hub, "/devices/device1", &Value::Null).expect(401));
     // And a key of the hub's without the right is proven and may not.
-    let sas = world.sas(&hub, "registryRead", &host);
+    let sas = world.policy_sas(&hub, "registryRead");
     unpermitted(&world.hub_with(&sas, "PUT", &hub, "/devices/device2", &json!({})).expect(401));
 
     // A person, the same.
@@ -388,7 +387,7 @@ fn who_can_list_the_keys_is_told_beside_who_has_a_role_for_the_data() {
     assert_eq!(owner["keyName"], "iothubowner");
     let key = base64::engine::general_purpose::STANDARD;
     let key = base64::Engine::decode(&key, owner["primaryKey"].as_str().unwrap()).unwrap();
-    let host = world.hub_origin(&hub).trim_start_matches("https://").to_owned();
+    let host = world.hub_host(&hub);
     let until = world.now().plus_seconds(60);
     let sas = wire::sas::sign(&host, &key, until, Some("iothubowner"));
     let device = || world.hub_with(&sas, "PUT", &hub, "/devices/device1", &json!({}));

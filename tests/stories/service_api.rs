@@ -26,13 +26,7 @@ impl Plant {
         headers: &[(&str, &str)],
         body: &Value,
     ) -> Answer {
-        let origin = self.world.hub_origin(&self.hub);
-        let sas = self.world.sas(&self.hub, "iothubowner", origin.trim_start_matches("https://"));
-        let mark = if path.contains('?') { '&' } else { '?' };
-        let url = format!("{origin}{path}{mark}api-version=2021-04-12");
-        let mut all = vec![("Authorization", sas.as_str())];
-        all.extend_from_slice(headers);
-        self.world.wire().json_with(method, &url, &all, body)
+        self.world.hub_by_key("iothubowner", method, &self.hub, path, headers, body)
     }
 
     fn gets(&self, path: &str) -> Value {

@@ -15,15 +15,12 @@ impl Plant {
     }
 
     fn asks(&self, credential: &str, partition: &str, query: &str) -> Answer {
-        let origin = self.world.hub_origin(&self.hub);
-        let path = format!("/messages/events/partitions/{partition}");
-        let url = format!("{origin}{path}?api-version=2021-04-12&{query}");
-        self.world.wire().json_with("GET", &url, &[("Authorization", credential)], &Value::Null)
+        let path = format!("/messages/events/partitions/{partition}?{query}");
+        self.world.hub_with(credential, "GET", &self.hub, &path, &Value::Null)
     }
 
     fn key(&self, policy: &str) -> String {
-        let origin = self.world.hub_origin(&self.hub);
-        self.world.sas(&self.hub, policy, origin.trim_start_matches("https://"))
+        self.world.policy_sas(&self.hub, policy)
     }
 
     /// The page of the partition that has something.

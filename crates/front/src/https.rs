@@ -4,18 +4,18 @@
 //! request becomes a [`ops::Call`]; who may do what is decided on the road that it takes, and nowhere here. At hubs a
 //! connection may become a WebSocket, see `websocket.rs`.
 
-use crate::amqp;
 use crate::answer::{Reply, response};
 use crate::body::Unread;
 use crate::connections::{CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, Slot, Slots, accept, stopped};
 use crate::exchange::{self, converse};
 use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
-use crate::mqtt::{self, Room};
+use crate::mqtt;
 use crate::request::{self, Head};
 use crate::router::Missed;
+use crate::sessions::{self, Room, Spoken};
 use crate::tasks::Tasks;
 use crate::tls::{self, Certificates};
-use crate::websocket::{self, Allowance, Messages, Subprotocol};
+use crate::websocket::{self, Allowance, Messages};
 use hyper::body::Incoming;
 use hyper::header::EXPECT;
 use hyper::upgrade::OnUpgrade;
@@ -126,18 +126,15 @@ async fn speak(
     local: SocketAddr,
     stop: watch::Receiver<bool>,
 ) {
-    let Granted { socket, protocol, certificate } = granted;
+    let Granted { socket, spoken, certificate } = granted;
     let Some(_slot) = shared.room.take(peer) else { return };
     let Some(waiting) = shared.room.wait(peer) else { return };
     let Ok(socket) = socket.await else { return };
     let allowance = Allowance::of(UNPROVEN_BYTES_MAX);
     let messages = Messages::new(TokioIo::new(socket), allowance.clone()).await;
-    let client = mqtt::Client { peer, local, certificate };
+    let client = sessions::Client { peer, local, certificate };
     let waiting = waiting.with(allowance);
-    match protocol {
-        Subprotocol::Mqtt => mqtt::speak(&shared.env, messages, client, waiting, stop).await,
-        Subprotocol::Amqp => amqp::speak(&shared.env, messages, client, waiting, stop).await,
-    }
+    sessions::speak(spoken, &shared.env, messages, client, waiting, stop).await;
 }
 
 /// Who is at the other end of a connection.
@@ -152,7 +149,7 @@ struct Client {
 /// A WebSocket that was promised.
 struct Granted {
     socket: OnUpgrade,
-    protocol: Subprotocol,
+    spoken: Spoken,
     certificate: Option<CertificateChain>,
 }
 
@@ -160,13 +157,13 @@ struct Granted {
 fn grant(client: &Client, mut request: Request<Incoming>) -> Reply {
     let socket = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
-    let (reply, protocol) = websocket::answer(&parts);
-    if let Some(protocol) = protocol {
+    let (reply, spoken) = websocket::answer(&parts);
+    if let Some(spoken) = spoken {
         // Nobody asked whoever sits at a browser whether a page may be them.
         let is_own = !websocket::is_from_elsewhere(&parts);
         let certificate = client.certificate.clone().filter(|_| is_own);
         let mut granted = client.granted.lock().unwrap_or_else(PoisonError::into_inner);
-        *granted = Some(Granted { socket, protocol, certificate });
+        *granted = Some(Granted { socket, spoken, certificate });
     }
     reply
 }

@@ -1,11 +1,11 @@
 //! Listeners and sessions: bytes to calls, answers to bytes.
 //!
 //! Start at [`https::serve`], which answers for Azure Resource Manager, sign-in, Graph and every hub over
-//! HTTPS, and at [`mqtt::serve`] and [`amqp::serve`], which devices connect to. [`plain::serve_plain`] answers probes and metrics, [`tls::Certificates`] says who we are. A front
-//! decodes, calls [`ops::call::run`] and encodes: it holds no rule about who may do what, and it cannot
-//! import the gates.
+//! HTTPS, and at [`sessions::serve`], to which devices and services connect over MQTT and AMQP.
+//! [`plain::serve_plain`] answers probes and metrics, [`tls::Certificates`] says who we are. A front decodes, calls
+//! [`ops::call::run`] and encodes: it holds no rule about who may do what, and it cannot import the gates.
 
-pub mod amqp;
+mod amqp;
 mod answer;
 mod authorization;
 mod body;
@@ -20,6 +20,7 @@ pub mod plain;
 mod request;
 mod router;
 mod scratch;
+pub mod sessions;
 mod tasks;
 pub mod tls;
 mod websocket;

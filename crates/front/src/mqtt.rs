@@ -1,8 +1,8 @@
 //! MQTT: devices of hubs, and devices that register at a provisioning service, at a port of its own and in
 //! WebSockets.
 //!
-//! A connection is counted, shakes hands and sends a CONNECT within a deadline. Its user name says whom it
-//! means; proving it is a call like any other. What it may do then is decided on the road, for each of its
+//! A connection that was taken, see [`sessions`](crate::sessions), sends a CONNECT within a deadline. Its user name
+//! says whom it means; proving it is a call like any other. What it may do then is decided on the road, for each of its
 //! packets, and nowhere here. Whatever a hub refuses (QoS 2, a foreign topic, a packet that is none) closes the
 //! connection, for MQTT 3.1.1 has no way to say why.
 
@@ -15,11 +15,8 @@ mod topics;
 mod under_way;
 
 use crate::authorization;
-use crate::connections::{Slot, Slots, accept, stopped};
-use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
-use crate::https::Side;
-use crate::tls::{self, Certificates};
-use crate::websocket::Allowance;
+use crate::connections::stopped;
+use crate::sessions::{Client, Waiting};
 use model::operations::{Protocol, Surface, operation};
 use model::trace::Channel;
 use model::{CertificateChain, Credential, Op, Operation};
@@ -29,25 +26,14 @@ use ops::input::Headers;
 use ops::{Call, Env};
 use pipe::Pipe;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use wire::mqtt::{Connect, ConnectCode, NotMqtt, Packet};
 
-/// Most connections of all listeners together, where the system has files for so many.
-pub const CONNECTIONS_MAX: usize = 65_536;
-/// Most of these from one IPv4 address or one IPv6 network: a plant behind one address.
-pub const CONNECTIONS_PER_PEER_MAX: usize = 16_384;
-/// Files that connections leave to the store, the logs and the HTTPS listeners.
-pub const FILES_RESERVED: u64 = 6_144;
-/// Most connections at a time that have not proven themselves yet, and most of them from one address: each
-/// may cost as much as a CONNECT is long.
-pub const UNPROVEN_MAX: usize = 4_096;
-pub const UNPROVEN_PER_PEER_MAX: usize = 2_048;
 /// Longest time from the handshake to the CONNECT.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// Largest CONNECT, its will included.
@@ -55,117 +41,6 @@ pub const CONNECT_BYTES_MAX: usize = 32 << 10;
 /// A client that is silent for one and a half times its keep alive is gone; a longer time than this counts as
 /// this. Source: IoT Hub developer guide, "MQTT keep-alive".
 pub const SILENCE_S_MAX: u64 = 1_767;
-
-/// Room for all connections that speak MQTT or AMQP, whatever the listener. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Room {
-    pub(crate) all: Arc<Slots>,
-    pub(crate) unproven: Arc<Slots>,
-}
-
-impl Room {
-    /// As much as a process that may open so many `files` can give without losing its logs.
-    pub fn new(files: u64) -> Self {
-        let left = usize::try_from(files.saturating_sub(FILES_RESERVED)).unwrap_or(CONNECTIONS_MAX);
-        // A system that gives few files still serves some devices.
-        let all = left.clamp(256, CONNECTIONS_MAX);
-        Self {
-            all: Slots::new(all, all.min(CONNECTIONS_PER_PEER_MAX)),
-            unproven: Slots::new(UNPROVEN_MAX, UNPROVEN_PER_PEER_MAX),
-        }
-    }
-
-    /// Room for a connection, where there is any.
-    pub(crate) fn take(&self, peer: IpAddr) -> Option<Slot> {
-        self.all.take(peer)
-    }
-
-    /// Room for one that has not proven itself.
-    pub fn wait(&self, peer: IpAddr) -> Option<Waiting> {
-        self.unproven.take(peer).map(|slot| Waiting { _slot: slot, allowance: None })
-    }
-}
-
-/// What the connections of a listener share.
-struct Shared {
-    env: Arc<Env>,
-    certificates: Arc<Certificates>,
-    room: Room,
-}
-
-/// Serves a listener until `stop` turns true; what was taken from a device until then is still acknowledged.
-pub async fn serve(
-    listener: TcpListener,
-    env: Arc<Env>,
-    certificates: Arc<Certificates>,
-    room: Room,
-    stop: watch::Receiver<bool>,
-) {
-    let slots = Arc::clone(&room.all);
-    let shared = Arc::new(Shared { env, certificates, room });
-    let stopping = stop.clone();
-    let connection =
-        |stream, peer, slot| connection(Arc::clone(&shared), stream, peer, slot, stopping.clone());
-    let panicked = || {
-        let env = &shared.env;
-        env.metrics.log_fault(env.new_tracking_id(), "an MQTT connection ended in a panic");
-    };
-    let mut stopping = stop.clone();
-    let sessions = async {
-        stopped(&mut stopping).await;
-        shared.env.presence.stop();
-    };
-    tokio::join!(accept(listener, slots, stop, connection, panicked, async {}), sessions);
-}
-
-async fn connection(
-    shared: Arc<Shared>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    _slot: Slot,
-    mut stop: watch::Receiver<bool>,
-) {
-    let Ok(local) = stream.local_addr() else { return };
-    let Some(waiting) = shared.room.wait(peer.ip()) else { return };
-    let (env, certificates) = (&shared.env, &shared.certificates);
-    let begun = tokio::select! {
-        () = stopped(&mut stop) => return,
-        it = timeout(HANDSHAKE_DEADLINE, shake_hands(env, certificates, Protocol::Mqtt, Side::Hubs, stream)) => it,
-    };
-    let Ok(Some(stream)) = begun else { return };
-    let certificate = tls::shown(stream.get_ref().1);
-    let client = Client { peer: peer.ip(), local, certificate };
-    speak(env, stream, client, waiting, stop).await;
-}
-
-/// Who is at the other end of a connection, as far as its handshake has told.
-pub struct Client {
-    pub peer: IpAddr,
-    /// The address of ours that it came to.
-    pub local: SocketAddr,
-    pub certificate: Option<CertificateChain>,
-}
-
-/// A place among those who have not proven themselves, until this is dropped.
-pub struct Waiting {
-    _slot: Slot,
-    /// What it may send until then, where that is bounded beneath its protocol.
-    allowance: Option<Allowance>,
-}
-
-impl Waiting {
-    /// Gives the client so much to send until it has proven itself.
-    pub(crate) fn with(self, allowance: Allowance) -> Self {
-        Self { allowance: Some(allowance), ..self }
-    }
-
-    /// The client has proven itself, and makes room for another.
-    pub(crate) fn over(self) {
-        if let Some(allowance) = &self.allowance {
-            allowance.lift();
-        }
-    }
-}
 
 /// Speaks MQTT over any stream of bytes, to its end. Who hands it a stream has seen to its encryption.
 pub async fn speak<S: AsyncRead + AsyncWrite + Unpin>(

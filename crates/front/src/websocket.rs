@@ -11,6 +11,7 @@ mod messages;
 pub(crate) use messages::{Allowance, Messages};
 
 use crate::answer::Reply;
+use crate::sessions::Spoken;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -32,18 +33,11 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY_BYTES: usize = 16;
 const VERSION: &str = "13";
 
-/// What is spoken in a WebSocket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Subprotocol {
-    Mqtt,
-    Amqp,
-}
-
-impl Subprotocol {
+impl Spoken {
     const ALL: [Self; 2] = [Self::Mqtt, Self::Amqp];
 
     /// The word in `Sec-WebSocket-Protocol`.
-    const fn as_str(self) -> &'static str {
+    const fn subprotocol(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
             Self::Amqp => "AMQPWSB10",
@@ -62,16 +56,16 @@ pub(crate) fn is_asked_for(parts: &Parts) -> bool {
 }
 
 /// Answers a request for a WebSocket: what will be spoken in it, where it is granted.
-pub(crate) fn answer(parts: &Parts) -> (Reply, Option<Subprotocol>) {
+pub(crate) fn answer(parts: &Parts) -> (Reply, Option<Spoken>) {
     match read(parts) {
-        Ok((protocol, accept)) => {
+        Ok((spoken, accept)) => {
             let mut reply = said(StatusCode::SWITCHING_PROTOCOLS, "");
             let headers = reply.headers_mut();
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol.as_str()));
-            (reply, Some(protocol))
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(spoken.subprotocol()));
+            (reply, Some(spoken))
         }
         Err(Fault { status, because }) => {
             let mut reply = said(status, because);
@@ -106,7 +100,7 @@ struct Fault {
     because: &'static str,
 }
 
-fn read(parts: &Parts) -> Result<(Subprotocol, HeaderValue), Fault> {
+fn read(parts: &Parts) -> Result<(Spoken, HeaderValue), Fault> {
     let bad = |because| Fault { status: StatusCode::BAD_REQUEST, because };
     let upgrade = |because| Fault { status: StatusCode::UPGRADE_REQUIRED, because };
     let headers = &parts.headers;
@@ -128,13 +122,13 @@ fn read(parts: &Parts) -> Result<(Subprotocol, HeaderValue), Fault> {
     if STANDARD.decode(key).map(|it| it.len()) != Ok(KEY_BYTES) {
         return Err(bad("a `Sec-WebSocket-Key` is base64 of 16 bytes"));
     }
-    let protocol = words(headers, SEC_WEBSOCKET_PROTOCOL)
-        .find_map(|word| Subprotocol::ALL.into_iter().find(|it| it.as_str() == word))
+    let spoken = words(headers, SEC_WEBSOCKET_PROTOCOL)
+        .find_map(|word| Spoken::ALL.into_iter().find(|it| it.subprotocol() == word))
         .ok_or_else(|| bad("`Sec-WebSocket-Protocol` must offer `mqtt` or `AMQPWSB10`"))?;
     let accept = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes());
     let accept = HeaderValue::from_str(&STANDARD.encode(accept))
         .map_err(|_| bad("the `Sec-WebSocket-Key` cannot be answered"))?;
-    Ok((protocol, accept))
+    Ok((spoken, accept))
 }
 
 fn has_word(headers: &HeaderMap, name: HeaderName, wanted: &str) -> bool {
@@ -195,7 +189,7 @@ mod tests {
         let (reply, protocol) = answer(&parts("/$iothub/websocket", &ASKED));
         assert_eq!(
             (reply.status(), protocol),
-            (StatusCode::SWITCHING_PROTOCOLS, Some(Subprotocol::Mqtt))
+            (StatusCode::SWITCHING_PROTOCOLS, Some(Spoken::Mqtt))
         );
         assert_eq!(reply.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(reply.headers()[SEC_WEBSOCKET_PROTOCOL], "mqtt");
@@ -203,7 +197,7 @@ mod tests {
         let others = ASKED.into_iter().filter(|it| it.0 != "sec-websocket-protocol");
         let amqp: Vec<_> = others.chain([("sec-websocket-protocol", "AMQPWSB10, mqtt")]).collect();
         let (reply, protocol) = answer(&parts("/$servicebus/websocket", &amqp));
-        assert_eq!(protocol, Some(Subprotocol::Amqp));
+        assert_eq!(protocol, Some(Spoken::Amqp));
         assert_eq!(reply.headers()[SEC_WEBSOCKET_PROTOCOL], "AMQPWSB10");
     }
 

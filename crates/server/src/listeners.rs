@@ -1,6 +1,7 @@
 //! Who listens where: the management origin, one address per hub or provisioning service, and the metrics.
 
 use front::https::{Side, serve};
+use front::sessions::{self, Room, Spoken};
 use front::stopped;
 use front::tls::Certificates;
 use ops::Env;
@@ -38,7 +39,7 @@ pub(crate) struct Listeners {
     stop: watch::Receiver<bool>,
     hubs: BTreeSet<IpAddr>,
     /// For MQTT and AMQP together.
-    room: front::mqtt::Room,
+    room: Room,
     tasks: JoinSet<()>,
 }
 
@@ -60,7 +61,7 @@ impl Listeners {
             certificates,
             stop,
             hubs: BTreeSet::new(),
-            room: front::mqtt::Room::new(crate::file_limit()),
+            room: Room::new(crate::file_limit()),
             tasks: JoinSet::new(),
         }
     }
@@ -104,11 +105,12 @@ impl Listeners {
                 self.spawn(listener, side);
             }
         }
-        if let Ok(listener) = TcpListener::bind((localhost, self.plan.mqtt_port)).await {
-            self.spawn_mqtt(listener);
-        }
-        if let Ok(listener) = TcpListener::bind((localhost, self.plan.amqp_port)).await {
-            self.spawn_amqp(listener);
+        for (port, spoken) in
+            [(self.plan.mqtt_port, Spoken::Mqtt), (self.plan.amqp_port, Spoken::Amqp)]
+        {
+            if let Ok(listener) = TcpListener::bind((localhost, port)).await {
+                self.spawn_sessions(listener, spoken);
+            }
         }
     }
 
@@ -125,21 +127,15 @@ impl Listeners {
         self.certificates.prepare(own).map_err(|it| it.to_string())?;
         self.hubs.insert(address);
         self.spawn(https, Side::Hubs);
-        self.spawn_mqtt(mqtt);
-        self.spawn_amqp(amqp);
+        self.spawn_sessions(mqtt, Spoken::Mqtt);
+        self.spawn_sessions(amqp, Spoken::Amqp);
         Ok(())
     }
 
-    fn spawn_mqtt(&mut self, listener: TcpListener) {
+    fn spawn_sessions(&mut self, listener: TcpListener, spoken: Spoken) {
         let (env, certificates) = (Arc::clone(&self.env), Arc::clone(&self.certificates));
-        let room = self.room.clone();
-        self.tasks.spawn(front::mqtt::serve(listener, env, certificates, room, self.stop.clone()));
-    }
-
-    fn spawn_amqp(&mut self, listener: TcpListener) {
-        let (env, certificates) = (Arc::clone(&self.env), Arc::clone(&self.certificates));
-        let room = self.room.clone();
-        self.tasks.spawn(front::amqp::serve(listener, env, certificates, room, self.stop.clone()));
+        let (room, stop) = (self.room.clone(), self.stop.clone());
+        self.tasks.spawn(sessions::serve(listener, spoken, env, certificates, room, stop));
     }
 
     fn spawn(&mut self, listener: TcpListener, side: Side) {

@@ -1,14 +1,13 @@
 //! A server in this process, with its own clock, and the people in it.
 
-use crate::device::Device;
-use crate::kept::messages;
+mod hubs;
+
 use crate::wire_client::{Answer, Wire};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cli::Connection;
-use model::{Scope, Timestamp, Trace};
+use model::{Timestamp, Trace};
 use ops::Env;
-use ops::devices::message::Message;
 use ops::env::Clock;
 use ops::replay::{Difference, PassedOver, Replayed};
 use serde_json::{Value, json};
@@ -143,12 +142,6 @@ impl World {
         format!("{}/providers/Microsoft.Devices/IotHubs/{name}", self.group())
     }
 
-    /// `https://{address}:{port}` of a hub.
-    pub fn hub_origin(&self, hub: &str) -> String {
-        let shown = self.arm("GET", hub, &Value::Null).expect(200);
-        format!("https://{}", text(&shown.body, "/properties/hostName"))
-    }
-
     pub fn admin(&self) -> Identity {
         Identity {
             name: "administrator".into(),
@@ -194,33 +187,6 @@ impl World {
         let token = self.token(&self.admin(), "https://graph.microsoft.com");
         let url = format!("{}/v1.0{path}", self.setting("HUBWARD_GRAPH"));
         self.wire.json(method, &url, &format!("Bearer {token}"), body)
-    }
-
-    /// A call to a hub's service API with an Entra token.
-    pub fn hub_as(
-        &self,
-        who: &Identity,
-        method: &str,
-        hub: &str,
-        path: &str,
-        body: &Value,
-    ) -> Answer {
-        let token = self.token(who, "https://iothubs.azure.net");
-        self.hub_with(&format!("Bearer {token}"), method, hub, path, body)
-    }
-
-    /// The same with any `Authorization`.
-    pub fn hub_with(
-        &self,
-        authorization: &str,
-        method: &str,
-        hub: &str,
-        path: &str,
-        body: &Value,
-    ) -> Answer {
-        let mark = if path.contains('?') { '&' } else { '?' };
-        let url = format!("{}{path}{mark}api-version=2021-04-12", self.hub_origin(hub));
-        self.wire.json(method, &url, authorization, body)
     }
 
     /// A new provisioning service in the group, as its resource id.
@@ -271,11 +237,6 @@ impl World {
         let shown = shown.expect(200).body;
         let key = STANDARD.decode(text(&shown, "/primaryKey")).expect("a key is base64");
         wire::sas::sign(resource, &key, self.now().plus_seconds(3_600), Some(policy))
-    }
-
-    /// Registers a device, or tries to.
-    pub fn puts_device(&self, who: &Identity, hub: &str, device: &str) -> Answer {
-        self.hub_as(who, "PUT", hub, &format!("/devices/{device}"), &json!({ "deviceId": device }))
     }
 
     /// A new application with a service principal and a secret.
@@ -342,32 +303,6 @@ impl World {
         read.filter_map(Result::ok).filter(|it| it.time >= since).collect()
     }
 
-    /// A key of a shared access policy, decoded.
-    pub fn policy_key(&self, hub: &str, policy: &str) -> Vec<u8> {
-        let path = format!("{hub}/IotHubKeys/{policy}/listkeys");
-        let shown = self.arm("POST", &path, &Value::Null).expect(200).body;
-        STANDARD.decode(text(&shown, "/primaryKey")).expect("a key is base64")
-    }
-
-    /// A shared access signature of a policy for a resource, valid for an hour.
-    pub fn sas(&self, hub: &str, policy: &str, resource: &str) -> String {
-        let expiry = self.now().plus_seconds(3_600);
-        wire::sas::sign(resource, &self.policy_key(hub, policy), expiry, Some(policy))
-    }
-
-    /// A new device of a hub, as the holder of its keys sees it.
-    pub fn device(&self, hub: &str, id: &str) -> Device {
-        self.device_with(hub, id, &json!({}))
-    }
-
-    /// The same with any body.
-    pub fn device_with(&self, hub: &str, id: &str, body: &Value) -> Device {
-        let host = self.hub_origin(hub);
-        let sas = self.sas(hub, "iothubowner", host.trim_start_matches("https://"));
-        let made = self.hub_with(&sas, "PUT", hub, &format!("/devices/{id}"), body);
-        Device::new(self.mqtt_port(), &host, &made.expect(200).body)
-    }
-
     /// Where devices connect over MQTT.
     pub const fn mqtt_port(&self) -> u16 {
         MQTT_PORT
@@ -376,18 +311,6 @@ impl World {
     /// Where devices and services connect over AMQP.
     pub const fn amqp_port(&self) -> u16 {
         AMQP_PORT
-    }
-
-    /// All that the devices of a hub have sent and that is on the disk, by partition and in order.
-    pub fn messages(&self, hub: &str) -> Vec<Message> {
-        let scope = Scope::parse(hub).expect("a hub's id is a scope");
-        let env = self.env();
-        let facts = env.facts.load();
-        let hub = facts.hub(&scope).expect("the hub exists");
-        self.runtime.block_on(async {
-            let log = env.logs.of(hub, env).await.expect("its log can be opened");
-            messages(&log.log, log.partitions).await
-        })
     }
 
     /// Waits until every diagnostic record is in its file.
