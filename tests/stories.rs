@@ -30,6 +30,7 @@ mod stories {
     pub mod diagnostics;
     pub mod enrollments;
     pub mod exceptions;
+    pub mod extension;
     pub mod groups;
     pub mod initiative_parameters;
     pub mod jobs;
