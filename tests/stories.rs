@@ -64,4 +64,5 @@ mod stories {
     pub mod users;
     pub mod watching;
     pub mod web_sockets;
+    pub mod x509_registration;
 }

@@ -604,6 +604,12 @@ pub enum Op {
     ListDpsKeys,
     GetDpsKey,
     CheckDpsName,
+    ListDpsCertificates,
+    GetDpsCertificate,
+    PutDpsCertificate,
+    DeleteDpsCertificate,
+    GenerateDpsVerificationCode,
+    VerifyDpsCertificate,
     PutEnrollment,
     GetEnrollment,
     DeleteEnrollment,
@@ -2021,6 +2027,68 @@ pub const OPERATIONS: &[Operation] = &[
             "Tells whether the name of a provisioning service is free",
         )
     },
+    control(
+        Op::ListDpsCertificates,
+        &[act("Microsoft.Devices/provisioningServices/certificates/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates",
+        )],
+        "Lists the CA certificates of a provisioning service",
+    ),
+    control(
+        Op::GetDpsCertificate,
+        &[act("Microsoft.Devices/provisioningServices/certificates/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates/{certificate}",
+        )],
+        "Shows a CA certificate of a provisioning service",
+    ),
+    control(
+        Op::PutDpsCertificate,
+        &[act("Microsoft.Devices/provisioningServices/certificates/write")],
+        Effect::ChangesFacts,
+        &[arm(
+            "PUT",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates/{certificate}",
+        )],
+        "Uploads a CA certificate to a provisioning service, or replaces it",
+    ),
+    control(
+        Op::DeleteDpsCertificate,
+        &[act("Microsoft.Devices/provisioningServices/certificates/delete")],
+        Effect::ChangesFacts,
+        &[arm(
+            "DELETE",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates/{certificate}",
+        )],
+        "Deletes a CA certificate of a provisioning service",
+    ),
+    control(
+        Op::GenerateDpsVerificationCode,
+        &[act(
+            "Microsoft.Devices/provisioningServices/certificates/generateVerificationCode/action",
+        )],
+        Effect::ChangesFacts,
+        &[arm(
+            "POST",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates/{certificate}/generateVerificationCode",
+        )],
+        "Makes a code that a certificate of the CA is to carry as its name",
+    ),
+    control(
+        Op::VerifyDpsCertificate,
+        &[act("Microsoft.Devices/provisioningServices/certificates/verify/action")],
+        Effect::ChangesFacts,
+        &[arm(
+            "POST",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates/{certificate}/verify",
+        )],
+        "Takes the certificate that shows who holds a CA's key",
+    ),
     Operation {
         op: Op::PutEnrollment,
         plane: Plane::Service,

@@ -4,7 +4,7 @@
 //! Each lies in its provisioning service's shard under its id in lower case; its etag derives from the
 //! revision.
 
-use super::enrollment::{Kind, Source};
+use super::enrollment::{Attestation, Kind, Source};
 use super::enrollment_body::{Draft, checked_id, is_id};
 use super::registrations;
 use crate::control::{delete as drop_it, failed, put as keep, unread};
@@ -18,12 +18,15 @@ use gate::facts::Dps;
 use model::trace::{Object, Verb};
 use model::{Error, Op, Operation};
 use serde_json::{Value, json};
-use store::{Change, CommitError, Expect, Scan, ShardId, tables};
+use std::sync::Arc;
+use store::{Change, CommitError, Document, Expect, Scan, ShardId, tables};
 use tokio::sync::Mutex;
 
-/// Most enrollment groups with symmetric keys of a provisioning service.
+/// Most enrollment groups of a provisioning service with symmetric keys, and as many with certificates.
 /// Source: Azure subscription limits, "Device Provisioning Service".
 pub(crate) const GROUPS_MAX: usize = 100;
+/// How many types of attestation a group can have.
+const GROUP_TYPES: usize = 2;
 /// Most enrollments of one page, and as many as come where no number is asked for.
 const PAGE_MAX: usize = 500;
 /// Longest query that is looked at, in bytes.
@@ -79,6 +82,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let kind = kind_of(permit.operation().op);
     let draft = Draft::read(kind, input.param("enrollment"), &input.body)?;
     let wanted = Wanted::of(&input.headers)?;
+    let dps = dps_of(permit, env)?;
     let shard = shard_of(permit, env)?;
     let _adding = match kind {
         Kind::Individual => None,
@@ -87,11 +91,15 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     for _ in 0..WRITE_TRIES {
         let former = read(env, &shard, kind, draft.id()).await?;
         let expect = wanted.expect(kind, draft.id(), former.as_ref().map(|(_, it)| *it))?;
-        if former.is_none() && kind == Kind::Group {
-            check_room(env, &shard).await?;
-        }
         let former = former.as_ref().map(|(it, _)| it);
         let source = draft.clone().complete(former, &|| new_key(env), env.now())?;
+        let word = source.attestation().word();
+        if kind == Kind::Group && former.is_none_or(|it| it.attestation().word() != word) {
+            check_room(env, &shard, word).await?;
+        }
+        if let Attestation::X509(it) = source.attestation() {
+            it.check_references(&dps.authorities)?;
+        }
         match env.store.commit(&shard, vec![change(&source, expect)?]).await {
             Ok(committed) => return answer(env, &shard, &source, committed.revision).await,
             Err(CommitError::Conflict { .. }) => {}
@@ -265,18 +273,31 @@ fn unknown(kind: Kind, id: &str) -> Error {
     Error::EnrollmentNotFound { message }
 }
 
-async fn check_room(env: &Env, shard: &ShardId) -> Result<(), Error> {
-    let groups =
-        env.store.count(shard, tables::ENROLLMENT_GROUPS).await.map_err(|it| unread(&it))?;
-    match usize::try_from(groups).is_ok_and(|it| it < GROUPS_MAX) {
+/// Whether there is room for one more group with attestation of a type.
+async fn check_room(env: &Env, shard: &ShardId, word: &str) -> Result<(), Error> {
+    let groups = all_groups(env, shard).await?;
+    let read =
+        |(key, document): &(String, Document)| Source::parse(Kind::Group, key, &document.body).ok();
+    let alike = groups.iter().filter_map(read).filter(|it| it.attestation().word() == word).count();
+    match alike < GROUPS_MAX {
         true => Ok(()),
         false => Err(Error::Conflict {
             code: "EnrollmentGroupQuotaExceeded",
             message: format!(
-                "a provisioning service has at most {GROUPS_MAX} enrollment groups with symmetric keys; delete one first"
+                "a provisioning service has at most {GROUPS_MAX} enrollment groups of the type `{word}`; delete one first"
             ),
         }),
     }
+}
+
+/// Every group by its id, of each type at most [`GROUPS_MAX`].
+pub(super) async fn all_groups(
+    env: &Env,
+    shard: &ShardId,
+) -> Result<Vec<(String, Document)>, Error> {
+    let limit = GROUPS_MAX.saturating_mul(GROUP_TYPES);
+    let scan = Scan { prefix: String::new(), after: None, limit };
+    env.store.scan(shard, Kind::Group.table(), scan).await.map_err(|it| unread(&it))
 }
 
 /// The enrollment that the path names.
@@ -368,12 +389,15 @@ pub(super) fn etag(revision: u64) -> String {
     STANDARD.encode(revision.to_string())
 }
 
-/// Where the enrollments and registrations of the provisioning service are, at whose address the call came.
+/// The provisioning service at whose address the call came.
+fn dps_of(permit: &Permit, env: &Env) -> Result<Arc<Dps>, Error> {
+    let found = env.facts.load().dps(permit.scope()).cloned();
+    found.ok_or_else(|| Error::UnknownHost { host: permit.scope().name().to_owned() })
+}
+
+/// Where its enrollments and registrations are.
 pub(super) fn shard_of(permit: &Permit, env: &Env) -> Result<ShardId, Error> {
-    let facts = env.facts.load();
-    let dps = facts
-        .dps(permit.scope())
-        .ok_or_else(|| Error::UnknownHost { host: permit.scope().name().to_owned() })?;
+    let dps = dps_of(permit, env)?;
     ShardId::dps(&dps.uid).map_err(|it| Error::Internal { message: it.to_string() })
 }
 

@@ -8,10 +8,12 @@ pub mod enrollments;
 pub(crate) mod guarded;
 mod links;
 pub(crate) mod progress;
+pub(crate) mod proven;
 pub mod register;
 pub mod registrations;
 pub mod services;
 mod services_body;
+mod x509;
 
 use crate::env::Env;
 

@@ -65,6 +65,9 @@ pub(crate) struct Registration {
     pub(crate) tracking_id: Option<String>,
     /// The resource id of its hub.
     pub(crate) hub_scope: Option<String>,
+    /// What the certificates that it showed say of themselves, where it showed some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) x509: Option<Value>,
 }
 
 impl Registration {
