@@ -121,6 +121,7 @@ impl Plan {
             data_dir: "nowhere".into(),
             propagation: "off".parse().unwrap(),
             keeps_facts: true,
+            latencies: ops::provisioning::latency::Latencies::default(),
         };
         let ticks = AtomicU64::new(0);
         let clock = Clock {
@@ -160,6 +161,7 @@ impl Plan {
             readers: ops::devices::readers::Readers::default(),
             logs: Logs::with(self.shard.clone(), hub_log),
             journals: Logs::journals(),
+            egress: egress::Client::new(egress::Rule::default(), std::path::PathBuf::new()),
             identity_tokens: IdentityTokens::default(),
             limits: ops::limits::Limits::default(),
             hosts: None,

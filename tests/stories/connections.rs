@@ -69,7 +69,7 @@ fn the_log_of_connections_says_why_a_device_was_refused_or_thrown_out() {
     connects().disconnect();
     ends("0", "");
     drop(connects());
-    ends("404104", "without a word");
+    ends("404104", "without a good-bye");
     connects().publish_as(Qos::AtLeastOnce, "devices/device10/messages/events/", b"x").unwrap();
     ends("400004", "devices/device10/messages/events/");
     let mut mqtt = connects();

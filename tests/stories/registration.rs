@@ -22,7 +22,10 @@ pub struct Fleet {
 
 impl Fleet {
     pub fn new() -> Self {
-        let world = World::new();
+        Self::in_world(World::new())
+    }
+
+    pub fn in_world(world: World) -> Self {
         let all = format!("{}/providers/Microsoft.Devices/provisioningServices", world.group());
         let all = world.arm("GET", &all, &Value::Null).expect(200).body;
         let dps = all["value"][0]["id"].as_str().unwrap().to_owned();

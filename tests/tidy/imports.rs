@@ -12,9 +12,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("amqp", &[]),
     ("gate", &["model"]),
     ("store", &["model"]),
-    ("ops", &["model", "gate", "store"]),
+    ("egress", &[]),
+    ("ops", &["model", "gate", "store", "egress"]),
     ("front", &["model", "wire", "amqp", "ops"]),
-    ("server", &["model", "store", "ops", "front"]),
+    ("server", &["model", "store", "egress", "ops", "front"]),
     ("cli", &["model", "wire", "gate", "store", "ops"]),
     (ORACLE, &["model", "wire", "gate"]),
 ];

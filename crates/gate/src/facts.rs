@@ -166,6 +166,17 @@ pub struct Dps {
     pub links: Vec<DpsLink>,
     /// The CAs that its enrollments may refer to.
     pub authorities: Vec<Authority>,
+    /// For enrollments that have no policy of their own.
+    pub allocation: Allocation,
+}
+
+/// How a provisioning service chooses among its hubs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Allocation {
+    #[default]
+    Hashed,
+    GeoLatency,
+    Static,
 }
 
 /// A hub that a provisioning service assigns devices to.

@@ -16,6 +16,7 @@ use crate::insights::diagnostics::Diagnostics;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::propagation::Propagation;
+use crate::provisioning::latency::Latencies;
 use model::{ObjectId, Timestamp, TrackingId};
 use rand::RngCore;
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub propagation: Propagation,
     /// Whether each change of facts leaves what was there before, see [`crate::facts::former`].
     pub keeps_facts: bool,
+    /// How far devices are from regions.
+    pub latencies: Latencies,
 }
 
 /// Asks the server to listen at a hub's address; answered once it does, or with the reason why not.
@@ -94,6 +97,8 @@ pub struct Env {
     pub logs: Logs,
     /// What happened to devices, by hub.
     pub journals: Logs,
+    /// Calls others: every outgoing connection is its.
+    pub egress: egress::Client,
     /// Tokens of managed identities, by identity and audience, each with the time until which it is used.
     pub identity_tokens: IdentityTokens,
     /// To whoever owns the listeners. Where nobody does (tests without sockets), hubs open unheard.

@@ -23,6 +23,7 @@ pub(crate) fn env() -> Env {
         data_dir: "/nowhere".into(),
         propagation: crate::propagation::Propagation::default(),
         keeps_facts: true,
+        latencies: crate::provisioning::latency::Latencies::default(),
     };
     let metrics = Metrics::default();
     let (diagnostics, _writer) = Diagnostics::start("/nowhere".into(), metrics.clone());
@@ -52,6 +53,7 @@ pub(crate) fn env() -> Env {
         limits: crate::limits::Limits::default(),
         logs: crate::devices::logs::Logs::default(),
         journals: crate::devices::logs::Logs::journals(),
+        egress: egress::Client::new(egress::Rule::default(), std::path::PathBuf::new()),
         identity_tokens: IdentityTokens::default(),
         hosts: None,
     }

@@ -71,6 +71,21 @@ pub struct Up {
     /// is slowed down or refused with 429, and a day has so many messages. Without, nothing is.
     #[arg(long, value_name = "SKU")]
     pub limits: Option<Sku>,
+
+    /// A host that the server may call of itself though it leads to this machine or a private network, or answers
+    /// without TLS: where the webhooks of custom allocation are. Several where it is given several times.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_egress: Vec<egress::Allowed>,
+
+    /// How far devices are from regions, for allocation by lowest latency: a file of JSON.
+    #[arg(
+        long,
+        value_name = "FILE",
+        long_help = "\
+How far devices are from regions, for allocation by lowest latency: a file of JSON, such as
+{\"networks\": [{\"network\": \"10.1.0.0/16\", \"ms\": {\"westeurope\": 9, \"eastus\": 85}}]}"
+    )]
+    pub latencies: Option<PathBuf>,
 }
 
 /// Reads `127.71.3`, with or without `.0/24` behind it.

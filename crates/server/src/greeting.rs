@@ -73,6 +73,9 @@ impl Strings {
     }
 }
 
+/// The certificates by which clients believe the server, and the server others: the system's and its own.
+pub(crate) const CA_BUNDLE: &str = "ca-bundle.pem";
+
 /// Writes the CA, the bundle and `connection.env`, and gives the lines to print.
 pub(crate) fn write(
     saved: &Saved,
@@ -82,7 +85,7 @@ pub(crate) fn write(
     mqtt_port: u16,
 ) -> Result<String, String> {
     let ca = dir.write("ca.pem", &saved.ca_certificate)?;
-    let bundle = dir.write("ca-bundle.pem", &bundle(&saved.ca_certificate))?;
+    let bundle = dir.write(CA_BUNDLE, &bundle(&saved.ca_certificate))?;
     let origin = &env.settings.origin;
     let shown = |it: &Path| it.display().to_string();
     let pairs = [

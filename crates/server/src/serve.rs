@@ -22,6 +22,7 @@ use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
 use ops::limits::Limits;
 use ops::metrics::Metrics;
+use ops::provisioning::latency::Latencies;
 use ops::{Env, decisions, devices, insights, provisioning, resources};
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -200,6 +201,7 @@ async fn environment(
         data_dir: dir.path.clone(),
         propagation: options.propagation.clone(),
         keeps_facts: options.keep_facts,
+        latencies: latencies(options)?,
     };
     let signing_keys = signing_keys::in_force(&saved.signing_keys)?;
     let mut facts = facts::load(&store, settings.tenant, &settings.origin).await?;
@@ -230,11 +232,23 @@ async fn environment(
         limits: Limits::new(options.limits),
         logs: Logs::below(dir.path.join("log")),
         journals: Logs::journals_below(dir.path.join("journal")),
+        egress: egress::Client::new(
+            egress::Rule::new(options.allow_egress.clone()),
+            dir.path.join(greeting::CA_BUNDLE),
+        ),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),
     };
     insights::settings::load(&env).await.map_err(|it| it.to_string())?;
     Ok((env, writer))
+}
+
+/// The table of latencies that the operator has written.
+fn latencies(options: &Up) -> Result<Latencies, String> {
+    let Some(path) = &options.latencies else { return Ok(Latencies::default()) };
+    let read = std::fs::read_to_string(path).map_err(|it| it.to_string());
+    read.and_then(|it| Latencies::parse(&it))
+        .map_err(|it| format!("`--latencies {}`: {it}", path.display()))
 }
 
 /// Finishes what a crash left half done, and removes what nothing refers to.

@@ -5,6 +5,7 @@ mod hubs;
 use crate::wire_client::{Answer, Wire};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clap::Parser as _;
 use cli::Connection;
 use model::{Timestamp, Trace};
 use ops::Env;
@@ -36,14 +37,15 @@ pub struct World {
     dir: TempDir,
     wire: Wire,
     connection: Connection,
-    switches: Switches,
+    /// What of `up` the test chooses, as a person would write it.
+    flags: Vec<String>,
 }
 
-/// What of `up` a test chooses, as a person would write it.
-#[derive(Clone, Copy)]
-struct Switches {
-    propagation: &'static str,
-    limits: Option<&'static str>,
+/// A command line of `up`.
+#[derive(clap::Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    up: Up,
 }
 
 /// Somebody who can call.
@@ -58,29 +60,31 @@ pub struct Identity {
 impl World {
     /// A fresh server with a resource group, a hub and a device.
     pub fn new() -> Self {
-        Self::spreading("off")
+        Self::started(&[])
     }
 
     /// The same, where changes of roles spread as `--propagation` says.
-    pub fn spreading(propagation: &'static str) -> Self {
-        Self::switched(Switches { propagation, limits: None })
+    pub fn spreading(propagation: &str) -> Self {
+        Self::started(&["--propagation", propagation])
     }
 
     /// The same, where hubs are limited as `--limits` says.
-    pub fn limited(sku: &'static str) -> Self {
-        Self::switched(Switches { propagation: "off", limits: Some(sku) })
+    pub fn limited(sku: &str) -> Self {
+        Self::started(&["--limits", sku])
     }
 
-    fn switched(switches: Switches) -> Self {
+    /// The same, started with more flags of `up`.
+    pub fn started(flags: &[&str]) -> Self {
+        let flags: Vec<String> = flags.iter().map(|it| (*it).to_owned()).collect();
         let dir = tempfile::tempdir().expect("the system has room for a data directory");
         let now_ms = Arc::new(AtomicI64::new(BEGINNING_S * 1_000));
         let runtime = Runtime::new().expect("the system has threads");
-        let server = start(&runtime, dir.path(), &now_ms, switches);
+        let server = start(&runtime, dir.path(), &now_ms, &flags);
         let data = dir.path().join("data");
         let connection =
             Connection::read(&data).expect("a server that runs has written connection.env");
         let wire = Wire::new(connection.ca_file());
-        Self { runtime, server: Some(server), now_ms, dir, wire, connection, switches }
+        Self { runtime, server: Some(server), now_ms, dir, wire, connection, flags }
     }
 
     /// The server's insides, for counters and for minting what no client could.
@@ -115,7 +119,7 @@ impl World {
     pub fn restart(&mut self) {
         let server = self.server.take().expect("it runs as long as the world");
         self.runtime.block_on(server.stop()).expect("the server stops in order");
-        self.server = Some(start(&self.runtime, self.dir.path(), &self.now_ms, self.switches));
+        self.server = Some(start(&self.runtime, self.dir.path(), &self.now_ms, &self.flags));
     }
 
     /// How many kept decisions come out the same when they are judged again, offline, from their traces and
@@ -358,23 +362,19 @@ fn check(replayed: &Replayed) {
     assert_eq!(unknown, None, "a decision that could not be judged again");
 }
 
-fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>, switches: Switches) -> Server {
-    let Switches { propagation, limits } = switches;
-    let options = Up {
-        data: dir.join("data"),
-        empty: false,
-        https_port: HTTPS_PORT,
-        mqtt_port: MQTT_PORT,
-        amqp_port: AMQP_PORT,
-        management_port: MANAGEMENT_PORT,
-        metrics_port: METRICS_PORT,
-        listen: None,
-        loopback_net: None,
-        propagation: propagation.parse().expect("it is written as the server reads it"),
-        explicit_grants: true,
-        keep_facts: true,
-        limits: limits.map(|it| it.parse().expect("it is written as the server reads it")),
-    };
+fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>, flags: &[String]) -> Server {
+    let data = dir.join("data").display().to_string();
+    let port = |name: &str, port: u16| [format!("--{name}-port"), port.to_string()];
+    let own = ["up".to_owned(), "--keep-facts".to_owned(), "--data".to_owned(), data];
+    let ports = [
+        port("https", HTTPS_PORT),
+        port("mqtt", MQTT_PORT),
+        port("amqp", AMQP_PORT),
+        port("management", MANAGEMENT_PORT),
+        port("metrics", METRICS_PORT),
+    ];
+    let line = own.into_iter().chain(ports.into_iter().flatten()).chain(flags.iter().cloned());
+    let options = CommandLine::try_parse_from(line).expect("`up` takes such flags").up;
     let wall = Arc::clone(now_ms);
     let ticks = AtomicU64::new(0);
     let clock = Clock {

@@ -241,6 +241,7 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
             identity: None,
             links: Vec::new(),
             authorities: Vec::new(),
+            allocation: gate::facts::Allocation::default(),
         }),
     }
     Ok(())

@@ -134,6 +134,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         identity: Some(who.id),
         links: Vec::new(),
         authorities: Vec::new(),
+        allocation: crate::facts::Allocation::default(),
     });
     facts.put_principal(Principal {
         id: who.id,

@@ -74,6 +74,7 @@ mod tests {
                 identity: None,
                 links: links.clone(),
                 authorities: Vec::new(),
+                allocation: gate::facts::Allocation::default(),
             });
         }
         facts

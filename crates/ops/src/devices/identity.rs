@@ -345,6 +345,10 @@ pub(super) fn provisioned(
     device.provisioned_by = text(body, &["provisionedBy"]).map(str::to_owned);
     if let Some(twin) = member(body, "initialTwin") {
         device.twin = Twin::initial(&Wanted::read(twin)?, env.now())?;
+        // Of a device that moves here with its data.
+        if let Some(reported) = at(twin, &["properties", "reported"]) {
+            device.twin.report(reported, env.now())?;
+        }
     }
     Ok(device)
 }

@@ -189,6 +189,15 @@ pub(crate) async fn exists(env: &Env, hub: &Hub, named: &Named) -> Result<bool, 
     Ok(read(env, &shard(hub)?, named).await?.is_some())
 }
 
+/// What a device came by: none inside, where it was made by hand. `None` where the hub has no such device.
+pub(crate) async fn origin(
+    env: &Env,
+    hub: &Hub,
+    named: &Named,
+) -> Result<Option<Option<String>>, Error> {
+    Ok(read(env, &shard(hub)?, named).await?.map(|(it, _)| it.provisioned_by))
+}
+
 /// Writes a device that registered through a provisioning service: new, or known from the same enrollment.
 ///
 /// # Errors

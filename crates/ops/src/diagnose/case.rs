@@ -6,9 +6,9 @@ use crate::devices::names::without_port;
 use crate::devices::registry;
 use crate::env::Env;
 use crate::input::{Headers, Input};
+use crate::provisioning::assignment::device_body;
 use crate::provisioning::enrollment::{InitialTwin, Kind, ProvisioningStatus, Source};
 use crate::provisioning::enrollments;
-use crate::provisioning::register::device_body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::facts::{Dps, Hub};
@@ -173,7 +173,7 @@ async fn planned(
     // Policy sees no keys, so any will do.
     let key = STANDARD.encode([0; 32]);
     let keys = serde_json::json!({ "type": "sas", "symmetricKey": { "primaryKey": key, "secondaryKey": key } });
-    let (op, body) = device_body(device, &keys, is_edge, twin);
+    let (op, body) = device_body(device, &keys, is_edge, twin.map(InitialTwin::body));
     let input = Input {
         params: BTreeMap::from([("device", device.to_owned())]),
         query: Vec::new(),

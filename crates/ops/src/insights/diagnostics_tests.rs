@@ -31,6 +31,7 @@ fn dps() -> Dps {
         identity: None,
         links: Vec::new(),
         authorities: Vec::new(),
+        allocation: gate::facts::Allocation::default(),
     }
 }
 

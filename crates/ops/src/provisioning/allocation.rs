@@ -1,55 +1,132 @@
 //! Which of the linked hubs a device goes to, and how the provisioning service shows itself there.
 
 use super::enrollment::{AllocationPolicy, Terms};
+use super::proven::Proven;
+use super::register::Begun;
 use super::registrations::Registration;
+use super::webhook::{self, Said};
 use crate::devices::names::without_port;
 use crate::env::Env;
 use gate::Facts;
-use gate::facts::{Dps, DpsLink, Hub, LinkAuthentication};
+use gate::facts::{Allocation, Dps, DpsLink, Hub, LinkAuthentication};
 use model::{Credential, SasToken, Secret};
 use ring::hmac;
 
-/// The hub for a device: the one it has, the one its enrollment names, or its share of all that are linked.
-pub(super) fn allocate<'a>(
+/// A hub that a provisioning service can write to.
+#[derive(Clone, Copy)]
+pub(super) struct Linked<'a> {
+    pub(super) link: &'a DpsLink,
+    pub(super) hub: &'a Hub,
+}
+
+/// Where a device goes, and what the webhook said besides, where one chose.
+pub(super) struct Place<'a> {
+    pub(super) at: Linked<'a>,
+    pub(super) said: Said,
+}
+
+/// Why a device goes nowhere: the number and the sentence that it is told.
+pub(super) type Nowhere = (u32, String);
+
+/// The hub for a device: the one it has, where its enrollment leaves it there; else the one that its enrollment or
+/// policy says.
+///
+/// # Errors
+/// [`Nowhere`].
+pub(super) async fn allocate<'a>(
+    env: &Env,
     dps: &'a Dps,
-    terms: &Terms,
-    registration: &Registration,
+    proven: &Proven,
+    (begun, registration): (&Begun, &Registration),
     facts: &'a Facts,
-) -> Option<(&'a DpsLink, &'a Hub)> {
-    let named = |host: &str, hub: &Hub| without_port(host).eq_ignore_ascii_case(&hub.host);
-    let mut linked: Vec<(&DpsLink, &Hub)> = dps
-        .links
-        .iter()
-        .filter_map(|it| Some((it, &**facts.hub_at(&it.hub)?)))
-        .filter(|(_, hub)| {
-            terms.iot_hubs.is_empty() || terms.iot_hubs.iter().any(|it| named(it, hub))
-        })
+) -> Result<Place<'a>, Nowhere> {
+    let terms = proven.source.terms();
+    let mut linked: Vec<Linked<'a>> = linked(dps, facts)
+        .filter(|it| terms.iot_hubs.is_empty() || terms.iot_hubs.iter().any(|host| it.is(host)))
         .collect();
-    let wanted = match (&registration.assigned_hub, &terms.iot_hub_host_name) {
-        (Some(host), _) if !terms.reprovision_policy.update_hub_assignment => Some(host),
-        (_, Some(host)) => Some(host),
-        (Some(host), None) => Some(host),
-        (None, None) => None,
-    };
-    if let Some(host) = wanted {
-        let found = linked.iter().position(|(_, hub)| named(host, hub));
-        if found.is_some() || terms.iot_hub_host_name.is_some() {
-            return found.map(|at| linked.swap_remove(at));
-        }
+    let has = registration.assigned_hub.as_deref();
+    let former = has.and_then(|host| linked.iter().find(|it| it.is(host)).copied());
+    let place = |at| Ok(Place { at, said: Said::default() });
+    if let (Some(former), false) = (former, terms.reprovision_policy.update_hub_assignment) {
+        return place(former);
     }
-    if terms.allocation_policy == Some(AllocationPolicy::Static) {
-        let first =
-            terms.iot_hubs.iter().find_map(|it| linked.iter().position(|(_, hub)| named(it, hub)));
-        return linked.into_iter().nth(first.unwrap_or(0));
+    if let Some(host) = &terms.iot_hub_host_name {
+        let named = linked.iter().find(|it| it.is(host)).copied();
+        return named.map_or_else(|| Err(none()), place);
     }
-    linked.retain(|(link, _)| link.applies_allocation_policy || !terms.iot_hubs.is_empty());
-    let total: u64 = linked.iter().map(|(link, _)| u64::from(link.weight)).sum();
-    let mut place = share(&registration.registration_id).checked_rem(total)?;
-    linked.into_iter().find(|(link, _)| {
-        let is_here = place < u64::from(link.weight);
-        place = place.saturating_sub(u64::from(link.weight));
-        is_here
+    let policy = policy(terms, dps);
+    if policy == AllocationPolicy::Static {
+        let named = terms.iot_hubs.iter().find_map(|host| linked.iter().find(|it| it.is(host)));
+        return named.or(linked.first()).copied().map_or_else(|| Err(none()), place);
+    }
+    linked.retain(|it| it.link.applies_allocation_policy || !terms.iot_hubs.is_empty());
+    if linked.is_empty() {
+        return Err(none());
+    }
+    if let (AllocationPolicy::Custom, Some(custom)) = (policy, &terms.custom) {
+        let (at, said) = webhook::ask(env, custom, proven, (begun, registration), &linked).await?;
+        return Ok(Place { at, said });
+    }
+    if policy == AllocationPolicy::GeoLatency
+        && let Some(closest) = closest(env, &begun.channel.address, &linked)
+    {
+        return place(closest);
+    }
+    // Who has a place that is still one of them stays: a hub more would move most devices.
+    let spread = former.filter(|it| linked.iter().any(|other| other.hub.uid == it.hub.uid));
+    let id = &registration.registration_id;
+    spread.or_else(|| share_of(id, &linked)).map_or_else(|| Err(none()), place)
+}
+
+fn none() -> Nowhere {
+    let sentence =
+        "no hub is linked to the provisioning service, or none that the enrollment names";
+    (400_000, sentence.to_owned())
+}
+
+/// The hubs that a provisioning service is linked to and that there are, in its order.
+pub(super) fn linked<'a>(dps: &'a Dps, facts: &'a Facts) -> impl Iterator<Item = Linked<'a>> {
+    dps.links.iter().filter_map(|link| {
+        let hub = facts.hub_at(&link.hub)?;
+        Some(Linked { link, hub })
     })
+}
+
+impl Linked<'_> {
+    fn is(&self, host: &str) -> bool {
+        without_port(host).eq_ignore_ascii_case(&self.hub.host)
+    }
+}
+
+/// The enrollment's own policy, else the provisioning service's.
+fn policy(terms: &Terms, dps: &Dps) -> AllocationPolicy {
+    terms.allocation_policy.unwrap_or(match dps.allocation {
+        Allocation::Hashed => AllocationPolicy::Hashed,
+        Allocation::GeoLatency => AllocationPolicy::GeoLatency,
+        Allocation::Static => AllocationPolicy::Static,
+    })
+}
+
+/// The hub whose region is closest by the operator's table; none where that says nothing of the device.
+fn closest<'a>(env: &Env, address: &str, linked: &[Linked<'a>]) -> Option<Linked<'a>> {
+    let known = linked.iter().filter_map(|it| {
+        let ms = env.settings.latencies.ms(address, &it.hub.location)?;
+        Some((ms, *it))
+    });
+    known.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, it)| it)
+}
+
+/// A device's hub where all get their share by weight.
+fn share_of<'a>(registration_id: &str, linked: &[Linked<'a>]) -> Option<Linked<'a>> {
+    let total: u64 = linked.iter().map(|it| u64::from(it.link.weight)).sum();
+    let mut place = share(registration_id).checked_rem(total)?;
+    let here = linked.iter().find(|it| {
+        let weight = u64::from(it.link.weight);
+        let is_here = place < weight;
+        place = place.saturating_sub(weight);
+        is_here
+    });
+    here.copied()
 }
 
 /// An even spread that is the same on every day: the first eight bytes of SHA-256.

@@ -140,6 +140,23 @@ pub(crate) enum AllocationPolicy {
     Hashed,
     GeoLatency,
     Static,
+    /// The enrollment's webhook chooses.
+    Custom,
+}
+
+/// A webhook that chooses the hub of each device.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CustomAllocation {
+    /// What stands behind its `?` is secret.
+    pub(crate) webhook_url: String,
+    pub(crate) api_version: String,
+}
+
+impl fmt::Debug for CustomAllocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CustomAllocation").finish_non_exhaustive()
+    }
 }
 
 impl AllocationPolicy {
@@ -148,6 +165,7 @@ impl AllocationPolicy {
             Self::Hashed => "hashed",
             Self::GeoLatency => "geoLatency",
             Self::Static => "static",
+            Self::Custom => "custom",
         }
     }
 }
@@ -180,9 +198,19 @@ pub(crate) struct Terms {
     pub(crate) initial_twin: Option<InitialTwin>,
     /// The provisioning service's own where none is here.
     pub(crate) allocation_policy: Option<AllocationPolicy>,
+    /// Of an enrollment whose policy is custom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) custom: Option<CustomAllocation>,
     pub(crate) iot_hub_host_name: Option<String>,
     /// Host names; empty for all linked hubs.
     pub(crate) iot_hubs: Vec<String>,
+}
+
+impl InitialTwin {
+    /// As a hub takes it.
+    pub(crate) fn body(&self) -> Value {
+        json!({ "tags": self.tags, "properties": { "desired": self.desired } })
+    }
 }
 
 impl Terms {
@@ -193,13 +221,15 @@ impl Terms {
             put("iotHubHostName", json!(host));
         }
         if let Some(twin) = &self.initial_twin {
-            let properties = json!({ "desired": twin.desired });
-            put("initialTwin", json!({ "tags": twin.tags, "properties": properties }));
+            put("initialTwin", twin.body());
         }
         put("provisioningStatus", json!(self.provisioning_status.as_str()));
         put("reprovisionPolicy", json!(self.reprovision_policy));
         if let Some(policy) = self.allocation_policy {
             put("allocationPolicy", json!(policy.as_str()));
+        }
+        if let Some(custom) = &self.custom {
+            put("customAllocationDefinition", json!(custom));
         }
         if !self.iot_hubs.is_empty() {
             put("iotHubs", json!(self.iot_hubs));

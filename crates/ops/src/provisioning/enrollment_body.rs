@@ -4,14 +4,15 @@
 //! Nothing here reads the store. Source: Azure documentation, "Device Provisioning Service REST API".
 
 use super::enrollment::{
-    AllocationPolicy, Attestation, Device, Enrollment, Group, InitialTwin, Keys, Kind,
-    ProvisioningStatus, ReprovisionPolicy, Source, Terms, head,
+    AllocationPolicy, Attestation, CustomAllocation, Device, Enrollment, Group, InitialTwin, Keys,
+    Kind, ProvisioningStatus, ReprovisionPolicy, Source, Terms, head,
 };
 use super::x509;
 use crate::resources::fields::Fields;
 use crate::shared_access::KEY_BYTES;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use egress::Target;
 use model::{DeviceId, Error, Secret, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -27,6 +28,10 @@ const DEVICE_INFORMATION_BYTES_MAX: usize = 2 << 10;
 const HUBS_MAX: usize = 50;
 /// Longest host name. Source: RFC 1035, section 2.3.4.
 const HOST_BYTES_MAX: usize = 255;
+
+/// The forms in which webhooks are asked, which differ in nothing here. Source: DPS REST API, "apiVersion".
+const WEBHOOK_VERSIONS: [&str; 2] = ["2019-03-31", WEBHOOK_VERSION];
+const WEBHOOK_VERSION: &str = "2021-10-01";
 
 /// The keys that a body gives. What it leaves out stays, or is made.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +94,18 @@ impl Draft {
         };
         let mut judged = head(self.kind, &self.id, &self.device, attestation);
         self.terms.show(&mut judged);
-        Value::Object(judged)
+        let mut judged = Value::Object(judged);
+        // A webhook's address may hold its key.
+        if let Some(custom) = &self.terms.custom {
+            let shown = Target::parse(&custom.webhook_url)
+                .map_or_else(|_| json!(null), |it| json!(it.to_string()));
+            model::json::set(
+                &mut judged,
+                "customAllocationDefinition",
+                json!({ "webhookUrl": shown }),
+            );
+        }
+        judged
     }
 
     /// What is to be kept in place of `former`.
@@ -271,12 +287,14 @@ fn read_terms(fields: &Fields<'_>) -> Result<Terms, Error> {
         Some(_) => return Err(fields.refuse("iotHubHostName", "expected a host name")),
         None => None,
     };
+    let (allocation_policy, custom) = read_allocation(fields)?;
     Ok(Terms {
         provisioning_status,
         reprovision_policy,
         iot_edge,
         initial_twin: read_initial_twin(fields)?,
-        allocation_policy: read_allocation(fields)?,
+        allocation_policy,
+        custom,
         iot_hub_host_name,
         iot_hubs,
     })
@@ -288,22 +306,45 @@ fn is_host(text: &str) -> bool {
     (1..=HOST_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-fn read_allocation(fields: &Fields<'_>) -> Result<Option<AllocationPolicy>, Error> {
-    let because = "custom allocation is not possible yet; use hashed, geoLatency or static";
-    if fields.object("customAllocationDefinition")?.is_some() {
-        return Err(fields.refuse("customAllocationDefinition", because));
-    }
+fn read_allocation(
+    fields: &Fields<'_>,
+) -> Result<(Option<AllocationPolicy>, Option<CustomAllocation>), Error> {
     let words = ["hashed", "geoLatency", "static", "custom"];
-    match fields.word("allocationPolicy", &words)? {
-        None => Ok(None),
-        Some("hashed") => Ok(Some(AllocationPolicy::Hashed)),
-        Some("geoLatency") => Ok(Some(AllocationPolicy::GeoLatency)),
-        Some("static") => Ok(Some(AllocationPolicy::Static)),
-        Some(_) => Err(fields.refuse("allocationPolicy", because)),
-    }
+    let policy = match fields.word("allocationPolicy", &words)? {
+        None => None,
+        Some("hashed") => Some(AllocationPolicy::Hashed),
+        Some("geoLatency") => Some(AllocationPolicy::GeoLatency),
+        Some("static") => Some(AllocationPolicy::Static),
+        Some(_) => Some(AllocationPolicy::Custom),
+    };
+    let name = "customAllocationDefinition";
+    let custom = match (policy, fields.object(name)?) {
+        (Some(AllocationPolicy::Custom), Some(given)) => Some(read_custom(&given)?),
+        (Some(AllocationPolicy::Custom), None) => {
+            let because = "required with the allocation policy custom: `{\"webhookUrl\": \"https://...\", \
+                           \"apiVersion\": \"2021-10-01\"}`";
+            return Err(fields.refuse(name, because));
+        }
+        (_, Some(_)) => {
+            return Err(fields.refuse(name, "only taken with `\"allocationPolicy\": \"custom\"`"));
+        }
+        (_, None) => None,
+    };
+    Ok((policy, custom))
 }
 
-fn read_initial_twin(fields: &Fields<'_>) -> Result<Option<InitialTwin>, Error> {
+fn read_custom(given: &Fields<'_>) -> Result<CustomAllocation, Error> {
+    let url = given.text("webhookUrl")?.ok_or_else(|| given.refuse("webhookUrl", "required"))?;
+    Target::parse(url).map_err(|it| given.refuse("webhookUrl", it.to_string()))?;
+    let version = given.text("apiVersion")?.unwrap_or(WEBHOOK_VERSION);
+    if !WEBHOOK_VERSIONS.contains(&version) {
+        let because = format!("expected one of {}", WEBHOOK_VERSIONS.join(", "));
+        return Err(given.refuse("apiVersion", because));
+    }
+    Ok(CustomAllocation { webhook_url: url.to_owned(), api_version: version.to_owned() })
+}
+
+pub(super) fn read_initial_twin(fields: &Fields<'_>) -> Result<Option<InitialTwin>, Error> {
     let Some(given) = fields.object("initialTwin")? else { return Ok(None) };
     let tags = read_map(&given, "tags", TAGS_BYTES_MAX)?.cloned().unwrap_or_default();
     let desired = match given.object("properties")? {

@@ -204,7 +204,13 @@ fn what_is_wrong_is_said_with_its_place() {
         json!({ "reprovisionPolicy": { "migrateDeviceData": 1 } }),
         "reprovisionPolicy.migrateDeviceData",
     );
-    check(json!({ "allocationPolicy": "custom" }), "allocationPolicy");
+    check(json!({ "allocationPolicy": "custom" }), "customAllocationDefinition");
+    let custom =
+        |it: Value| json!({ "allocationPolicy": "custom", "customAllocationDefinition": it });
+    check(custom(json!({})), "customAllocationDefinition.webhookUrl");
+    check(custom(json!({ "webhookUrl": "https://u@h/" })), "customAllocationDefinition.webhookUrl");
+    let old = json!({ "webhookUrl": "https://h/", "apiVersion": "2018-01-01" });
+    check(custom(old), "customAllocationDefinition.apiVersion");
     check(json!({ "allocationPolicy": "nearest" }), "allocationPolicy");
     check(json!({ "customAllocationDefinition": {} }), "customAllocationDefinition");
     check(json!({ "iotHubHostName": "a b" }), "iotHubHostName");

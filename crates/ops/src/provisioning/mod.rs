@@ -1,18 +1,22 @@
 //! The Device Provisioning Service: the resource, its enrollments, and the registrations that come of them.
 
 pub(crate) mod allocation;
+pub(crate) mod assignment;
 pub(crate) mod attestation;
 pub(crate) mod enrollment;
 mod enrollment_body;
 pub mod enrollments;
 pub(crate) mod guarded;
+pub mod latency;
 mod links;
+mod moving;
 pub(crate) mod progress;
 pub(crate) mod proven;
 pub mod register;
 pub mod registrations;
 pub mod services;
 mod services_body;
+mod webhook;
 mod x509;
 
 use crate::env::Env;

@@ -45,6 +45,17 @@ impl Proven {
     }
 }
 
+impl Proven {
+    /// What a webhook is told of how the device proved itself: no keys.
+    pub(super) fn shown(&self) -> (&'static str, Value) {
+        match (&self.certificates, self.source.attestation()) {
+            (Some(info), _) => ("x509", info.clone()),
+            (None, Attestation::SymmetricKey(_)) => ("symmetricKey", json!({})),
+            (None, Attestation::X509(_)) => ("x509", json!({})),
+        }
+    }
+}
+
 /// Two symmetric keys, as a hub takes them.
 pub(crate) fn by_keys(keys: &OwnKeys) -> Value {
     let text = |it: &Secret<Vec<u8>>| STANDARD.encode(it.reveal());

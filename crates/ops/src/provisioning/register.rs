@@ -5,48 +5,46 @@
 //! `assigning` together with an intent, the hub is called, and the outcome is kept with the intent cleared.
 //! A start finishes what a stop interrupted; writing the same device twice is writing it once.
 
-use super::allocation::{allocate, credential};
+use super::assignment::{assign, device_id};
 use super::attestation::{self, Known};
-use super::enrollment::{InitialTwin, Source};
+use super::enrollment::Source;
 use super::proven::Proven;
 use super::registrations::{self, Registration, RegistrationStatus};
 use super::x509;
-use crate::call::{self, Answer, Call};
 use crate::control::{failed, unread};
-use crate::devices::named::Named;
-use crate::devices::names::{host_name, without_port};
-use crate::devices::registry;
 use crate::env::Env;
-use crate::input::{Headers, Input, Reply};
+use crate::input::{Input, Reply};
 use crate::insights::diagnostics::Outcome;
-use gate::facts::{Dps, Hub};
+use gate::facts::Dps;
 use gate::{Facts, Permit};
-use model::operations::{Surface, operation};
 use model::trace::{Caller, Channel};
-use model::{Credential, Error, Op, Scope};
+use model::{Error, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::pin::Pin;
 use store::intents::{self, Intent};
 use store::{CommitError, Expect, ShardId};
 
 const REGISTER: &str = "register";
 /// How long a device waits before it asks again, in seconds.
 pub(super) const RETRY_AFTER_S: &str = "1";
-const API_VERSION: &str = "2021-04-12";
 /// How often a step is tried anew when another registration of the same device came between.
 const TRIES: usize = 16;
 
 /// What carrying a registration out needs to know.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Begun {
-    registration_id: String,
+    pub(super) registration_id: String,
     /// Of the device's own call, and of the call at the hub. Empty in what an older version began.
     #[serde(default)]
-    correlation_id: String,
-    channel: Channel,
-    caller: Caller,
+    pub(super) correlation_id: String,
+    pub(super) channel: Channel,
+    pub(super) caller: Caller,
+    /// What the device sent along, for whoever chooses its hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) payload: Option<Value>,
+    /// A stop came between, and this is the start behind it.
+    #[serde(skip)]
+    pub(super) is_resumed: bool,
     /// What the device has shown, in base64: its own certificate first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) certificates: Vec<String>,
@@ -166,6 +164,8 @@ async fn begin(
         correlation_id: input.correlation_id.clone(),
         channel: input.channel.clone(),
         caller: permit.caller().clone(),
+        payload: input.body.get("payload").filter(|it| !it.is_null()).cloned(),
+        is_resumed: false,
         certificates: x509::kept(input.certificates.as_ref()),
     };
     let body =
@@ -186,7 +186,7 @@ async fn begin(
             return Err(failed(&error));
         }
     }
-    carry_out(env, dps, shard, &intent).await?;
+    carry_out(env, dps, shard, (&intent, false)).await?;
     Ok(Some(registration.operation_id))
 }
 
@@ -200,7 +200,7 @@ pub async fn finish_open_registrations(env: &Env) -> Result<usize, Error> {
     for dps in facts.provisioning.values() {
         let shard = shard(dps)?;
         for intent in intents::open(&env.store, &shard).await.map_err(|it| unread(&it))? {
-            match carry_out(env, dps, &shard, &intent).await {
+            match carry_out(env, dps, &shard, (&intent, true)).await {
                 Ok(()) => finished += 1,
                 // One that cannot be finished stays open and holds nobody else up.
                 Err(error) => {
@@ -214,8 +214,13 @@ pub async fn finish_open_registrations(env: &Env) -> Result<usize, Error> {
 }
 
 /// Chooses the hub, calls it, and keeps what came of it.
-async fn carry_out(env: &Env, dps: &Dps, shard: &ShardId, intent: &Intent) -> Result<(), Error> {
-    let begun = Begun::of(intent)?;
+async fn carry_out(
+    env: &Env,
+    dps: &Dps,
+    shard: &ShardId,
+    (intent, is_resumed): (&Intent, bool),
+) -> Result<(), Error> {
+    let begun = Begun { is_resumed, ..Begun::of(intent)? };
     let started = (env.clock.monotonic_ns)();
     for _ in 0..TRIES {
         let found = registrations::read(env, shard, &begun.registration_id).await?;
@@ -233,7 +238,7 @@ async fn carry_out(env: &Env, dps: &Dps, shard: &ShardId, intent: &Intent) -> Re
                 Some(proven) => assign(env, dps, &proven, &begun, &mut registration).await?,
                 None => {
                     let sentence = "the enrollment was deleted, disabled or changed while the device registered";
-                    fail(&mut registration, 401_002, sentence.into());
+                    registration.fail((401_002, sentence.into()), None);
                     None
                 }
             };
@@ -259,161 +264,6 @@ async fn carry_out(env: &Env, dps: &Dps, shard: &ShardId, intent: &Intent) -> Re
     Err(Error::Unavailable { message: "the registration kept changing; register again".into() })
 }
 
-/// Answers which hub was chosen, where one was.
-async fn assign(
-    env: &Env,
-    dps: &Dps,
-    proven: &Proven,
-    begun: &Begun,
-    registration: &mut Registration,
-) -> Result<Option<Scope>, Error> {
-    let facts = env.facts.load();
-    let source = &proven.source;
-    registration.x509.clone_from(&proven.certificates);
-    let Some((link, hub)) = allocate(dps, source.terms(), registration, &facts) else {
-        let sentence =
-            "no hub is linked to the provisioning service, or none that the enrollment names";
-        fail(registration, 400_000, sentence.into());
-        return Ok(None);
-    };
-    let chosen = Some(hub.scope.clone());
-    let device = Named::parse(&device_id(source, &begun.registration_id), None)?;
-    // Two enabled copies of a device would be worse than one in the wrong place.
-    let old = registration.assigned_hub.as_deref().and_then(|it| facts.hub_at(without_port(it)));
-    if let Some(old) = old.filter(|it| it.uid != hub.uid)
-        && registry::exists(env, old, &device).await?
-    {
-        let sentence = format!(
-            "the device is in the hub `{}`, and moving it to `{}` is not offered yet; delete it there first",
-            old.scope.name(),
-            hub.scope.name()
-        );
-        fail(registration, 409_000, sentence);
-        return Ok(chosen);
-    }
-    let credential = match credential(env, dps, link, hub) {
-        Ok(it) => it,
-        Err(sentence) => {
-            fail(registration, 401_002, sentence);
-            return Ok(chosen);
-        }
-    };
-    // A twin is written once: registering again must not undo what was changed since.
-    let is_first = !registry::exists(env, hub, &device).await?;
-    let answer = provision(env, dps, proven, begun, hub, credential, is_first).await;
-    registration.tracking_id = Some(answer.tracking.to_string());
-    if answer.status == 200 {
-        registration.status = RegistrationStatus::Assigned;
-        registration.assigned_hub = Some(host_name(&hub.host, env.settings.hub_port));
-        registration.hub_scope = Some(hub.scope.as_str().to_owned());
-        registration.substatus = Some("initialAssignment".to_owned());
-    } else {
-        let (code, sentence) = refusal(&answer);
-        fail(registration, code, sentence);
-    }
-    Ok(chosen)
-}
-
-fn fail(registration: &mut Registration, code: u32, sentence: String) {
-    registration.status = RegistrationStatus::Failed;
-    registration.error_code = Some(code);
-    registration.error_message = Some(sentence);
-}
-
-/// The hub's words for the device: the source's three lines where a policy or a role refused, and the id
-/// under which the decision can be asked for.
-fn refusal(answer: &Answer) -> (u32, String) {
-    let message =
-        answer.body.as_ref().and_then(|it| model::json::text(it, &["Message"])).unwrap_or("");
-    let text = message.split_once(';').map_or(message, |(_, it)| it);
-    let (code, lines) = match answer.status {
-        403 => (403_000, text.to_owned()),
-        401 => {
-            (401_003, format!("HTTP 401: Unauthorized\nError: Device registration denied\n{text}"))
-        }
-        409 => (
-            409_001,
-            "the hub has a device of this id that came by another enrollment or by hand; delete it there, or \
-             give this one another id"
-                .to_owned(),
-        ),
-        429 => (429_001, text.to_owned()),
-        other => (u32::from(other) * 1_000, text.to_owned()),
-    };
-    (code, format!("{lines}\nTracking ID: {}", answer.tracking))
-}
-
-/// The call at the hub. Boxed: a call leads here, and this to a call.
-fn provision<'a>(
-    env: &'a Env,
-    dps: &'a Dps,
-    proven: &'a Proven,
-    begun: &'a Begun,
-    hub: &'a Hub,
-    credential: Credential,
-    is_first: bool,
-) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
-    let terms = proven.source.terms();
-    let device = device_id(&proven.source, &begun.registration_id);
-    let twin = terms.initial_twin.as_ref().filter(|_| is_first);
-    let (op, mut body) = device_body(&device, &proven.authentication, terms.iot_edge, twin);
-    model::json::set(&mut body, "provisionedBy", provisioned_by(dps, &proven.source));
-    let text = bytes::Bytes::from(body.to_string());
-    let channel = Channel {
-        on_behalf_of: Some(Box::new(begun.caller.clone())),
-        enrollment: Some(proven.source.kind()),
-        ..begun.channel.clone()
-    };
-    let call = Call {
-        operation: operation(op),
-        surface: Surface::Hub,
-        host: hub.host.clone(),
-        path: format!("/devices/{device}"),
-        params: BTreeMap::from([("device", device)]),
-        query: vec![("api-version".into(), API_VERSION.into())],
-        headers: Headers {
-            content_type: Some("application/json".into()),
-            client_request_id: Some(begun.correlation_id.clone()),
-            ..Headers::default()
-        },
-        credential,
-        channel,
-        body: Box::new(move |_| Box::pin(async move { Ok(text) })),
-    };
-    Box::pin(call::run(env, call))
-}
-
-/// A device as its hub is asked to write it, and by which operation.
-pub(crate) fn device_body(
-    device: &str,
-    authentication: &Value,
-    is_edge: bool,
-    twin: Option<&InitialTwin>,
-) -> (Op, Value) {
-    let mut body = json!({
-        "deviceId": device,
-        "authentication": authentication,
-        "capabilities": { "iotEdge": is_edge },
-    });
-    match twin {
-        Some(twin) => {
-            let initial = json!({ "tags": twin.tags, "properties": { "desired": twin.desired } });
-            model::json::set(&mut body, "initialTwin", initial);
-            (Op::ProvisionDeviceWithTwin, body)
-        }
-        None => (Op::ProvisionDevice, body),
-    }
-}
-
-/// What a device came by: the service, and which enrollment of which kind. Ids know no case.
-fn provisioned_by(dps: &Dps, source: &Source) -> String {
-    let kind = match source {
-        Source::Individual(_) => "enrollments",
-        Source::Group(_) => "enrollmentGroups",
-    };
-    format!("{}/{kind}/{}", dps.uid, source.id().to_ascii_lowercase())
-}
-
 /// The enrollment by which the caller proved itself.
 async fn known(permit: &Permit, input: &Input, dps: &Dps, env: &Env) -> Result<Known, Error> {
     let id = input.param("registration");
@@ -421,15 +271,6 @@ async fn known(permit: &Permit, input: &Input, dps: &Dps, env: &Env) -> Result<K
     known.ok_or_else(|| Error::EnrollmentNotFound {
         message: "the enrollment was deleted while the device registered".into(),
     })
-}
-
-fn device_id(source: &Source, registration_id: &str) -> String {
-    match source {
-        Source::Individual(it) => {
-            it.device.device_id.clone().unwrap_or_else(|| registration_id.to_owned())
-        }
-        Source::Group(_) => registration_id.to_owned(),
-    }
 }
 
 fn group_of(source: &Source) -> Option<String> {

@@ -51,6 +51,8 @@ async fn what_a_crash_interrupted_ends_under_the_correlation_id_of_the_devices_c
     }]);
 
     let mut body = serde_json::to_value(Begun {
+        payload: None,
+        is_resumed: false,
         registration_id: "pump-1".into(),
         correlation_id: "of-the-device".into(),
         channel: Channel { protocol: "mqtt".into(), ..Channel::default() },

@@ -9,7 +9,7 @@ use crate::control::{delete as drop_it, failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::Permit;
-use model::Error;
+use model::{Error, TrackingId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use store::{Change, CommitError, Document, Expect, ShardId, tables};
@@ -93,6 +93,14 @@ impl Registration {
             }
         }
         Value::Object(shown)
+    }
+
+    /// It came to nothing: the number and the sentence that the device is told, and the decision behind it.
+    pub(super) fn fail(&mut self, (number, sentence): (u32, String), tracking: Option<TrackingId>) {
+        self.status = RegistrationStatus::Failed;
+        self.error_code = Some(number);
+        self.error_message = Some(sentence);
+        self.tracking_id = tracking.map(|it| it.to_string());
     }
 
     /// The write of a registration.

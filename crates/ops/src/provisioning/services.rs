@@ -20,7 +20,7 @@ use crate::resources::{
     Cascade, check_etag, container_of, group_of, long_running, no_resource, scope_as_made,
 };
 use crate::shared_access::{self, PolicyDocument};
-use gate::facts::{Dps, SharedAccess};
+use gate::facts::{Allocation, Dps, SharedAccess};
 use gate::{Facts, Permit};
 use model::operations::Right;
 use model::{Error, ObjectId, Op, Scope};
@@ -99,6 +99,11 @@ pub(crate) fn change_facts(
         },
         links: links.into_iter().flatten().map(links::facts_of).collect::<Result<_, _>>()?,
         authorities: certificates::facts_of(&document.certificates)?,
+        allocation: match property("allocationPolicy").and_then(Value::as_str) {
+            Some("GeoLatency") => Allocation::GeoLatency,
+            Some("Static") => Allocation::Static,
+            Some(_) | None => Allocation::Hashed,
+        },
         uid: document.uid,
         host: document.address,
         id_scope: document.id_scope,

@@ -1,0 +1,273 @@
+//! One call over HTTP: to an address that was looked at, within a time, with an answer of a bounded length.
+//!
+//! An answer that leads elsewhere is not followed: where it leads was allowed by nobody.
+
+use crate::address::{NotAllowed, Rule};
+use crate::target::Target;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
+
+/// Longest body of an answer.
+pub const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Most addresses of a name that are tried.
+const ADDRESSES_MAX: usize = 4;
+
+/// Calls others.
+pub struct Client {
+    rule: Rule,
+    /// The certificates by which others are believed: a PEM file, read with the first call.
+    trusted: PathBuf,
+    tls: OnceCell<TlsConnector>,
+}
+
+/// What came back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Bytes,
+}
+
+/// Why nothing came back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EgressError {
+    NotAllowed(NotAllowed),
+    /// Without TLS only what the operator has allowed by name is called.
+    NotEncrypted,
+    /// What the name service, the network, TLS or HTTP says.
+    Failed(String),
+    TimedOut,
+    TooLong,
+}
+
+impl fmt::Display for EgressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAllowed(it) => it.fmt(f),
+            Self::NotEncrypted => f.write_str(
+                "it has to begin with `https://`; without, the operator has to allow its host with `hubward up \
+                 --allow-egress HOST`",
+            ),
+            Self::Failed(why) => f.write_str(why),
+            Self::TimedOut => f.write_str("it did not answer in time"),
+            Self::TooLong => write!(f, "its answer is longer than {ANSWER_BYTES_MAX} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for EgressError {}
+
+impl Client {
+    pub const fn new(rule: Rule, trusted: PathBuf) -> Self {
+        Self { rule, trusted, tls: OnceCell::const_new() }
+    }
+
+    /// Posts a body of JSON, and waits so long for the whole answer.
+    ///
+    /// # Errors
+    /// [`EgressError`], which never names what is secret in the target.
+    pub async fn post(
+        &self,
+        target: &Target,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<Answer, EgressError> {
+        let posted = tokio::time::timeout(within, self.posted(target, body)).await;
+        posted.unwrap_or(Err(EgressError::TimedOut))
+    }
+
+    async fn posted(&self, target: &Target, body: Bytes) -> Result<Answer, EgressError> {
+        if !target.is_tls && !self.rule.names(&target.host, target.port) {
+            return Err(EgressError::NotEncrypted);
+        }
+        let stream = self.connect(target).await?;
+        if !target.is_tls {
+            return exchange(stream, target, body).await;
+        }
+        let name = ServerName::try_from(target.host.clone()).map_err(|it| failed(&it))?;
+        let stream = self.tls().await?.connect(name, stream).await.map_err(|it| failed(&it))?;
+        exchange(stream, target, body).await
+    }
+
+    /// Connects to an address that was looked at: none is resolved again behind the look.
+    async fn connect(&self, target: &Target) -> Result<TcpStream, EgressError> {
+        let Target { host, port, .. } = target;
+        let found = tokio::net::lookup_host((host.as_str(), *port)).await;
+        let found: Vec<SocketAddr> = found.map_err(|it| failed(&it))?.take(ADDRESSES_MAX).collect();
+        let mut last = EgressError::Failed(format!("`{host}` has no address"));
+        for address in found {
+            // One address that leads inside is reason enough to believe none of them.
+            self.rule.check(host, *port, address.ip()).map_err(EgressError::NotAllowed)?;
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = failed(&error),
+            }
+        }
+        Err(last)
+    }
+
+    async fn tls(&self) -> Result<&TlsConnector, EgressError> {
+        let read = || async {
+            let path = self.trusted.clone();
+            let read = tokio::task::spawn_blocking(move || trusting(&path)).await;
+            read.unwrap_or_else(|it| Err(failed(&it)))
+        };
+        self.tls.get_or_try_init(read).await
+    }
+}
+
+fn trusting(path: &std::path::Path) -> Result<TlsConnector, EgressError> {
+    let mut roots = RootCertStore::empty();
+    let all = CertificateDer::pem_file_iter(path).map_err(|it| failed(&it))?;
+    // A system's bundle may hold one that this library does not read.
+    roots.add_parsable_certificates(all.filter_map(Result::ok));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config =
+        config.map_err(|it| failed(&it))?.with_root_certificates(roots).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    target: &Target,
+    body: Bytes,
+) -> Result<Answer, EgressError> {
+    let request = Request::post(&target.path)
+        .header(HOST, &target.authority)
+        .header(CONTENT_TYPE, "application/json")
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, concat!("hubward/", env!("CARGO_PKG_VERSION")))
+        .body(Full::new(body))
+        .map_err(|it| failed(&it))?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|it| failed(&it))?;
+    // Driven beside the call, and dropped with it: nothing is left behind where time runs out.
+    let talk = async {
+        let answer = sender.send_request(request).await.map_err(|it| failed(&it))?;
+        let status = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|it| match it.is::<http_body_util::LengthLimitError>() {
+            true => EgressError::TooLong,
+            false => EgressError::Failed(it.to_string()),
+        })?;
+        Ok(Answer { status, body: body.to_bytes() })
+    };
+    tokio::pin!(talk);
+    tokio::pin!(connection);
+    let mut is_over = false;
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut talk => return answer,
+            // Its own errors come out of the talk, too.
+            _ = &mut connection, if !is_over => is_over = true,
+        }
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> EgressError {
+    let cause = error.source().map(|it| format!(": {it}")).unwrap_or_default();
+    EgressError::Failed(format!("{error}{cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// Answers one call with `answer`, and tells what it was asked.
+    async fn server(answer: String) -> (u16, tokio::task::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"{}") {
+                let mut some = [0; 1_024];
+                let count = stream.read(&mut some).await.unwrap();
+                asked.extend_from_slice(&some[..count]);
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(asked).unwrap()
+        });
+        (port, asked)
+    }
+
+    fn client(allowed: &str) -> Client {
+        let allowed = if allowed.is_empty() { vec![] } else { vec![allowed.parse().unwrap()] };
+        Client::new(Rule::new(allowed), PathBuf::from("none"))
+    }
+
+    async fn post(client: &Client, port: u16) -> Result<Answer, EgressError> {
+        let target = Target::parse(&format!("http://127.0.0.1:{port}/a?code=c")).unwrap();
+        client.post(&target, Bytes::from_static(b"{}"), Duration::from_secs(20)).await
+    }
+
+    fn answer(head: &str, body: &str) -> String {
+        format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn an_allowed_host_is_posted_to() {
+        let (port, asked) = server(answer("200 OK", r#"{"a":1}"#)).await;
+        let got = post(&client("127.0.0.1"), port).await.unwrap();
+        assert_eq!((got.status, &got.body[..]), (200, &br#"{"a":1}"#[..]));
+        let asked = asked.await.unwrap();
+        assert!(asked.starts_with("POST /a?code=c HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.contains(&format!("host: 127.0.0.1:{port}\r\n")), "{asked}");
+    }
+
+    /// Threat 58: an answer that leads elsewhere is handed back, and nobody goes there.
+    #[tokio::test]
+    async fn nobody_is_led_elsewhere() {
+        let elsewhere = "302 Found\r\nlocation: http://169.254.169.254/metadata";
+        let (port, _asked) = server(answer(elsewhere, "")).await;
+        assert_eq!(post(&client("127.0.0.1"), port).await.unwrap().status, 302);
+    }
+
+    #[tokio::test]
+    async fn who_is_not_allowed_is_not_called() {
+        let (port, asked) = server(String::new()).await;
+        assert_eq!(post(&client(""), port).await, Err(EgressError::NotEncrypted));
+        let target = Target::parse(&format!("https://localhost:{port}/")).unwrap();
+        let refused = client("").post(&target, Bytes::new(), Duration::from_secs(20)).await;
+        assert!(matches!(refused, Err(EgressError::NotAllowed(_))), "{refused:?}");
+        asked.abort();
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_a_length_and_a_time() {
+        let (port, _asked) = server(answer("200 OK", &"x".repeat(ANSWER_BYTES_MAX + 1))).await;
+        assert_eq!(post(&client("127.0.0.1"), port).await, Err(EgressError::TooLong));
+        let (port, _asked) =
+            server("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n".to_owned()).await;
+        let target = Target::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
+        let client = client("127.0.0.1");
+        let cut = client.post(&target, Bytes::from_static(b"{}"), Duration::from_secs(20)).await;
+        assert!(matches!(cut, Err(EgressError::Failed(_))), "{cut:?}");
+        // A server that never answers.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let target = Target::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
+        let waited = client.post(&target, Bytes::new(), Duration::from_millis(50)).await;
+        assert_eq!(waited, Err(EgressError::TimedOut));
+    }
+}
