@@ -136,7 +136,8 @@ impl Plan {
         facts.keys = Arc::new(signing_keys.verifying_keys());
         let spread = &settings.propagation;
         facts::former::begin(&store, true, &mut facts, spread, (clock.now)()).await.unwrap();
-        let metrics = Metrics::default();
+        // Its disks break all the time: a test that fails shows what it said of that, and so does `--nocapture`.
+        let metrics = Metrics::telling(|line| eprint!("{line}"));
         let diagnostics = {
             let _aside = self.aside.enter();
             Diagnostics::start(settings.data_dir.clone(), metrics.clone()).0

@@ -52,8 +52,8 @@ fn the_page_of_operations_is_written_from_the_table() {
 fn operations_page() -> String {
     let mut page = String::from(
         "# Operations\n\n\
-         Written from `crates/model/src/operations.rs` by `HUBWARD_BLESS=1 cargo test --test tidy`; edit that table, \
-         not this page.\n\n\
+         Written from the rows in `crates/model/src/operations/` by `HUBWARD_BLESS=1 cargo test --test tidy`; edit \
+         those, not this page.\n\n\
          Every address that answers is here. An operation needs *all* of its actions, or *one* of its rights; an \
          empty cell means that any signed-in caller will do. Where the policy column says *write*, assigned policies \
          judge the call before any role is looked up ([policies](policies.md)). What a call at a hub *counts as* matters \

@@ -70,7 +70,7 @@ fn page() -> String {
     let mut page = String::from(
         "# Roles\n\n\
          Written by `HUBWARD_BLESS=1 cargo test --test tidy`, which asks the code that decides; edit \
-         `crates/model/src/roles.rs` or `crates/model/src/operations.rs`, not this page.\n\n\
+         `crates/model/src/roles.rs` or the rows in `crates/model/src/operations/`, not this page.\n\n\
          A row is an action, with the operations that need it ([operations](operations.md)); one without operations is \
          published, and nothing answers to it yet. A number says that the role grants the action, and under the table \
          by which of its patterns. An empty cell is a no: no pattern fits, or one does and `notActions` takes it away. \

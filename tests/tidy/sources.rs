@@ -13,9 +13,6 @@ const GATE_LIBRARY: &str = "crates/gate/src/lib.rs";
 
 /// A file longer than this wants to be two.
 const LINES_MAX: usize = 500;
-/// Files that may be longer, and why.
-const LONG: &[(&str, &str)] =
-    &[("crates/model/src/operations.rs", "the table of operations: one row after another")];
 
 fn is_test_file(file: &File) -> bool {
     let is_in_tests = file.path.contains("/tests/") || file.path.starts_with("tests/");
@@ -105,21 +102,11 @@ fn modules(source: &str) -> impl Iterator<Item = String> {
 
 #[test]
 fn files_are_short_enough_to_read() {
-    let mut faults = Vec::new();
-    let mut long = BTreeSet::new();
-    for File { path, text } in files::rust() {
-        let lines = text.lines().count();
-        if lines <= LINES_MAX {
-            continue;
-        }
-        match LONG.iter().find(|(it, _)| *it == path) {
-            Some((known, _)) => drop(long.insert(*known)),
-            None => faults.push(format!("{path}: {lines} lines")),
-        }
-    }
-    let idle = LONG.iter().filter(|(it, _)| !long.contains(it));
-    faults
-        .extend(idle.map(|(it, _)| format!("{it}: is on the list of long files and is not long")));
+    let lengths = files::rust().into_iter().map(|it| (it.path, it.text.lines().count()));
+    let faults: Vec<String> = lengths
+        .filter(|(_, lines)| *lines > LINES_MAX)
+        .map(|(path, lines)| format!("{path}: {lines} lines"))
+        .collect();
     expect_none(&format!("more than {LINES_MAX} lines"), &faults);
 }
 

@@ -34,6 +34,19 @@ pub struct Ask<'a> {
     pub head: &'a TraceHead,
 }
 
+impl<'a> Ask<'a> {
+    /// About an operation at a place and nothing else: it writes nothing that is known, and reaches nothing further.
+    pub fn new(
+        operation: &'static Operation,
+        scope: &'a Scope,
+        caller: &'a Caller,
+        head: &'a TraceHead,
+    ) -> Self {
+        let attributes = Attributes::default();
+        Self { operation, scope, objects: &[], linked: &[], attributes, caller, head }
+    }
+}
+
 /// A further action at a further scope that a call reaches: every assignable scope of a role that is
 /// written, the assignment that an exemption lifts.
 #[derive(Clone, Debug)]

@@ -5,11 +5,8 @@
 //! Azure publishes for `Microsoft.Devices`; `securityPolicies` are this product's own.
 
 use crate::action::ActionName;
+use crate::operations::row::act;
 use crate::operations::{Body, Effect, Op, Operation, Plane};
-
-const fn act(name: &'static str) -> ActionName {
-    ActionName::new(name)
-}
 
 const fn control(actions: &'static [ActionName], says: &'static str) -> Operation {
     Operation {

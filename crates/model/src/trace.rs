@@ -155,6 +155,13 @@ pub struct TraceHead {
     pub replica: Option<Replica>,
 }
 
+impl TraceHead {
+    /// Of what nobody calls: it belongs to no other call, and changes of roles count at once.
+    pub const fn new(id: TrackingId, time: Timestamp, channel: Channel) -> Self {
+        Self { id, time, correlation_id: String::new(), channel, replica: None }
+    }
+}
+
 /// A call as it was judged: with the facts and the time, enough to judge it again.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,7 +7,7 @@ use crate::env::Env;
 use crate::questions::row_of;
 use gate::facts::{List, RoleAssignment};
 use gate::policy::{Exemption, Rule, parse_rules};
-use gate::{Ask, Attributes, Facts};
+use gate::{Ask, Facts};
 use model::trace::{Caller, Finding, FindingKind, FindingResult, Gate, Object, Trace, TraceHead};
 use model::{ActionName, Scope, Verdict};
 use serde::Serialize;
@@ -54,22 +54,8 @@ fn still_refused(trace: &Trace, facts: &Facts, env: &Env) -> Option<Gate> {
         return Some(Gate::Authentication);
     };
     let scope = trace.scope();
-    let head = TraceHead {
-        id: trace.id,
-        time: env.now(),
-        correlation_id: String::new(),
-        channel: trace.call.channel.clone(),
-        replica: None,
-    };
-    let ask = Ask {
-        operation: row,
-        scope: &scope,
-        objects: &trace.call.objects,
-        linked: &[],
-        attributes: Attributes::default(),
-        caller,
-        head: &head,
-    };
+    let head = TraceHead::new(trace.id, env.now(), trace.call.channel.clone());
+    let ask = Ask { objects: &trace.call.objects, ..Ask::new(row, &scope, caller, &head) };
     gate::judge(&ask, facts).denial.map(|it| it.gate)
 }
 

@@ -24,7 +24,7 @@ use body::{read_form, read_into};
 use bytes::Bytes;
 use client::client_credential;
 use gate::facts::Instance;
-use gate::{Ask, Attributes, Authenticated, Facts, Permit, Refusal};
+use gate::{Ask, Authenticated, Facts, Permit, Refusal};
 use model::error::{Denial, DenialKind, TokenFault};
 use model::operations::{Body, Effect, Protocol, Surface, operation};
 use model::trace::{Channel, TraceHead};
@@ -454,23 +454,8 @@ fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> 
 /// True where the caller may read what a list would show: lists over many resources leave out the rest,
 /// as ARM's do, in place of refusing everything.
 pub(crate) fn may_see(permit: &Permit, op: Op, scope: &Scope, facts: &Facts, env: &Env) -> bool {
-    let head = TraceHead {
-        id: TrackingId(uuid::Uuid::nil()),
-        time: env.now(),
-        correlation_id: String::new(),
-        channel: Channel::default(),
-        replica: None,
-    };
-    let row = operation(op);
-    let ask = Ask {
-        operation: row,
-        scope,
-        objects: &[],
-        linked: &[],
-        attributes: Attributes::default(),
-        caller: permit.caller(),
-        head: &head,
-    };
+    let head = TraceHead::new(TrackingId(uuid::Uuid::nil()), env.now(), Channel::default());
+    let ask = Ask::new(operation(op), scope, permit.caller(), &head);
     gate::judge(&ask, facts).denial.is_none()
 }
 

@@ -10,7 +10,7 @@ use crate::insights::diagnostics::Draft;
 use crate::proving::{Proving, instance};
 use crate::session::{Ended, Shown, ended};
 use gate::facts::{Hub, Instance};
-use gate::{Ask, Attributes, Authenticated, Facts};
+use gate::{Ask, Authenticated, Facts};
 use model::operations::Surface;
 use model::trace::TraceHead;
 use model::{Credential, Error, Timestamp};
@@ -111,15 +111,8 @@ impl Link {
             Ok(who) => who,
             Err(refusal) => return Err(ended(keep(env, *refusal, draft).await)),
         };
-        let ask = Ask {
-            operation: self.shown.operation,
-            scope: &self.hub.scope,
-            objects: &[],
-            linked: &[],
-            attributes: Attributes::default(),
-            caller: self.who.caller(),
-            head: &self.head,
-        };
+        let row = self.shown.operation;
+        let ask = Ask::new(row, &self.hub.scope, self.who.caller(), &self.head);
         admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)?;
         self.epoch = facts.epoch;
         self.proven = now;

@@ -32,6 +32,8 @@ struct Counters {
     refusals: [AtomicU64; 4],
     dropped_records: AtomicU64,
     faults: AtomicU64,
+    /// Takes a line for the error log.
+    log: fn(&str),
 }
 
 impl Default for Counters {
@@ -42,6 +44,7 @@ impl Default for Counters {
             refusals: Default::default(),
             dropped_records: AtomicU64::default(),
             faults: AtomicU64::default(),
+            log: to_standard_error,
         }
     }
 }
@@ -77,6 +80,11 @@ impl ByStatus {
 }
 
 impl Metrics {
+    /// Counters that tell faults to somebody else than standard error, a line each.
+    pub fn telling(log: fn(&str)) -> Self {
+        Self(Arc::new(Counters { log, ..Counters::default() }))
+    }
+
     /// One call that reached an operation, with the status of its answer and the time it took in ns.
     pub fn count_call(&self, operation: &Operation, status: u16, took_ns: u64) {
         self.count_calls(operation, status, 1, took_ns);
@@ -113,7 +121,8 @@ impl Metrics {
     /// The caller of the failed call gets the tracking id; whoever reads the log finds the cause under it.
     pub fn log_fault(&self, tracking: TrackingId, message: &str) {
         self.0.faults.fetch_add(1, Ordering::Relaxed);
-        log(&json!({ "level": "error", "trackingId": tracking, "message": message }));
+        let event = json!({ "level": "error", "trackingId": tracking, "message": message });
+        (self.0.log)(&json_line(&event));
     }
 
     /// Everything in Prometheus' text form.
@@ -232,9 +241,14 @@ pub(crate) fn sample(
     };
 }
 
-/// Writes one event to the error log. A log that cannot be written must not stop the server.
+/// Writes one event to the error log.
 pub(crate) fn log(event: &Value) {
-    let _ = std::io::stderr().lock().write_all(json_line(event).as_bytes());
+    to_standard_error(&json_line(event));
+}
+
+/// A log that cannot be written must not stop the server.
+fn to_standard_error(line: &str) {
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// One event as one line of JSON. Every control character is escaped, also those that JSON would let

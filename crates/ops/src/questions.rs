@@ -8,9 +8,9 @@ use crate::deletions;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::facts::Principal;
-use gate::{Ask, Attributes, Facts, Permit};
+use gate::{Ask, Facts, Permit};
 use model::operations::{Operation, known};
-use model::trace::{Caller, FindingKind, Gate, Object, Trace, TraceHead, Verb};
+use model::trace::{Caller, Channel, FindingKind, Gate, Object, Trace, TraceHead, Verb};
 use model::{ActionName, Error, ObjectId, Op, Scope, TrackingId};
 use serde_json::{Value, json};
 
@@ -31,27 +31,8 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let row = row_named(action)?;
     let scope = permit.scope().clone();
     let objects = objects_named(row, action, &scope, input, env).await?;
-    let head = TraceHead {
-        id: env.new_tracking_id(),
-        time: env.now(),
-        correlation_id: String::new(),
-        channel: model::trace::Channel {
-            protocol: "question".into(),
-            request: action.to_owned(),
-            address: String::new(),
-            ..model::trace::Channel::default()
-        },
-        replica: None,
-    };
-    let ask = Ask {
-        operation: row,
-        scope: &scope,
-        objects: &objects,
-        linked: &[],
-        attributes: Attributes::default(),
-        caller: &caller,
-        head: &head,
-    };
+    let head = head(action, env);
+    let ask = Ask { objects: &objects, ..Ask::new(row, &scope, &caller, &head) };
     let judged = gate::judge(&ask, &facts);
     let mut reply = answer(permit, env, &facts, judged.trace)?;
     // Whoever may ask need not be allowed to read what was looked at.
@@ -60,6 +41,13 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         model::json::set(object, "body", json!({}));
     }
     Ok(reply)
+}
+
+/// What the trace of a call that nobody makes says of it.
+pub(crate) fn head(action: &str, env: &Env) -> TraceHead {
+    let (protocol, request) = ("question".to_owned(), action.to_owned());
+    let channel = Channel { protocol, request, ..Channel::default() };
+    TraceHead::new(env.new_tracking_id(), env.now(), channel)
 }
 
 /// What a call that a body asks about would write or delete, as far as that can be told.
@@ -122,13 +110,7 @@ pub(crate) fn hide_roles(trace: &mut Trace, permit: &Permit, facts: &Facts, env:
 /// True where the caller may read the policies that the trace shows the conditions of.
 pub(crate) fn may_read_policies(caller: &Caller, trace: &Trace, env: &Env, facts: &Facts) -> bool {
     let row = model::operations::operation(Op::GetPolicyAssignment);
-    let head = TraceHead {
-        id: trace.id,
-        time: env.now(),
-        correlation_id: String::new(),
-        channel: trace.call.channel.clone(),
-        replica: None,
-    };
+    let head = TraceHead::new(trace.id, env.now(), trace.call.channel.clone());
     let scopes: Vec<Scope> = trace
         .step(Gate::Policy)
         .into_iter()
@@ -136,18 +118,9 @@ pub(crate) fn may_read_policies(caller: &Caller, trace: &Trace, env: &Env, facts
         .filter_map(|it| Scope::parse(&it.id).ok())
         .chain([trace.scope()])
         .collect();
-    scopes.iter().all(|scope| {
-        let ask = Ask {
-            operation: row,
-            scope,
-            objects: &[],
-            linked: &[],
-            attributes: Attributes::default(),
-            caller,
-            head: &head,
-        };
-        gate::judge(&ask, facts).denial.is_none()
-    })
+    scopes
+        .iter()
+        .all(|scope| gate::judge(&Ask::new(row, scope, caller, &head), facts).denial.is_none())
 }
 
 /// Finds whom a question is about: by object id, application id or display name.

@@ -27,7 +27,7 @@ use crate::limits::Meter;
 use crate::proving::{Proving, instance};
 use bytes::Bytes;
 use gate::facts::{Hub, Instance};
-use gate::{Ask, Attributes, Authenticated, Facts, Permit};
+use gate::{Ask, Authenticated, Facts, Permit};
 use model::limits::Throttle;
 use model::operations::{Surface, operation};
 use model::trace::TraceHead;
@@ -414,15 +414,7 @@ impl Session {
         row: &'static Operation,
     ) -> Result<Permit, Ended> {
         self.head.id = env.new_tracking_id();
-        let ask = Ask {
-            operation: row,
-            scope: &self.hub.scope,
-            objects: &[],
-            linked: &[],
-            attributes: Attributes::default(),
-            caller: self.who.caller(),
-            head: &self.head,
-        };
+        let ask = Ask::new(row, &self.hub.scope, self.who.caller(), &self.head);
         let draft = &mut Draft::unwanted();
         admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)
     }

@@ -5,9 +5,9 @@
 
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use crate::questions::{caller_as, hide_roles, objects_named, row_named};
+use crate::questions::{caller_as, head, hide_roles, objects_named, row_named};
 use gate::facts::SharedAccess;
-use gate::{Ask, Attributes, Facts, Permit};
+use gate::{Ask, Facts, Permit};
 use model::operations::{Operation, Right, operation};
 use model::trace::{Caller, Finding, FindingKind, FindingResult, Gate, Object, Trace, TraceHead};
 use model::{Error, Op, Scope};
@@ -35,18 +35,7 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let row = row_named(action)?;
     let scope = permit.scope();
     let objects = objects_named(row, action, scope, input, env).await?;
-    let head = TraceHead {
-        id: env.new_tracking_id(),
-        time: env.now(),
-        correlation_id: String::new(),
-        channel: model::trace::Channel {
-            protocol: "question".into(),
-            request: action.to_owned(),
-            address: String::new(),
-            ..model::trace::Channel::default()
-        },
-        replica: None,
-    };
+    let head = head(action, env);
     let question = Question { row, scope, objects: &objects, head: &head };
     let keys = by_keys(row, scope, &facts).map(|op| Question {
         row: operation(op),
@@ -104,15 +93,8 @@ enum Judged {
 
 impl Question<'_> {
     fn judged(&self, caller: &Caller, permit: &Permit, env: &Env, facts: &Facts) -> Judged {
-        let ask = Ask {
-            operation: self.row,
-            scope: self.scope,
-            objects: self.objects,
-            linked: &[],
-            attributes: Attributes::default(),
-            caller,
-            head: self.head,
-        };
+        let ask = Ask::new(self.row, self.scope, caller, self.head);
+        let ask = Ask { objects: self.objects, ..ask };
         let gate::Judgement { denial, mut trace, .. } = gate::judge(&ask, facts);
         hide_roles(&mut trace, permit, facts, env);
         let mut answer = json!({

@@ -1,21 +1,15 @@
 //! An AMQP client for tests: says what it is told, and shows what came back.
 
 use crate::mqtt_client::Closed;
-use crate::wire_client::Wire;
+use crate::wire_client::{PATIENCE, Tls, Wire};
 use amqp::performative::{
     Begin, Disposition, Flow, Open, Performative, Role, Terminus, Transfer, read, write,
 };
 use amqp::{Attach, Body, Condition, Message, Outcome, Properties, Value};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
-use std::sync::Arc;
-use std::time::Duration;
 
-/// How long a test waits for what must come. Nothing depends on how long it takes.
-const PATIENCE: Duration = Duration::from_secs(60);
 const HEADER: &[u8] = b"AMQP\0\x01\0\0";
 
 /// A message that came, with the number by which it is settled.
@@ -29,7 +23,7 @@ pub struct Delivered {
 
 /// A connection to a server's AMQP port, with one session.
 pub struct Amqp {
-    stream: StreamOwned<ClientConnection, TcpStream>,
+    stream: Tls,
     incoming: BytesMut,
     /// What came while something else was awaited.
     aside: VecDeque<Performative>,
@@ -46,14 +40,8 @@ impl Amqp {
     /// # Errors
     /// Where nobody listens, or the server does not prove itself.
     pub fn open(wire: &Wire, host: &str, port: u16) -> io::Result<Self> {
-        let tls: Arc<ClientConfig> = wire.tls();
-        let name = host.to_owned().try_into().map_err(io::Error::other)?;
-        let client = ClientConnection::new(tls, name).map_err(io::Error::other)?;
-        let socket = TcpStream::connect((host, port))?;
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
         Ok(Self {
-            stream: StreamOwned::new(client, socket),
+            stream: wire.connects(&format!("{host}:{port}"))?,
             incoming: BytesMut::new(),
             aside: VecDeque::new(),
             handles: 0,

@@ -1,17 +1,10 @@
 //! An MQTT client for tests: says what it is told, and shows what came back.
 
 use crate::web_socket::WebSocket;
-use crate::wire_client::Wire;
+use crate::wire_client::{PATIENCE, Wire};
 use bytes::BytesMut;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
-use std::time::Duration;
 use wire::mqtt::{self, ByteString, Connect, ConnectCode, Packet, Publish, Qos};
-
-/// How long a test waits for what must come. Nothing depends on how long it takes.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The server closed the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,13 +27,7 @@ impl Mqtt {
     /// # Errors
     /// Where nobody listens, or the server does not prove itself.
     pub fn open(wire: &Wire, host: &str, port: u16) -> io::Result<Self> {
-        let tls: Arc<ClientConfig> = wire.tls();
-        let name = host.to_owned().try_into().map_err(io::Error::other)?;
-        let client = ClientConnection::new(tls, name).map_err(io::Error::other)?;
-        let socket = TcpStream::connect((host, port))?;
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self::over(StreamOwned::new(client, socket)))
+        Ok(Self::over(wire.connects(&format!("{host}:{port}"))?))
     }
 
     /// Asks an origin for a WebSocket, with headers of the test's, and says nothing yet.

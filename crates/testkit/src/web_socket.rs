@@ -1,17 +1,12 @@
 //! A WebSocket for tests: asked for with the headers that they say, then a stream of bytes in binary messages.
 
-use crate::wire_client::Wire;
+use crate::wire_client::{Tls, Wire};
 use bytes::{Buf as _, Bytes};
-use rustls::{ClientConnection, StreamOwned};
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocket as Socket};
 
-/// How long a test waits for what must come. Nothing depends on how long it takes.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What every client says beside the subprotocol.
 const ASKED: [(&str, &str); 4] = [
     ("Connection", "Upgrade"),
@@ -22,7 +17,7 @@ const ASKED: [(&str, &str); 4] = [
 
 /// A WebSocket, or what was left of a connection that did not become one.
 pub struct WebSocket {
-    socket: Socket<StreamOwned<ClientConnection, TcpStream>>,
+    socket: Socket<Tls>,
     incoming: Bytes,
 }
 
@@ -38,13 +33,7 @@ impl WebSocket {
         headers: &[(&str, &str)],
     ) -> io::Result<(u16, Self)> {
         let host = origin.trim_start_matches("https://");
-        let name = host.split(':').next().unwrap_or(host).to_owned();
-        let name = name.try_into().map_err(io::Error::other)?;
-        let client = ClientConnection::new(wire.tls(), name).map_err(io::Error::other)?;
-        let socket = TcpStream::connect(host)?;
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        let mut stream = StreamOwned::new(client, socket);
+        let mut stream = wire.connects(host)?;
         let mut head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n");
         for (name, value) in ASKED.iter().chain(headers) {
             // Writing to a `String` cannot fail.

@@ -6,12 +6,19 @@ use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, Strea
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
+use std::io;
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+
+/// How long a test waits for what must come. Nothing depends on how long it takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection over TLS, for whoever speaks something else than HTTPS over it.
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// What came back.
 #[derive(Debug, Clone)]
@@ -129,6 +136,20 @@ impl Wire {
         Arc::clone(&self.tls)
     }
 
+    /// Connects to `{host}:{port}` and says nothing yet.
+    ///
+    /// # Errors
+    /// Where nobody listens.
+    pub(crate) fn connects(&self, address: &str) -> io::Result<Tls> {
+        let host = address.split(':').next().unwrap_or(address).to_owned();
+        let name = host.try_into().map_err(io::Error::other)?;
+        let client = ClientConnection::new(self.tls(), name).map_err(io::Error::other)?;
+        let socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(StreamOwned::new(client, socket))
+    }
+
     /// Sends one request. `body` is sent as it is.
     pub fn send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.try_send(method, url, headers, body)
@@ -170,7 +191,7 @@ impl Wire {
         url: &str,
         authorization: &str,
         body_bytes: usize,
-    ) -> (StreamOwned<ClientConnection, TcpStream>, String) {
+    ) -> (Tls, String) {
         let address = url.trim_start_matches("https://");
         let (host, path) = address.split_once('/').expect("the URL has a path");
         let name = host.split(':').next().unwrap_or(host).to_owned();

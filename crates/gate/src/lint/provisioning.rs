@@ -1,7 +1,6 @@
 //! Would the rules stop a device that a provisioning service registers?
 
 use super::{Code, Warning, place};
-use crate::condition::Attributes;
 use crate::decide::{Ask, Judgement, judge};
 use crate::facts::{Dps, Facts, Group, Hub, Principal, Role, RoleAssignment, SharedAccess};
 use crate::policy::{Effect, PolicyAssignment, PolicyDefinition, Values};
@@ -241,28 +240,12 @@ pub(super) fn registers(
     let mut head = head(format!("PUT /{id_scope}/registrations/{DEVICE}/register"), now);
     head.channel.protocol = way.protocol.to_owned();
     head.channel.enrollment = Some(way.enrollment);
-    judge(
-        &Ask {
-            operation: operation(op),
-            scope: hub,
-            objects: &objects,
-            linked: &[],
-            attributes: Attributes::default(),
-            caller,
-            head: &head,
-        },
-        facts,
-    )
+    judge(&Ask { objects: &objects, ..Ask::new(operation(op), hub, caller, &head) }, facts)
 }
 
 pub(super) fn head(request: String, now: Timestamp) -> TraceHead {
-    TraceHead {
-        id: TrackingId(uuid::Uuid::nil()),
-        time: now,
-        correlation_id: String::new(),
-        channel: Channel { request, ..Channel::default() },
-        replica: None,
-    }
+    let channel = Channel { request, ..Channel::default() };
+    TraceHead::new(TrackingId(uuid::Uuid::nil()), now, channel)
 }
 
 /// What denies by policy, where one does.

@@ -5,7 +5,6 @@
 
 use super::provisioning::{self as made, Candidate, Told, candidates, denying, world};
 use super::{Code, Warning, place};
-use crate::condition::Attributes;
 use crate::decide::{Ask, Judgement, judge};
 use crate::facts::Facts;
 use crate::policy::{
@@ -14,7 +13,7 @@ use crate::policy::{
 };
 use model::operations::{Operation, known};
 use model::trace::{Caller, EnrollmentKind, Object, Verb};
-use model::{ObjectId, Plane, PrincipalKind, Scope, Timestamp};
+use model::{ObjectId, Plane, PrincipalKind, Timestamp};
 use serde_json::{Map, Value, json};
 
 /// Most calls that are made up for one rule.
@@ -194,19 +193,8 @@ fn asked(call: &Wanted, who: &Candidate, facts: &Facts) -> Option<Judgement> {
     head.channel.protocol = call.protocol.clone().unwrap_or_default();
     head.channel.enrollment = call.enrollment;
     let objects = [object];
-    let scope: &Scope = &scope;
-    Some(judge(
-        &Ask {
-            operation,
-            scope,
-            objects: &objects,
-            linked: &[],
-            attributes: Attributes::default(),
-            caller: &caller,
-            head: &head,
-        },
-        facts,
-    ))
+    let ask = Ask::new(operation, &scope, &caller, &head);
+    Some(judge(&Ask { objects: &objects, ..ask }, facts))
 }
 
 /// Takes over what a condition asks for, as far as it is plain. Whether that was enough, the gates say.

@@ -15,7 +15,6 @@ use super::{
     Arguments, Effect, FieldName, Initiative, Left, Member, PolicyAssignment, PolicyDefinition,
     Rule, Test, fields::Field,
 };
-use crate::condition::Attributes;
 use crate::decide::Ask;
 use crate::facts::Facts;
 use model::operations::{Operation, known};
@@ -110,22 +109,8 @@ pub fn states<'a>(
     debug_assert_eq!(object.verb, Verb::Write);
     let Some(operation) = writing(&object.kind) else { return Vec::new() };
     let caller = Caller::anyone();
-    let head = TraceHead {
-        id: TrackingId(uuid::Uuid::nil()),
-        time: now,
-        correlation_id: String::new(),
-        channel: Channel::default(),
-        replica: None,
-    };
-    let ask = Ask {
-        operation,
-        scope,
-        objects: &[],
-        linked: &[],
-        attributes: Attributes::default(),
-        caller: &caller,
-        head: &head,
-    };
+    let head = TraceHead::new(TrackingId(uuid::Uuid::nil()), now, Channel::default());
+    let ask = Ask::new(operation, scope, &caller, &head);
     let records = detail == Detail::Conditions;
     let judged = Judged::of(object, scope, &ask, facts, records);
     let brought = Brought::of(assignment, facts);

@@ -12,7 +12,7 @@ use crate::provisioning::enrollments;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::facts::{Dps, Hub};
-use gate::{Ask, Attributes, Facts, Judgement, Permit};
+use gate::{Ask, Facts, Judgement, Permit};
 use model::operations::operation;
 use model::principal::AuthType;
 use model::trace::{Caller, Channel, EnrollmentKind, Object, TraceHead};
@@ -100,16 +100,8 @@ impl<'a> Case<'a> {
     ) -> Judgement {
         let mut head = TraceHead { time, ..self.head.clone() };
         head.channel.enrollment = call.enrollment;
-        let ask = Ask {
-            operation: call.operation,
-            scope: &self.hub.scope,
-            objects: &call.objects,
-            linked: &[],
-            attributes: Attributes::default(),
-            caller,
-            head: &head,
-        };
-        gate::judge(&ask, facts)
+        let ask = Ask::new(call.operation, &self.hub.scope, caller, &head);
+        gate::judge(&Ask { objects: &call.objects, ..ask }, facts)
     }
 
     /// The calls that a gate refuses now, with what it says.
@@ -147,19 +139,13 @@ fn head(env: &Env, dps: &Dps, device: &str) -> TraceHead {
         via: None,
         rights: Vec::new(),
     };
-    TraceHead {
-        id: env.new_tracking_id(),
-        time: env.now(),
-        correlation_id: String::new(),
-        channel: Channel {
-            protocol: "https".into(),
-            request: format!("PUT /{}/registrations/{device}/register", dps.id_scope),
-            address: String::new(),
-            on_behalf_of: Some(Box::new(registering)),
-            ..Channel::default()
-        },
-        replica: None,
-    }
+    let channel = Channel {
+        protocol: "https".into(),
+        request: format!("PUT /{}/registrations/{device}/register", dps.id_scope),
+        on_behalf_of: Some(Box::new(registering)),
+        ..Channel::default()
+    };
+    TraceHead::new(env.new_tracking_id(), env.now(), channel)
 }
 
 /// The call at the hub, with the device as it would be stored.

@@ -1,0 +1,80 @@
+//! What a shared access policy grants.
+
+/// A right of a shared access policy, on a hub or on a provisioning service.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub enum Right {
+    RegistryRead,
+    RegistryWrite,
+    ServiceConnect,
+    DeviceConnect,
+    ServiceConfig,
+    EnrollmentRead,
+    EnrollmentWrite,
+    RegistrationStatusRead,
+    RegistrationStatusWrite,
+}
+
+impl Right {
+    /// Of a hub, in the order in which they are joined on the wire.
+    pub const HUB: &[Self] =
+        &[Self::RegistryRead, Self::RegistryWrite, Self::ServiceConnect, Self::DeviceConnect];
+    /// Of a provisioning service, likewise.
+    pub const DPS: &[Self] = &[
+        Self::ServiceConfig,
+        Self::DeviceConnect,
+        Self::EnrollmentRead,
+        Self::EnrollmentWrite,
+        Self::RegistrationStatusRead,
+        Self::RegistrationStatusWrite,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RegistryRead => "RegistryRead",
+            Self::RegistryWrite => "RegistryWrite",
+            Self::ServiceConnect => "ServiceConnect",
+            Self::DeviceConnect => "DeviceConnect",
+            Self::ServiceConfig => "ServiceConfig",
+            Self::EnrollmentRead => "EnrollmentRead",
+            Self::EnrollmentWrite => "EnrollmentWrite",
+            Self::RegistrationStatusRead => "RegistrationStatusRead",
+            Self::RegistrationStatusWrite => "RegistrationStatusWrite",
+        }
+    }
+
+    /// Reads the wire form `"RegistryRead, ServiceConnect"` of rights that a kind of service knows; `None`
+    /// where a word is none of them or none is there.
+    pub fn parse_list(text: &str, known: &[Self]) -> Option<Vec<Self>> {
+        let mut rights = Vec::new();
+        for word in text.split(',').map(str::trim).filter(|it| !it.is_empty()) {
+            rights.push(*known.iter().find(|it| it.as_str().eq_ignore_ascii_case(word))?);
+        }
+        rights.sort_unstable();
+        rights.dedup();
+        (!rights.is_empty()).then_some(rights)
+    }
+
+    /// The wire form of several rights.
+    pub fn join(rights: &[Self]) -> String {
+        let mut words: Vec<&str> = Vec::new();
+        for right in Self::HUB.iter().chain(Self::DPS) {
+            if rights.contains(right) && !words.contains(&right.as_str()) {
+                words.push(right.as_str());
+            }
+        }
+        words.join(", ")
+    }
+
+    /// True where holding `self` is enough for `needed`: writing the registry implies reading it.
+    pub fn covers(self, needed: Self) -> bool {
+        self == needed
+            || matches!(
+                (self, needed),
+                (Self::RegistryWrite, Self::RegistryRead)
+                    | (Self::EnrollmentWrite, Self::EnrollmentRead)
+                    | (Self::RegistrationStatusWrite, Self::RegistrationStatusRead)
+            )
+    }
+}
