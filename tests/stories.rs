@@ -60,6 +60,9 @@ mod stories {
     pub mod service_api;
     pub mod sign_in;
     pub mod test_cases;
+    pub mod threats_connections;
+    pub mod threats_credentials;
+    pub mod threats_requests;
     pub mod users;
     pub mod watching;
     pub mod web_sockets;

@@ -12,6 +12,7 @@ fn host(world: &World, hub: &str) -> String {
     world.hub_origin(hub).trim_start_matches("https://").to_owned()
 }
 
+/// Threat 48: a write and a deletion under a stale tag, and a deletion without one.
 #[test]
 fn a_device_is_created_read_updated_and_deleted_with_a_key() {
     let world = World::new();

@@ -115,6 +115,7 @@ fn an_enrollment_is_created_shown_updated_and_deleted_with_a_key() {
     );
 }
 
+/// Threat 48.
 #[test]
 fn a_write_says_which_version_it_is_for() {
     let world = World::new();
