@@ -11,6 +11,7 @@ mod stories {
     pub mod amqp_devices;
     pub mod amqp_hostile;
     pub mod amqp_limits;
+    pub mod amqp_registration;
     pub mod amqp_services;
     pub mod authorities;
     pub mod bad_input;
@@ -35,6 +36,7 @@ mod stories {
     pub mod jobs;
     pub mod kills;
     pub mod limits;
+    pub mod linked_by_key;
     pub mod lint;
     pub mod locks;
     pub mod log_verify;

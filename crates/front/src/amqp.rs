@@ -1,4 +1,5 @@
-//! The AMQP listeners: devices and services of hubs, and whoever reads what devices have sent.
+//! The AMQP listeners: devices and services of hubs, whoever reads what devices have sent, and devices that register
+//! at a provisioning service.
 //!
 //! A connection is counted, shakes hands and proves somebody within a deadline: with SASL PLAIN, or with a token
 //! put over the link `$cbs`. What its links lead to is read from their addresses in [`address`]; whatever comes
@@ -20,6 +21,7 @@ mod device;
 mod driver;
 mod events;
 mod messages;
+mod registration;
 mod service;
 mod talk;
 mod timers;

@@ -348,6 +348,12 @@ const fn amqp(method: &'static str, path: &'static str) -> Route {
     Route { surface: Surface::Hub, protocol: Protocol::Amqp, method, path }
 }
 
+/// Of a device that registers: over a link at this address.
+const fn amqp_dps(method: &'static str) -> Route {
+    let path = "/{idScope}/registrations/{registration}";
+    Route { surface: Surface::Dps, protocol: Protocol::Amqp, method, path }
+}
+
 /// A row of the endpoint from which services read what devices have sent: keys alone open it.
 const fn events(op: Op, routes: &'static [Route], says: &'static str) -> Operation {
     Operation {
@@ -2167,6 +2173,7 @@ pub const OPERATIONS: &[Operation] = &[
         routes: &[
             dps("PUT", "/{idScope}/registrations/{registration}/register"),
             mqtt(Surface::Dps, "PUBLISH", "$dps/registrations/PUT/iotdps-register/"),
+            amqp_dps("PUT"),
         ],
         says: "Registers a device: it proves itself, and the service writes it to a hub",
     },
@@ -2181,6 +2188,7 @@ pub const OPERATIONS: &[Operation] = &[
         routes: &[
             dps("GET", "/{idScope}/registrations/{registration}/operations/{operation}"),
             mqtt(Surface::Dps, "PUBLISH", "$dps/registrations/GET/iotdps-get-operationstatus/"),
+            amqp_dps("GET"),
         ],
         says: "Tells a device how far its registration has come",
     },
