@@ -74,6 +74,7 @@ impl Registrant {
         let number = |name: &str| answer.property(name).and_then(Amq::signed);
         assert!(matches!(number("iotdps-status"), Some(200 | 202)), "{answer:?}");
         let body = serde_json::from_slice(&answer.data().unwrap()).unwrap();
+        assert_eq!(number("Retry-After"), number("retry-after"), "clients differ in its casing");
         (body, number("retry-after"))
     }
 

@@ -22,6 +22,8 @@ const OPERATION_ID: &str = "iotdps-operation-id";
 /// And of answers.
 const STATUS: &str = "iotdps-status";
 const RETRY_AFTER: &str = "retry-after";
+/// The same as .NET's client looks for it.
+const RETRY_AFTER_NET: &str = "Retry-After";
 
 impl Driver<'_> {
     /// Makes the call of a request and answers it.
@@ -153,18 +155,26 @@ impl Link {
 
 /// Why a request is refused: in its description the whole body, by which clients know a number and an id.
 fn refusal(answer: &Answer) -> Condition {
-    let described = condition::of_answer(answer);
+    let mut described = condition::of_answer(answer);
+    if let Some(seconds) = retry_after_s(answer) {
+        described = described.with(RETRY_AFTER_NET, Value::Int(seconds));
+    }
     match &answer.body {
         Some(body) => Condition { description: Some(body.to_string()), ..described },
         None => described,
     }
 }
 
+fn retry_after_s(answer: &Answer) -> Option<i32> {
+    let header = answer.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(RETRY_AFTER));
+    header.and_then(|(_, it)| it.parse().ok())
+}
+
 fn answered(answer: &Answer, correlation_id: Value) -> Message {
     let mut application = vec![(Value::string(STATUS), Value::Int(answer.status.into()))];
-    let retry = answer.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(RETRY_AFTER));
-    if let Some(seconds) = retry.and_then(|(_, it)| it.parse().ok()) {
-        application.push((Value::string(RETRY_AFTER), Value::Int(seconds)));
+    if let Some(seconds) = retry_after_s(answer) {
+        let both = [RETRY_AFTER, RETRY_AFTER_NET];
+        application.extend(both.map(|it| (Value::string(it), Value::Int(seconds))));
     }
     let body = answer.body.as_ref().map_or_else(String::new, ToString::to_string);
     Message {
