@@ -14,6 +14,7 @@ mod stories {
     pub mod amqp_services;
     pub mod authorities;
     pub mod bad_input;
+    pub mod bulk_enrollments;
     pub mod certificates;
     pub mod client_certificates;
     pub mod conditions;
@@ -27,6 +28,7 @@ mod stories {
     pub mod diagnosis;
     pub mod diagnosis_sections;
     pub mod diagnostics;
+    pub mod enrollment_rights;
     pub mod enrollments;
     pub mod exceptions;
     pub mod groups;

@@ -220,9 +220,15 @@ impl Operation {
     pub fn surface(&self) -> Surface {
         match (self.routes.first(), self.plane) {
             (Some(route), _) => route.surface,
+            (None, Plane::Service) if self.is_of_dps() => Surface::Dps,
             (None, Plane::Service) => Surface::Hub,
             (None, _) => Surface::Arm,
         }
+    }
+
+    fn is_of_dps(&self) -> bool {
+        let of_dps = "Microsoft.Devices/provisioningServices/";
+        self.actions.iter().any(|it| it.as_str().starts_with(of_dps))
     }
 
     /// True where one action is a create or update, or a deletion, which policy judges. Policies themselves
@@ -620,6 +626,11 @@ pub enum Op {
     DeleteEnrollmentGroup,
     QueryEnrollmentGroups,
     GetEnrollmentGroupKeys,
+    BulkEnrollments,
+    BulkDeleteEnrollments,
+    BulkEnrollmentGroups,
+    BulkDeleteEnrollmentGroups,
+    QueryRegistrations,
     GetRegistration,
     DeleteRegistration,
     RegisterDevice,
@@ -2203,6 +2214,67 @@ pub const OPERATIONS: &[Operation] = &[
         says: "Shows the keys of an enrollment group",
     },
     Operation {
+        op: Op::BulkEnrollments,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollments/write")],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollments"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[dps("POST", "/enrollments")],
+        says: "Creates or updates up to 10 individual enrollments",
+    },
+    Operation {
+        op: Op::BulkDeleteEnrollments,
+        plane: Plane::Service,
+        actions: &[
+            act("Microsoft.Devices/provisioningServices/enrollments/write"),
+            act("Microsoft.Devices/provisioningServices/enrollments/delete"),
+        ],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollments"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[],
+        says: "Deletes up to 10 individual enrollments",
+    },
+    Operation {
+        op: Op::BulkEnrollmentGroups,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollmentGroups/write")],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollmentGroups"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[dps("POST", "/enrollmentGroups")],
+        says: "Creates or updates up to 10 enrollment groups",
+    },
+    Operation {
+        op: Op::BulkDeleteEnrollmentGroups,
+        plane: Plane::Service,
+        actions: &[
+            act("Microsoft.Devices/provisioningServices/enrollmentGroups/write"),
+            act("Microsoft.Devices/provisioningServices/enrollmentGroups/delete"),
+        ],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollmentGroups"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[],
+        says: "Deletes up to 10 enrollment groups",
+    },
+    Operation {
+        op: Op::QueryRegistrations,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/registrationStates/read")],
+        sas: &[Right::RegistrationStatusRead],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::Json,
+        routes: &[dps("POST", "/registrations/{enrollment}/query")],
+        says: "Lists what became of the registrations of an enrollment group",
+    },
+    Operation {
         op: Op::GetRegistration,
         plane: Plane::Service,
         actions: &[act("Microsoft.Devices/provisioningServices/registrationStates/read")],
@@ -2743,6 +2815,8 @@ mod tests {
                 Op::GetOwnDecision,
                 Op::BulkDevicesWithTwins,
                 Op::QueryDeviceJobs,
+                Op::BulkDeleteEnrollments,
+                Op::BulkDeleteEnrollmentGroups,
                 Op::ProvisionDevice,
                 Op::ProvisionDeviceWithTwin,
             ];

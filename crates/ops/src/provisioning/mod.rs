@@ -2,6 +2,7 @@
 
 pub(crate) mod allocation;
 pub(crate) mod attestation;
+pub(crate) mod bulk;
 pub(crate) mod enrollment;
 mod enrollment_body;
 pub mod enrollments;
