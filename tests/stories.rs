@@ -15,6 +15,7 @@ mod stories {
     pub mod amqp_services;
     pub mod authorities;
     pub mod bad_input;
+    pub mod bulk_enrollments;
     pub mod certificates;
     pub mod client_certificates;
     pub mod conditions;
@@ -28,6 +29,7 @@ mod stories {
     pub mod diagnosis;
     pub mod diagnosis_sections;
     pub mod diagnostics;
+    pub mod enrollment_rights;
     pub mod enrollments;
     pub mod exceptions;
     pub mod extension;
@@ -68,4 +70,5 @@ mod stories {
     pub mod users;
     pub mod watching;
     pub mod web_sockets;
+    pub mod x509_registration;
 }

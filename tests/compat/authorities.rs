@@ -106,11 +106,11 @@ fn lasting(mut params: CertificateParams) -> CertificateParams {
     params
 }
 
-fn ca(name: &str) -> Certified {
+pub fn ca(name: &str) -> Certified {
     Certified::by_itself(lasting(authority(name, FROM)))
 }
 
-fn signed(name: &str, by: &Certified) -> Certified {
+pub fn signed(name: &str, by: &Certified) -> Certified {
     Certified::by(lasting(leaf(name, FROM)), by)
 }
 

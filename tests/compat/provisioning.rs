@@ -1,8 +1,10 @@
 //! The provisioning service as the CLI asks for it: made, shown, given an identity, linked and deleted.
 
+use super::authorities::{ca, signed};
 use super::az::{Az, binary, text};
 use serde_json::json;
 use testkit::Process;
+use testkit::x509::Certified;
 
 struct Place {
     group: String,
@@ -118,6 +120,12 @@ fn a_provisioning_service_answers_the_cli() {
     assert_eq!(text(&shown, "/rights"), "EnrollmentRead, EnrollmentWrite");
     let kept = az.run(&[&["iot", "dps", "policy", "list"], &dps[..]].concat()).json();
     assert_eq!(kept[0]["primaryKey"], policies[0]["primaryKey"]);
+    let fewer = [&named[..], &["--rights", "EnrollmentRead"]].concat();
+    az.run(&[&["iot", "dps", "policy", "update"], &dps[..], &fewer].concat()).json();
+    let shown = az.run(&[&["iot", "dps", "policy", "show"], &dps[..], &named].concat()).json();
+    assert_eq!(text(&shown, "/rights"), "EnrollmentRead");
+    az.run(&[&["iot", "dps", "policy", "delete"], &dps[..], &named].concat()).json();
+    az.run(&[&["iot", "dps", "policy", "show"], &dps[..], &named].concat()).refused();
 
     let resources = az.run(&["resource", "list", "--name", "plant-dps"]).json();
     assert_eq!(text(&resources, "/0/type"), "Microsoft.Devices/provisioningServices");
@@ -177,6 +185,57 @@ fn an_identity_can_hold_roles_and_goes_with_its_provisioning_service() {
     az.run(&["iot", "dps", "delete", "--name", "plant-dps", "--resource-group", &place.group])
         .json();
     az.run(&["ad", "sp", "show", "--id", second]).refused();
+}
+
+/// S2-65 in part: a person gives a provisioning service its CA, and shows that they hold its key.
+#[test]
+fn az_gives_a_provisioning_service_its_ca() {
+    let home = tempfile::tempdir().unwrap();
+    let (_server, az, place) = stage(home.path());
+    create(&az, &place, "plant-dps");
+    let plant = ca("Plant CA");
+    let file = |name: &str, certified: &Certified| {
+        let path = home.path().join(name);
+        std::fs::write(&path, certified.pem().0).unwrap();
+        path.display().to_string()
+    };
+    let path = file("ca.pem", &plant);
+    let certificate = |verb: &str, more: &[&str]| {
+        let command = ["iot", "dps", "certificate", verb, "--dps-name", "plant-dps"];
+        az.run(&[&command[..], more].concat())
+    };
+    let named = |verb: &str, more: &[&str]| {
+        certificate(verb, &[&["--certificate-name", "plant-ca"][..], more].concat())
+    };
+    let made = named("create", &["--path", &path]).json();
+    assert_eq!(text(&made, "/type"), "Microsoft.Devices/ProvisioningServices/Certificates");
+    assert_eq!(made.pointer("/properties/isVerified"), Some(&json!(false)), "{made}");
+    assert_eq!(text(&made, "/properties/thumbprint"), plant.thumbprints().sha1);
+    named("create", &["--path", &path]).refused();
+    let listed = certificate("list", &[]).json();
+    assert_eq!(text(&listed, "/value/0/name"), "plant-ca");
+    let shown = named("show", &[]).json();
+    assert_eq!((&shown["etag"], &shown["id"]), (&made["etag"], &made["id"]));
+
+    let coded = named("generate-verification-code", &["--etag", text(&shown, "/etag")]).json();
+    named("generate-verification-code", &["--etag", text(&shown, "/etag")]).refused();
+    let code = text(&coded, "/properties/verificationCode");
+    let (stranger, proof) = (
+        file("stranger.pem", &signed(code, &ca("Plant CA"))),
+        file("proof.pem", &signed(code, &plant)),
+    );
+    let etag = text(&coded, "/etag");
+    named("verify", &["--etag", etag, "--path", &stranger]).refused();
+    let verified = named("verify", &["--etag", etag, "--path", &proof]).json();
+    assert_eq!(verified.pointer("/properties/isVerified"), Some(&json!(true)), "{verified}");
+    let next = file("next.pem", &ca("Next CA"));
+    let etag = text(&verified, "/etag");
+    let updated = named("update", &["--etag", etag, "--path", &next, "--verified", "true"]).json();
+    assert_eq!(text(&updated, "/properties/subject"), "CN=Next CA");
+    assert_eq!(updated.pointer("/properties/isVerified"), Some(&json!(true)), "{updated}");
+    named("delete", &["--etag", etag]).refused();
+    named("delete", &["--etag", text(&updated, "/etag")]).json();
+    assert_eq!(certificate("list", &[]).json()["value"], json!([]));
 }
 
 #[test]

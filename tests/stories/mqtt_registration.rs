@@ -7,7 +7,7 @@ use wire::mqtt::{Connect, ConnectCode, Packet, Qos};
 
 const REGISTER: &str = "$dps/registrations/PUT/iotdps-register/";
 const STATUS: &str = "$dps/registrations/GET/iotdps-get-operationstatus/";
-const ANSWERS: &str = "$dps/registrations/res/#";
+pub const ANSWERS: &str = "$dps/registrations/res/#";
 
 /// What came back: status, the query behind it, the body.
 struct Told {
@@ -17,7 +17,7 @@ struct Told {
 }
 
 impl Fleet {
-    fn greeting(&self, id: &str, password: &str) -> Connect {
+    pub fn greeting(&self, id: &str, password: &str) -> Connect {
         let query = "api-version=2019-03-31&ClientVersion=story%2F1.0";
         Connect {
             protocol_level: 4,
@@ -63,18 +63,22 @@ impl Fleet {
 
     /// The same over a connection that is open.
     pub(super) fn registers_in(&self, mqtt: Mqtt, id: &str) -> Value {
-        let mut mqtt = self.connects_in(mqtt, id);
-        let body = json!({ "registrationId": id }).to_string();
-        let begun = asks(&mut mqtt, &format!("{REGISTER}?$rid=a-1"), body.as_bytes()).unwrap();
-        assert_eq!((begun.status, begun.body["status"].as_str()), (202, Some("assigning")));
-        assert_eq!(begun.query, "$rid=a-1&retry-after=1");
-        let operation = begun.body["operationId"].as_str().unwrap();
-        let poll = format!("{STATUS}?$rid=b%202&operationId={operation}");
-        let done = asks(&mut mqtt, &poll, b" ").unwrap();
-        assert_eq!((done.status, done.query.as_str()), (200, "$rid=b%202"));
-        assert_eq!(done.body["operationId"], operation);
-        done.body["registrationState"].clone()
+        asks_to_register(&mut self.connects_in(mqtt, id), id)
     }
+}
+
+/// Registers in a session that is open and listens, and asks until it is decided.
+pub fn asks_to_register(mqtt: &mut Mqtt, id: &str) -> Value {
+    let body = json!({ "registrationId": id }).to_string();
+    let begun = asks(mqtt, &format!("{REGISTER}?$rid=a-1"), body.as_bytes()).unwrap();
+    assert_eq!((begun.status, begun.body["status"].as_str()), (202, Some("assigning")));
+    assert_eq!(begun.query, "$rid=a-1&retry-after=1");
+    let operation = begun.body["operationId"].as_str().unwrap();
+    let poll = format!("{STATUS}?$rid=b%202&operationId={operation}");
+    let done = asks(mqtt, &poll, b" ").unwrap();
+    assert_eq!((done.status, done.query.as_str()), (200, "$rid=b%202"));
+    assert_eq!(done.body["operationId"], operation);
+    done.body["registrationState"].clone()
 }
 
 /// Publishes a request and reads its answer, which comes behind the acknowledgement.

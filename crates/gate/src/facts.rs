@@ -164,6 +164,8 @@ pub struct Dps {
     pub identity: Option<ObjectId>,
     /// The hubs that it assigns devices to, in their order.
     pub links: Vec<DpsLink>,
+    /// The CAs that its enrollments may refer to.
+    pub authorities: Vec<Authority>,
 }
 
 /// A hub that a provisioning service assigns devices to.

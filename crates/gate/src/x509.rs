@@ -26,6 +26,12 @@ pub struct Certificate {
     pub subject: String,
     /// The subject's common name, where it has one, and only one.
     pub common_name: Option<String>,
+    /// Who says to have signed it, as [`Self::subject`].
+    pub issuer: String,
+    /// In upper-case hexadecimal.
+    pub serial: String,
+    /// 1 to 3.
+    pub version: u32,
     pub starts: Timestamp,
     pub ends: Timestamp,
     /// It says that it is a CA, and its key may sign certificates.
@@ -59,6 +65,9 @@ impl Certificate {
         Ok(Self {
             subject: read.subject().to_string(),
             common_name,
+            issuer: read.issuer().to_string(),
+            serial: hexadecimal(read.raw_serial()),
+            version: read.version().0.saturating_add(1),
             starts: at(read.validity().not_before),
             ends: at(read.validity().not_after),
             is_authority: constraints.as_ref().is_some_and(|it| it.value.ca)
@@ -109,6 +118,10 @@ impl std::fmt::Display for Lateness {
     }
 }
 
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|it| format!("{it:02X}")).collect()
+}
+
 /// The two names by which people point at a certificate, in upper-case hexadecimal. SHA-1 is no proof of
 /// anything, but a certificate that is known by it has to be found by it: a second one with the same hash and a key
 /// of one's own is out of reach still.
@@ -120,11 +133,9 @@ pub struct Thumbprints {
 
 impl Thumbprints {
     pub fn of(der: &[u8]) -> Self {
-        let hex =
-            |it: ring::digest::Digest| it.as_ref().iter().map(|it| format!("{it:02X}")).collect();
         Self {
-            sha1: hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, der)),
-            sha256: hex(digest(&SHA256, der)),
+            sha1: hexadecimal(digest(&SHA1_FOR_LEGACY_USE_ONLY, der).as_ref()),
+            sha256: hexadecimal(digest(&SHA256, der).as_ref()),
         }
     }
 

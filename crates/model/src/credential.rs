@@ -94,6 +94,23 @@ impl CertificateChain {
     }
 }
 
+impl Credential {
+    /// The certificates that it is, where it is some.
+    pub const fn certificates(&self) -> Option<&CertificateChain> {
+        match self {
+            Self::Certificate(chain) => Some(chain),
+            Self::None
+            | Self::Bearer(_)
+            | Self::Sas(_)
+            | Self::ClientSecret { .. }
+            | Self::ClientAssertion { .. }
+            | Self::Password { .. }
+            | Self::RefreshToken { .. }
+            | Self::Malformed { .. } => None,
+        }
+    }
+}
+
 impl fmt::Debug for CertificateChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CertificateChain({})", self.0.len())

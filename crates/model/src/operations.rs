@@ -220,9 +220,15 @@ impl Operation {
     pub fn surface(&self) -> Surface {
         match (self.routes.first(), self.plane) {
             (Some(route), _) => route.surface,
+            (None, Plane::Service) if self.is_of_dps() => Surface::Dps,
             (None, Plane::Service) => Surface::Hub,
             (None, _) => Surface::Arm,
         }
+    }
+
+    fn is_of_dps(&self) -> bool {
+        let of_dps = "Microsoft.Devices/provisioningServices/";
+        self.actions.iter().any(|it| it.as_str().starts_with(of_dps))
     }
 
     /// True where one action is a create or update, or a deletion, which policy judges. Policies themselves
@@ -610,6 +616,12 @@ pub enum Op {
     ListDpsKeys,
     GetDpsKey,
     CheckDpsName,
+    ListDpsCertificates,
+    GetDpsCertificate,
+    PutDpsCertificate,
+    DeleteDpsCertificate,
+    GenerateDpsVerificationCode,
+    VerifyDpsCertificate,
     PutEnrollment,
     GetEnrollment,
     DeleteEnrollment,
@@ -620,6 +632,11 @@ pub enum Op {
     DeleteEnrollmentGroup,
     QueryEnrollmentGroups,
     GetEnrollmentGroupKeys,
+    BulkEnrollments,
+    BulkDeleteEnrollments,
+    BulkEnrollmentGroups,
+    BulkDeleteEnrollmentGroups,
+    QueryRegistrations,
     GetRegistration,
     DeleteRegistration,
     RegisterDevice,
@@ -2026,6 +2043,68 @@ pub const OPERATIONS: &[Operation] = &[
             "Tells whether the name of a provisioning service is free",
         )
     },
+    control(
+        Op::ListDpsCertificates,
+        &[act("Microsoft.Devices/provisioningServices/certificates/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates",
+        )],
+        "Lists the CA certificates of a provisioning service",
+    ),
+    control(
+        Op::GetDpsCertificate,
+        &[act("Microsoft.Devices/provisioningServices/certificates/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates/{certificate}",
+        )],
+        "Shows a CA certificate of a provisioning service",
+    ),
+    control(
+        Op::PutDpsCertificate,
+        &[act("Microsoft.Devices/provisioningServices/certificates/write")],
+        Effect::ChangesFacts,
+        &[arm(
+            "PUT",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates/{certificate}",
+        )],
+        "Uploads a CA certificate to a provisioning service, or replaces it",
+    ),
+    control(
+        Op::DeleteDpsCertificate,
+        &[act("Microsoft.Devices/provisioningServices/certificates/delete")],
+        Effect::ChangesFacts,
+        &[arm(
+            "DELETE",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates/{certificate}",
+        )],
+        "Deletes a CA certificate of a provisioning service",
+    ),
+    control(
+        Op::GenerateDpsVerificationCode,
+        &[act(
+            "Microsoft.Devices/provisioningServices/certificates/generateVerificationCode/action",
+        )],
+        Effect::ChangesFacts,
+        &[arm(
+            "POST",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates/{certificate}/generateVerificationCode",
+        )],
+        "Makes a code that a certificate of the CA is to carry as its name",
+    ),
+    control(
+        Op::VerifyDpsCertificate,
+        &[act("Microsoft.Devices/provisioningServices/certificates/verify/action")],
+        Effect::ChangesFacts,
+        &[arm(
+            "POST",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/provisioningServices/{dps}/certificates/{certificate}/verify",
+        )],
+        "Takes the certificate that shows who holds a CA's key",
+    ),
     Operation {
         op: Op::PutEnrollment,
         plane: Plane::Service,
@@ -2139,6 +2218,67 @@ pub const OPERATIONS: &[Operation] = &[
         body: Body::Json,
         routes: &[dps("POST", "/enrollmentGroups/{enrollment}/attestationmechanism")],
         says: "Shows the keys of an enrollment group",
+    },
+    Operation {
+        op: Op::BulkEnrollments,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollments/write")],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollments"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[dps("POST", "/enrollments")],
+        says: "Creates or updates up to 10 individual enrollments",
+    },
+    Operation {
+        op: Op::BulkDeleteEnrollments,
+        plane: Plane::Service,
+        actions: &[
+            act("Microsoft.Devices/provisioningServices/enrollments/write"),
+            act("Microsoft.Devices/provisioningServices/enrollments/delete"),
+        ],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollments"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[],
+        says: "Deletes up to 10 individual enrollments",
+    },
+    Operation {
+        op: Op::BulkEnrollmentGroups,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollmentGroups/write")],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollmentGroups"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[dps("POST", "/enrollmentGroups")],
+        says: "Creates or updates up to 10 enrollment groups",
+    },
+    Operation {
+        op: Op::BulkDeleteEnrollmentGroups,
+        plane: Plane::Service,
+        actions: &[
+            act("Microsoft.Devices/provisioningServices/enrollmentGroups/write"),
+            act("Microsoft.Devices/provisioningServices/enrollmentGroups/delete"),
+        ],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollmentGroups"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[],
+        says: "Deletes up to 10 enrollment groups",
+    },
+    Operation {
+        op: Op::QueryRegistrations,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/registrationStates/read")],
+        sas: &[Right::RegistrationStatusRead],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::Json,
+        routes: &[dps("POST", "/registrations/{enrollment}/query")],
+        says: "Lists what became of the registrations of an enrollment group",
     },
     Operation {
         op: Op::GetRegistration,
@@ -2683,6 +2823,8 @@ mod tests {
                 Op::GetOwnDecision,
                 Op::BulkDevicesWithTwins,
                 Op::QueryDeviceJobs,
+                Op::BulkDeleteEnrollments,
+                Op::BulkDeleteEnrollmentGroups,
                 Op::ProvisionDevice,
                 Op::ProvisionDeviceWithTwin,
             ];

@@ -209,28 +209,6 @@ pub const PUBLISHED: &[Operation] = &[
         "Tells how a long-running operation stands",
     ),
     control(
-        &[act("Microsoft.Devices/provisioningServices/certificates/delete")],
-        "Deletes a certificate of a provisioning service",
-    ),
-    control(
-        &[act(
-            "Microsoft.Devices/provisioningServices/certificates/generateVerificationCode/action",
-        )],
-        "Makes a code that proves who holds a certificate",
-    ),
-    control(
-        &[act("Microsoft.Devices/provisioningServices/certificates/read")],
-        "Shows or lists the certificates of a provisioning service",
-    ),
-    control(
-        &[act("Microsoft.Devices/provisioningServices/certificates/verify/action")],
-        "Verifies who holds a certificate",
-    ),
-    control(
-        &[act("Microsoft.Devices/provisioningServices/certificates/write")],
-        "Uploads a certificate to a provisioning service",
-    ),
-    control(
         &[act("Microsoft.Devices/provisioningServices/diagnosticSettings/read")],
         "Shows where a provisioning service sends its logs",
     ),

@@ -202,6 +202,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         path,
         headers,
         channel: channel.clone(),
+        certificates: credential.certificates().cloned(),
         correlation_id: begun.correlation.clone(),
     };
     check_api_version(operation, surface, &input).map_err(failed)?;

@@ -6,7 +6,7 @@
 
 use crate::control::get as read;
 use crate::env::Env;
-use crate::{devices, objects, provisioning, resources};
+use crate::{certificates, devices, objects, provisioning, resources};
 use model::trace::{Object, Verb};
 use model::{Error, Op, Operation, Scope};
 use serde_json::{Value, json};
@@ -49,8 +49,9 @@ pub(crate) async fn stored(scope: &Scope, env: &Env) -> Result<Option<Value>, Er
             return resources::groups::current(env, scope).await;
         }
         "microsoft.devices/iothubs" => return devices::hubs::current(env, scope).await,
-        "microsoft.devices/iothubs/certificates" => {
-            return devices::certificates::current(env, scope).await;
+        "microsoft.devices/iothubs/certificates"
+        | "microsoft.devices/provisioningservices/certificates" => {
+            return certificates::current(env, scope).await;
         }
         "microsoft.devices/provisioningservices" => {
             return provisioning::services::current(env, scope).await;

@@ -3,8 +3,8 @@
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::{
-    authorization, devices, diagnose, entra, insights, management, policy_insights, provisioning,
-    questions, resources, who_can,
+    authorization, certificates, devices, diagnose, entra, insights, management, policy_insights,
+    provisioning, questions, resources, who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -50,14 +50,24 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::DeleteHub => devices::hubs::delete(permit, input, env).await,
         Op::ListHubKeys => devices::keys::list(permit, input, env).await,
         Op::GetHubKey => devices::keys::get(permit, input, env).await,
-        Op::ListHubCertificates => devices::certificates::list(permit, input, env).await,
-        Op::GetHubCertificate => devices::certificates::get(permit, input, env).await,
-        Op::PutHubCertificate => devices::certificates::put(permit, input, env).await,
-        Op::DeleteHubCertificate => devices::certificates::delete(permit, input, env).await,
-        Op::GenerateHubVerificationCode => {
-            devices::certificates::generate_code(permit, input, env).await
+        Op::ListHubCertificates | Op::ListDpsCertificates => {
+            certificates::list(permit, input, env).await
         }
-        Op::VerifyHubCertificate => devices::certificates::verify(permit, input, env).await,
+        Op::GetHubCertificate | Op::GetDpsCertificate => {
+            certificates::get(permit, input, env).await
+        }
+        Op::PutHubCertificate | Op::PutDpsCertificate => {
+            certificates::put(permit, input, env).await
+        }
+        Op::DeleteHubCertificate | Op::DeleteDpsCertificate => {
+            certificates::delete(permit, input, env).await
+        }
+        Op::GenerateHubVerificationCode | Op::GenerateDpsVerificationCode => {
+            certificates::generate_code(permit, input, env).await
+        }
+        Op::VerifyHubCertificate | Op::VerifyDpsCertificate => {
+            certificates::verify(permit, input, env).await
+        }
         Op::CheckHubName => devices::hubs::check_name(permit, input, env).await,
         Op::PutRoleDefinition => authorization::roles::put_definition(permit, input, env).await,
         Op::GetRoleDefinition => authorization::roles::get_definition(permit, input, env).await,
@@ -230,6 +240,11 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::GetEnrollmentKeys | Op::GetEnrollmentGroupKeys => {
             provisioning::enrollments::keys(permit, input, env).await
         }
+        Op::BulkEnrollments
+        | Op::BulkDeleteEnrollments
+        | Op::BulkEnrollmentGroups
+        | Op::BulkDeleteEnrollmentGroups => provisioning::bulk::run(permit, input, env).await,
+        Op::QueryRegistrations => provisioning::registrations::query(permit, input, env).await,
         Op::GetRegistration => provisioning::registrations::get(permit, input, env).await,
         Op::DeleteRegistration => provisioning::registrations::delete(permit, input, env).await,
         Op::RegisterDevice => provisioning::register::register(permit, input, env).await,

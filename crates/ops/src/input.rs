@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use model::trace::Channel;
-use model::{Error, Scope};
+use model::{CertificateChain, Error, Scope};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -24,6 +24,8 @@ pub struct Input {
     pub headers: Headers,
     /// Over what the call came.
     pub channel: Channel,
+    /// What the caller proves itself by, where that is a certificate.
+    pub certificates: Option<CertificateChain>,
     /// Joins what is told of the call with what is told of the calls that it makes: the client's own id for
     /// it, where it sent one, else the tracking id.
     pub correlation_id: String,

@@ -8,6 +8,7 @@ pub mod advice;
 pub mod authorization;
 pub mod call;
 mod certificate_text;
+mod certificates;
 mod control;
 pub mod decisions;
 mod deletions;

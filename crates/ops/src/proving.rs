@@ -40,8 +40,8 @@ pub(crate) async fn own_proofs(
 ) -> Result<Vec<OwnProof>, Error> {
     match instance.filter(|_| operation.plane == Plane::Device) {
         Some(Instance::Dps(dps)) => {
-            let known = attestation::candidates(env, &dps.uid, input.param("registration")).await?;
-            Ok(known.into_iter().map(|it| OwnProof::Keys(it.keys)).collect())
+            let known = attestation::candidates(env, dps, input.param("registration")).await?;
+            Ok(known.into_iter().map(|it| it.proof).collect())
         }
         Some(Instance::Hub(hub)) => {
             // What is no name is nobody's.

@@ -240,6 +240,7 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
             access,
             identity: None,
             links: Vec::new(),
+            authorities: Vec::new(),
         }),
     }
     Ok(())

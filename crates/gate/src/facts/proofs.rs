@@ -43,8 +43,10 @@ pub struct OwnKeys {
 /// Which certificate of a device counts. Read for the call, as [`OwnKeys`] are.
 #[derive(Clone, Debug)]
 pub struct OwnCertificate {
-    /// Its device id.
+    /// Its registration or device id.
     pub name: String,
+    /// The enrollment or group that says which one counts; `None` at a hub.
+    pub via: Option<String>,
     pub counts: Counts,
     pub is_enabled: bool,
 }
@@ -56,9 +58,11 @@ pub enum Counts {
     Thumbprints(Vec<String>),
     /// One that a verified CA of the hub leads to, and that has the device's name.
     OfAuthority,
+    /// The same with the CAs that an enrollment holds or refers to.
+    OfThese(Vec<Authority>),
 }
 
-/// A CA whose devices a hub takes, once somebody has shown that they hold its key.
+/// A CA whose devices a hub or an enrollment takes, once somebody has shown that they hold its key.
 #[derive(Clone, Debug)]
 pub struct Authority {
     pub name: String,

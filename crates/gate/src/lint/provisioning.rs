@@ -133,6 +133,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         access: access(),
         identity: Some(who.id),
         links: Vec::new(),
+        authorities: Vec::new(),
     });
     facts.put_principal(Principal {
         id: who.id,

@@ -1,11 +1,10 @@
-//! Whether a CA of a hub leads to the certificate that a client showed, and why not.
+//! Whether a CA of a hub or of an enrollment leads to the certificate that a client showed, and why not.
 
 use super::{Certificate, Lateness};
 use crate::facts::Authority;
 use model::{CertificateChain, Timestamp};
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use std::cell::RefCell;
-use std::fmt;
 use std::time::Duration;
 use webpki::{
     ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage, VerifiedPath, anchor_from_trusted_cert,
@@ -14,8 +13,10 @@ use webpki::{
 /// A CA leads to a certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Led {
-    /// The name of the CA at its hub.
+    /// The name of the CA at its owner.
     pub by: String,
+    /// How many CAs stand between it and the certificate.
+    pub between: usize,
     /// When the first certificate on the way ends.
     pub until: Timestamp,
 }
@@ -25,7 +26,7 @@ pub struct Led {
 pub enum NotLed {
     /// One does that is not to be trusted: its name, and why.
     By { authority: String, because: Distrust },
-    /// The hub has no CA that signed the leaf or anything that came with it.
+    /// There is no CA that signed the leaf or anything that came with it.
     Unknown,
     /// The way there is broken; says where.
     Broken(String),
@@ -40,22 +41,21 @@ pub enum Distrust {
     NoAuthority,
 }
 
-impl fmt::Display for NotLed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl NotLed {
+    /// In a sentence; `whose` CAs were asked.
+    pub fn told(&self, whose: &str) -> String {
         match self {
-            Self::By { authority, because: Distrust::Unverified } => write!(
-                f,
-                "the CA `{authority}` of this hub signed it, but is not verified: prove that you hold its key"
+            Self::By { authority, because: Distrust::Unverified } => format!(
+                "the CA `{authority}` of {whose} signed it, but is not verified: prove that you hold its key"
             ),
             Self::By { authority, because: Distrust::Late(lateness) } => {
-                write!(f, "the CA `{authority}` of this hub signed it, and {lateness}")
+                format!("the CA `{authority}` of {whose} signed it, and {lateness}")
             }
-            Self::By { authority, because: Distrust::NoAuthority } => write!(
-                f,
-                "the certificate `{authority}` of this hub signed it, and is no CA's (`basicConstraints`, `keyUsage`)"
+            Self::By { authority, because: Distrust::NoAuthority } => format!(
+                "the certificate `{authority}` of {whose} signed it, and is no CA's (`basicConstraints`, `keyUsage`)"
             ),
-            Self::Unknown => f.write_str("no CA of this hub signed it"),
-            Self::Broken(because) => f.write_str(because),
+            Self::Unknown => format!("no CA of {whose} signed it"),
+            Self::Broken(because) => because.clone(),
         }
     }
 }
@@ -74,11 +74,13 @@ pub fn lead(
         .filter_map(|it| Anchor::of(it, now))
         .partition(|it| it.distrust.is_none());
     let because = match path(chain, &trusted, now) {
-        Ok((anchor, until)) => return Ok(Led { by: anchor.name.to_owned(), until }),
+        Ok((anchor, between, until)) => {
+            return Ok(Led { by: anchor.name.to_owned(), between, until });
+        }
         Err(because) => because,
     };
     Err(match (path(chain, &others, now), because) {
-        (Ok((Anchor { name, distrust: Some(because), .. }, _)), _) => {
+        (Ok((Anchor { name, distrust: Some(because), .. }, ..)), _) => {
             NotLed::By { authority: (*name).to_owned(), because: *because }
         }
         // Of two ways that lead nowhere, the one that led further says more.
@@ -114,12 +116,12 @@ impl<'a> Anchor<'a> {
     }
 }
 
-/// A way from one of the anchors to the leaf, and when the first certificate on it ends.
+/// A way from one of the anchors to the leaf, how many certificates stand between them, and when the first on it ends.
 fn path<'a, 'b>(
     chain: &CertificateChain,
     anchors: &'b [Anchor<'a>],
     now: Timestamp,
-) -> Result<(&'b Anchor<'a>, Timestamp), NotLed> {
+) -> Result<(&'b Anchor<'a>, usize, Timestamp), NotLed> {
     let leaf_der = CertificateDer::from(chain.leaf());
     let leaf = EndEntityCert::try_from(&leaf_der).map_err(|it| broken(&it))?;
     let between: Vec<CertificateDer<'_>> = chain.issuers().map(CertificateDer::from).collect();
@@ -157,7 +159,8 @@ fn path<'a, 'b>(
     let own = Certificate::read(chain.leaf()).ok();
     let ends = found.intermediate_certificates().filter_map(|it| Certificate::read(&it.der()).ok());
     let until = own.into_iter().chain(ends).map(|it| it.ends).min();
-    Ok((anchor, until.map_or(anchor.ends, |it| it.min(anchor.ends))))
+    let between = found.intermediate_certificates().count();
+    Ok((anchor, between, until.map_or(anchor.ends, |it| it.min(anchor.ends))))
 }
 
 /// What the library does not look at: the anchor's path length, and who may sign certificates.

@@ -38,7 +38,7 @@ fn thumbprints(known: &[&str]) -> OwnProof {
 }
 
 fn proof(counts: Counts) -> OwnProof {
-    OwnProof::Certificate(OwnCertificate { name: "d1".into(), counts, is_enabled: true })
+    OwnProof::Certificate(OwnCertificate { name: "d1".into(), via: None, counts, is_enabled: true })
 }
 
 fn shows(

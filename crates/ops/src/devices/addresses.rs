@@ -73,6 +73,7 @@ mod tests {
                 access: SharedAccess::default(),
                 identity: None,
                 links: links.clone(),
+                authorities: Vec::new(),
             });
         }
         facts

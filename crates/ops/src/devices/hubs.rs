@@ -6,10 +6,10 @@
 
 use super::addresses;
 use super::body::{self, Place};
-use super::certificates::{self, CertificateDocument};
 use super::keys;
 use super::names::{HUBS, host_name};
 use crate::call::may_see;
+use crate::certificates::{self, CertificateDocument};
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -86,13 +86,13 @@ pub(crate) fn change_facts(
 ///
 /// # Errors
 /// `SubscriptionNotFound`, `ResourceGroupNotFound` or `ResourceNotFound`.
-pub(super) async fn named(input: &Input, env: &Env) -> Result<(HubDocument, u64), Error> {
+pub(crate) async fn named(input: &Input, env: &Env) -> Result<(HubDocument, u64), Error> {
     let scope = scope_of(input, &env.facts.load())?;
     stored(env, &scope).await?.ok_or_else(|| no_resource(&scope))
 }
 
 /// The document of a hub, where it exists, with its revision.
-pub(super) async fn stored(env: &Env, scope: &Scope) -> Result<Option<(HubDocument, u64)>, Error> {
+pub(crate) async fn stored(env: &Env, scope: &Scope) -> Result<Option<(HubDocument, u64)>, Error> {
     let found = control::get::<HubDocument>(env, tables::RESOURCES, &scope.key()).await?;
     Ok(found.map(|(mut hub, revision)| {
         // The port is the running server's; only the address is the hub's own.
@@ -108,7 +108,7 @@ pub(super) async fn stored(env: &Env, scope: &Scope) -> Result<Option<(HubDocume
 ///
 /// # Errors
 /// [`Error::Stale`] where somebody else changed it meanwhile.
-pub(super) async fn save(
+pub(crate) async fn save(
     permit: &Permit,
     env: &Env,
     hub: &HubDocument,
@@ -124,7 +124,7 @@ pub(super) async fn save(
 }
 
 /// In the casing that the hub was made with.
-pub(super) fn scope_of_document(hub: &HubDocument) -> Result<Scope, Error> {
+pub(crate) fn scope_of_document(hub: &HubDocument) -> Result<Scope, Error> {
     let id = model::json::text(&hub.resource, &["id"]).unwrap_or("");
     Scope::parse(id).map_err(|it| Error::Internal { message: it.to_string() })
 }

@@ -396,5 +396,5 @@ fn proof(device: &Device, name: String, is_enabled: bool) -> Option<OwnProof> {
         "certificateAuthority" => Counts::OfAuthority,
         _ => return None,
     };
-    Some(OwnProof::Certificate(OwnCertificate { name, counts, is_enabled }))
+    Some(OwnProof::Certificate(OwnCertificate { name, via: None, counts, is_enabled }))
 }

@@ -4,7 +4,6 @@ pub(crate) mod addresses;
 mod body;
 pub(crate) mod bulk;
 pub(crate) mod by_https;
-pub(crate) mod certificates;
 pub mod chores;
 pub(crate) mod configurations;
 pub(crate) mod digital_twins;

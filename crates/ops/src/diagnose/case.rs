@@ -171,8 +171,9 @@ async fn planned(
     twin: Option<&InitialTwin>,
 ) -> Result<Planned, Error> {
     // Policy sees no keys, so any will do.
-    let keys = [STANDARD.encode([0; 32]), STANDARD.encode([0; 32])];
-    let (op, body) = device_body(device, keys, is_edge, twin);
+    let key = STANDARD.encode([0; 32]);
+    let keys = serde_json::json!({ "type": "sas", "symmetricKey": { "primaryKey": key, "secondaryKey": key } });
+    let (op, body) = device_body(device, &keys, is_edge, twin);
     let input = Input {
         params: BTreeMap::from([("device", device.to_owned())]),
         query: Vec::new(),
@@ -182,6 +183,7 @@ async fn planned(
         path: format!("/devices/{device}"),
         headers: Headers::default(),
         channel: Channel::default(),
+        certificates: None,
         correlation_id: String::new(),
     };
     let objects = registry::objects(op, &input, hub, env).await?;

@@ -30,6 +30,7 @@ fn dps() -> Dps {
         access: SharedAccess::default(),
         identity: None,
         links: Vec::new(),
+        authorities: Vec::new(),
     }
 }
 

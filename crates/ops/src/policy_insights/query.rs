@@ -194,6 +194,7 @@ mod tests {
             path: String::new(),
             headers: crate::input::Headers::default(),
             channel: Channel::default(),
+            certificates: None,
             correlation_id: String::new(),
         })
     }

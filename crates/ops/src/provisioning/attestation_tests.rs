@@ -13,6 +13,28 @@ const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
 const OTHER: &str = "BBBBBBBBBBBBBBBBBBBBBA==";
 const UID: &str = "d1";
 
+/// A provisioning service that the store knows by `uid`.
+pub(in crate::provisioning) fn dps(uid: &str) -> Dps {
+    let scope =
+        "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/provisioningServices/plant";
+    Dps {
+        scope: model::Scope::parse(scope).unwrap(),
+        uid: uid.into(),
+        host: "127.71.3.9".into(),
+        id_scope: "0ne00000001".into(),
+        location: "westus".into(),
+        access: gate::facts::SharedAccess::default(),
+        identity: None,
+        links: Vec::new(),
+        authorities: Vec::new(),
+    }
+}
+
+fn keys(known: &Known) -> &OwnKeys {
+    let OwnProof::Keys(keys) = &known.proof else { panic!("{known:?}") };
+    keys
+}
+
 async fn enroll(env: &Env, kind: Kind, id: &str, key: &str, status: &str) {
     let body = json!({
         "attestation": { "type": "symmetricKey", "symmetricKey": { "primaryKey": key, "secondaryKey": OTHER } },
@@ -52,11 +74,11 @@ async fn a_group_key_opens_only_as_what_is_derived_of_it() {
     let env = env();
     enroll(&env, Kind::Group, "b", KEY, "disabled").await;
     enroll(&env, Kind::Group, "a", OTHER, "enabled").await;
-    let found = candidates(&env, UID, "Pump-7").await.unwrap();
+    let found = candidates(&env, &dps(UID), "Pump-7").await.unwrap();
     let ids: Vec<(&str, bool)> =
-        found.iter().map(|it| (it.source.id(), it.keys.is_enabled)).collect();
+        found.iter().map(|it| (it.source.id(), it.proof.is_enabled())).collect();
     assert_eq!(ids, [("a", true), ("b", false)]);
-    let keys = &found[1].keys;
+    let keys = keys(&found[1]);
     assert_eq!(keys.name, "pump-7");
     assert_eq!(keys.primary.reveal(), &derive(&bytes(KEY), "pump-7").to_vec());
     assert_eq!(keys.secondary.reveal(), &derive(&bytes(OTHER), "pump-7").to_vec());
@@ -68,23 +90,23 @@ async fn an_individual_enrollment_hides_every_group_also_where_it_is_disabled() 
     let env = env();
     enroll(&env, Kind::Group, "all", OTHER, "enabled").await;
     enroll(&env, Kind::Individual, "Pump-7", KEY, "disabled").await;
-    let found = candidates(&env, UID, "PUMP-7").await.unwrap();
+    let found = candidates(&env, &dps(UID), "PUMP-7").await.unwrap();
     assert_eq!(found.len(), 1);
     assert!(matches!(&found[0].source, Source::Individual(it) if it.registration_id == "Pump-7"));
-    assert_eq!((found[0].keys.name.as_str(), found[0].keys.is_enabled), ("Pump-7", false));
-    assert_eq!(found[0].keys.primary.reveal(), &bytes(KEY));
+    assert_eq!((found[0].proof.name(), found[0].proof.is_enabled()), ("Pump-7", false));
+    assert_eq!(keys(&found[0]).primary.reveal(), &bytes(KEY));
     // Its namesake is in the group.
-    let other = candidates(&env, UID, "pump-70").await.unwrap();
+    let other = candidates(&env, &dps(UID), "pump-70").await.unwrap();
     assert!(matches!(&other[0].source, Source::Group(_)));
 }
 
 #[tokio::test]
 async fn nobody_knows_what_is_not_enrolled_here() {
     let env = env();
-    assert!(candidates(&env, UID, "pump-7").await.unwrap().is_empty());
+    assert!(candidates(&env, &dps(UID), "pump-7").await.unwrap().is_empty());
     enroll(&env, Kind::Group, "all", OTHER, "enabled").await;
     for hostile in ["", "a/b", "pump-7.", "é", &"a".repeat(129)] {
-        assert!(candidates(&env, UID, hostile).await.unwrap().is_empty(), "{hostile}");
+        assert!(candidates(&env, &dps(UID), hostile).await.unwrap().is_empty(), "{hostile}");
     }
-    assert!(candidates(&env, "d10", "pump-7").await.unwrap().is_empty());
+    assert!(candidates(&env, &dps("d10"), "pump-7").await.unwrap().is_empty());
 }

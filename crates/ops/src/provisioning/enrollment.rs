@@ -3,6 +3,7 @@
 //! Keys are in what is kept and in the answer about attestation, and nowhere else. Bodies from outside are
 //! read in `enrollment_body.rs`.
 
+use super::x509::X509;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::trace::EnrollmentKind;
@@ -85,21 +86,34 @@ impl fmt::Debug for Keys {
 #[serde(tag = "type", rename_all = "camelCase")]
 pub(crate) enum Attestation {
     SymmetricKey(Keys),
+    X509(X509),
 }
 
 impl Attestation {
+    /// The name of the type, as the API has it.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::SymmetricKey(_) => "symmetricKey",
+            Self::X509(_) => "x509",
+        }
+    }
+
     /// With its keys: the answer of one operation alone.
     pub(super) fn revealed(&self) -> Value {
-        let Self::SymmetricKey(keys) = self;
-        json!({
-            "type": "symmetricKey",
-            "symmetricKey": { "primaryKey": keys.primary_key, "secondaryKey": keys.secondary_key },
-        })
+        match self {
+            Self::SymmetricKey(keys) => json!({
+                "type": "symmetricKey",
+                "symmetricKey": { "primaryKey": keys.primary_key, "secondaryKey": keys.secondary_key },
+            }),
+            Self::X509(it) => it.shown(true),
+        }
     }
 
     fn shown(&self) -> Value {
-        let Self::SymmetricKey(_) = self;
-        json!({ "type": "symmetricKey", "symmetricKey": {} })
+        match self {
+            Self::SymmetricKey(_) => json!({ "type": "symmetricKey", "symmetricKey": {} }),
+            Self::X509(it) => it.shown(false),
+        }
     }
 }
 

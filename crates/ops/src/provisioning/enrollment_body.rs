@@ -7,6 +7,7 @@ use super::enrollment::{
     AllocationPolicy, Attestation, Device, Enrollment, Group, InitialTwin, Keys, Kind,
     ProvisioningStatus, ReprovisionPolicy, Source, Terms, head,
 };
+use super::x509;
 use crate::resources::fields::Fields;
 use crate::shared_access::KEY_BYTES;
 use base64::Engine as _;
@@ -34,6 +35,13 @@ struct GivenKeys {
     secondary: Option<Secret<String>>,
 }
 
+/// What a body says of attestation.
+#[derive(Clone, Debug)]
+enum GivenAttestation {
+    SymmetricKey(GivenKeys),
+    X509(x509::Given),
+}
+
 /// A body, read and found good.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -41,7 +49,7 @@ pub(super) struct Draft {
     id: String,
     device: Device,
     /// `None` where the body does not speak of attestation.
-    keys: Option<GivenKeys>,
+    attestation: Option<GivenAttestation>,
     terms: Terms,
 }
 
@@ -64,17 +72,25 @@ impl Draft {
             Kind::Individual => read_device(&fields)?,
             Kind::Group => Device::default(),
         };
-        let keys = read_attestation(&fields)?;
-        Ok(Self { kind, id: id.to_owned(), device, keys, terms: read_terms(&fields)? })
+        let attestation = read_attestation(kind, &fields)?;
+        Ok(Self { kind, id: id.to_owned(), device, attestation, terms: read_terms(&fields)? })
     }
 
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
+    pub(super) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// What policy judges: the body as it would be kept, without keys.
     pub(super) fn judged(&self) -> Value {
-        let attestation = json!({ "type": "symmetricKey" });
+        let attestation = match &self.attestation {
+            Some(GivenAttestation::X509(given)) => given.judged(),
+            Some(GivenAttestation::SymmetricKey(_)) => json!({ "type": "symmetricKey" }),
+            None => json!({}),
+        };
         let mut judged = head(self.kind, &self.id, &self.device, attestation);
         self.terms.show(&mut judged);
         Value::Object(judged)
@@ -90,13 +106,19 @@ impl Draft {
         new_key: &dyn Fn() -> String,
         now: Timestamp,
     ) -> Result<Source, Error> {
-        let before = former.map(|it| {
-            let Attestation::SymmetricKey(keys) = it.attestation();
-            keys
-        });
-        let given = match (self.keys, before) {
-            (Some(given), _) => given,
-            (None, Some(_)) => GivenKeys::default(),
+        let before = former.map(Source::attestation);
+        let attestation = match (self.attestation, before) {
+            (Some(GivenAttestation::SymmetricKey(given)), before) => {
+                given.complete(before, new_key)
+            }
+            (Some(GivenAttestation::X509(given)), before) => {
+                let before = match before {
+                    Some(Attestation::X509(it)) => Some(it),
+                    Some(Attestation::SymmetricKey(_)) | None => None,
+                };
+                Attestation::X509(given.complete(before, now)?)
+            }
+            (None, Some(before)) => before.clone(),
             (None, None) => {
                 return Err(Error::invalid(
                     "attestation",
@@ -104,15 +126,6 @@ impl Draft {
                 ));
             }
         };
-        let key = |given: Option<Secret<String>>, former: Option<&String>| match (given, former) {
-            (Some(given), _) => given.reveal().clone(),
-            (None, Some(former)) => former.clone(),
-            (None, None) => new_key(),
-        };
-        let attestation = Attestation::SymmetricKey(Keys {
-            primary_key: key(given.primary, before.map(|it| &it.primary_key)),
-            secondary_key: key(given.secondary, before.map(|it| &it.secondary_key)),
-        });
         let last_updated_date_time_utc = now.rfc3339();
         let created_date_time_utc =
             former.map_or_else(|| last_updated_date_time_utc.clone(), |it| it.created().to_owned());
@@ -133,6 +146,24 @@ impl Draft {
                 created_date_time_utc,
                 last_updated_date_time_utc,
             }),
+        })
+    }
+}
+
+impl GivenKeys {
+    fn complete(self, former: Option<&Attestation>, new_key: &dyn Fn() -> String) -> Attestation {
+        let before = match former {
+            Some(Attestation::SymmetricKey(keys)) => Some(keys),
+            Some(Attestation::X509(_)) | None => None,
+        };
+        let key = |given: Option<Secret<String>>, former: Option<&String>| match (given, former) {
+            (Some(given), _) => given.reveal().clone(),
+            (None, Some(former)) => former.clone(),
+            (None, None) => new_key(),
+        };
+        Attestation::SymmetricKey(Keys {
+            primary_key: key(self.primary, before.map(|it| &it.primary_key)),
+            secondary_key: key(self.secondary, before.map(|it| &it.secondary_key)),
         })
     }
 }
@@ -177,21 +208,26 @@ fn read_device(fields: &Fields<'_>) -> Result<Device, Error> {
     Ok(Device { device_id, optional_device_information })
 }
 
-fn read_attestation(fields: &Fields<'_>) -> Result<Option<GivenKeys>, Error> {
+fn read_attestation(kind: Kind, fields: &Fields<'_>) -> Result<Option<GivenAttestation>, Error> {
     let Some(given) = fields.object("attestation")? else { return Ok(None) };
-    match given.word("type", &["symmetricKey", "x509", "tpm"])? {
-        Some("symmetricKey") => {}
+    Ok(Some(match given.word("type", &["symmetricKey", "x509", "tpm"])? {
+        Some("symmetricKey") => GivenAttestation::SymmetricKey(read_keys(&given)?),
+        Some("x509") => GivenAttestation::X509(x509::Given::read(kind, &given)?),
         Some(other) => {
-            let because = format!("attestation by {other} is not possible yet; use `symmetricKey`");
+            let because =
+                format!("attestation by {other} is not possible yet; use `symmetricKey` or `x509`");
             return Err(given.refuse("type", because));
         }
-        None => return Err(given.refuse("type", "required; use `symmetricKey`")),
-    }
-    let Some(keys) = given.object("symmetricKey")? else { return Ok(Some(GivenKeys::default())) };
-    Ok(Some(GivenKeys {
+        None => return Err(given.refuse("type", "required; use `symmetricKey` or `x509`")),
+    }))
+}
+
+fn read_keys(given: &Fields<'_>) -> Result<GivenKeys, Error> {
+    let Some(keys) = given.object("symmetricKey")? else { return Ok(GivenKeys::default()) };
+    Ok(GivenKeys {
         primary: read_key(&keys, "primaryKey")?,
         secondary: read_key(&keys, "secondaryKey")?,
-    }))
+    })
 }
 
 fn read_key(keys: &Fields<'_>, name: &str) -> Result<Option<Secret<String>>, Error> {

@@ -186,9 +186,10 @@ fn what_is_wrong_is_said_with_its_place() {
     check(json!({ "optionalDeviceInformation": "x" }), "optionalDeviceInformation");
     check(json!({ "attestation": "x" }), "attestation");
     check(json!({ "attestation": {} }), "attestation.type");
-    for kind in ["x509", "tpm", "none", "symmetric"] {
+    for kind in ["tpm", "none", "symmetric"] {
         check(json!({ "attestation": { "type": kind } }), "attestation.type");
     }
+    check(json!({ "attestation": { "type": "x509" } }), "attestation.x509");
     check(with_keys(json!([])), "attestation.symmetricKey");
     for key in [json!(7), json!("not base64"), json!(STANDARD.encode([0; 15]))] {
         check(with_keys(json!({ "primaryKey": key })), "attestation.symmetricKey.primaryKey");

@@ -4,8 +4,9 @@
 //! Each lies in its provisioning service's shard under its id in lower case; its etag derives from the
 //! revision.
 
-use super::enrollment::{Kind, Source};
+use super::enrollment::{Attestation, Kind, Source};
 use super::enrollment_body::{Draft, checked_id, is_id};
+use super::register::shard;
 use super::registrations;
 use crate::control::{delete as drop_it, failed, put as keep, unread};
 use crate::env::Env;
@@ -18,12 +19,15 @@ use gate::facts::Dps;
 use model::trace::{Object, Verb};
 use model::{Error, Op, Operation};
 use serde_json::{Value, json};
-use store::{Change, CommitError, Expect, Scan, ShardId, tables};
+use std::sync::Arc;
+use store::{Change, CommitError, Document, Expect, Scan, ShardId, tables};
 use tokio::sync::Mutex;
 
-/// Most enrollment groups with symmetric keys of a provisioning service.
+/// Most enrollment groups of a provisioning service with symmetric keys, and as many with certificates.
 /// Source: Azure subscription limits, "Device Provisioning Service".
 pub(crate) const GROUPS_MAX: usize = 100;
+/// How many types of attestation a group can have.
+const GROUP_TYPES: usize = 2;
 /// Most enrollments of one page, and as many as come where no number is asked for.
 const PAGE_MAX: usize = 500;
 /// Longest query that is looked at, in bytes.
@@ -63,6 +67,8 @@ pub(super) const fn kind_of(op: Op) -> Kind {
             | Op::DeleteEnrollmentGroup
             | Op::QueryEnrollmentGroups
             | Op::GetEnrollmentGroupKeys
+            | Op::BulkEnrollmentGroups
+            | Op::BulkDeleteEnrollmentGroups
     ) {
         true => Kind::Group,
         false => Kind::Individual,
@@ -78,8 +84,23 @@ pub(super) const fn kind_of(op: Op) -> Kind {
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let kind = kind_of(permit.operation().op);
     let draft = Draft::read(kind, input.param("enrollment"), &input.body)?;
-    let wanted = Wanted::of(&input.headers)?;
-    let shard = shard_of(permit, env)?;
+    let dps = dps_of(permit, env)?;
+    let (source, revision) = write(env, &dps, &draft, &Wanted::of(&input.headers)?).await?;
+    answer(env, &shard_of(permit, env)?, &source, revision).await
+}
+
+/// Writes an enrollment, and gives it with its revision.
+///
+/// # Errors
+/// As [`put`].
+pub(super) async fn write(
+    env: &Env,
+    dps: &Dps,
+    draft: &Draft,
+    wanted: &Wanted,
+) -> Result<(Source, u64), Error> {
+    let kind = draft.kind();
+    let shard = shard(dps)?;
     let _adding = match kind {
         Kind::Individual => None,
         Kind::Group => Some(ADDING_A_GROUP.lock().await),
@@ -87,13 +108,17 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     for _ in 0..WRITE_TRIES {
         let former = read(env, &shard, kind, draft.id()).await?;
         let expect = wanted.expect(kind, draft.id(), former.as_ref().map(|(_, it)| *it))?;
-        if former.is_none() && kind == Kind::Group {
-            check_room(env, &shard).await?;
-        }
         let former = former.as_ref().map(|(it, _)| it);
         let source = draft.clone().complete(former, &|| new_key(env), env.now())?;
+        let word = source.attestation().word();
+        if kind == Kind::Group && former.is_none_or(|it| it.attestation().word() != word) {
+            check_room(env, &shard, word).await?;
+        }
+        if let Attestation::X509(it) = source.attestation() {
+            it.check_references(&dps.authorities)?;
+        }
         match env.store.commit(&shard, vec![change(&source, expect)?]).await {
-            Ok(committed) => return answer(env, &shard, &source, committed.revision).await,
+            Ok(committed) => return Ok((source, committed.revision)),
             Err(CommitError::Conflict { .. }) => {}
             Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
                 return Err(failed(&error));
@@ -118,19 +143,41 @@ pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
 /// [`Error::EnrollmentNotFound`]; [`Error::EnrollmentStale`].
 pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let kind = kind_of(permit.operation().op);
-    let shard = shard_of(permit, env)?;
-    let (source, revision) = named(permit, input, env, &shard).await?;
-    let expect = match input.headers.if_match.as_deref() {
-        None | Some("*") => Expect::Anything,
-        Some(tag) if tag == etag(revision) => Expect::Revision(revision),
-        Some(_) => return Err(stale(kind, source.id())),
+    let id = checked_id("path", input.param("enrollment"))?;
+    let wanted = match input.headers.if_match.as_deref() {
+        None | Some("*") => Wanted::Existing,
+        Some(tag) => Wanted::Version(tag.to_owned()),
     };
-    let change = drop_it(kind.table(), source.id().to_ascii_lowercase(), expect);
-    env.store.commit(&shard, vec![change]).await.map_err(|it| match it {
-        CommitError::Conflict { .. } => stale(kind, source.id()),
-        CommitError::ShardGone | CommitError::Store(_) => failed(&it),
-    })?;
+    remove(env, &*dps_of(permit, env)?, kind, id, &wanted).await?;
     Ok(Reply::empty(204))
+}
+
+/// Deletes an enrollment.
+///
+/// # Errors
+/// As [`delete`].
+pub(super) async fn remove(
+    env: &Env,
+    dps: &Dps,
+    kind: Kind,
+    id: &str,
+    wanted: &Wanted,
+) -> Result<(), Error> {
+    let shard = shard(dps)?;
+    for _ in 0..WRITE_TRIES {
+        let found = read(env, &shard, kind, id).await?;
+        let expect = wanted.expect(kind, id, found.map(|(_, revision)| revision))?;
+        let change = drop_it(kind.table(), id.to_ascii_lowercase(), expect);
+        match env.store.commit(&shard, vec![change]).await {
+            Ok(_) => return Ok(()),
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
+                return Err(failed(&error));
+            }
+        }
+    }
+    let message = format!("the {} kept changing under the call; repeat it", kind.noun());
+    Err(Error::Unavailable { message })
 }
 
 /// `POST .../attestationmechanism`: how devices prove themselves, with the keys.
@@ -150,14 +197,7 @@ pub(crate) async fn keys(permit: &Permit, input: &Input, env: &Env) -> Result<Re
 pub(crate) async fn query(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let kind = kind_of(permit.operation().op);
     check_query(kind, &input.body)?;
-    let limit = match input.headers.max_item_count {
-        Some(0) => {
-            return Err(Error::invalid("x-ms-max-item-count", "a number from 1 on is expected"));
-        }
-        Some(count) => count.min(PAGE_MAX),
-        None => PAGE_MAX,
-    };
-    let after = input.headers.continuation.as_deref().map(continued).transpose()?;
+    let (limit, after) = page(input)?;
     let shard = shard_of(permit, env)?;
     // One more than is shown tells whether there is a next page.
     let scan = Scan { prefix: String::new(), after, limit: limit + 1 };
@@ -180,6 +220,22 @@ pub(crate) async fn query(permit: &Permit, input: &Input, env: &Env) -> Result<R
         Some((key, _)) if has_more => reply.with_header("x-ms-continuation", STANDARD.encode(key)),
         Some(_) | None => reply,
     })
+}
+
+/// How many items a page may have, and the id after which it begins.
+///
+/// # Errors
+/// [`Error::Invalid`] at `x-ms-max-item-count` or `x-ms-continuation`.
+pub(super) fn page(input: &Input) -> Result<(usize, Option<String>), Error> {
+    let limit = match input.headers.max_item_count {
+        Some(0) => {
+            return Err(Error::invalid("x-ms-max-item-count", "a number from 1 on is expected"));
+        }
+        Some(count) => count.min(PAGE_MAX),
+        None => PAGE_MAX,
+    };
+    let after = input.headers.continuation.as_deref().map(continued).transpose()?;
+    Ok((limit, after))
 }
 
 /// The only query there is: everything of the kind that the path names.
@@ -214,7 +270,7 @@ fn continued(text: &str) -> Result<String, Error> {
 
 /// Which state of an enrollment a write asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Wanted {
+pub(super) enum Wanted {
     Either,
     New,
     Existing,
@@ -265,18 +321,31 @@ fn unknown(kind: Kind, id: &str) -> Error {
     Error::EnrollmentNotFound { message }
 }
 
-async fn check_room(env: &Env, shard: &ShardId) -> Result<(), Error> {
-    let groups =
-        env.store.count(shard, tables::ENROLLMENT_GROUPS).await.map_err(|it| unread(&it))?;
-    match usize::try_from(groups).is_ok_and(|it| it < GROUPS_MAX) {
+/// Whether there is room for one more group with attestation of a type.
+async fn check_room(env: &Env, shard: &ShardId, word: &str) -> Result<(), Error> {
+    let groups = all_groups(env, shard).await?;
+    let read =
+        |(key, document): &(String, Document)| Source::parse(Kind::Group, key, &document.body).ok();
+    let alike = groups.iter().filter_map(read).filter(|it| it.attestation().word() == word).count();
+    match alike < GROUPS_MAX {
         true => Ok(()),
         false => Err(Error::Conflict {
             code: "EnrollmentGroupQuotaExceeded",
             message: format!(
-                "a provisioning service has at most {GROUPS_MAX} enrollment groups with symmetric keys; delete one first"
+                "a provisioning service has at most {GROUPS_MAX} enrollment groups of the type `{word}`; delete one first"
             ),
         }),
     }
+}
+
+/// Every group by its id, of each type at most [`GROUPS_MAX`].
+pub(super) async fn all_groups(
+    env: &Env,
+    shard: &ShardId,
+) -> Result<Vec<(String, Document)>, Error> {
+    let limit = GROUPS_MAX.saturating_mul(GROUP_TYPES);
+    let scan = Scan { prefix: String::new(), after: None, limit };
+    env.store.scan(shard, Kind::Group.table(), scan).await.map_err(|it| unread(&it))
 }
 
 /// The enrollment that the path names.
@@ -310,7 +379,7 @@ pub(crate) async fn first(
     kind: Kind,
     limit: usize,
 ) -> Result<(Vec<Source>, u64), Error> {
-    let shard = ShardId::dps(&dps.uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let shard = shard(dps)?;
     let all = env.store.count(&shard, kind.table()).await.map_err(|it| unread(&it))?;
     let mut found: Vec<Source> = Vec::new();
     let mut after = None;
@@ -368,13 +437,15 @@ pub(super) fn etag(revision: u64) -> String {
     STANDARD.encode(revision.to_string())
 }
 
-/// Where the enrollments and registrations of the provisioning service are, at whose address the call came.
+/// The provisioning service at whose address the call came.
+pub(super) fn dps_of(permit: &Permit, env: &Env) -> Result<Arc<Dps>, Error> {
+    let found = env.facts.load().dps(permit.scope()).cloned();
+    found.ok_or_else(|| Error::UnknownHost { host: permit.scope().name().to_owned() })
+}
+
+/// Where its enrollments and registrations are.
 pub(super) fn shard_of(permit: &Permit, env: &Env) -> Result<ShardId, Error> {
-    let facts = env.facts.load();
-    let dps = facts
-        .dps(permit.scope())
-        .ok_or_else(|| Error::UnknownHost { host: permit.scope().name().to_owned() })?;
-    ShardId::dps(&dps.uid).map_err(|it| Error::Internal { message: it.to_string() })
+    shard(&*dps_of(permit, env)?)
 }
 
 /// A new enrollment group as the first start makes one, with its primary key in base64.

@@ -2,16 +2,19 @@
 
 pub(crate) mod allocation;
 pub(crate) mod attestation;
+pub(crate) mod bulk;
 pub(crate) mod enrollment;
 mod enrollment_body;
 pub mod enrollments;
 pub(crate) mod guarded;
 mod links;
 pub(crate) mod progress;
+pub(crate) mod proven;
 pub mod register;
 pub mod registrations;
 pub mod services;
 mod services_body;
+mod x509;
 
 use crate::env::Env;
 

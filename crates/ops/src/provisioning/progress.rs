@@ -57,8 +57,15 @@ async fn existing(input: &Input, dps: &Dps, env: &Env) -> Result<(Registration, 
 
 fn shown(registration: &Registration, revision: u64) -> Value {
     let mut shown = registration.shown(&super::enrollments::etag(revision));
+    let (kind, mut part) = match &registration.x509 {
+        Some(told) => ("x509", told.clone()),
+        None => ("symmetricKey", json!({})),
+    };
     if let Some(group) = &registration.enrollment_group_id {
-        model::json::set(&mut shown, "symmetricKey", json!({ "enrollmentGroupId": group }));
+        model::json::set(&mut part, "enrollmentGroupId", json!(group));
+    }
+    if part != json!({}) {
+        model::json::set(&mut shown, kind, part);
     }
     shown
 }

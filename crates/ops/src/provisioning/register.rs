@@ -8,7 +8,9 @@
 use super::allocation::{allocate, credential};
 use super::attestation::{self, Known};
 use super::enrollment::{InitialTwin, Source};
+use super::proven::Proven;
 use super::registrations::{self, Registration, RegistrationStatus};
+use super::x509;
 use crate::call::{self, Answer, Call};
 use crate::control::{failed, unread};
 use crate::devices::names::{host_name, without_port};
@@ -16,8 +18,6 @@ use crate::devices::registry;
 use crate::env::Env;
 use crate::input::{Headers, Input, Reply};
 use crate::insights::diagnostics::Outcome;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use gate::facts::{Dps, Hub};
 use gate::{Facts, Permit};
 use model::operations::{Surface, operation};
@@ -39,13 +39,16 @@ const TRIES: usize = 16;
 
 /// What carrying a registration out needs to know.
 #[derive(Serialize, Deserialize)]
-struct Begun {
+pub(super) struct Begun {
     registration_id: String,
     /// Of the device's own call, and of the call at the hub. Empty in what an older version began.
     #[serde(default)]
     correlation_id: String,
     channel: Channel,
     caller: Caller,
+    /// What the device has shown, in base64: its own certificate first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) certificates: Vec<String>,
 }
 
 impl Begun {
@@ -155,12 +158,14 @@ async fn begin(
         enrollment_group_id: group_of(&known.source),
         tracking_id: None,
         hub_scope: former.as_ref().and_then(|(it, _)| it.hub_scope.clone()),
+        x509: None,
     };
     let begun = Begun {
         registration_id: id.to_owned(),
         correlation_id: input.correlation_id.clone(),
         channel: input.channel.clone(),
         caller: permit.caller().clone(),
+        certificates: x509::kept(input.certificates.as_ref()),
     };
     let body =
         serde_json::to_vec(&begun).map_err(|it| Error::Internal { message: it.to_string() })?;
@@ -220,12 +225,13 @@ async fn carry_out(env: &Env, dps: &Dps, shard: &ShardId, intent: &Intent) -> Re
             found.filter(|(it, _)| it.operation_id == intent.tracking_id)
         {
             let id = &begun.registration_id;
-            let known = attestation::vouched(env, &dps.uid, id, &begun.caller).await?;
-            let hub = match known.filter(|it| it.keys.is_enabled) {
-                Some(known) => assign(env, dps, &known, &begun, &mut registration).await?,
+            let known = attestation::vouched(env, dps, id, &begun.caller).await?;
+            let known = known.filter(|it| it.proof.is_enabled());
+            let proven = known.and_then(|it| Proven::of(it, &begun, env.now()));
+            let hub = match proven {
+                Some(proven) => assign(env, dps, &proven, &begun, &mut registration).await?,
                 None => {
-                    let sentence =
-                        "the enrollment was deleted or disabled while the device registered";
+                    let sentence = "the enrollment was deleted, disabled or changed while the device registered";
                     fail(&mut registration, 401_002, sentence.into());
                     None
                 }
@@ -256,19 +262,21 @@ async fn carry_out(env: &Env, dps: &Dps, shard: &ShardId, intent: &Intent) -> Re
 async fn assign(
     env: &Env,
     dps: &Dps,
-    known: &Known,
+    proven: &Proven,
     begun: &Begun,
     registration: &mut Registration,
 ) -> Result<Option<Scope>, Error> {
     let facts = env.facts.load();
-    let Some((link, hub)) = allocate(dps, known.source.terms(), registration, &facts) else {
+    let source = &proven.source;
+    registration.x509.clone_from(&proven.certificates);
+    let Some((link, hub)) = allocate(dps, source.terms(), registration, &facts) else {
         let sentence =
             "no hub is linked to the provisioning service, or none that the enrollment names";
         fail(registration, 400_000, sentence.into());
         return Ok(None);
     };
     let chosen = Some(hub.scope.clone());
-    let device = device_id(&known.source, &begun.registration_id);
+    let device = device_id(source, &begun.registration_id);
     // Two enabled copies of a device would be worse than one in the wrong place.
     let old = registration.assigned_hub.as_deref().and_then(|it| facts.hub_at(without_port(it)));
     if let Some(old) = old.filter(|it| it.uid != hub.uid)
@@ -291,7 +299,7 @@ async fn assign(
     };
     // A twin is written once: registering again must not undo what was changed since.
     let is_first = !registry::exists(env, hub, &device).await?;
-    let answer = provision(env, dps, known, begun, hub, credential, is_first).await;
+    let answer = provision(env, dps, proven, begun, hub, credential, is_first).await;
     registration.tracking_id = Some(answer.tracking.to_string());
     if answer.status == 200 {
         registration.status = RegistrationStatus::Assigned;
@@ -338,22 +346,21 @@ fn refusal(answer: &Answer) -> (u32, String) {
 fn provision<'a>(
     env: &'a Env,
     dps: &'a Dps,
-    known: &'a Known,
+    proven: &'a Proven,
     begun: &'a Begun,
     hub: &'a Hub,
     credential: Credential,
     is_first: bool,
 ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
-    let terms = known.source.terms();
-    let device = device_id(&known.source, &begun.registration_id);
-    let keys = [&known.keys.primary, &known.keys.secondary].map(|it| STANDARD.encode(it.reveal()));
+    let terms = proven.source.terms();
+    let device = device_id(&proven.source, &begun.registration_id);
     let twin = terms.initial_twin.as_ref().filter(|_| is_first);
-    let (op, mut body) = device_body(&device, keys, terms.iot_edge, twin);
-    model::json::set(&mut body, "provisionedBy", provisioned_by(dps, &known.source));
+    let (op, mut body) = device_body(&device, &proven.authentication, terms.iot_edge, twin);
+    model::json::set(&mut body, "provisionedBy", provisioned_by(dps, &proven.source));
     let text = bytes::Bytes::from(body.to_string());
     let channel = Channel {
         on_behalf_of: Some(Box::new(begun.caller.clone())),
-        enrollment: Some(known.source.kind()),
+        enrollment: Some(proven.source.kind()),
         ..begun.channel.clone()
     };
     let call = Call {
@@ -375,18 +382,16 @@ fn provision<'a>(
     Box::pin(call::run(env, call))
 }
 
-/// A device as its hub is asked to write it, and by which operation. `keys` are in base64.
+/// A device as its hub is asked to write it, and by which operation.
 pub(crate) fn device_body(
     device: &str,
-    keys: [String; 2],
+    authentication: &Value,
     is_edge: bool,
     twin: Option<&InitialTwin>,
 ) -> (Op, Value) {
-    let [primary, secondary] = keys;
     let mut body = json!({
         "deviceId": device,
-        "authentication": { "type": "sas", "symmetricKey": {
-            "primaryKey": primary, "secondaryKey": secondary } },
+        "authentication": authentication,
         "capabilities": { "iotEdge": is_edge },
     });
     match twin {
@@ -411,7 +416,7 @@ fn provisioned_by(dps: &Dps, source: &Source) -> String {
 /// The enrollment by which the caller proved itself.
 async fn known(permit: &Permit, input: &Input, dps: &Dps, env: &Env) -> Result<Known, Error> {
     let id = input.param("registration");
-    let known = attestation::vouched(env, &dps.uid, id, permit.caller()).await?;
+    let known = attestation::vouched(env, dps, id, permit.caller()).await?;
     known.ok_or_else(|| Error::EnrollmentNotFound {
         message: "the enrollment was deleted while the device registered".into(),
     })

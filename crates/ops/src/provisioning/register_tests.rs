@@ -1,24 +1,8 @@
 use super::*;
 use crate::insights::diagnostics::{Diagnostics, Sink};
+use crate::provisioning::attestation::tests::dps;
 use crate::test_env;
-use gate::facts::SharedAccess;
 use std::collections::BTreeSet;
-
-const DPS: &str =
-    "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/provisioningServices/plant";
-
-fn dps() -> Dps {
-    Dps {
-        scope: Scope::parse(DPS).unwrap(),
-        uid: "d1".into(),
-        host: "127.71.3.9".into(),
-        id_scope: "0ne00000001".into(),
-        location: "westus".into(),
-        access: SharedAccess::default(),
-        identity: None,
-        links: Vec::new(),
-    }
-}
 
 /// A registration as a crash leaves it, begun under `body`.
 async fn begun(env: &Env, id: &str, body: &Value) {
@@ -37,6 +21,7 @@ async fn begun(env: &Env, id: &str, body: &Value) {
         enrollment_group_id: None,
         tracking_id: None,
         hub_scope: None,
+        x509: None,
     };
     let intent = Intent {
         name: format!("{REGISTER} {}", registration.operation_id),
@@ -54,13 +39,13 @@ async fn what_a_crash_interrupted_ends_under_the_correlation_id_of_the_devices_c
     let directory = tempfile::tempdir().unwrap();
     let mut env = test_env::env();
     let mut facts = (*env.facts.load()).clone();
-    facts.put_dps(dps());
+    facts.put_dps(dps("d1"));
     env.facts = crate::facts::FactsCell::new(facts);
     let (diagnostics, writer) =
         Diagnostics::start(directory.path().to_owned(), env.metrics.clone());
     env.diagnostics = diagnostics;
     env.diagnostics.reload(vec![Sink {
-        resource: DPS.to_lowercase(),
+        resource: dps("d1").scope.key(),
         workspace: "/subscriptions/s/resourceGroups/rg/providers/p/workspaces/audit".into(),
         categories: BTreeSet::from(["DeviceOperations"]),
     }]);
@@ -69,6 +54,7 @@ async fn what_a_crash_interrupted_ends_under_the_correlation_id_of_the_devices_c
         registration_id: "pump-1".into(),
         correlation_id: "of-the-device".into(),
         channel: Channel { protocol: "mqtt".into(), ..Channel::default() },
+        certificates: Vec::new(),
         caller: Caller::anyone(),
     })
     .unwrap();

@@ -8,6 +8,7 @@
 use super::links;
 use super::services_body::{self as body, Place};
 use crate::call::may_see;
+use crate::certificates::{self, CertificateDocument};
 use crate::control;
 use crate::devices::addresses;
 use crate::devices::hubs::{etag, first_version, new_uid, set_place};
@@ -58,6 +59,9 @@ pub(crate) struct DpsDocument {
     pub(crate) policies: Vec<PolicyDocument>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) identity: Option<Identity>,
+    /// The CAs that enrollments may refer to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) certificates: Vec<CertificateDocument>,
 }
 
 impl DpsDocument {
@@ -94,6 +98,7 @@ pub(crate) fn change_facts(
             policies: shared_access::facts_of(&document.policies)?,
         },
         links: links.into_iter().flatten().map(links::facts_of).collect::<Result<_, _>>()?,
+        authorities: certificates::facts_of(&document.certificates)?,
         uid: document.uid,
         host: document.address,
         id_scope: document.id_scope,
@@ -103,17 +108,39 @@ pub(crate) fn change_facts(
     Ok(())
 }
 
-/// The provisioning service that the path names.
+/// The provisioning service that the path names, with the revision of its document.
 ///
 /// # Errors
 /// `SubscriptionNotFound`, `ResourceGroupNotFound` or `ResourceNotFound`.
-async fn named(input: &Input, env: &Env) -> Result<DpsDocument, Error> {
+pub(crate) async fn named(input: &Input, env: &Env) -> Result<(DpsDocument, u64), Error> {
     let scope = scope_of(input, &env.facts.load())?;
-    stored(env, &scope).await?.map(|(it, _)| it).ok_or_else(|| no_resource(&scope))
+    stored(env, &scope).await?.ok_or_else(|| no_resource(&scope))
+}
+
+/// Keeps what was changed in a provisioning service that is there, and lets the gates know.
+///
+/// # Errors
+/// [`Error::Stale`] where somebody else changed it meanwhile.
+pub(crate) async fn save(
+    permit: &Permit,
+    env: &Env,
+    dps: &DpsDocument,
+    revision: u64,
+) -> Result<(), Error> {
+    let scope = scope_of_document(dps)?;
+    let change = control::put(tables::RESOURCES, scope.key(), Expect::Revision(revision), dps)?;
+    control::commit(permit, env, vec![change]).await?;
+    Ok(())
+}
+
+/// In the casing that the provisioning service was made with.
+pub(crate) fn scope_of_document(dps: &DpsDocument) -> Result<Scope, Error> {
+    let id = model::json::text(&dps.resource, &["id"]).unwrap_or("");
+    Scope::parse(id).map_err(|it| Error::Internal { message: it.to_string() })
 }
 
 /// The document at `scope`, where there is one, with its revision.
-async fn stored(env: &Env, scope: &Scope) -> Result<Option<(DpsDocument, u64)>, Error> {
+pub(crate) async fn stored(env: &Env, scope: &Scope) -> Result<Option<(DpsDocument, u64)>, Error> {
     control::get(env, tables::RESOURCES, &scope.key()).await
 }
 
@@ -219,6 +246,7 @@ async fn create(
         version: first_version(now),
         policies: shared_access::made(&DEFAULTS, &|| shared_access::new_key(env)),
         identity: None,
+        certificates: Vec::new(),
     };
     let (dps, mut changes) = composed(input, env, facts, &scope, blank)?;
     changes.push(control::put(tables::RESOURCES, scope.key(), Expect::Absent, &dps)?);
@@ -241,9 +269,7 @@ async fn update(
     former: DpsDocument,
     revision: u64,
 ) -> Result<Reply, Error> {
-    let id = model::json::text(&former.resource, &["id"]).unwrap_or("");
-    // The casing that it was made with stays.
-    let scope = Scope::parse(id).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let scope = scope_of_document(&former)?;
     let next = DpsDocument { version: former.version.saturating_add(1), ..former };
     let (dps, mut changes) = composed(input, env, facts, &scope, next)?;
     let expect = Expect::Revision(revision);
@@ -313,7 +339,7 @@ fn new_id_scope(facts: &Facts, env: &Env) -> Result<String, Error> {
 /// # Errors
 /// `ResourceNotFound`.
 pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let dps = named(input, env).await?;
+    let (dps, _) = named(input, env).await?;
     Ok(Reply::ok(dps.show(env, api_version(input))))
 }
 
@@ -353,7 +379,7 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
 /// # Errors
 /// `ResourceNotFound`.
 pub(crate) async fn list_keys(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let DpsDocument { policies, .. } = named(input, env).await?;
+    let (DpsDocument { policies, .. }, _) = named(input, env).await?;
     Ok(Reply::list(policies.iter().map(shared_access::show).collect()))
 }
 
@@ -362,7 +388,7 @@ pub(crate) async fn list_keys(_permit: &Permit, input: &Input, env: &Env) -> Res
 /// # Errors
 /// `ResourceNotFound` for the provisioning service; `ProvisioningServiceKeyNotFound` for the policy.
 pub(crate) async fn get_key(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let DpsDocument { policies, .. } = named(input, env).await?;
+    let (DpsDocument { policies, .. }, _) = named(input, env).await?;
     let name = input.param("key");
     let found = shared_access::named(&policies, name).ok_or_else(|| Error::NotFound {
         code: "ProvisioningServiceKeyNotFound",

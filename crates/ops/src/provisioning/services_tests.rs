@@ -19,6 +19,7 @@ fn document(name: &str) -> DpsDocument {
         id_scope: "0ne00ABCDEF".into(),
         version: 1,
         policies: shared_access::made(&DEFAULTS, &|| "AAAAAAAAAAAAAAAAAAAAAA==".to_owned()),
+        certificates: Vec::new(),
         identity: Some(Identity {
             principal_id: ObjectId(uuid::Uuid::from_u128(1)),
             client_id: ObjectId(uuid::Uuid::from_u128(2)),

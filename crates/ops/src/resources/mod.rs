@@ -256,6 +256,7 @@ mod tests {
                 scope: Scope::root(),
                 path: String::new(),
                 channel: model::trace::Channel::default(),
+                certificates: None,
                 correlation_id: String::new(),
                 headers: Headers {
                     if_match: if_match.map(str::to_owned),

@@ -21,6 +21,7 @@ fn input(query: &[(&str, &str)]) -> Input {
         scope: Scope::root(),
         path: String::new(),
         channel: model::trace::Channel::default(),
+        certificates: None,
         correlation_id: String::new(),
         headers: crate::input::Headers::default(),
     }

@@ -1,14 +1,16 @@
-//! The CAs of a hub: uploaded, verified by whoever holds their keys, shown and taken away.
+//! The CAs of hubs and provisioning services: uploaded, verified by whoever holds their keys, shown and taken away.
 //!
 //! A CA counts once it is verified: by a certificate that its key has signed and that carries a code of ours as its
-//! name, or because who uploads it says so (`isVerified`), as Azure takes it since 2021. They lie in their hub's
+//! name, or because who uploads it says so (`isVerified`), as Azure takes it since 2021. They lie in their owner's
 //! document: they come and go with it, and each change reaches the gates and the hub's sessions at once.
 //! Which certificates of devices a CA leads to is decided in `gate`.
 
-use super::hubs::{self, HubDocument, etag, first_version};
 use crate::certificate_text;
+use crate::devices::hubs::{self, HubDocument, etag, first_version};
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use crate::provisioning::services::{self, DpsDocument};
+use crate::resources::fields::Fields;
 use crate::resources::{check_etag, no_resource};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,14 +22,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// Most CAs of a hub. Source: IoT Hub quotas and throttling.
+/// Most CAs of a hub or provisioning service. Source: IoT Hub quotas and throttling; DPS quotas and limits.
 const CERTIFICATES_MAX: usize = 25;
 /// Longest name of one. Source: the published contract of Microsoft.Devices.
 const NAME_CHARS_MAX: usize = 64;
 /// Of a verification code, which is shown in hexadecimal: it has to fit into a common name.
 const CODE_BYTES: usize = 24;
-const TYPE: &str = "Microsoft.Devices/IotHubs/Certificates";
-
 /// A CA as it is kept.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,15 +52,15 @@ impl CertificateDocument {
     }
 
     /// As ARM shows it; times as its contract has them.
-    fn shown(&self, hub: &Scope) -> Result<Value, Error> {
+    fn shown(&self, owner: &Owner) -> Result<Value, Error> {
         let der = self.der()?;
         let read = Certificate::read(&der).map_err(|_| Error::Internal {
             message: format!("the certificate `{}` is none", self.name),
         })?;
         Ok(json!({
-            "id": format!("{hub}/certificates/{}", self.name),
+            "id": format!("{}/certificates/{}", owner.scope()?, self.name),
             "name": self.name,
-            "type": TYPE,
+            "type": owner.kind(),
             "etag": etag(self.version),
             "properties": {
                 "subject": read.subject,
@@ -84,7 +84,7 @@ impl CertificateDocument {
 ///
 /// # Errors
 /// Names the certificate that cannot be read.
-pub(super) fn facts_of(certificates: &[CertificateDocument]) -> Result<Vec<Authority>, String> {
+pub(crate) fn facts_of(certificates: &[CertificateDocument]) -> Result<Vec<Authority>, String> {
     let fact = |it: &CertificateDocument| {
         let der = it.der().map_err(Error::cause)?;
         Ok(Authority { name: it.name.clone(), der, is_verified: it.is_verified })
@@ -96,27 +96,31 @@ pub(super) fn facts_of(certificates: &[CertificateDocument]) -> Result<Vec<Autho
 pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, Error> {
     let above = scope.as_str().rsplitn(3, '/').last().and_then(|it| Scope::parse(it).ok());
     let Some(above) = above else { return Ok(None) };
-    let Some((hub, _)) = hubs::stored(env, &above).await? else { return Ok(None) };
-    let found = hub.certificates.iter().find(|it| it.name.eq_ignore_ascii_case(scope.name()));
-    let at = hubs::scope_of_document(&hub)?;
-    found.map(|it| it.shown(&at)).transpose()
+    let kind = above.resource_type().unwrap_or_default();
+    let owner = match kind.eq_ignore_ascii_case("Microsoft.Devices/IotHubs") {
+        true => hubs::stored(env, &above).await?.map(|(hub, _)| Owner::Hub(hub)),
+        false => services::stored(env, &above).await?.map(|(dps, _)| Owner::Dps(dps)),
+    };
+    let Some(owner) = owner else { return Ok(None) };
+    let found = owner.certificates().iter().find(|it| it.name.eq_ignore_ascii_case(scope.name()));
+    found.map(|it| it.shown(&owner)).transpose()
 }
 
 /// # Errors
-/// `ResourceNotFound` for the hub.
+/// `ResourceNotFound` for the hub or the provisioning service.
 pub(crate) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let (hub, _) = hubs::named(input, env).await?;
-    let at = hubs::scope_of_document(&hub)?;
-    let all: Result<Vec<Value>, Error> = hub.certificates.iter().map(|it| it.shown(&at)).collect();
+    let Place { owner, .. } = Place::of(input, env).await?;
+    let all: Result<Vec<Value>, Error> =
+        owner.certificates().iter().map(|it| it.shown(&owner)).collect();
     Ok(Reply::list(all?))
 }
 
 /// # Errors
-/// `ResourceNotFound` for the hub or the certificate.
+/// `ResourceNotFound` for the owner or the certificate.
 pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let mut place = Place::of(input, env).await?;
-    let at = hubs::scope_of_document(&place.hub)?;
-    Ok(Reply::ok(place.certificate(input)?.shown(&at)?))
+    let found = place.certificate(input)?.clone();
+    Ok(Reply::ok(found.shown(&place.owner)?))
 }
 
 /// `PUT`: a new CA, or another one under the same name. One that is sent back as it is stays verified; another has
@@ -129,17 +133,13 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let now = env.now();
     let name = checked_name(input)?;
     let at = place.index(name);
-    let former = at.and_then(|it| place.hub.certificates.get(it));
+    let former = at.and_then(|it| place.owner.certificates().get(it));
     check_etag(input, former.map(|it| etag(it.version)).as_deref())?;
-    let der = certificate_in(input, &["properties", "certificate"])?;
+    let body = described(&input.body);
+    let der = certificate_in(body, "certificate")?;
     check_authority(&der, now)?;
     let certificate = STANDARD.encode(&der);
-    let told = model::json::at(&input.body, &["properties", "isVerified"]);
-    let told = match told {
-        None | Some(Value::Null) => None,
-        Some(Value::Bool(it)) => Some(*it),
-        Some(_) => return Err(Error::invalid("properties.isVerified", "expected true or false")),
-    };
+    let told = Fields::of(body)?.bool("isVerified")?;
     let mut next = match former {
         Some(former) if former.certificate == certificate => former.clone(),
         Some(former) => {
@@ -157,7 +157,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     };
     next.is_verified = told.unwrap_or(next.is_verified);
     let is_new = former.is_none();
-    let all = &mut place.hub.certificates;
+    let all = place.owner.certificates_mut();
     match at.and_then(|it| all.get_mut(it)) {
         Some(slot) => {
             next.touch(now);
@@ -168,25 +168,32 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     if all.len() > CERTIFICATES_MAX {
         return Err(Error::Conflict {
             code: "CertificateQuotaExceeded",
-            message: format!("a hub has at most {CERTIFICATES_MAX} certificates; delete one first"),
+            message: format!(
+                "{} has at most {CERTIFICATES_MAX} certificates; delete one first",
+                place.owner.noun()
+            ),
         });
     }
-    hubs::save(permit, env, &place.hub, place.revision).await?;
-    let at = hubs::scope_of_document(&place.hub)?;
-    let shown = next.shown(&at)?;
-    Ok(if is_new { Reply::created(shown) } else { Reply::ok(shown) })
+    place.save(permit, env).await?;
+    let shown = next.shown(&place.owner)?;
+    // Clients of provisioning services know no 201 here.
+    Ok(match place.owner {
+        Owner::Hub(_) if is_new => Reply::created(shown),
+        Owner::Hub(_) | Owner::Dps(_) => Reply::ok(shown),
+    })
 }
 
 /// Takes a CA away: its devices are out from here on. One that is not there is deleted already.
 ///
 /// # Errors
-/// [`Error::Stale`]; `ResourceNotFound` for the hub.
+/// [`Error::Stale`]; `ResourceNotFound` for the owner.
 pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let mut place = Place::of(input, env).await?;
     let Some(at) = place.index(input.param("certificate")) else { return Ok(Reply::empty(204)) };
-    check_etag(input, place.hub.certificates.get(at).map(|it| etag(it.version)).as_deref())?;
-    place.hub.certificates.remove(at);
-    hubs::save(permit, env, &place.hub, place.revision).await?;
+    let certificates = place.owner.certificates_mut();
+    check_etag(input, certificates.get(at).map(|it| etag(it.version)).as_deref())?;
+    certificates.remove(at);
+    place.save(permit, env).await?;
     Ok(Reply::empty(200))
 }
 
@@ -210,8 +217,8 @@ pub(crate) async fn generate_code(
     certificate.code = Some(code.clone());
     certificate.touch(env.now());
     let certificate = certificate.clone();
-    hubs::save(permit, env, &place.hub, place.revision).await?;
-    let mut shown = certificate.shown(&hubs::scope_of_document(&place.hub)?)?;
+    place.save(permit, env).await?;
+    let mut shown = certificate.shown(&place.owner)?;
     if let Some(properties) = shown.get_mut("properties") {
         model::json::set(properties, "verificationCode", json!(code));
     }
@@ -235,7 +242,7 @@ pub(crate) async fn verify(permit: &Permit, input: &Input, env: &Env) -> Result<
     let Some(code) = certificate.code.as_deref() else {
         return Err(refused("ask for a verification code first (`generateVerificationCode`)"));
     };
-    let der = certificate_in(input, &["certificate"])?;
+    let der = certificate_in(&input.body, "certificate")?;
     let shown = Certificate::read(&der).map_err(|_| refused("this is no X.509 certificate"))?;
     if shown.common_name.as_deref() != Some(code) {
         return Err(refused(
@@ -254,31 +261,96 @@ pub(crate) async fn verify(permit: &Permit, input: &Input, env: &Env) -> Result<
     certificate.code = None;
     certificate.touch(now);
     let certificate = certificate.clone();
-    hubs::save(permit, env, &place.hub, place.revision).await?;
-    Ok(Reply::ok(certificate.shown(&hubs::scope_of_document(&place.hub)?)?))
+    place.save(permit, env).await?;
+    Ok(Reply::ok(certificate.shown(&place.owner)?))
 }
 
-/// A hub, to be changed as a whole.
+/// Whose CAs they are. It holds keys: no `Debug`.
+enum Owner {
+    Hub(HubDocument),
+    Dps(DpsDocument),
+}
+
+impl Owner {
+    const fn certificates(&self) -> &Vec<CertificateDocument> {
+        match self {
+            Self::Hub(it) => &it.certificates,
+            Self::Dps(it) => &it.certificates,
+        }
+    }
+
+    const fn certificates_mut(&mut self) -> &mut Vec<CertificateDocument> {
+        match self {
+            Self::Hub(it) => &mut it.certificates,
+            Self::Dps(it) => &mut it.certificates,
+        }
+    }
+
+    fn scope(&self) -> Result<Scope, Error> {
+        match self {
+            Self::Hub(it) => hubs::scope_of_document(it),
+            Self::Dps(it) => services::scope_of_document(it),
+        }
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Hub(_) => "Microsoft.Devices/IotHubs/Certificates",
+            Self::Dps(_) => "Microsoft.Devices/ProvisioningServices/Certificates",
+        }
+    }
+
+    const fn noun(&self) -> &'static str {
+        match self {
+            Self::Hub(_) => "a hub",
+            Self::Dps(_) => "a provisioning service",
+        }
+    }
+}
+
+/// An owner, to be changed as a whole.
 struct Place {
-    hub: HubDocument,
+    owner: Owner,
     revision: u64,
 }
 
 impl Place {
     async fn of(input: &Input, env: &Env) -> Result<Self, Error> {
-        let (hub, revision) = hubs::named(input, env).await?;
-        Ok(Self { hub, revision })
+        let (owner, revision) = match input.params.contains_key("dps") {
+            true => {
+                let (dps, revision) = services::named(input, env).await?;
+                (Owner::Dps(dps), revision)
+            }
+            false => {
+                let (hub, revision) = hubs::named(input, env).await?;
+                (Owner::Hub(hub), revision)
+            }
+        };
+        Ok(Self { owner, revision })
+    }
+
+    async fn save(&self, permit: &Permit, env: &Env) -> Result<(), Error> {
+        match &self.owner {
+            Owner::Hub(it) => hubs::save(permit, env, it, self.revision).await,
+            Owner::Dps(it) => services::save(permit, env, it, self.revision).await,
+        }
     }
 
     fn index(&self, name: &str) -> Option<usize> {
-        self.hub.certificates.iter().position(|it| it.name.eq_ignore_ascii_case(name))
+        self.owner.certificates().iter().position(|it| it.name.eq_ignore_ascii_case(name))
     }
 
     fn certificate(&mut self, input: &Input) -> Result<&mut CertificateDocument, Error> {
         let found = self.index(input.param("certificate"));
-        let found = found.and_then(|it| self.hub.certificates.get_mut(it));
+        let found = found.and_then(|it| self.owner.certificates_mut().get_mut(it));
         found.ok_or_else(|| no_resource(&input.scope))
     }
+}
+
+/// What a body says of a CA: below `properties`, or beside it, as versions before 2022 have it for provisioning
+/// services.
+fn described(body: &Value) -> &Value {
+    model::json::member(body, "properties").filter(|it| !it.is_null()).unwrap_or(body)
 }
 
 fn checked_name(input: &Input) -> Result<&str, Error> {
@@ -293,10 +365,10 @@ fn checked_name(input: &Input) -> Result<&str, Error> {
     }
 }
 
-fn certificate_in(input: &Input, path: &[&str]) -> Result<Vec<u8>, Error> {
-    let text = input.required_text(path)?;
-    certificate_text::der(text)
-        .map_err(|it| Error::invalid(path.join("."), format!("the certificate {it}")))
+fn certificate_in(body: &Value, name: &str) -> Result<Vec<u8>, Error> {
+    let fields = Fields::of(body)?;
+    let text = fields.text(name)?.ok_or_else(|| fields.refuse(name, "this text is required"))?;
+    certificate_text::der(text).map_err(|it| fields.refuse(name, format!("the certificate {it}")))
 }
 
 /// What is no CA, or none any more, would only ever be refused later, where nobody looks.

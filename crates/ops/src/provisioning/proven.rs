@@ -1,0 +1,73 @@
+//! A device that has proven itself, as its hub is to know it.
+//!
+//! A hub takes from a registration what the device showed here, so that it connects there with the same: the keys
+//! that it signed with, or the thumbprint of its certificate. See docs/decisions/0026.
+
+use super::attestation::Known;
+use super::enrollment::{Attestation, Source};
+use super::register::Begun;
+use super::x509;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gate::facts::{Counts, OwnKeys, OwnProof};
+use gate::x509::{Thumbprints, lead};
+use model::{CertificateChain, Secret, Timestamp};
+use serde_json::{Value, json};
+
+/// What a registration takes to a hub. It may hold keys: no `Debug`.
+pub(super) struct Proven {
+    pub(super) source: Source,
+    /// As the hub's service API takes it.
+    pub(super) authentication: Value,
+    /// What the device and whoever signed for it have said of themselves, where certificates count.
+    pub(super) certificates: Option<Value>,
+}
+
+impl Proven {
+    /// `None` where what the device showed when it began is not what counts any more.
+    pub(super) fn of(known: Known, begun: &Begun, now: Timestamp) -> Option<Self> {
+        let Known { proof, source } = known;
+        let (authentication, certificates) = match (&proof, source.attestation()) {
+            (OwnProof::Keys(keys), Attestation::SymmetricKey(_)) => (by_keys(keys), None),
+            (OwnProof::Certificate(own), Attestation::X509(x509)) => {
+                let chain = x509::read_kept(&begun.certificates)?;
+                let shown = Thumbprints::of(chain.leaf());
+                let info = certificates(&chain, &own.counts, &shown, now)?;
+                let [primary, secondary] = x509.thumbprints(shown.sha256);
+                let thumbprints =
+                    json!({ "primaryThumbprint": primary, "secondaryThumbprint": secondary });
+                let by_them = json!({ "type": "selfSigned", "x509Thumbprint": thumbprints });
+                (by_them, Some(info))
+            }
+            (OwnProof::Keys(_) | OwnProof::Certificate(_), _) => return None,
+        };
+        Some(Self { source, authentication, certificates })
+    }
+}
+
+/// Two symmetric keys, as a hub takes them.
+pub(crate) fn by_keys(keys: &OwnKeys) -> Value {
+    let text = |it: &Secret<Vec<u8>>| STANDARD.encode(it.reveal());
+    json!({ "type": "sas", "symmetricKey": {
+        "primaryKey": text(&keys.primary), "secondaryKey": text(&keys.secondary) } })
+}
+
+/// What the certificates say of themselves; `None` where they do not count now.
+fn certificates(
+    chain: &CertificateChain,
+    counts: &Counts,
+    shown: &Thumbprints,
+    now: Timestamp,
+) -> Option<Value> {
+    let mut told = json!({ "certificateInfo": x509::info(chain.leaf()) });
+    match counts {
+        Counts::Thumbprints(known) => known.iter().any(|it| shown.has(it)).then_some(told),
+        Counts::OfThese(authorities) => {
+            let led = lead(chain, authorities, now).ok()?;
+            let signer = authorities.iter().find(|it| it.name == led.by)?;
+            model::json::set(&mut told, "signingCertificateInfo", json!(x509::info(&signer.der)));
+            Some(told)
+        }
+        Counts::OfAuthority => None,
+    }
+}
