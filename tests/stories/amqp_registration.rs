@@ -3,9 +3,12 @@
 use super::registration::{Fleet, is_denied_with_the_three_facts};
 use amqp::performative::Performative;
 use amqp::{Body, Condition, Message, Outcome, Properties, Value as Amq};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use testkit::Amqp;
+use testkit::x509::{Certified, authority, leaf};
+use testkit::{Amqp, Wire};
 
 /// A device's connection with its two links.
 struct Registrant {
@@ -14,11 +17,15 @@ struct Registrant {
 }
 
 impl Fleet {
-    /// A connection behind SASL, whose outcome it does not look at.
+    /// A connection behind SASL, which lets it in.
     fn opens_amqp(&self, mechanism: &str, response: Option<String>) -> Amqp {
+        self.opens_amqp_by(self.world.wire(), mechanism, response)
+    }
+
+    fn opens_amqp_by(&self, wire: &Wire, mechanism: &str, response: Option<String>) -> Amqp {
         let origin = self.world.dps_origin(&self.dps);
         let host = origin.trim_start_matches("https://").split(':').next().unwrap().to_owned();
-        let mut amqp = Amqp::open(self.world.wire(), &host, self.world.amqp_port()).unwrap();
+        let mut amqp = Amqp::open(wire, &host, self.world.amqp_port()).unwrap();
         amqp.send_bytes(b"AMQP\x03\x01\0\0").unwrap();
         let response = response.map(Bytes::from);
         let init = Performative::Init { mechanism: mechanism.to_owned(), response, hostname: None };
@@ -54,18 +61,21 @@ impl Fleet {
 
     /// Registers over AMQP and asks until it is decided.
     pub(super) fn registers_over_amqp(&self, id: &str) -> Value {
-        let mut device = self.connects_amqp(id);
-        let body = json!({ "registrationId": id }).to_string();
-        let (begun, retry) = device.hears(&register(&body));
-        assert_eq!((begun["status"].as_str(), retry), (Some("assigning"), Some(1)));
-        let operation = begun["operationId"].as_str().unwrap();
-        let (done, retry) = device.hears(&polls(operation));
-        assert_eq!((done["operationId"].as_str(), retry), (Some(operation), None));
-        done["registrationState"].clone()
+        self.connects_amqp(id).registers(id)
     }
 }
 
 impl Registrant {
+    fn registers(mut self, id: &str) -> Value {
+        let body = json!({ "registrationId": id }).to_string();
+        let (begun, retry) = self.hears(&register(&body));
+        assert_eq!((begun["status"].as_str(), retry), (Some("assigning"), Some(1)));
+        let operation = begun["operationId"].as_str().unwrap();
+        let (done, retry) = self.hears(&polls(operation));
+        assert_eq!((done["operationId"].as_str(), retry), (Some(operation), None));
+        done["registrationState"].clone()
+    }
+
     /// Asks, and reads the answer: its body, and after how many seconds to ask again.
     fn hears(&mut self, request: &Message) -> (Value, Option<i64>) {
         assert_eq!(self.amqp.sends(self.asks, request), Outcome::Accepted);
@@ -215,6 +225,43 @@ fn only_its_own_key_lets_a_device_register_over_amqp() {
     let disabled = device.is_refused(&register("{}"));
     assert!(disabled.description.clone().unwrap().contains("disabled"), "{disabled:?}");
     tracking(&disabled);
+}
+
+/// What a certificate opens over HTTPS and MQTT, it opens over AMQP: for the device that it names, whichever
+/// mechanism leads in, and for nobody else.
+#[test]
+fn a_device_registers_over_amqp_with_the_certificate_of_its_handshake() {
+    let fleet = Fleet::new();
+    let now = fleet.world.now();
+    let root = Certified::by_itself(authority("Plant CA", now));
+    let signing = json!({ "signingCertificates": {
+        "primary": { "certificate": STANDARD.encode(root.der()) } } });
+    fleet.enroll("line", json!({ "attestation": { "type": "x509", "x509": signing } }));
+    let wire = |id: &str, above: &Certified| {
+        fleet.world.wire().showing(&Certified::by(leaf(id, now), above))
+    };
+    for (mechanism, id) in [("EXTERNAL", "valve-1"), ("ANONYMOUS", "valve-2")] {
+        let amqp = fleet.opens_amqp_by(&wire(id, &root), mechanism, None);
+        let state = fleet.attaches(amqp, id).registers(id);
+        assert_eq!(state["status"], "assigned", "{state}");
+        assert_eq!(state["x509"]["enrollmentGroupId"], "line");
+    }
+    let stranger = Certified::by_itself(authority("Plant CA", now));
+    for (shown, above, word) in [("valve-10", &root, "for `valve-10`"), ("valve-1", &stranger, "")]
+    {
+        let amqp = fleet.opens_amqp_by(&wire(shown, above), "EXTERNAL", None);
+        let mut device = fleet.attaches(amqp, "valve-1");
+        let why = device.is_refused(&register("{}"));
+        assert_eq!(body_of(&why)["errorCode"], 401_002, "{why:?}");
+        let explained = fleet.world.explained(&tracking(&why));
+        let reason = explained["decision"]["steps"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains(word), "{reason}");
+    }
+    // Whoever signs is who its signature says, whatever its handshake has shown.
+    let plain = format!("\0{}\0{}", fleet.link("pump-1"), fleet.own_password("pump-1"));
+    let amqp = fleet.opens_amqp_by(&wire("valve-1", &root), "PLAIN", Some(plain));
+    let mut device = fleet.attaches(amqp, "valve-1");
+    assert_eq!(body_of(&device.is_refused(&register("{}")))["errorCode"], 401_002);
 }
 
 /// Threat 12: the links end with the signature that they came by.
