@@ -12,9 +12,11 @@ mod stories {
     pub mod amqp_devices;
     pub mod amqp_hostile;
     pub mod amqp_limits;
+    pub mod amqp_registration;
     pub mod amqp_services;
     pub mod authorities;
     pub mod bad_input;
+    pub mod bulk_enrollments;
     pub mod certificates;
     pub mod client_certificates;
     pub mod conditions;
@@ -29,6 +31,7 @@ mod stories {
     pub mod diagnosis;
     pub mod diagnosis_sections;
     pub mod diagnostics;
+    pub mod enrollment_rights;
     pub mod enrollments;
     pub mod exceptions;
     pub mod extension;
@@ -37,6 +40,7 @@ mod stories {
     pub mod jobs;
     pub mod kills;
     pub mod limits;
+    pub mod linked_by_key;
     pub mod lint;
     pub mod locks;
     pub mod log_verify;
@@ -62,6 +66,9 @@ mod stories {
     pub mod service_api;
     pub mod sign_in;
     pub mod test_cases;
+    pub mod threats_connections;
+    pub mod threats_credentials;
+    pub mod threats_requests;
     pub mod users;
     pub mod watching;
     pub mod web_sockets;

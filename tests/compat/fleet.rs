@@ -18,11 +18,65 @@ pub const TWIN_ROLE: &str = "IoT Hub Twin Contributor";
 /// 2100-01-01: a signature that outlives every test.
 const LATER: Timestamp = Timestamp::from_seconds(4_102_444_800);
 
-/// Over what a device registers: each has a client of its own.
+/// Over what a device registers, and with whose client: where none is named, Python's over MQTT, Node's over the rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Over {
     Https,
     Mqtt,
+    MqttWs,
+    NodeMqtt,
+    NodeMqttWs,
+    Amqp,
+    AmqpWs,
+}
+
+impl Over {
+    pub const ALL: [Self; 7] = [
+        Self::Mqtt,
+        Self::Https,
+        Self::MqttWs,
+        Self::NodeMqtt,
+        Self::NodeMqttWs,
+        Self::Amqp,
+        Self::AmqpWs,
+    ];
+
+    /// The transport as the scripts know it.
+    pub const fn transport(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Mqtt | Self::NodeMqtt => "mqtt",
+            Self::MqttWs | Self::NodeMqttWs => "mqtt-ws",
+            Self::Amqp => "amqp",
+            Self::AmqpWs => "amqp-ws",
+        }
+    }
+
+    /// The same with a word for Node's client where there are two.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NodeMqtt => "node-mqtt",
+            Self::NodeMqttWs => "node-mqtt-ws",
+            Self::Https | Self::Mqtt | Self::MqttWs | Self::Amqp | Self::AmqpWs => self.transport(),
+        }
+    }
+
+    fn client(self) -> Command {
+        let mut client = match self {
+            Self::Mqtt | Self::MqttWs => {
+                let mut python = Command::new(interpreter());
+                python.arg(script("python/register.py"));
+                python
+            }
+            Self::Https | Self::NodeMqtt | Self::NodeMqttWs | Self::Amqp | Self::AmqpWs => {
+                let mut node = Command::new("node");
+                node.arg(script("node/register.js")).env("NODE_PATH", node_modules());
+                node
+            }
+        };
+        client.arg(self.transport());
+        client
+    }
 }
 
 /// What the device's client printed.
@@ -83,37 +137,38 @@ impl Stage {
 
     /// Makes an enrollment group with the service's key and answers the group's own.
     pub fn enroll_group(&self, name: &str, initial_twin: &Value) -> String {
-        let sas =
-            wire::sas::sign(&self.dps_host, &self.dps_key, LATER, Some("provisioningserviceowner"));
-        let url = format!("https://{}/enrollmentGroups/{name}", self.dps_host);
+        let more = match initial_twin.is_null() {
+            true => json!({}),
+            false => json!({ "initialTwin": initial_twin }),
+        };
+        self.write_group(name, &more);
+        let path = format!("/enrollmentGroups/{name}/attestationmechanism");
+        let keys = self.with_dps_key("POST", &path, &Value::Null).expect(200).body;
+        text(&keys, "/symmetricKey/primaryKey").to_owned()
+    }
+
+    /// Writes an enrollment group that keeps its keys, with more than these.
+    pub fn write_group(&self, name: &str, more: &Value) {
         let mut body = json!({
             "enrollmentGroupId": name, "attestation": { "type": "symmetricKey" } });
-        if !initial_twin.is_null() {
-            model::json::set(&mut body, "initialTwin", initial_twin.clone());
+        for (name, value) in more.as_object().unwrap() {
+            model::json::set(&mut body, name, value.clone());
         }
-        let wire = self.server().wire();
-        wire.json("PUT", &format!("{url}?api-version=2021-10-01"), &sas, &body).expect(200);
-        let keys = format!("{url}/attestationmechanism?api-version=2021-10-01");
-        let keys = wire.json("POST", &keys, &sas, &Value::Null).expect(200).body;
-        text(&keys, "/symmetricKey/primaryKey").to_owned()
+        self.with_dps_key("PUT", &format!("/enrollmentGroups/{name}"), &body).expect(200);
+    }
+
+    fn with_dps_key(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let sas =
+            wire::sas::sign(&self.dps_host, &self.dps_key, LATER, Some("provisioningserviceowner"));
+        let url = format!("https://{}{path}?api-version=2021-10-01", self.dps_host);
+        self.server().wire().json(method, &url, &sas, body)
     }
 
     /// Registers devices of a group, all at once, as devices do.
     pub fn register(&self, by: Over, group_key: &str, devices: &[&str]) -> Vec<Outcome> {
         let connection = self.server().connection();
-        let mut client = match by {
-            Over::Https => {
-                let mut node = Command::new("node");
-                node.arg(script("node/register.js")).env("NODE_PATH", node_modules());
-                node
-            }
-            Over::Mqtt => {
-                let mut python = Command::new(interpreter());
-                python.arg(script("python/register.py"));
-                python
-            }
-        };
-        let output = client
+        let output = by
+            .client()
             .arg(&self.dps_host)
             .arg(connection.get("HUBWARD_DPS_ID_SCOPE").unwrap())
             .args(devices)

@@ -120,6 +120,12 @@ fn a_provisioning_service_answers_the_cli() {
     assert_eq!(text(&shown, "/rights"), "EnrollmentRead, EnrollmentWrite");
     let kept = az.run(&[&["iot", "dps", "policy", "list"], &dps[..]].concat()).json();
     assert_eq!(kept[0]["primaryKey"], policies[0]["primaryKey"]);
+    let fewer = [&named[..], &["--rights", "EnrollmentRead"]].concat();
+    az.run(&[&["iot", "dps", "policy", "update"], &dps[..], &fewer].concat()).json();
+    let shown = az.run(&[&["iot", "dps", "policy", "show"], &dps[..], &named].concat()).json();
+    assert_eq!(text(&shown, "/rights"), "EnrollmentRead");
+    az.run(&[&["iot", "dps", "policy", "delete"], &dps[..], &named].concat()).json();
+    az.run(&[&["iot", "dps", "policy", "show"], &dps[..], &named].concat()).refused();
 
     let resources = az.run(&["resource", "list", "--name", "plant-dps"]).json();
     assert_eq!(text(&resources, "/0/type"), "Microsoft.Devices/provisioningServices");

@@ -1,5 +1,5 @@
-//! A fleet that stops onboarding, with the unmodified clients: devices register over HTTPS and MQTT on the
-//! provisioning service's own address, one of them stays connected, and a person changes policies and roles with
+//! A fleet that stops onboarding, with the unmodified clients: devices register over HTTPS, MQTT and AMQP, the latter
+//! two with and without WebSockets, on the provisioning service's own address, one of them stays connected, and a person changes policies and roles with
 //! `az`. The server is killed and started again between any two steps.
 
 use super::az::text;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// New devices that try while the policy stands, over each protocol.
 const REFUSED: usize = 20;
 
-/// S0-03, S0-06, S0-26: what stops, what goes on, each fix alone, and who stays refused after the narrow ones.
+/// S0-02, S0-03, S0-06, S0-26: what stops, what goes on, each fix alone, and who stays refused after the narrow ones.
 #[test]
 fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     let home = tempfile::tempdir().unwrap();
@@ -20,7 +20,9 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     let outsider = stage.outsider();
     stage.crash();
     stage.is_provisioned(Over::Mqtt, &key, "before");
-    stage.is_provisioned(Over::Https, &key, "before-https");
+    for over in Over::ALL {
+        stage.is_provisioned(over, &key, &format!("before-{}", over.name()));
+    }
     stage.writes_device(&outsider, "by-hand").expect(200);
     stage.crash();
     let mut before = stage.living(&key, "before");
@@ -41,7 +43,8 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
 
     // Every new registration fails, and each says why; who was there before goes on.
     let mut refused = Vec::new();
-    for (over, name) in [(Over::Mqtt, "mqtt"), (Over::Https, "https")] {
+    for over in Over::ALL {
+        let name = over.name();
         let fleet: Vec<String> = (1..=REFUSED).map(|it| format!("new-{name}-{it}")).collect();
         let fleet: Vec<&str> = fleet.iter().map(String::as_str).collect();
         for (outcome, device) in stage.register(over, &key, &fleet).into_iter().zip(&fleet) {
@@ -56,7 +59,7 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
         assert_eq!(before.does("twin")["twin"]["reported"]["rate"], 2);
         sent += 2;
     }
-    assert_eq!(refused.len(), 2 * REFUSED);
+    assert_eq!(refused.len(), Over::ALL.len() * REFUSED);
     stage.crash();
     before.sends("killed again");
     sent += 1;
@@ -92,7 +95,10 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     let mut ids: Vec<&str> =
         listed.as_array().unwrap().iter().map(|it| text(it, "/deviceId")).collect();
     ids.sort_unstable();
-    assert_eq!(ids, ["before", "before-https", "by-hand", "device-1"]);
+    let former = ids.iter().filter(|it| it.starts_with("before-")).count();
+    assert_eq!(former, Over::ALL.len());
+    ids.retain(|it| !it.starts_with("before-"));
+    assert_eq!(ids, ["before", "by-hand", "device-1"]);
 
     // (a) An exemption of the hub: everybody is let through, and the trace says so.
     let exemption = [
@@ -157,6 +163,9 @@ fn a_fleet_stops_onboarding_and_each_fix_alone_brings_it_back() {
     // Who was refused, and who was provisioned, may come back.
     for device in ["new-mqtt-4", "new-https-4", "before"] {
         stage.is_provisioned(Over::Mqtt, &key, device);
+    }
+    for over in Over::ALL {
+        stage.is_provisioned(over, &key, &format!("new-{}-5", over.name()));
     }
     let (status, said) = stage.diagnosed(&[]);
     assert_eq!(status, 0, "{said}");
@@ -265,4 +274,25 @@ fn an_initial_twin_needs_a_second_role() {
     stage.is_provisioned(Over::Mqtt, &with_twin, "twin-1");
     stage.crash();
     stage.is_provisioned(Over::Https, &with_twin, "twin-2");
+}
+
+/// Whatever a device is refused for, its client shows the reason: over AMQP as over HTTPS.
+#[test]
+fn a_device_that_may_not_register_is_told_why_over_amqp() {
+    let home = tempfile::tempdir().unwrap();
+    let stage = Stage::new(home.path());
+    let key = stage.enroll_group("fleet", &Value::Null);
+    let stranger = stage.enroll_group("other-fleet", &Value::Null);
+    stage.write_group("other-fleet", &json!({ "provisioningStatus": "disabled" }));
+    for over in [Over::Https, Over::Amqp, Over::AmqpWs] {
+        stage.is_provisioned(over, &key, over.name());
+        for (key, word) in [
+            ("c3RyYW5nZXI=", "the signature fits no device or enrollment of this name"),
+            (&stranger, "the device or its enrollment is disabled"),
+        ] {
+            let refused = stage.register(over, key, &["new"]).remove(0);
+            let said = text(&refused, "/error/message");
+            assert!(said.contains(word), "{over:?}: {refused}");
+        }
+    }
 }

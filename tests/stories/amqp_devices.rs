@@ -121,6 +121,7 @@ fn what_a_device_sends_over_amqp_is_kept_over_a_restart() {
     assert_eq!(kept.application, [("level".to_owned(), Some("3".to_owned()))]);
 }
 
+/// Threats 13, 33: another device's link is refused, with the reason and an id, and its own go on.
 #[test]
 fn a_device_is_let_in_by_its_own_token_alone_and_to_its_own_links() {
     let plant = Plant::new();
@@ -239,6 +240,7 @@ fn a_device_completes_rejects_and_abandons_what_it_is_sent() {
     assert_eq!(told, [("one", "Success"), ("two", "Rejected"), ("three", "Success")]);
 }
 
+/// Threat 34.
 #[test]
 fn a_device_answers_methods_and_no_other_does() {
     let plant = Plant::new();

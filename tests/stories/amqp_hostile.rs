@@ -40,6 +40,7 @@ fn frame(body: &[u8]) -> Vec<u8> {
     [&size.to_be_bytes()[..], &[2, 0, 0, 0], body].concat()
 }
 
+/// Threat 43: each for its own reason, and none of them takes the room that it says it needs.
 #[test]
 fn bytes_that_are_no_amqp_close_their_own_connection_and_no_other() {
     let plant = Plant::new();
@@ -66,6 +67,7 @@ fn bytes_that_are_no_amqp_close_their_own_connection_and_no_other() {
     assert!(stays.is_quiet());
 }
 
+/// Threat 43: sessions, links and timers are bounded by us, whatever the client asks for.
 #[test]
 fn a_client_that_wants_too_much_is_closed() {
     let plant = Plant::new();
@@ -115,6 +117,7 @@ fn whoever_guesses_tokens_is_closed() {
     assert_eq!(amqp.until_closed().unwrap().condition, "amqp:unauthorized-access");
 }
 
+/// Threat 43: a transfer that never ends.
 #[test]
 fn a_message_without_end_and_one_without_credit_end_their_link_alone() {
     let plant = Plant::new();

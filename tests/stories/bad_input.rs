@@ -30,6 +30,7 @@ fn is_well_formed(answer: &Answer) {
     assert!(arm || hub || entra, "{answer:?}");
 }
 
+/// Threat 50: a version that is missing, unknown or there twice, with those that are known.
 #[test]
 fn unknown_paths_methods_and_versions_are_told_apart() {
     let world = World::new();
@@ -64,6 +65,7 @@ fn unknown_paths_methods_and_versions_are_told_apart() {
     );
 }
 
+/// Threat 47.
 #[test]
 fn broken_bodies_are_refused_with_the_place_and_change_nothing() {
     let world = World::new();
@@ -103,6 +105,7 @@ fn broken_bodies_are_refused_with_the_place_and_change_nothing() {
     arm(&world, "HEAD", &head, &[], b"").expect(404);
 }
 
+/// Threat 46.
 #[test]
 fn hostile_paths_are_decoded_once_and_refused() {
     let world = World::new();
@@ -138,6 +141,7 @@ fn hostile_paths_are_decoded_once_and_refused() {
     assert_eq!(ids.as_array().unwrap().len(), 2, "{ids}");
 }
 
+/// Threat 10.
 #[test]
 fn huge_credentials_are_refused_before_they_are_read() {
     let world = World::new();

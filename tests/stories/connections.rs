@@ -12,7 +12,7 @@ fn told(world: &World) -> Vec<(Value, Value)> {
     all.into_iter().filter(|(it, _)| it["category"] == "Connections").collect()
 }
 
-fn waits_for(world: &World, count: usize) -> Vec<(Value, Value)> {
+pub fn waits_for(world: &World, count: usize) -> Vec<(Value, Value)> {
     loop {
         let told = told(world);
         assert!(told.len() <= count, "{told:#?}");
@@ -23,6 +23,7 @@ fn waits_for(world: &World, count: usize) -> Vec<(Value, Value)> {
     }
 }
 
+/// Threat 33: who published on another device's topic is logged under its own id, with the topic.
 #[test]
 fn the_log_of_connections_says_why_a_device_was_refused_or_thrown_out() {
     let world = World::new();
@@ -85,6 +86,7 @@ fn the_log_of_connections_says_why_a_device_was_refused_or_thrown_out() {
     assert_eq!(explained["decision"]["steps"][0]["verdict"], "deny", "{explained}");
 }
 
+/// Threat 39: a takeover is reported.
 #[test]
 fn a_session_that_is_taken_over_says_so_and_another_hub_hears_nothing() {
     let world = World::new();

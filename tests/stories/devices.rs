@@ -8,6 +8,7 @@ use testkit::World;
 const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
 const DATA_READER: &str = "b447c946-2db7-41ec-983d-d8bf3b1c77e3";
 
+/// Threat 48: a write and a deletion under a stale tag, and a deletion without one.
 #[test]
 fn a_device_is_created_read_updated_and_deleted_with_a_key() {
     let world = World::new();

@@ -10,25 +10,25 @@ const DATA_READER: &str = "10745317-c249-44a1-a5ce-3a4353c0bbd8";
 const HUB_DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
 
 /// Whoever calls one provisioning service with a key of its owner's policy.
-struct Owner<'a> {
-    world: &'a World,
-    dps: String,
-    sas: String,
+pub struct Owner<'a> {
+    pub world: &'a World,
+    pub dps: String,
+    pub sas: String,
 }
 
 impl<'a> Owner<'a> {
-    fn new(world: &'a World, name: &str) -> Self {
+    pub fn new(world: &'a World, name: &str) -> Self {
         let dps = world.dps(name);
         let host = world.dps_origin(&dps).trim_start_matches("https://").to_owned();
         let sas = world.dps_sas(&dps, "provisioningserviceowner", &host);
         Self { world, dps, sas }
     }
 
-    fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+    pub fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
         self.call_with(&[], method, path, body)
     }
 
-    fn call_with(
+    pub fn call_with(
         &self,
         headers: &[(&str, &str)],
         method: &str,
@@ -41,21 +41,21 @@ impl<'a> Owner<'a> {
     }
 }
 
-fn symmetric() -> Value {
+pub fn symmetric() -> Value {
     json!({ "attestation": { "type": "symmetricKey" } })
 }
 
-fn contributor(world: &World, dps: &str) -> Identity {
+pub fn contributor(world: &World, dps: &str) -> Identity {
     let who = world.service_principal("fleet-admin");
     world.assign(&who, DATA_CONTRIBUTOR, dps).expect(201);
     who
 }
 
-fn number(answer: &Answer) -> u64 {
+pub fn number(answer: &Answer) -> u64 {
     answer.body["errorCode"].as_u64().unwrap_or(0)
 }
 
-fn tag(answer: &Answer) -> String {
+pub fn tag(answer: &Answer) -> String {
     answer.body["etag"].as_str().unwrap().to_owned()
 }
 
@@ -115,6 +115,7 @@ fn an_enrollment_is_created_shown_updated_and_deleted_with_a_key() {
     );
 }
 
+/// Threat 48.
 #[test]
 fn a_write_says_which_version_it_is_for() {
     let world = World::new();

@@ -187,6 +187,7 @@ fn messages_come_whole_in_whatever_parts() {
     assert!(peer.attaches(0, Role::Sender).len() == 1);
 }
 
+/// Threat 43.
 #[test]
 fn a_message_that_never_ends_takes_no_room_for_ever() {
     let mut peer = Peer::open();
@@ -320,6 +321,7 @@ fn a_refused_link_is_there_for_a_moment_and_says_why() {
     assert_eq!(told.as_ref(), Some(&error));
 }
 
+/// Threat 43: so many sessions and links, and no more.
 #[test]
 fn a_peer_that_wants_too_much_is_told_so() {
     // Sessions.

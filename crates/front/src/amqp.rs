@@ -1,5 +1,5 @@
-//! AMQP: devices and services of hubs, and whoever reads what devices have sent, at a port of its own and in
-//! WebSockets.
+//! AMQP: devices and services of hubs, whoever reads what devices have sent, and devices that register at a
+//! provisioning service, at a port of its own and in WebSockets.
 //!
 //! A connection that was taken, see [`sessions`](crate::sessions), proves somebody within a deadline: with SASL PLAIN,
 //! or with a token put over the link `$cbs`. What its links lead to is read from their addresses in [`address`];
@@ -21,6 +21,7 @@ mod device;
 mod driver;
 mod events;
 mod messages;
+mod registration;
 mod service;
 mod talk;
 mod timers;

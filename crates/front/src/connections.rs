@@ -146,6 +146,7 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Threat 38.
     #[test]
     fn room_is_bounded_per_peer_and_in_total_and_comes_back() {
         let slots = Slots::new(3, 2);
@@ -170,6 +171,7 @@ mod tests {
         assert_eq!(slots.lock().in_total, 0);
     }
 
+    /// Threat 38.
     #[tokio::test]
     async fn past_the_limit_a_connection_is_closed_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -67,9 +67,11 @@ impl Room {
         let left = usize::try_from(files.saturating_sub(FILES_RESERVED)).unwrap_or(CONNECTIONS_MAX);
         // A system that gives few files still serves some devices.
         let all = left.clamp(256, CONNECTIONS_MAX);
+        // However few there are, neither one address nor those who prove nothing take all of them.
+        let unproven = UNPROVEN_MAX.min(all / 2);
         Self {
-            all: Slots::new(all, all.min(CONNECTIONS_PER_PEER_MAX)),
-            unproven: Slots::new(UNPROVEN_MAX, UNPROVEN_PER_PEER_MAX),
+            all: Slots::new(all, CONNECTIONS_PER_PEER_MAX.min(all - all / 4)),
+            unproven: Slots::new(unproven, UNPROVEN_PER_PEER_MAX.min(unproven / 2)),
         }
     }
 
@@ -180,5 +182,24 @@ pub(crate) async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
     match spoken {
         Spoken::Mqtt => mqtt::speak(env, stream, client, waiting, stop).await,
         Spoken::Amqp => amqp::speak(env, stream, client, waiting, stop).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Threat 38: whatever the system gives, one address leaves room for others, proven or not.
+    #[test]
+    fn one_address_leaves_room_for_others_however_few_files_there_are() {
+        let (one, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        for files in [0, 1_024, 20_000, 1 << 20] {
+            let room = Room::new(files);
+            let proven: Vec<Slot> = std::iter::from_fn(|| room.take(one)).collect();
+            let unproven: Vec<Waiting> = std::iter::from_fn(|| room.wait(one)).collect();
+            assert!(proven.len() <= CONNECTIONS_PER_PEER_MAX && unproven.len() <= proven.len());
+            assert!(room.take(other).is_some() && room.wait(other).is_some(), "{files} files");
+            assert!(room.take(one).is_none() && room.wait(one).is_none());
+        }
     }
 }

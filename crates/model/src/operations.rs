@@ -196,9 +196,15 @@ impl Operation {
     pub fn surface(&self) -> Surface {
         match (self.routes.first(), self.plane) {
             (Some(route), _) => route.surface,
+            (None, Plane::Service) if self.is_of_dps() => Surface::Dps,
             (None, Plane::Service) => Surface::Hub,
             (None, _) => Surface::Arm,
         }
+    }
+
+    fn is_of_dps(&self) -> bool {
+        let of_dps = "Microsoft.Devices/provisioningServices/";
+        self.actions.iter().any(|it| it.as_str().starts_with(of_dps))
     }
 
     /// True where one action is a create or update, or a deletion, which policy judges. Policies themselves

@@ -236,7 +236,7 @@ const FIRST_VERSION: &str = "2014-04-01";
 ///
 /// # Errors
 /// The sentence for the caller, which names the known versions.
-pub fn check_api_version(text: &str, full_type: Option<&str>) -> Result<(), String> {
+pub fn check_api_version(text: &str, known: &str) -> Result<(), String> {
     let (date, word) = match text.get(..10) {
         Some(date) => (date, text.get(10..).unwrap_or("")),
         None => (text, ""),
@@ -250,14 +250,18 @@ pub fn check_api_version(text: &str, full_type: Option<&str>) -> Result<(), Stri
     if crate::time::is_date(date) && word_fits && date >= FIRST_VERSION {
         return Ok(());
     }
-    let known = full_type
-        .and_then(resource_type)
-        .map(|it| it.api_versions.join(", "))
-        .unwrap_or_else(|| "2021-04-01 and any later date".into());
     Err(format!(
         "the api-version `{}` is not known; supported are {known}",
         text.chars().take(40).collect::<String>().escape_debug()
     ))
+}
+
+/// The versions of a type that a refusal names.
+pub fn known_api_versions(full_type: Option<&str>) -> String {
+    match full_type.and_then(resource_type) {
+        Some(known) => known.api_versions.join(", "),
+        None => "2021-04-01 and any later date".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -267,8 +271,9 @@ mod tests {
     #[test]
     fn api_versions_are_dates_with_or_without_a_word() {
         for good in ["2021-07-01", "2025-05-31-preview", "2026-01-01-preview", "2015-04-01"] {
-            assert!(check_api_version(good, None).is_ok(), "{good}");
+            assert!(check_api_version(good, "").is_ok(), "{good}");
         }
+        let known = known_api_versions(Some("microsoft.devices/iothubs"));
         for bad in [
             "",
             "1.0",
@@ -279,7 +284,7 @@ mod tests {
             "2021-07-01-",
             "2021-07-01-a b",
         ] {
-            let refusal = check_api_version(bad, Some("microsoft.devices/iothubs")).unwrap_err();
+            let refusal = check_api_version(bad, &known).unwrap_err();
             assert!(refusal.contains("2023-06-30"), "{refusal}");
         }
     }

@@ -240,6 +240,11 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         Op::GetEnrollmentKeys | Op::GetEnrollmentGroupKeys => {
             provisioning::enrollments::keys(permit, input, env).await
         }
+        Op::BulkEnrollments
+        | Op::BulkDeleteEnrollments
+        | Op::BulkEnrollmentGroups
+        | Op::BulkDeleteEnrollmentGroups => provisioning::bulk::run(permit, input, env).await,
+        Op::QueryRegistrations => provisioning::registrations::query(permit, input, env).await,
         Op::GetRegistration => provisioning::registrations::get(permit, input, env).await,
         Op::DeleteRegistration => provisioning::registrations::delete(permit, input, env).await,
         Op::RegisterDevice => provisioning::register::register(permit, input, env).await,

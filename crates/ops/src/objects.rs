@@ -65,7 +65,9 @@ pub(crate) async fn prepare(
         Some(Instance::Dps(dps)) => {
             let mut objects = provisioning::enrollments::objects(row, input, dps)?;
             objects.extend(provisioning::guarded::objects(row, input, dps, env).await?);
-            return Ok(Prepared { objects, ..plain(dps.scope.clone()) });
+            objects.extend(provisioning::bulk::objects(row, input, dps, env).await?);
+            let operation = provisioning::bulk::judged(row, &input.body)?;
+            return Ok(Prepared { operation, objects, ..plain(dps.scope.clone()) });
         }
         None => {}
     }

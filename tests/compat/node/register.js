@@ -1,6 +1,8 @@
-// Registers devices of one enrollment group at once, with the unmodified client over HTTPS.
+// Registers devices of one enrollment group at once, with the unmodified client.
 //
-//   GROUP_KEY=BASE64 node register.js HOST ID_SCOPE REGISTRATION_ID...
+//   GROUP_KEY=BASE64 node register.js TRANSPORT HOST ID_SCOPE REGISTRATION_ID...
+//
+// TRANSPORT is one of https, mqtt, mqtt-ws, amqp and amqp-ws.
 //
 // Prints one line of JSON for each, in the order asked for: {status, assignedHub, deviceId}, or
 // {error: {name, message, code}} with the service's own words where the client passes them on.
@@ -9,17 +11,21 @@
 
 const { createHmac } = require('node:crypto');
 const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
+const { Amqp, AmqpWs } = require('azure-iot-provisioning-device-amqp');
 const { Http } = require('azure-iot-provisioning-device-http');
+const { Mqtt, MqttWs } = require('azure-iot-provisioning-device-mqtt');
 const { SymmetricKeySecurityClient } = require('azure-iot-security-symmetric-key');
+
+const TRANSPORTS = { https: Http, mqtt: Mqtt, 'mqtt-ws': MqttWs, amqp: Amqp, 'amqp-ws': AmqpWs };
 
 // A device's own key: HMAC-SHA256 of its registration id under the group's key.
 function deviceKey(groupKey, registrationId) {
     return createHmac('sha256', Buffer.from(groupKey, 'base64')).update(registrationId).digest('base64');
 }
 
-async function register(host, idScope, groupKey, registrationId) {
+async function register(transport, host, idScope, groupKey, registrationId) {
     const security = new SymmetricKeySecurityClient(registrationId, deviceKey(groupKey, registrationId));
-    const client = ProvisioningDeviceClient.create(host, idScope, new Http(), security);
+    const client = ProvisioningDeviceClient.create(host, idScope, new TRANSPORTS[transport](), security);
     try {
         const { status, assignedHub, deviceId } = await client.register();
         return { status, assignedHub, deviceId };
@@ -27,16 +33,17 @@ async function register(host, idScope, groupKey, registrationId) {
         // The client's own message is "registration failed" whatever happened. What the service said is
         // in `result` where a registration failed, in `responseBody` where a request did.
         const state = error.result?.registrationState;
-        const message = state?.errorMessage ?? error.responseBody ?? error.message;
+        // Over AMQP a refusal says why in its description.
+        const message = state?.errorMessage ?? error.responseBody ?? error.description ?? error.message;
         return { error: { name: error.name, message, code: state?.errorCode ?? error.code } };
     }
 }
 
-async function main([host, idScope, ...registrationIds], groupKey) {
-    if (!groupKey || registrationIds.length === 0) {
-        throw new Error('usage: GROUP_KEY=BASE64 node register.js HOST ID_SCOPE REGISTRATION_ID...');
+async function main([transport, host, idScope, ...registrationIds], groupKey) {
+    if (!groupKey || registrationIds.length === 0 || !TRANSPORTS[transport]) {
+        throw new Error('usage: GROUP_KEY=BASE64 node register.js TRANSPORT HOST ID_SCOPE REGISTRATION_ID...');
     }
-    const all = registrationIds.map((it) => register(host, idScope, groupKey, it));
+    const all = registrationIds.map((it) => register(transport, host, idScope, groupKey, it));
     for (const outcome of await Promise.all(all)) {
         console.log(JSON.stringify(outcome));
     }

@@ -1,6 +1,8 @@
-"""Registers devices of one enrollment group with the unmodified client over MQTT.
+"""Registers devices of one enrollment group with the unmodified client.
 
-    GROUP_KEY=BASE64 python register.py HOST ID_SCOPE REGISTRATION_ID...
+    GROUP_KEY=BASE64 python register.py TRANSPORT HOST ID_SCOPE REGISTRATION_ID...
+
+TRANSPORT is mqtt or mqtt-ws.
 
 Prints one line of JSON for each, in the order asked for: {status, assignedHub, deviceId}, or
 {error: {name, message, code}} with the service's own words. The client keeps these from its caller and puts
@@ -46,12 +48,13 @@ def device_key(group_key, registration_id):
     return base64.b64encode(digest).decode()
 
 
-def register(host, id_scope, group_key, heard, registration_id):
+def register(transport, host, id_scope, group_key, heard, registration_id):
     client = ProvisioningDeviceClient.create_from_symmetric_key(
         provisioning_host=host,
         registration_id=registration_id,
         id_scope=id_scope,
         symmetric_key=device_key(group_key, registration_id),
+        websockets=transport == "mqtt-ws",
     )
     try:
         result = client.register()
@@ -63,7 +66,7 @@ def register(host, id_scope, group_key, heard, registration_id):
         return {"error": {"name": type(error).__name__, "message": message, "code": state.get("errorCode")}}
 
 
-def main(host, id_scope, *registration_ids):
+def main(transport, host, id_scope, *registration_ids):
     group_key = os.environ["GROUP_KEY"]
     heard = Heard()
     log = logging.getLogger("azure.iot.device")
@@ -71,11 +74,14 @@ def main(host, id_scope, *registration_ids):
     log.addHandler(heard)
     log.propagate = False
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for outcome in pool.map(lambda it: register(host, id_scope, group_key, heard, it), registration_ids):
+        outcomes = pool.map(
+            lambda it: register(transport, host, id_scope, group_key, heard, it), registration_ids
+        )
+        for outcome in outcomes:
             print(json.dumps(outcome), flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 4 or "GROUP_KEY" not in os.environ:
-        sys.exit("usage: GROUP_KEY=BASE64 python register.py HOST ID_SCOPE REGISTRATION_ID...")
+    if len(sys.argv) < 5 or "GROUP_KEY" not in os.environ:
+        sys.exit("usage: GROUP_KEY=BASE64 python register.py TRANSPORT HOST ID_SCOPE REGISTRATION_ID...")
     main(*sys.argv[1:])

@@ -32,6 +32,26 @@ impl Peer {
     }
 }
 
+/// A device that registers, as its user name and the addresses of its links name it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Registrant {
+    pub(super) id_scope: String,
+    pub(super) registration: String,
+}
+
+impl Registrant {
+    pub(super) fn path(&self) -> String {
+        format!("/{}/registrations/{}", self.id_scope, self.registration)
+    }
+
+    pub(super) fn params(&self) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([
+            ("idScope", self.id_scope.clone()),
+            ("registration", self.registration.clone()),
+        ])
+    }
+}
+
 /// What a link leads to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Place {
@@ -54,6 +74,8 @@ pub(super) enum Place {
         group: String,
         partition: String,
     },
+    /// Where a device registers.
+    Registration(Registrant),
 }
 
 impl Place {
@@ -83,6 +105,12 @@ impl Place {
                 }
                 _ => {}
             },
+            [id_scope, registrations, registration] if is(registrations, "registrations") => {
+                return Some(Self::Registration(Registrant {
+                    id_scope: (*id_scope).to_owned(),
+                    registration: (*registration).to_owned(),
+                }));
+            }
             [event_hub, groups, group, partitions, partition]
                 if is(groups, "consumergroups") && is(partitions, "partitions") =>
             {
@@ -132,6 +160,7 @@ impl Place {
             Self::Events { event_hub, group, partition } => {
                 format!("/{event_hub}/ConsumerGroups/{group}/Partitions/{partition}")
             }
+            Self::Registration(registrant) => registrant.path(),
         }
     }
 }
@@ -267,6 +296,10 @@ mod tests {
         };
         check("amqps://h:5671/h/ConsumerGroups/$Default/Partitions/1", Some(events.clone()));
         check("h/consumergroups/$Default/partitions/1", Some(events));
+        let registrant = Registrant { id_scope: "0ne1".into(), registration: "pump-1".into() };
+        for it in ["0ne1/registrations/pump-1", "amqps://h/0ne1/Registrations/pump-1/"] {
+            check(it, Some(Place::Registration(registrant.clone())));
+        }
         for none in [
             "",
             "/",
@@ -275,6 +308,7 @@ mod tests {
             "/devices/d/x",
             "/devices/a%2Fb/twin",
             "/messages",
+            "0ne1/registrations",
             "/../$cbs",
         ] {
             check(none, None);

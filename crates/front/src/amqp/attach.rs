@@ -68,6 +68,7 @@ impl Driver<'_> {
                 let held = self.held(Op::SendMessage, "SEND", &place).await?;
                 Ok(Link::ServiceSend(Box::new(held)))
             }
+            Place::Registration(registrant) => Ok(Link::RegistrationRequests(registrant)),
             Place::DeviceBound(_)
             | Place::Feedback
             | Place::FileNotifications
@@ -107,6 +108,9 @@ impl Driver<'_> {
             Place::FileNotifications => {
                 let held = self.held(Op::ReceiveFileNotification, "RECEIVE", &place).await?;
                 Ok(Link::Queue(Box::new(Queue::new(held, &place, self.env))))
+            }
+            Place::Registration(registrant) => {
+                Ok(Link::RegistrationAnswers { registrant, out: Outbox::new() })
             }
             Place::FindEvents(rest) => Err(self.redirect(&rest).await),
             Place::Events { .. } => {

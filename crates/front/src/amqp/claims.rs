@@ -1,6 +1,6 @@
 //! What a connection has shown: tokens put over `$cbs`, or the password of SASL PLAIN.
 
-use super::address::Audience;
+use super::address::{Audience, Place, Registrant};
 use crate::authorization;
 use ::amqp::{Body, Message, Value};
 use bytes::Bytes;
@@ -81,11 +81,17 @@ pub(super) enum Plain {
         module: Option<String>,
         credential: Credential,
     },
+    /// A device that registers.
+    Registration {
+        registrant: Registrant,
+        credential: Credential,
+    },
 }
 
-/// Reads `authzid NUL authcid NUL password`: the second is `{policy}@sas.root.{hub}`, `{device}@sas.{hub}` or
-/// `{device}/{module}@sas.{hub}`, the third a whole signature. Source: RFC 4616; IoT Hub developer guide,
-/// "Control access to IoT Hub by using shared access signatures".
+/// Reads `authzid NUL authcid NUL password`: the second is `{policy}@sas.root.{hub}`, `{device}@sas.{hub}`,
+/// `{device}/{module}@sas.{hub}` or `{idScope}/registrations/{registration}`, the third a whole signature. Source:
+/// RFC 4616; IoT Hub developer guide, "Control access to IoT Hub by using shared access signatures"; the public
+/// client libraries of the provisioning service.
 pub(super) fn plain(response: &Bytes) -> Option<Plain> {
     let text = std::str::from_utf8(response).ok()?;
     let mut parts = text.split('\0');
@@ -94,7 +100,14 @@ pub(super) fn plain(response: &Bytes) -> Option<Plain> {
         return None;
     }
     let credential = authorization::signature(password);
-    let (who, rest) = name.rsplit_once('@')?;
+    let Some((who, rest)) = name.rsplit_once('@') else {
+        return match Place::parse(name) {
+            Some(Place::Registration(registrant)) => {
+                Some(Plain::Registration { registrant, credential })
+            }
+            _ => None,
+        };
+    };
     let lower = rest.to_ascii_lowercase();
     if lower.starts_with("sas.root.") {
         return Some(Plain::Service(credential));
@@ -149,7 +162,14 @@ mod tests {
             panic!()
         };
         assert_eq!(module.as_deref(), Some("m"));
-        for it in ["", "\0a@sas.h", "\0a@h\0x", "\0a\0x", "\0a@sas.h\0x\0y"] {
+        let Some(Plain::Registration { registrant, .. }) =
+            read(&format!("\00ne1/registrations/pump-1\0{signature}"))
+        else {
+            panic!()
+        };
+        assert_eq!(registrant.path(), "/0ne1/registrations/pump-1");
+        for it in ["", "\0a@sas.h", "\0a@h\0x", "\0a\0x", "\0a@sas.h\0x\0y", "\0a/registrations\0x"]
+        {
             assert!(read(it).is_none(), "{it:?}");
         }
     }

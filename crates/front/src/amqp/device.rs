@@ -223,6 +223,8 @@ impl Link {
             | Self::TwinAnswers { peer, .. } => Some(peer),
             Self::Requests(_)
             | Self::Replies { .. }
+            | Self::RegistrationRequests(_)
+            | Self::RegistrationAnswers { .. }
             | Self::ServiceSend(_)
             | Self::Queue(_)
             | Self::Events(_) => None,

@@ -4,7 +4,7 @@
 //! devices and readers to be told something, and for time to pass, and does one thing after the other. While
 //! much waits to be written or synced nothing is read, and TCP holds the client up.
 
-use super::address::{Audience, Peer, Place};
+use super::address::{Audience, Peer, Place, Registrant};
 use super::claims::{self, Claims, Plain};
 use super::condition;
 use super::device::{Device, UnderWay, synced};
@@ -75,6 +75,12 @@ pub(super) enum Link {
         pair: String,
         out: Outbox,
     },
+    /// A device asks to be registered, and how far that is.
+    RegistrationRequests(Registrant),
+    RegistrationAnswers {
+        registrant: Registrant,
+        out: Outbox,
+    },
     /// A service sends to devices.
     ServiceSend(Box<ops::link::Link>),
     Queue(Box<Queue>),
@@ -92,6 +98,8 @@ pub(super) struct Driver<'a> {
     pub(super) own: Credential,
     pub(super) engine: Connection,
     pub(super) claims: Claims,
+    /// Who said with SASL PLAIN that it registers, and what it has shown for that.
+    pub(super) registers: Option<(Registrant, Credential)>,
     pub(super) links: BTreeMap<LinkId, Link>,
     pub(super) devices: BTreeMap<Peer, Device>,
     pub(super) under_way: VecDeque<UnderWay>,
@@ -126,6 +134,7 @@ impl<'a> Driver<'a> {
             own,
             engine: Connection::new("hubward".into(), MECHANISMS, PAYLOAD_BYTES_MAX),
             claims: Claims::default(),
+            registers: None,
             links: BTreeMap::new(),
             devices: BTreeMap::new(),
             under_way: VecDeque::new(),
@@ -270,6 +279,11 @@ impl<'a> Driver<'a> {
             Some(Plain::Device { device, module, credential }) => {
                 self.connect(Peer { device, module }, "", credential).await.is_ok()
             }
+            // Each of its requests is judged: an outcome of SASL has no words to say why not.
+            Some(Plain::Registration { registrant, credential }) => {
+                self.registers = Some((registrant, credential));
+                true
+            }
             None => false,
         }
     }
@@ -292,9 +306,14 @@ impl<'a> Driver<'a> {
                 let (peer, pair) = (peer.clone(), pair.clone());
                 self.twin_asked(link, &peer, &pair, delivery).await;
             }
+            Some(Link::RegistrationRequests(registrant)) => {
+                let registrant = registrant.clone();
+                self.registration_asked(link, &registrant, delivery).await;
+            }
             Some(Link::ServiceSend(_)) => self.service_sent(link, delivery).await,
             Some(
                 Link::Replies { .. }
+                | Link::RegistrationAnswers { .. }
                 | Link::DeviceBound { .. }
                 | Link::MethodCalls { .. }
                 | Link::TwinAnswers { .. }
@@ -316,6 +335,7 @@ impl<'a> Driver<'a> {
             Some(
                 Link::Replies { out, .. }
                 | Link::MethodCalls { out, .. }
+                | Link::RegistrationAnswers { out, .. }
                 | Link::TwinAnswers { out, .. },
             ) => out,
             _ => return,
@@ -337,6 +357,7 @@ impl<'a> Driver<'a> {
             Some(
                 Link::Replies { out, .. }
                 | Link::MethodCalls { out, .. }
+                | Link::RegistrationAnswers { out, .. }
                 | Link::TwinAnswers { out, .. },
             ) => {
                 while engine.can_send(link)
@@ -356,6 +377,7 @@ impl<'a> Driver<'a> {
                 | Link::Telemetry(_)
                 | Link::MethodAnswers(_)
                 | Link::TwinRequests { .. }
+                | Link::RegistrationRequests(_)
                 | Link::ServiceSend(_),
             )
             | None => {}
@@ -389,6 +411,7 @@ impl<'a> Driver<'a> {
         for peer in self.devices.keys().cloned().collect::<Vec<_>>() {
             self.device_told(&peer, Told::Look).await;
         }
+        self.look_at_registrations().await;
         self.look_at_links().await;
     }
 

@@ -72,7 +72,7 @@ impl Driver<'_> {
             Link::Events(events) => events.reader.next_look(),
             _ => None,
         });
-        for end in ends.chain(looks) {
+        for end in ends.chain(looks).chain(self.registration_ends()) {
             // Just behind it: a signature holds to the end of its second.
             let left_ms =
                 end.millis().saturating_sub(self.env.now().millis()).saturating_add(1_000);

@@ -77,6 +77,7 @@ async fn a_silent_peer_is_closed_at_a_deadline() {
     assert!(took >= IDLE && took <= IDLE * 2 + DRAIN, "{took:?}");
 }
 
+/// Threat 37.
 #[tokio::test(start_paused = true)]
 async fn a_head_that_trickles_is_closed_at_the_same_deadline() {
     let mut peer = connect(Protocol::Http1);

@@ -29,7 +29,14 @@ pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> P
     if access.is_disabled {
         return deny(
             AuthFault::LocalAuthDisabled,
-            "keys are switched off on this hub (`disableLocalAuth`); sign in with Entra instead",
+            match door.operation.surface() {
+                Surface::Dps => {
+                    "keys are switched off on this provisioning service (`disableLocalAuth`); sign in with Entra instead"
+                }
+                Surface::Hub | Surface::Arm | Surface::Entra | Surface::Graph => {
+                    "keys are switched off on this hub (`disableLocalAuth`); sign in with Entra instead"
+                }
+            },
         );
     }
     let policy = access.policies.iter().find(|it| it.name.eq_ignore_ascii_case(shown));

@@ -1,6 +1,6 @@
 //! A provisioning service: itself in Azure Resource Manager, its service API, and what devices ask it.
 
-use super::row::{act, arm, control, device, dps, mqtt};
+use super::row::{act, amqp_dps, arm, control, device, dps, mqtt};
 use super::{Body, Effect, Op, Operation, Plane, Right, Surface};
 
 pub(super) const ROWS: &[Operation] = &[
@@ -276,6 +276,67 @@ pub(super) const ROWS: &[Operation] = &[
         says: "Shows the keys of an enrollment group",
     },
     Operation {
+        op: Op::BulkEnrollments,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollments/write")],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollments"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[dps("POST", "/enrollments")],
+        says: "Creates or updates up to 10 individual enrollments",
+    },
+    Operation {
+        op: Op::BulkDeleteEnrollments,
+        plane: Plane::Service,
+        actions: &[
+            act("Microsoft.Devices/provisioningServices/enrollments/write"),
+            act("Microsoft.Devices/provisioningServices/enrollments/delete"),
+        ],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollments"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[],
+        says: "Deletes up to 10 individual enrollments",
+    },
+    Operation {
+        op: Op::BulkEnrollmentGroups,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/enrollmentGroups/write")],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollmentGroups"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[dps("POST", "/enrollmentGroups")],
+        says: "Creates or updates up to 10 enrollment groups",
+    },
+    Operation {
+        op: Op::BulkDeleteEnrollmentGroups,
+        plane: Plane::Service,
+        actions: &[
+            act("Microsoft.Devices/provisioningServices/enrollmentGroups/write"),
+            act("Microsoft.Devices/provisioningServices/enrollmentGroups/delete"),
+        ],
+        sas: &[Right::EnrollmentWrite],
+        object: Some("Microsoft.Devices/ProvisioningServices/enrollmentGroups"),
+        effect: Effect::Writes,
+        body: Body::Json,
+        routes: &[],
+        says: "Deletes up to 10 enrollment groups",
+    },
+    Operation {
+        op: Op::QueryRegistrations,
+        plane: Plane::Service,
+        actions: &[act("Microsoft.Devices/provisioningServices/registrationStates/read")],
+        sas: &[Right::RegistrationStatusRead],
+        object: None,
+        effect: Effect::Reads,
+        body: Body::Json,
+        routes: &[dps("POST", "/registrations/{enrollment}/query")],
+        says: "Lists what became of the registrations of an enrollment group",
+    },
+    Operation {
         op: Op::GetRegistration,
         plane: Plane::Service,
         actions: &[act("Microsoft.Devices/provisioningServices/registrationStates/read")],
@@ -308,6 +369,7 @@ pub(super) const ROWS: &[Operation] = &[
         routes: &[
             dps("PUT", "/{idScope}/registrations/{registration}/register"),
             mqtt(Surface::Dps, "PUBLISH", "$dps/registrations/PUT/iotdps-register/"),
+            amqp_dps("PUT"),
         ],
         says: "Registers a device: it proves itself, and the service writes it to a hub",
     },
@@ -322,6 +384,7 @@ pub(super) const ROWS: &[Operation] = &[
         routes: &[
             dps("GET", "/{idScope}/registrations/{registration}/operations/{operation}"),
             mqtt(Surface::Dps, "PUBLISH", "$dps/registrations/GET/iotdps-get-operationstatus/"),
+            amqp_dps("GET"),
         ],
         says: "Tells a device how far its registration has come",
     },

@@ -35,6 +35,12 @@ pub(super) const fn amqp(method: &'static str, path: &'static str) -> Route {
     Route { surface: Surface::Hub, protocol: Protocol::Amqp, method, path }
 }
 
+/// Of a device that registers: over a link at this address.
+pub(super) const fn amqp_dps(method: &'static str) -> Route {
+    let path = "/{idScope}/registrations/{registration}";
+    Route { surface: Surface::Dps, protocol: Protocol::Amqp, method, path }
+}
+
 /// A row of the endpoint from which services read what devices have sent: keys alone open it.
 pub(super) const fn events(op: Op, routes: &'static [Route], says: &'static str) -> Operation {
     Operation {

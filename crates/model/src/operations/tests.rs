@@ -12,6 +12,8 @@ fn every_operation_has_one_row_and_no_two_share_an_address() {
             Op::GetOwnDecision,
             Op::BulkDevicesWithTwins,
             Op::QueryDeviceJobs,
+            Op::BulkDeleteEnrollments,
+            Op::BulkDeleteEnrollmentGroups,
             Op::ProvisionDevice,
             Op::ProvisionDeviceWithTwin,
         ];

@@ -52,6 +52,7 @@ fn who_comes_while_the_server_stops_is_not_let_in() {
     assert_eq!(presence.count().0, 0);
 }
 
+/// Threat 39.
 #[test]
 fn two_clients_with_one_key_cannot_throw_each_other_out_for_ever() {
     let presence = Presence::default();

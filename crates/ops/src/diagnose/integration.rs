@@ -14,6 +14,7 @@ use model::operations::{Right, operation};
 use model::principal::AuthType;
 use model::trace::{Caller, TraceHead};
 use model::{Gate, Op, PrincipalKind};
+use subtle::ConstantTimeEq as _;
 
 pub(super) const NAME: &str = "DPS integration permissions";
 
@@ -223,7 +224,8 @@ fn by_key(case: &Case<'_>, policy: &str) -> Vec<Check> {
     // With keys switched off the gate looks at none, so whether this one is current is compared here.
     let is_current = match case.proof.link.map(|it| &it.authentication) {
         Some(LinkAuthentication::KeyBased { key, .. }) => {
-            [&known.primary, &known.secondary].iter().any(|it| it.reveal() == key.reveal())
+            let is = |it: &[u8]| bool::from(it.ct_eq(key.reveal().as_slice()));
+            is(known.primary.reveal()) | is(known.secondary.reveal())
         }
         Some(LinkAuthentication::SystemAssigned) | None => false,
     };

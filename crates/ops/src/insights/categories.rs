@@ -144,6 +144,11 @@ const LOGGED: &[Logged] = &[
     service(Op::DeleteEnrollmentGroup, "Delete", About::EnrollmentGroup),
     service(Op::QueryEnrollmentGroups, "Query", About::EnrollmentGroup),
     service(Op::GetEnrollmentGroupKeys, "GetAttestationMechanism", About::EnrollmentGroup),
+    service(Op::BulkEnrollments, "Bulk", About::IndividualEnrollment),
+    service(Op::BulkDeleteEnrollments, "Bulk", About::IndividualEnrollment),
+    service(Op::BulkEnrollmentGroups, "Bulk", About::EnrollmentGroup),
+    service(Op::BulkDeleteEnrollmentGroups, "Bulk", About::EnrollmentGroup),
+    service(Op::QueryRegistrations, "QueryRegistrations", About::EnrollmentGroup),
     service(Op::GetRegistration, "Get", About::Registration),
     service(Op::DeleteRegistration, "Delete", About::Registration),
 ];
@@ -187,7 +192,7 @@ mod tests {
             assert_eq!(one.is_by_device(), row.plane == Plane::Device, "{one:?}");
             let parameter = format!("{{{}}}", one.about.parameter());
             let is_named = row.routes.iter().any(|it| it.path.contains(&parameter));
-            assert!(is_named || one.word == "Query", "{one:?}");
+            assert!(is_named || ["Query", "Bulk"].contains(&one.word), "{one:?}");
         }
     }
 

@@ -85,6 +85,10 @@ impl Draft {
         &self.id
     }
 
+    pub(super) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// What policy judges: the body as it would be kept, without keys.
     pub(super) fn judged(&self) -> Value {
         let attestation = match &self.attestation {

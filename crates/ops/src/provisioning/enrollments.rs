@@ -6,6 +6,7 @@
 
 use super::enrollment::{Attestation, Kind, Source};
 use super::enrollment_body::{Draft, checked_id, is_id};
+use super::register::shard;
 use super::registrations;
 use crate::control::{delete as drop_it, failed, put as keep, unread};
 use crate::env::Env;
@@ -66,6 +67,8 @@ pub(super) const fn kind_of(op: Op) -> Kind {
             | Op::DeleteEnrollmentGroup
             | Op::QueryEnrollmentGroups
             | Op::GetEnrollmentGroupKeys
+            | Op::BulkEnrollmentGroups
+            | Op::BulkDeleteEnrollmentGroups
     ) {
         true => Kind::Group,
         false => Kind::Individual,
@@ -81,9 +84,23 @@ pub(super) const fn kind_of(op: Op) -> Kind {
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let kind = kind_of(permit.operation().op);
     let draft = Draft::read(kind, input.param("enrollment"), &input.body)?;
-    let wanted = Wanted::of(&input.headers)?;
     let dps = dps_of(permit, env)?;
-    let shard = shard_of(permit, env)?;
+    let (source, revision) = write(env, &dps, &draft, &Wanted::of(&input.headers)?).await?;
+    answer(env, &shard_of(permit, env)?, &source, revision).await
+}
+
+/// Writes an enrollment, and gives it with its revision.
+///
+/// # Errors
+/// As [`put`].
+pub(super) async fn write(
+    env: &Env,
+    dps: &Dps,
+    draft: &Draft,
+    wanted: &Wanted,
+) -> Result<(Source, u64), Error> {
+    let kind = draft.kind();
+    let shard = shard(dps)?;
     let _adding = match kind {
         Kind::Individual => None,
         Kind::Group => Some(ADDING_A_GROUP.lock().await),
@@ -101,7 +118,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             it.check_references(&dps.authorities)?;
         }
         match env.store.commit(&shard, vec![change(&source, expect)?]).await {
-            Ok(committed) => return answer(env, &shard, &source, committed.revision).await,
+            Ok(committed) => return Ok((source, committed.revision)),
             Err(CommitError::Conflict { .. }) => {}
             Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
                 return Err(failed(&error));
@@ -126,19 +143,41 @@ pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
 /// [`Error::EnrollmentNotFound`]; [`Error::EnrollmentStale`].
 pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let kind = kind_of(permit.operation().op);
-    let shard = shard_of(permit, env)?;
-    let (source, revision) = named(permit, input, env, &shard).await?;
-    let expect = match input.headers.if_match.as_deref() {
-        None | Some("*") => Expect::Anything,
-        Some(tag) if tag == etag(revision) => Expect::Revision(revision),
-        Some(_) => return Err(stale(kind, source.id())),
+    let id = checked_id("path", input.param("enrollment"))?;
+    let wanted = match input.headers.if_match.as_deref() {
+        None | Some("*") => Wanted::Existing,
+        Some(tag) => Wanted::Version(tag.to_owned()),
     };
-    let change = drop_it(kind.table(), source.id().to_ascii_lowercase(), expect);
-    env.store.commit(&shard, vec![change]).await.map_err(|it| match it {
-        CommitError::Conflict { .. } => stale(kind, source.id()),
-        CommitError::ShardGone | CommitError::Store(_) => failed(&it),
-    })?;
+    remove(env, &*dps_of(permit, env)?, kind, id, &wanted).await?;
     Ok(Reply::empty(204))
+}
+
+/// Deletes an enrollment.
+///
+/// # Errors
+/// As [`delete`].
+pub(super) async fn remove(
+    env: &Env,
+    dps: &Dps,
+    kind: Kind,
+    id: &str,
+    wanted: &Wanted,
+) -> Result<(), Error> {
+    let shard = shard(dps)?;
+    for _ in 0..WRITE_TRIES {
+        let found = read(env, &shard, kind, id).await?;
+        let expect = wanted.expect(kind, id, found.map(|(_, revision)| revision))?;
+        let change = drop_it(kind.table(), id.to_ascii_lowercase(), expect);
+        match env.store.commit(&shard, vec![change]).await {
+            Ok(_) => return Ok(()),
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error @ (CommitError::ShardGone | CommitError::Store(_))) => {
+                return Err(failed(&error));
+            }
+        }
+    }
+    let message = format!("the {} kept changing under the call; repeat it", kind.noun());
+    Err(Error::Unavailable { message })
 }
 
 /// `POST .../attestationmechanism`: how devices prove themselves, with the keys.
@@ -158,14 +197,7 @@ pub(crate) async fn keys(permit: &Permit, input: &Input, env: &Env) -> Result<Re
 pub(crate) async fn query(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let kind = kind_of(permit.operation().op);
     check_query(kind, &input.body)?;
-    let limit = match input.headers.max_item_count {
-        Some(0) => {
-            return Err(Error::invalid("x-ms-max-item-count", "a number from 1 on is expected"));
-        }
-        Some(count) => count.min(PAGE_MAX),
-        None => PAGE_MAX,
-    };
-    let after = input.headers.continuation.as_deref().map(continued).transpose()?;
+    let (limit, after) = page(input)?;
     let shard = shard_of(permit, env)?;
     // One more than is shown tells whether there is a next page.
     let scan = Scan { prefix: String::new(), after, limit: limit + 1 };
@@ -188,6 +220,22 @@ pub(crate) async fn query(permit: &Permit, input: &Input, env: &Env) -> Result<R
         Some((key, _)) if has_more => reply.with_header("x-ms-continuation", STANDARD.encode(key)),
         Some(_) | None => reply,
     })
+}
+
+/// How many items a page may have, and the id after which it begins.
+///
+/// # Errors
+/// [`Error::Invalid`] at `x-ms-max-item-count` or `x-ms-continuation`.
+pub(super) fn page(input: &Input) -> Result<(usize, Option<String>), Error> {
+    let limit = match input.headers.max_item_count {
+        Some(0) => {
+            return Err(Error::invalid("x-ms-max-item-count", "a number from 1 on is expected"));
+        }
+        Some(count) => count.min(PAGE_MAX),
+        None => PAGE_MAX,
+    };
+    let after = input.headers.continuation.as_deref().map(continued).transpose()?;
+    Ok((limit, after))
 }
 
 /// The only query there is: everything of the kind that the path names.
@@ -222,7 +270,7 @@ fn continued(text: &str) -> Result<String, Error> {
 
 /// Which state of an enrollment a write asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Wanted {
+pub(super) enum Wanted {
     Either,
     New,
     Existing,
@@ -331,7 +379,7 @@ pub(crate) async fn first(
     kind: Kind,
     limit: usize,
 ) -> Result<(Vec<Source>, u64), Error> {
-    let shard = ShardId::dps(&dps.uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let shard = shard(dps)?;
     let all = env.store.count(&shard, kind.table()).await.map_err(|it| unread(&it))?;
     let mut found: Vec<Source> = Vec::new();
     let mut after = None;
@@ -390,15 +438,14 @@ pub(super) fn etag(revision: u64) -> String {
 }
 
 /// The provisioning service at whose address the call came.
-fn dps_of(permit: &Permit, env: &Env) -> Result<Arc<Dps>, Error> {
+pub(super) fn dps_of(permit: &Permit, env: &Env) -> Result<Arc<Dps>, Error> {
     let found = env.facts.load().dps(permit.scope()).cloned();
     found.ok_or_else(|| Error::UnknownHost { host: permit.scope().name().to_owned() })
 }
 
 /// Where its enrollments and registrations are.
 pub(super) fn shard_of(permit: &Permit, env: &Env) -> Result<ShardId, Error> {
-    let dps = dps_of(permit, env)?;
-    ShardId::dps(&dps.uid).map_err(|it| Error::Internal { message: it.to_string() })
+    shard(&*dps_of(permit, env)?)
 }
 
 /// A new enrollment group as the first start makes one, with its primary key in base64.

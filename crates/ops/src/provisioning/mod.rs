@@ -3,6 +3,7 @@
 pub(crate) mod allocation;
 pub(crate) mod assignment;
 pub(crate) mod attestation;
+pub(crate) mod bulk;
 pub(crate) mod enrollment;
 mod enrollment_body;
 pub mod enrollments;

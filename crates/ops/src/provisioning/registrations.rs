@@ -4,15 +4,20 @@
 //! leaves the device in its hub.
 
 use super::enrollment_body::checked_id;
-use super::enrollments::{etag, shard_of};
+use super::enrollments::{etag, page, shard_of};
 use crate::control::{delete as drop_it, failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use gate::Permit;
 use model::{Error, TrackingId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use store::{Change, CommitError, Document, Expect, ShardId, tables};
+use store::{Change, CommitError, Document, Expect, Scan, ShardId, tables};
+
+/// Most registrations that one page of a group's looks at.
+const LOOKED_AT_MAX: usize = 2_000;
 
 /// How far a registration has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -177,6 +182,38 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
         CommitError::ShardGone | CommitError::Store(_) => failed(&it),
     })?;
     Ok(Reply::empty(204))
+}
+
+/// `POST /registrations/{group}/query`: the registrations that came of a group, by their ids, a page at a time. A
+/// page may have fewer than were asked for, or none, and another one behind it.
+///
+/// # Errors
+/// [`Error::Invalid`] at `x-ms-max-item-count` or `x-ms-continuation`.
+pub(crate) async fn query(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    let group = checked_id("path", input.param("enrollment"))?;
+    let (limit, after) = page(input)?;
+    let shard = shard_of(permit, env)?;
+    let scan = Scan { prefix: String::new(), after, limit: LOOKED_AT_MAX };
+    let looked_at =
+        env.store.scan(&shard, tables::REGISTRATIONS, scan).await.map_err(|it| unread(&it))?;
+    let (mut shown, mut last) = (Vec::new(), None);
+    for (key, document) in &looked_at {
+        let registration = parse(key, document)?;
+        let of = registration.enrollment_group_id.as_deref();
+        if of.is_some_and(|it| it.eq_ignore_ascii_case(group)) {
+            if shown.len() == limit {
+                break;
+            }
+            shown.push(registration.shown(&etag(document.revision)));
+        }
+        last = Some(key);
+    }
+    let has_more = looked_at.len() == LOOKED_AT_MAX || looked_at.last().map(|(key, _)| key) != last;
+    let reply = Reply::ok(Value::Array(shown)).with_header("x-ms-item-type", "deviceRegistration");
+    Ok(match last.filter(|_| has_more) {
+        Some(key) => reply.with_header("x-ms-continuation", STANDARD.encode(key)),
+        None => reply,
+    })
 }
 
 async fn named(input: &Input, env: &Env, shard: &ShardId) -> Result<(Registration, u64), Error> {
