@@ -13,7 +13,7 @@ use model::{Credential, Op};
 use ops::Session;
 use ops::devices::messages::LOCK_S;
 use ops::devices::methods::MethodAnswer;
-use ops::session::{Ended, Weighed};
+use ops::session::{Ended, Gone, Violation, Weighed};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -192,6 +192,19 @@ impl Driver<'_> {
                 }
             }
             Err((peer, error)) => self.end_device(&peer, Ended::Failed(error), true).await,
+        }
+    }
+
+    /// What a device's session ended with, where its connection is over.
+    pub(super) fn ended(&self, served: Result<(), Gone>) -> Ended {
+        match (&self.fault, served) {
+            (Some(fault), _) => Ended::Misbehaved(Violation {
+                op: Op::ConnectDevice,
+                packet: format!("a frame: {}", fault.condition),
+                rule: fault.description.clone().unwrap_or_default(),
+            }),
+            (None, Ok(())) => Ended::Orderly,
+            (None, Err(gone)) => Ended::Gone(gone),
         }
     }
 

@@ -16,11 +16,11 @@ use crate::scratch;
 use crate::sessions::Waiting;
 use ::amqp::{Condition, Connection, Event, LinkId};
 use bytes::{Bytes, BytesMut};
-use model::{Credential, Op, Timestamp};
+use model::{Credential, Timestamp};
 use ops::Env;
 use ops::devices::message::MESSAGE_BYTES_MAX;
 use ops::devices::presence::Told;
-use ops::session::{Ended, Gone, Violation};
+use ops::session::Gone;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -107,7 +107,7 @@ pub(super) struct Driver<'a> {
     pub(super) waiting: Option<Waiting>,
     refusals: usize,
     /// What the client did that AMQP does not have.
-    fault: Option<Condition>,
+    pub(super) fault: Option<Condition>,
     pub(super) began: Instant,
     pub(super) heard: Instant,
     pub(super) spoke: Instant,
@@ -163,19 +163,6 @@ impl<'a> Driver<'a> {
             self.end_device(&peer, ended, false).await;
         }
         let _ = timeout(Duration::from_secs(1), writer.shutdown()).await;
-    }
-
-    /// What a device's session ended with, where its connection is over.
-    fn ended(&self, served: Result<(), Gone>) -> Ended {
-        match (&self.fault, served) {
-            (Some(fault), _) => Ended::Misbehaved(Violation {
-                op: Op::ConnectDevice,
-                packet: format!("a frame: {}", fault.condition),
-                rule: fault.description.clone().unwrap_or_default(),
-            }),
-            (None, Ok(())) => Ended::Orderly,
-            (None, Err(gone)) => Ended::Gone(gone),
-        }
     }
 
     /// Serves the client to the end of what it says: well where it meant to go, or we did.
