@@ -265,6 +265,10 @@ fn a_webhook_that_chooses_no_linked_hub_fails_the_registration() {
     webhook.asked.join().unwrap();
     // Nobody listens there any more.
     assert!(plant.fails("pump-1", 400_209).contains("chose no hub"));
+    let env = plant.fleet.world.env();
+    let counted = env.metrics.render(&env.facts.load().lookups, &env.presence);
+    let failed = "hubward_registrations_total{outcome=\"allocation\"} 8\n";
+    assert!(counted.contains(failed), "{counted}");
     for hub in [&plant.east, &plant.west] {
         plant.asks(hub, "GET", "/devices/pump-1", &Value::Null).expect(404);
     }

@@ -30,6 +30,8 @@ struct Counters {
     early_refusals: ByStatus,
     /// In the order of [`GATES`].
     refusals: [AtomicU64; 4],
+    /// In the order of [`Registered::ALL`].
+    registrations: [AtomicU64; Registered::ALL.len()],
     dropped_records: AtomicU64,
     faults: AtomicU64,
     /// Takes a line for the error log.
@@ -42,9 +44,66 @@ impl Default for Counters {
             calls: OPERATIONS.iter().map(|_| Calls::default()).collect(),
             early_refusals: ByStatus::default(),
             refusals: Default::default(),
+            registrations: Default::default(),
             dropped_records: AtomicU64::default(),
             faults: AtomicU64::default(),
             log: to_standard_error,
+        }
+    }
+}
+
+/// What a registration came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Registered {
+    Assigned,
+    /// The enrollment, or the service's credential at the hub, does not count.
+    Unproven,
+    Policy,
+    Access,
+    /// No hub was chosen, by the enrollment's terms or by its webhook.
+    Allocation,
+    /// The hub has another device of the name.
+    Conflict,
+    Throttled,
+    Other,
+}
+
+impl Registered {
+    const ALL: [Self; 8] = [
+        Self::Assigned,
+        Self::Unproven,
+        Self::Policy,
+        Self::Access,
+        Self::Allocation,
+        Self::Conflict,
+        Self::Throttled,
+        Self::Other,
+    ];
+
+    /// By the number that the device is told; none where it was assigned.
+    const fn of(number: Option<u32>) -> Self {
+        match number {
+            None => Self::Assigned,
+            Some(401_002) => Self::Unproven,
+            Some(401_003) => Self::Access,
+            Some(403_000) => Self::Policy,
+            Some(400_000 | 400_209) => Self::Allocation,
+            Some(409_000..=409_999) => Self::Conflict,
+            Some(429_000..=429_999) => Self::Throttled,
+            Some(_) => Self::Other,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Assigned => "assigned",
+            Self::Unproven => "unproven",
+            Self::Policy => "policy",
+            Self::Access => "access",
+            Self::Allocation => "allocation",
+            Self::Conflict => "conflict",
+            Self::Throttled => "throttled",
+            Self::Other => "other",
         }
     }
 }
@@ -111,6 +170,15 @@ impl Metrics {
         }
     }
 
+    /// What a registration came to: the number that the device is told, none where it was assigned.
+    pub fn count_registration(&self, number: Option<u32>) {
+        let which = Registered::of(number);
+        let at = Registered::ALL.iter().position(|it| *it == which);
+        if let Some(counter) = at.and_then(|it| self.0.registrations.get(it)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// One diagnostic record that was not written: its queue was full or its file refused it.
     pub fn count_dropped_record(&self) {
         self.0.dropped_records.fetch_add(1, Ordering::Relaxed);
@@ -154,6 +222,12 @@ impl Metrics {
         for (gate, counter) in GATES.iter().zip(&self.0.refusals) {
             let count = counter.load(Ordering::Relaxed);
             sample(&mut text, "hubward_refusals_total", &[("gate", gate.as_str())], count);
+        }
+        let name = "hubward_registrations_total";
+        head(&mut text, name, "counter", "Registrations carried out, by what they came to.");
+        for (outcome, counter) in Registered::ALL.iter().zip(&self.0.registrations) {
+            let count = counter.load(Ordering::Relaxed);
+            sample(&mut text, name, &[("outcome", outcome.as_str())], count);
         }
         let singles = [
             (
@@ -312,6 +386,7 @@ mod tests {
         lookups.policy.store(7, Ordering::Relaxed);
         let metrics = Metrics::default();
         metrics.count_refusal(Gate::Policy);
+        [None, Some(400_000), Some(400_209)].map(|it| metrics.count_registration(it));
         let text = metrics.render(&lookups, &Presence::default());
         for line in [
             "hubward_policy_lookups_total 7\n",
@@ -320,6 +395,9 @@ mod tests {
             "hubward_refusals_total{gate=\"policy\"} 1\n",
             "hubward_refusals_total{gate=\"access\"} 0\n",
             "hubward_diagnostic_records_dropped_total 0\n",
+            "hubward_registrations_total{outcome=\"assigned\"} 1\n",
+            "hubward_registrations_total{outcome=\"allocation\"} 2\n",
+            "hubward_registrations_total{outcome=\"conflict\"} 0\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

@@ -250,6 +250,7 @@ async fn carry_out(
             Ok(_) => {
                 if let Some((registration, hub)) = &decided {
                     let took_ns = (env.clock.monotonic_ns)().saturating_sub(started);
+                    env.metrics.count_registration(registration.error_code);
                     let outcome = begun.outcome(registration, hub.as_ref(), took_ns);
                     env.diagnostics.outcome(&outcome, dps, env);
                 }
