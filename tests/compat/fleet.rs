@@ -1,7 +1,7 @@
 //! A plant with its hub and its provisioning service, on a server that can be killed, and the unmodified clients:
 //! devices that register over MQTT and over HTTPS, devices that stay, and a person with `az`.
 
-use super::az::{Az, binary, hub_token, hubward, text};
+use super::az::{Az, binary, group_id, hub_id, hub_token, hubward, text};
 use super::clients::{Client, interpreter, node_modules, script};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -111,11 +111,7 @@ impl Stage {
         let policy = ["--dps-name", dps, "--policy-name", "provisioningserviceowner"];
         let policy = az.run(&[&["iot", "dps", "policy", "show"], &policy[..]].concat()).json();
         Self {
-            hub: format!(
-                "{}/providers/Microsoft.Devices/IotHubs/{}",
-                group(&server),
-                get("HUBWARD_HUB")
-            ),
+            hub: hub_id(&server),
             hub_host: get("HUBWARD_HUB_HOST"),
             dps: text(&shown, "/id").to_owned(),
             identity: text(&shown, "/identity/principalId").to_owned(),
@@ -253,7 +249,7 @@ impl Stage {
         let app = text(&made, "/appId").to_owned();
         for role in ["Owner", "IoT Hub Data Contributor", "IoT Hub Registry Contributor", TWIN_ROLE]
         {
-            let role = ["--assignee", &app, "--role", role, "--scope", &group(self.server())];
+            let role = ["--assignee", &app, "--role", role, "--scope", &group_id(self.server())];
             self.az.run(&[&["role", "assignment", "create"], &role[..]].concat()).json();
         }
         Outsider { secret: text(&made, "/password").to_owned(), app }
@@ -299,7 +295,7 @@ impl Stage {
     pub fn send_logs(&self, resource: &str, logs: &Value) {
         let workspace = format!(
             "{}/providers/Microsoft.OperationalInsights/workspaces/fleet-logs",
-            group(self.server())
+            group_id(self.server())
         );
         let logs = logs.to_string();
         let setting = ["--name", "to-workspace", "--resource", resource, "--logs", &logs];
@@ -324,15 +320,6 @@ impl Stage {
         let exemption = ["--name", name, "--scope", &self.hub];
         self.az.run(&[&["policy", "exemption", "delete"], &exemption[..]].concat()).json();
     }
-}
-
-fn group(server: &Process) -> String {
-    let connection = server.connection();
-    format!(
-        "/subscriptions/{}/resourceGroups/{}",
-        connection.subscription_id().unwrap(),
-        connection.get("HUBWARD_RESOURCE_GROUP").unwrap()
-    )
 }
 
 pub fn deny() -> Value {

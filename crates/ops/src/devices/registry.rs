@@ -127,31 +127,47 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     if named.module.is_some() {
         check_room_for_a_module(env, &shard, &named).await?;
     }
+    let expected = |former: Option<&(Device, u64)>| match (former, if_match) {
+        (Some(_), None) => Err(named.exists_already()),
+        (Some((device, revision)), Some(tag)) if tag == "*" || tag == device.etag() => {
+            Ok(Expect::Revision(*revision))
+        }
+        (Some(_), Some(_)) => Err(named.is_stale()),
+        (None, None) => Ok(Expect::Absent),
+        (None, Some(_)) => Err(named.not_found()),
+    };
+    let made = |former: Option<&Device>| built(&named, &input.body, former, env, "");
+    write(permit, &named, &hub, env, expected, made).await
+}
+
+/// Writes what is `made` of the device that is there, or of none, where that is as `expected`; and looks again where
+/// it has changed in between.
+async fn write(
+    permit: &Permit,
+    named: &Named,
+    hub: &Hub,
+    env: &Env,
+    expected: impl Fn(Option<&(Device, u64)>) -> Result<Expect, Error>,
+    made: impl Fn(Option<&Device>) -> Result<Device, Error>,
+) -> Result<Reply, Error> {
+    let shard = shard(hub)?;
     let mut place = None;
     for _ in 0..TRIES {
-        let former = read(env, &shard, &named).await?;
-        let expect = match (&former, if_match) {
-            (Some(_), None) => return Err(named.exists_already()),
-            (Some((device, revision)), Some(tag)) if tag == "*" || tag == device.etag() => {
-                Expect::Revision(*revision)
-            }
-            (Some(_), Some(_)) => return Err(named.is_stale()),
-            (None, None) => Expect::Absent,
-            (None, Some(_)) => return Err(named.not_found()),
-        };
+        let former = read(env, &shard, named).await?;
+        let expect = expected(former.as_ref())?;
         if former.is_none() && place.is_none() {
-            place = env.limits.place(&hub, 1, &shard, env).await?;
+            place = env.limits.place(hub, 1, &shard, env).await?;
         }
-        let device = built(&named, &input.body, former.as_ref().map(|(it, _)| it), env, "")?;
+        let device = made(former.as_ref().map(|(it, _)| it))?;
         let change = keep(named.table(), named.key(), expect, &device)?;
         match env.store.commit(&shard, vec![change]).await {
-            Ok(_) => return written(permit, env, &hub, &named, &device, former.is_none()).await,
+            Ok(_) => return written(permit, env, (hub, named), &device, former.is_none()).await,
             // Its twin may have changed, or somebody was faster: look again.
             Err(CommitError::Conflict { .. }) => {}
             Err(it @ (CommitError::ShardGone | CommitError::Store(_))) => return Err(failed(&it)),
         }
     }
-    Err(keeps_changing(&named))
+    Err(keeps_changing(named))
 }
 
 pub(super) fn keeps_changing(named: &Named) -> Error {
@@ -206,28 +222,14 @@ pub(crate) async fn origin(
 pub(crate) async fn provision(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let named = Named::of(input)?;
     let hub = hub_of(permit, env)?;
-    let shard = shard(&hub)?;
     let by = text(&input.body, &["provisionedBy"]).map(str::to_owned);
-    let mut place = None;
-    for _ in 0..TRIES {
-        let former = read(env, &shard, &named).await?;
-        let expect = match &former {
-            None => Expect::Absent,
-            Some((device, revision)) if device.provisioned_by == by => Expect::Revision(*revision),
-            Some(_) => return Err(named.exists_already()),
-        };
-        if former.is_none() && place.is_none() {
-            place = env.limits.place(&hub, 1, &shard, env).await?;
-        }
-        let device = provisioned(&named, &input.body, former.as_ref().map(|(it, _)| it), env)?;
-        let change = keep(named.table(), named.key(), expect, &device)?;
-        match env.store.commit(&shard, vec![change]).await {
-            Ok(_) => return written(permit, env, &hub, &named, &device, former.is_none()).await,
-            Err(CommitError::Conflict { .. }) => {}
-            Err(it @ (CommitError::ShardGone | CommitError::Store(_))) => return Err(failed(&it)),
-        }
-    }
-    Err(keeps_changing(&named))
+    let expected = |former: Option<&(Device, u64)>| match former {
+        None => Ok(Expect::Absent),
+        Some((device, revision)) if device.provisioned_by == by => Ok(Expect::Revision(*revision)),
+        Some(_) => Err(named.exists_already()),
+    };
+    let made = |former: Option<&Device>| provisioned(&named, &input.body, former, env);
+    write(permit, &named, &hub, env, expected, made).await
 }
 
 pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
@@ -425,8 +427,7 @@ pub(super) async fn live(env: &Env, hub: &Hub, named: &Named) -> Result<Live, Er
 async fn written(
     permit: &Permit,
     env: &Env,
-    hub: &Hub,
-    named: &Named,
+    (hub, named): (&Hub, &Named),
     device: &Device,
     is_new: bool,
 ) -> Result<Reply, Error> {
