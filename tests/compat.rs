@@ -32,4 +32,5 @@ mod compat {
     pub mod service_api;
     pub mod surface;
     pub mod users;
+    pub mod x509_registration;
 }

@@ -68,6 +68,7 @@ mod stories {
     pub mod test_cases;
     pub mod threats_connections;
     pub mod threats_credentials;
+    pub mod threats_messages;
     pub mod threats_requests;
     pub mod users;
     pub mod watching;

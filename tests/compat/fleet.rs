@@ -162,13 +162,29 @@ impl Stage {
 
     /// Registers devices of a group, all at once, as devices do.
     pub fn register(&self, by: Over, group_key: &str, devices: &[&str]) -> Vec<Outcome> {
+        self.registers(by, devices, &[("GROUP_KEY", group_key.as_ref())])
+    }
+
+    /// Registers a device with the certificate and the key in two files of PEM.
+    pub fn register_showing(
+        &self,
+        by: Over,
+        certificate: &Path,
+        key: &Path,
+        device: &str,
+    ) -> Outcome {
+        let shown = [("DEVICE_CERTIFICATE", certificate), ("DEVICE_KEY", key)];
+        self.registers(by, &[device], &shown).remove(0)
+    }
+
+    fn registers(&self, by: Over, devices: &[&str], shown: &[(&str, &Path)]) -> Vec<Outcome> {
         let connection = self.server().connection();
         let output = by
             .client()
             .arg(&self.dps_host)
             .arg(connection.get("HUBWARD_DPS_ID_SCOPE").unwrap())
             .args(devices)
-            .env("GROUP_KEY", group_key)
+            .envs(shown.iter().copied())
             .env("NODE_EXTRA_CA_CERTS", connection.ca_file())
             .env("SSL_CERT_FILE", connection.ca_file())
             .output()

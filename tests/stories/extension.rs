@@ -352,6 +352,8 @@ fn the_extension_enrolls_by_key_and_by_login() {
         dps.sends("PUT", &pump, &[], &body).expect(200);
         let found = dps.queries("/enrollments/query", "SELECT * FROM enrollments", Some(1));
         assert_eq!(text(&found[0], "/deviceId"), "hall-1");
+        let registrations = format!("/registrations/{group}/query");
+        assert_eq!(dps.sends("POST", &registrations, &[], &json!({})).expect(200).body, json!([]));
         for path in [&path, &pump] {
             dps.sends("DELETE", path, &[("If-Match", "*")], &Value::Null).expect(204);
             dps.gets(path).expect(404);

@@ -2,7 +2,8 @@
 //
 //   GROUP_KEY=BASE64 node register.js TRANSPORT HOST ID_SCOPE REGISTRATION_ID...
 //
-// TRANSPORT is one of https, mqtt, mqtt-ws, amqp and amqp-ws.
+// TRANSPORT is one of https, mqtt, mqtt-ws, amqp and amqp-ws. In place of a key, DEVICE_CERTIFICATE and DEVICE_KEY may
+// name the files of PEM that one device shows.
 //
 // Prints one line of JSON for each, in the order asked for: {status, assignedHub, deviceId}, or
 // {error: {name, message, code}} with the service's own words where the client passes them on.
@@ -10,10 +11,12 @@
 'use strict';
 
 const { createHmac } = require('node:crypto');
+const { readFileSync } = require('node:fs');
 const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
 const { Amqp, AmqpWs } = require('azure-iot-provisioning-device-amqp');
 const { Http } = require('azure-iot-provisioning-device-http');
 const { Mqtt, MqttWs } = require('azure-iot-provisioning-device-mqtt');
+const { X509Security } = require('azure-iot-security-x509');
 const { SymmetricKeySecurityClient } = require('azure-iot-security-symmetric-key');
 
 const TRANSPORTS = { https: Http, mqtt: Mqtt, 'mqtt-ws': MqttWs, amqp: Amqp, 'amqp-ws': AmqpWs };
@@ -23,8 +26,16 @@ function deviceKey(groupKey, registrationId) {
     return createHmac('sha256', Buffer.from(groupKey, 'base64')).update(registrationId).digest('base64');
 }
 
+function securityOf(registrationId, groupKey) {
+    if (groupKey) {
+        return new SymmetricKeySecurityClient(registrationId, deviceKey(groupKey, registrationId));
+    }
+    const read = (name) => readFileSync(process.env[name], 'utf-8');
+    return new X509Security(registrationId, { cert: read('DEVICE_CERTIFICATE'), key: read('DEVICE_KEY') });
+}
+
 async function register(transport, host, idScope, groupKey, registrationId) {
-    const security = new SymmetricKeySecurityClient(registrationId, deviceKey(groupKey, registrationId));
+    const security = securityOf(registrationId, groupKey);
     const client = ProvisioningDeviceClient.create(host, idScope, new TRANSPORTS[transport](), security);
     try {
         const { status, assignedHub, deviceId } = await client.register();
@@ -40,7 +51,7 @@ async function register(transport, host, idScope, groupKey, registrationId) {
 }
 
 async function main([transport, host, idScope, ...registrationIds], groupKey) {
-    if (!groupKey || registrationIds.length === 0 || !TRANSPORTS[transport]) {
+    if (!(groupKey || process.env.DEVICE_KEY) || registrationIds.length === 0 || !TRANSPORTS[transport]) {
         throw new Error('usage: GROUP_KEY=BASE64 node register.js TRANSPORT HOST ID_SCOPE REGISTRATION_ID...');
     }
     const all = registrationIds.map((it) => register(transport, host, idScope, groupKey, it));

@@ -2,7 +2,8 @@
 
     GROUP_KEY=BASE64 python register.py TRANSPORT HOST ID_SCOPE REGISTRATION_ID...
 
-TRANSPORT is mqtt or mqtt-ws.
+TRANSPORT is mqtt or mqtt-ws. In place of a key, DEVICE_CERTIFICATE and DEVICE_KEY may name the files of PEM that one
+device shows.
 
 Prints one line of JSON for each, in the order asked for: {status, assignedHub, deviceId}, or
 {error: {name, message, code}} with the service's own words. The client keeps these from its caller and puts
@@ -21,7 +22,7 @@ import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from azure.iot.device import ProvisioningDeviceClient
+from azure.iot.device import X509, ProvisioningDeviceClient
 
 AT_ONCE = 20
 
@@ -49,13 +50,18 @@ def device_key(group_key, registration_id):
 
 
 def register(transport, host, id_scope, group_key, heard, registration_id):
-    client = ProvisioningDeviceClient.create_from_symmetric_key(
-        provisioning_host=host,
-        registration_id=registration_id,
-        id_scope=id_scope,
-        symmetric_key=device_key(group_key, registration_id),
-        websockets=transport == "mqtt-ws",
-    )
+    common = {
+        "provisioning_host": host,
+        "registration_id": registration_id,
+        "id_scope": id_scope,
+        "websockets": transport == "mqtt-ws",
+    }
+    if group_key:
+        key = device_key(group_key, registration_id)
+        client = ProvisioningDeviceClient.create_from_symmetric_key(symmetric_key=key, **common)
+    else:
+        x509 = X509(cert_file=os.environ["DEVICE_CERTIFICATE"], key_file=os.environ["DEVICE_KEY"])
+        client = ProvisioningDeviceClient.create_from_x509_certificate(x509=x509, **common)
     try:
         result = client.register()
         state = result.registration_state
@@ -67,7 +73,7 @@ def register(transport, host, id_scope, group_key, heard, registration_id):
 
 
 def main(transport, host, id_scope, *registration_ids):
-    group_key = os.environ["GROUP_KEY"]
+    group_key = os.environ.get("GROUP_KEY")
     heard = Heard()
     log = logging.getLogger("azure.iot.device")
     log.setLevel(logging.DEBUG)
@@ -82,6 +88,6 @@ def main(transport, host, id_scope, *registration_ids):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 5 or "GROUP_KEY" not in os.environ:
+    if len(sys.argv) < 5 or not {"GROUP_KEY", "DEVICE_KEY"} & os.environ.keys():
         sys.exit("usage: GROUP_KEY=BASE64 python register.py TRANSPORT HOST ID_SCOPE REGISTRATION_ID...")
     main(*sys.argv[1:])
