@@ -61,6 +61,7 @@ mod stories {
     pub mod service_api;
     pub mod sign_in;
     pub mod test_cases;
+    pub mod tpm_registration;
     pub mod users;
     pub mod watching;
     pub mod web_sockets;

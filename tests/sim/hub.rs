@@ -148,6 +148,7 @@ impl Plan {
             clock,
             signing_keys,
             assertions: entra::assertions::Assertions::default(),
+            challenges: ops::provisioning::challenges::Challenges::default(),
             tries: entra::stretching::Tries::default(),
             diagnostics,
             metrics,

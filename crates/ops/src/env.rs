@@ -16,6 +16,7 @@ use crate::insights::diagnostics::Diagnostics;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::propagation::Propagation;
+use crate::provisioning::challenges::Challenges;
 use model::{ObjectId, Timestamp, TrackingId};
 use rand::RngCore;
 use std::collections::BTreeMap;
@@ -71,6 +72,8 @@ pub struct Env {
     pub signing_keys: SigningKeys,
     /// The client assertions that were used.
     pub assertions: Assertions,
+    /// Keys that TPMs were sent.
+    pub challenges: Challenges,
     /// Wrong passwords of people.
     pub tries: Tries,
     pub diagnostics: Diagnostics,

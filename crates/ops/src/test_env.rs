@@ -39,6 +39,7 @@ pub(crate) fn env() -> Env {
             Vec::new(),
         ),
         assertions: Assertions::default(),
+        challenges: crate::provisioning::challenges::Challenges::default(),
         tries: crate::entra::stretching::Tries::default(),
         diagnostics,
         metrics,

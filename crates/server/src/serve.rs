@@ -22,6 +22,7 @@ use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
 use ops::limits::Limits;
 use ops::metrics::Metrics;
+use ops::provisioning::challenges::Challenges;
 use ops::{Env, decisions, devices, insights, provisioning, resources};
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -216,6 +217,7 @@ async fn environment(
         clock,
         signing_keys,
         assertions: Assertions::default(),
+        challenges: Challenges::default(),
         tries: Tries::default(),
         diagnostics,
         metrics,

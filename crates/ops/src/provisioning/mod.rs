@@ -3,6 +3,7 @@
 pub(crate) mod allocation;
 pub(crate) mod attestation;
 pub(crate) mod bulk;
+pub mod challenges;
 pub(crate) mod enrollment;
 mod enrollment_body;
 pub mod enrollments;
@@ -14,6 +15,7 @@ pub mod register;
 pub mod registrations;
 pub mod services;
 mod services_body;
+mod tpm;
 mod x509;
 
 use crate::env::Env;
