@@ -4,6 +4,7 @@
 //! may call: both would be a second place where that is decided.
 
 mod body;
+mod challenged;
 mod client;
 mod open;
 
@@ -19,12 +20,12 @@ use crate::input::{Headers, Input, Message, Reply};
 use crate::insights::diagnostics::Draft;
 use crate::limits::Tab;
 use crate::proving::{Proving, instance, is_own_address, own_proofs};
-use crate::provisioning::challenges;
 use crate::{decisions, dispatch, objects, questions};
 use body::{read_form, read_into};
 use bytes::Bytes;
+use challenged::challenged;
 use client::client_credential;
-use gate::facts::{Dps, Instance};
+use gate::facts::Instance;
 use gate::{Ask, Attributes, Authenticated, Facts, Permit, Refusal};
 use model::error::{Denial, DenialKind, TokenFault};
 use model::operations::{Body, Effect, Protocol, Surface, operation};
@@ -300,28 +301,6 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     // What the gates allowed is the changed call, so that is what the operation gets.
     permit.changes().iter().for_each(|it| it.apply(&mut input.body));
     Ok(Passed { who, permit, input, head, _write, _change })
-}
-
-/// The refusal of who registers and has shown nothing, with a key for its TPM where it has one that is enrolled.
-async fn challenged(
-    env: &Env,
-    operation: &Operation,
-    dps: &Dps,
-    mut input: Input,
-    credential: &Credential,
-    body: Option<BodyReader>,
-    failed: Failed,
-) -> Failed {
-    let is_asking = operation.op == Op::RegisterDevice && matches!(credential, Credential::None);
-    let Some(read) = body.filter(|_| is_asking) else { return failed };
-    // What cannot be read asks for nothing.
-    if read_into(&mut input, operation, read).await.is_err() {
-        return failed;
-    }
-    match challenges::challenge(env, operation, dps, &input, credential).await {
-        Some(key) => Failed { error: Error::TpmChallenge { key }, ..failed },
-        None => failed,
-    }
 }
 
 /// Asks the gates, and keeps what must be kept of their answer before anything is done about it.

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
 use ring::hmac;
 use rsa::hazmat::rsa_decrypt_and_check;
+use rsa::pkcs8::{EncodePrivateKey as _, LineEnding};
 use rsa::rand_core::OsRng;
 use rsa::traits::PublicKeyParts as _;
 use rsa::{BigUint, RsaPrivateKey};
@@ -31,6 +32,12 @@ impl Tpm {
     pub fn new() -> Self {
         let new = || RsaPrivateKey::new(&mut OsRng, 2_048);
         Self { endorsement: new().expect("enough primes"), storage: new().expect("enough primes") }
+    }
+
+    /// The private keys as PEM: of endorsement, and of storage.
+    pub fn pem(&self) -> [String; 2] {
+        [&self.endorsement, &self.storage]
+            .map(|it| it.to_pkcs8_pem(LineEnding::LF).expect("it was made here").to_string())
     }
 
     /// `TPM2B_PUBLIC`, in base64.

@@ -14,7 +14,7 @@ use crate::resources::fields::Fields;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::facts::Dps;
-use model::{Credential, Op, Operation, Secret, Timestamp};
+use model::{Op, Secret, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -102,16 +102,7 @@ fn place(dps: &Dps, id: &str) -> (String, String) {
 
 /// What a device that registers and has nothing to show yet is sent along with its refusal, where it has a TPM that is
 /// enrolled: a key that its TPM opens. `None` for everybody else. The body is read already.
-pub(crate) async fn challenge(
-    env: &Env,
-    operation: &Operation,
-    dps: &Dps,
-    input: &Input,
-    credential: &Credential,
-) -> Option<String> {
-    if operation.op != Op::RegisterDevice || !matches!(credential, Credential::None) {
-        return None;
-    }
+pub(crate) async fn challenge(env: &Env, dps: &Dps, input: &Input) -> Option<String> {
     let id = input.param("registration");
     register::check_body(&input.body, &id.to_ascii_lowercase()).ok()?;
     let shown = Tpm::read(&Fields::of(&input.body).ok()?).ok()?;
