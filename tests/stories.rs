@@ -46,6 +46,7 @@ mod stories {
     pub mod named_grants;
     pub mod no_way_round;
     pub mod overreach;
+    pub mod paced_registration;
     pub mod policy_changes;
     pub mod policy_compliance;
     pub mod policy_language;

@@ -149,6 +149,7 @@ impl Plan {
             signing_keys,
             assertions: entra::assertions::Assertions::default(),
             challenges: ops::provisioning::challenges::Challenges::default(),
+            pace: ops::provisioning::pace::Pace::default(),
             tries: entra::stretching::Tries::default(),
             diagnostics,
             metrics,

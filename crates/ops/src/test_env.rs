@@ -40,6 +40,7 @@ pub(crate) fn env() -> Env {
         ),
         assertions: Assertions::default(),
         challenges: crate::provisioning::challenges::Challenges::default(),
+        pace: crate::provisioning::pace::Pace::default(),
         tries: crate::entra::stretching::Tries::default(),
         diagnostics,
         metrics,

@@ -23,6 +23,7 @@ use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
 use ops::limits::Limits;
 use ops::metrics::Metrics;
 use ops::provisioning::challenges::Challenges;
+use ops::provisioning::pace::Pace;
 use ops::{Env, decisions, devices, insights, provisioning, resources};
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -218,6 +219,7 @@ async fn environment(
         signing_keys,
         assertions: Assertions::default(),
         challenges: Challenges::default(),
+        pace: Pace::default(),
         tries: Tries::default(),
         diagnostics,
         metrics,

@@ -9,6 +9,7 @@ mod enrollment_body;
 pub mod enrollments;
 pub(crate) mod guarded;
 mod links;
+pub mod pace;
 pub(crate) mod progress;
 pub(crate) mod proven;
 pub mod register;

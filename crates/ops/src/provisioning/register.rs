@@ -97,6 +97,7 @@ pub(crate) async fn register(permit: &Permit, input: &Input, env: &Env) -> Resul
     let shard = shard(&dps)?;
     let id = input.param("registration").to_ascii_lowercase();
     check_body(&input.body, &id)?;
+    env.pace.take(&dps, &known.source, env.now())?;
     let tpm = match known.source.attestation() {
         Attestation::Tpm(_) => Some(answered(input, &dps, &id, env)?),
         Attestation::SymmetricKey(_) | Attestation::X509(_) => None,
