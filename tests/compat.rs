@@ -11,6 +11,7 @@
 mod compat {
     pub mod access;
     pub mod amqp;
+    pub mod attestation;
     pub mod authorities;
     pub mod az;
     pub mod certificates;

@@ -51,6 +51,7 @@ mod stories {
     pub mod named_grants;
     pub mod no_way_round;
     pub mod overreach;
+    pub mod paced_registration;
     pub mod policy_changes;
     pub mod policy_compliance;
     pub mod policy_language;
@@ -70,6 +71,7 @@ mod stories {
     pub mod threats_credentials;
     pub mod threats_messages;
     pub mod threats_requests;
+    pub mod tpm_registration;
     pub mod users;
     pub mod watching;
     pub mod web_sockets;

@@ -106,8 +106,12 @@ fn lasting(mut params: CertificateParams) -> CertificateParams {
     params
 }
 
+pub fn lasting_authority(name: &str) -> CertificateParams {
+    lasting(authority(name, FROM))
+}
+
 pub fn ca(name: &str) -> Certified {
-    Certified::by_itself(lasting(authority(name, FROM)))
+    Certified::by_itself(lasting_authority(name))
 }
 
 pub fn signed(name: &str, by: &Certified) -> Certified {

@@ -150,6 +150,8 @@ impl Plan {
             clock,
             signing_keys,
             assertions: entra::assertions::Assertions::default(),
+            challenges: ops::provisioning::challenges::Challenges::default(),
+            pace: ops::provisioning::pace::Pace::default(),
             tries: entra::stretching::Tries::default(),
             diagnostics,
             metrics,

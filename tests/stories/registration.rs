@@ -74,7 +74,7 @@ impl Fleet {
             .to_vec()
     }
 
-    fn puts(&self, id: &str, authorization: &str) -> Answer {
+    pub fn puts(&self, id: &str, authorization: &str) -> Answer {
         let path = format!("/{}/registrations/{id}/register", self.id_scope);
         self.call(authorization, "PUT", &path, &json!({ "registrationId": id }))
     }
@@ -143,6 +143,7 @@ fn a_device_registers_by_its_groups_key_and_gets_a_hub() {
     assert_eq!(known.expect(200).body["deviceId"], "pump-1");
 }
 
+/// Threats 27, 29, 31: the group's own key, another device's, another one's operation, a group that is disabled.
 #[test]
 fn only_its_own_key_registers_a_device() {
     let fleet = Fleet::new();
@@ -256,6 +257,7 @@ fn an_initial_twin_needs_the_right_to_write_twins() {
     assert_eq!(fleet.registers("with-twin")["status"], "assigned");
 }
 
+/// Threat 28.
 #[test]
 fn nobody_takes_a_device_over_by_choosing_its_name() {
     let fleet = Fleet::new();

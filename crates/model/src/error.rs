@@ -100,6 +100,10 @@ pub enum Error {
     EnrollmentStale {
         message: String,
     },
+    /// A device with a TPM has to sign with what it is sent here, in base64: a key that its TPM alone opens.
+    TpmChallenge {
+        key: String,
+    },
     /// Another reader has the place, with a claim that is as good or better.
     LinkStolen {
         message: String,
@@ -246,6 +250,7 @@ impl Error {
             Self::EnrollmentStale { .. } => {
                 (412, 412_201, "PreconditionFailed", "PreconditionFailed")
             }
+            Self::TpmChallenge { .. } => (401, 401_002, "Unauthorized", "Unauthorized"),
             Self::LinkStolen { .. } => {
                 (409, 409_002, "LinkCreationConflict", "LinkCreationConflict")
             }
@@ -363,12 +368,17 @@ impl Error {
 
     /// The provisioning service's form: one number, one sentence.
     fn dps_body(&self, wire: &Wire, tracking: TrackingId, now: Timestamp) -> Value {
-        json!({
+        let mut body = json!({
             "errorCode": wire.hub_code,
             "trackingId": tracking,
             "message": self.hub_text(wire),
             "timestampUtc": now.rfc3339(),
-        })
+        });
+        if let Self::TpmChallenge { key } = self {
+            json::set(&mut body, "authenticationKey", json!(key));
+            json::set(&mut body, "keyName", json!("registration"));
+        }
+        body
     }
 
     /// A policy's refusal in the three lines that people know it by, and one more for each role that it
@@ -448,6 +458,7 @@ impl fmt::Display for Error {
                 f,
                 "the device `{id}` has changed since the etag in `If-Match` was read; read it again"
             ),
+            Self::TpmChallenge { .. } => f.write_str("Authorization required"),
             Self::BulkFailed { .. } => {
                 f.write_str("some entries of the bulk call failed; the body lists them")
             }

@@ -4,6 +4,7 @@
 //! may call: both would be a second place where that is decided.
 
 mod body;
+mod challenged;
 mod client;
 mod open;
 
@@ -22,6 +23,7 @@ use crate::proving::{Proving, instance, is_own_address, own_proofs};
 use crate::{decisions, dispatch, objects, questions};
 use body::{read_form, read_into};
 use bytes::Bytes;
+use challenged::challenged;
 use client::client_credential;
 use gate::facts::Instance;
 use gate::{Ask, Authenticated, Facts, Permit, Refusal};
@@ -248,7 +250,11 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     };
     let mut who = match proving.prove(env, &facts, &input.scope, &head) {
         Ok(who) => who,
-        Err(refusal) => return Err(keep(env, *refusal, &mut begun.draft).await),
+        Err(refusal) => {
+            let failed = keep(env, *refusal, &mut begun.draft).await;
+            let Some(Instance::Dps(dps)) = instance else { return Err(failed) };
+            return Err(challenged(env, operation, dps, input, &credential, body, failed).await);
+        }
     };
     if let Err(refusal) = proving.use_once(env, &facts, &input, &head, &who) {
         return Err(keep(env, *refusal, &mut begun.draft).await);

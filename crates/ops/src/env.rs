@@ -16,7 +16,9 @@ use crate::insights::diagnostics::Diagnostics;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::propagation::Propagation;
+use crate::provisioning::challenges::Challenges;
 use crate::provisioning::latency::Latencies;
+use crate::provisioning::pace::Pace;
 use model::{ObjectId, Timestamp, TrackingId};
 use rand::RngCore;
 use std::collections::BTreeMap;
@@ -74,6 +76,10 @@ pub struct Env {
     pub signing_keys: SigningKeys,
     /// The client assertions that were used.
     pub assertions: Assertions,
+    /// Keys that TPMs were sent.
+    pub challenges: Challenges,
+    /// How many registrations began by each enrollment.
+    pub pace: Pace,
     /// Wrong passwords of people.
     pub tries: Tries,
     pub diagnostics: Diagnostics,

@@ -386,7 +386,7 @@ mod tests {
         lookups.policy.store(7, Ordering::Relaxed);
         let metrics = Metrics::default();
         metrics.count_refusal(Gate::Policy);
-        [None, Some(400_000), Some(400_209)].map(|it| metrics.count_registration(it));
+        [None, Some(400_000), Some(400_209)].iter().for_each(|it| metrics.count_registration(*it));
         let text = metrics.render(&lookups, &Presence::default());
         for line in [
             "hubward_policy_lookups_total 7\n",

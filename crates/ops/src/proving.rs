@@ -40,7 +40,9 @@ pub(crate) async fn own_proofs(
 ) -> Result<Vec<OwnProof>, Error> {
     match instance.filter(|_| operation.plane == Plane::Device) {
         Some(Instance::Dps(dps)) => {
-            let known = attestation::candidates(env, dps, input.param("registration")).await?;
+            let known =
+                attestation::candidates(env, dps, input.param("registration"), operation.op)
+                    .await?;
             Ok(known.into_iter().map(|it| it.proof).collect())
         }
         Some(Instance::Hub(hub)) => {

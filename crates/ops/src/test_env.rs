@@ -40,6 +40,8 @@ pub(crate) fn env() -> Env {
             Vec::new(),
         ),
         assertions: Assertions::default(),
+        challenges: crate::provisioning::challenges::Challenges::default(),
+        pace: crate::provisioning::pace::Pace::default(),
         tries: crate::entra::stretching::Tries::default(),
         diagnostics,
         metrics,

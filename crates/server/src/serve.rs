@@ -22,7 +22,9 @@ use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
 use ops::limits::Limits;
 use ops::metrics::Metrics;
+use ops::provisioning::challenges::Challenges;
 use ops::provisioning::latency::Latencies;
+use ops::provisioning::pace::Pace;
 use ops::{Env, decisions, devices, insights, provisioning, resources};
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -219,6 +221,8 @@ async fn environment(
         clock,
         signing_keys,
         assertions: Assertions::default(),
+        challenges: Challenges::default(),
+        pace: Pace::default(),
         tries: Tries::default(),
         diagnostics,
         metrics,

@@ -3,8 +3,8 @@
 //! [`World`] runs a server in this process, on real sockets and a real store, with a clock that the test
 //! drives. [`Process`] runs the real binary as a child, so that it can be killed. [`Wire`] is an HTTPS
 //! client that trusts the server's CA and nothing else, [`Mqtt`] and [`Amqp`] are a device's or service's side of a
-//! connection, [`WebSocket`] one of any protocol. [`x509`] makes certificates, right ones and wrong ones. [`fuzz`] says
-//! what must hold of every decoder.
+//! connection, [`WebSocket`] one of any protocol. [`x509`] makes certificates, right ones and wrong ones, and
+//! [`tpm`] is a TPM in software. [`fuzz`] says what must hold of every decoder.
 
 mod amqp_client;
 mod device;
@@ -12,6 +12,7 @@ pub mod fuzz;
 mod kept;
 mod mqtt_client;
 mod process;
+pub mod tpm;
 mod web_socket;
 mod wire_client;
 mod world;

@@ -34,6 +34,7 @@ impl Error {
             }
             Self::BodyTooLarge { .. } => "amqp:link:message-size-exceeded",
             Self::Hub { fault, .. } | Self::Limited { fault, .. } => fault.amqp_condition(),
+            Self::TpmChallenge { .. } => "amqp:unauthorized-access",
             Self::LinkStolen { .. } => "amqp:link:stolen",
             Self::TooManyLinks { .. } => "amqp:resource-limit-exceeded",
             Self::Unavailable { .. } => "com.microsoft:server-busy",

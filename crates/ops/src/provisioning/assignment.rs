@@ -90,6 +90,7 @@ pub(super) async fn assign(
             };
             registration.substatus = Some(substatus.to_owned());
             registration.payload = said.payload;
+            registration.tpm.clone_from(&proven.activation);
         }
         Err((nowhere, tracking)) => registration.fail(nowhere, tracking),
     }

@@ -6,7 +6,7 @@ use crate::test_env::env;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use store::Expect;
+use store::{Expect, ShardId};
 
 /// 16 bytes each.
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
@@ -75,7 +75,7 @@ async fn a_group_key_opens_only_as_what_is_derived_of_it() {
     let env = env();
     enroll(&env, Kind::Group, "b", KEY, "disabled").await;
     enroll(&env, Kind::Group, "a", OTHER, "enabled").await;
-    let found = candidates(&env, &dps(UID), "Pump-7").await.unwrap();
+    let found = candidates(&env, &dps(UID), "Pump-7", Op::RegisterDevice).await.unwrap();
     let ids: Vec<(&str, bool)> =
         found.iter().map(|it| (it.source.id(), it.proof.is_enabled())).collect();
     assert_eq!(ids, [("a", true), ("b", false)]);
@@ -91,23 +91,26 @@ async fn an_individual_enrollment_hides_every_group_also_where_it_is_disabled() 
     let env = env();
     enroll(&env, Kind::Group, "all", OTHER, "enabled").await;
     enroll(&env, Kind::Individual, "Pump-7", KEY, "disabled").await;
-    let found = candidates(&env, &dps(UID), "PUMP-7").await.unwrap();
+    let found = candidates(&env, &dps(UID), "PUMP-7", Op::RegisterDevice).await.unwrap();
     assert_eq!(found.len(), 1);
     assert!(matches!(&found[0].source, Source::Individual(it) if it.registration_id == "Pump-7"));
     assert_eq!((found[0].proof.name(), found[0].proof.is_enabled()), ("Pump-7", false));
     assert_eq!(keys(&found[0]).primary.reveal(), &bytes(KEY));
     // Its namesake is in the group.
-    let other = candidates(&env, &dps(UID), "pump-70").await.unwrap();
+    let other = candidates(&env, &dps(UID), "pump-70", Op::RegisterDevice).await.unwrap();
     assert!(matches!(&other[0].source, Source::Group(_)));
 }
 
 #[tokio::test]
 async fn nobody_knows_what_is_not_enrolled_here() {
     let env = env();
-    assert!(candidates(&env, &dps(UID), "pump-7").await.unwrap().is_empty());
+    assert!(candidates(&env, &dps(UID), "pump-7", Op::RegisterDevice).await.unwrap().is_empty());
     enroll(&env, Kind::Group, "all", OTHER, "enabled").await;
     for hostile in ["", "a/b", "pump-7.", "é", &"a".repeat(129)] {
-        assert!(candidates(&env, &dps(UID), hostile).await.unwrap().is_empty(), "{hostile}");
+        assert!(
+            candidates(&env, &dps(UID), hostile, Op::RegisterDevice).await.unwrap().is_empty(),
+            "{hostile}"
+        );
     }
-    assert!(candidates(&env, &dps("d10"), "pump-7").await.unwrap().is_empty());
+    assert!(candidates(&env, &dps("d10"), "pump-7", Op::RegisterDevice).await.unwrap().is_empty());
 }

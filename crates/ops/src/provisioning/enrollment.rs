@@ -3,6 +3,7 @@
 //! Keys are in what is kept and in the answer about attestation, and nowhere else. Bodies from outside are
 //! read in `enrollment_body.rs`.
 
+use super::tpm::Tpm;
 use super::x509::X509;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -87,6 +88,7 @@ impl fmt::Debug for Keys {
 pub(crate) enum Attestation {
     SymmetricKey(Keys),
     X509(X509),
+    Tpm(Tpm),
 }
 
 impl Attestation {
@@ -95,6 +97,7 @@ impl Attestation {
         match self {
             Self::SymmetricKey(_) => "symmetricKey",
             Self::X509(_) => "x509",
+            Self::Tpm(_) => "tpm",
         }
     }
 
@@ -106,6 +109,7 @@ impl Attestation {
                 "symmetricKey": { "primaryKey": keys.primary_key, "secondaryKey": keys.secondary_key },
             }),
             Self::X509(it) => it.shown(true),
+            Self::Tpm(it) => it.shown(),
         }
     }
 
@@ -113,6 +117,7 @@ impl Attestation {
         match self {
             Self::SymmetricKey(_) => json!({ "type": "symmetricKey", "symmetricKey": {} }),
             Self::X509(it) => it.shown(false),
+            Self::Tpm(it) => it.shown(),
         }
     }
 }

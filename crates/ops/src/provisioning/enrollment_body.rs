@@ -7,6 +7,7 @@ use super::enrollment::{
     AllocationPolicy, Attestation, CustomAllocation, Device, Enrollment, Group, InitialTwin, Keys,
     Kind, ProvisioningStatus, ReprovisionPolicy, Source, Terms, head,
 };
+use super::tpm::Tpm;
 use super::x509;
 use crate::resources::fields::Fields;
 use crate::shared_access::KEY_BYTES;
@@ -45,6 +46,7 @@ struct GivenKeys {
 enum GivenAttestation {
     SymmetricKey(GivenKeys),
     X509(x509::Given),
+    Tpm(Tpm),
 }
 
 /// A body, read and found good.
@@ -93,6 +95,7 @@ impl Draft {
     pub(super) fn judged(&self) -> Value {
         let attestation = match &self.attestation {
             Some(GivenAttestation::X509(given)) => given.judged(),
+            Some(GivenAttestation::Tpm(tpm)) => tpm.shown(),
             Some(GivenAttestation::SymmetricKey(_)) => json!({ "type": "symmetricKey" }),
             None => json!({}),
         };
@@ -130,10 +133,11 @@ impl Draft {
             (Some(GivenAttestation::X509(given)), before) => {
                 let before = match before {
                     Some(Attestation::X509(it)) => Some(it),
-                    Some(Attestation::SymmetricKey(_)) | None => None,
+                    Some(Attestation::SymmetricKey(_) | Attestation::Tpm(_)) | None => None,
                 };
                 Attestation::X509(given.complete(before, now)?)
             }
+            (Some(GivenAttestation::Tpm(tpm)), _) => Attestation::Tpm(tpm),
             (None, Some(before)) => before.clone(),
             (None, None) => {
                 return Err(Error::invalid(
@@ -170,7 +174,7 @@ impl GivenKeys {
     fn complete(self, former: Option<&Attestation>, new_key: &dyn Fn() -> String) -> Attestation {
         let before = match former {
             Some(Attestation::SymmetricKey(keys)) => Some(keys),
-            Some(Attestation::X509(_)) | None => None,
+            Some(Attestation::X509(_) | Attestation::Tpm(_)) | None => None,
         };
         let key = |given: Option<Secret<String>>, former: Option<&String>| match (given, former) {
             (Some(given), _) => given.reveal().clone(),
@@ -229,12 +233,12 @@ fn read_attestation(kind: Kind, fields: &Fields<'_>) -> Result<Option<GivenAttes
     Ok(Some(match given.word("type", &["symmetricKey", "x509", "tpm"])? {
         Some("symmetricKey") => GivenAttestation::SymmetricKey(read_keys(&given)?),
         Some("x509") => GivenAttestation::X509(x509::Given::read(kind, &given)?),
-        Some(other) => {
-            let because =
-                format!("attestation by {other} is not possible yet; use `symmetricKey` or `x509`");
+        Some(_) if kind == Kind::Group => {
+            let because = "a TPM is one device's: enroll it individually";
             return Err(given.refuse("type", because));
         }
-        None => return Err(given.refuse("type", "required; use `symmetricKey` or `x509`")),
+        Some(_) => GivenAttestation::Tpm(Tpm::read(&given)?),
+        None => return Err(given.refuse("type", "required: `symmetricKey`, `x509` or `tpm`")),
     }))
 }
 

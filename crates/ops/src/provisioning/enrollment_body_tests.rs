@@ -186,10 +186,16 @@ fn what_is_wrong_is_said_with_its_place() {
     check(json!({ "optionalDeviceInformation": "x" }), "optionalDeviceInformation");
     check(json!({ "attestation": "x" }), "attestation");
     check(json!({ "attestation": {} }), "attestation.type");
-    for kind in ["tpm", "none", "symmetric"] {
+    for kind in ["none", "symmetric"] {
         check(json!({ "attestation": { "type": kind } }), "attestation.type");
     }
     check(json!({ "attestation": { "type": "x509" } }), "attestation.x509");
+    check(json!({ "attestation": { "type": "tpm" } }), "attestation.tpm");
+    let tpm =
+        |key: &str| json!({ "attestation": { "type": "tpm", "tpm": { "endorsementKey": key } } });
+    for key in ["AAAA", "not base64"] {
+        check(tpm(key), "attestation.tpm.endorsementKey");
+    }
     check(with_keys(json!([])), "attestation.symmetricKey");
     for key in [json!(7), json!("not base64"), json!(STANDARD.encode([0; 15]))] {
         check(with_keys(json!({ "primaryKey": key })), "attestation.symmetricKey.primaryKey");

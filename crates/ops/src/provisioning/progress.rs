@@ -57,9 +57,10 @@ async fn existing(input: &Input, dps: &Dps, env: &Env) -> Result<(Registration, 
 
 fn shown(registration: &Registration, revision: u64) -> Value {
     let mut shown = registration.shown(&super::enrollments::etag(revision));
-    let (kind, mut part) = match &registration.x509 {
-        Some(told) => ("x509", told.clone()),
-        None => ("symmetricKey", json!({})),
+    let (kind, mut part) = match (&registration.x509, &registration.tpm) {
+        (Some(told), _) => ("x509", told.clone()),
+        (None, Some(key)) => ("tpm", json!({ "authenticationKey": key })),
+        (None, None) => ("symmetricKey", json!({})),
     };
     if let Some(group) = &registration.enrollment_group_id {
         model::json::set(&mut part, "enrollmentGroupId", json!(group));

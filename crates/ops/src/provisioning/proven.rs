@@ -4,9 +4,11 @@
 //! that it signed with, or the thumbprint of its certificate. See docs/decisions/0026.
 
 use super::attestation::Known;
+use super::challenges::{self, KEY_BYTES};
 use super::enrollment::{Attestation, Source};
 use super::register::Begun;
 use super::x509;
+use crate::env::Env;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::facts::{Counts, OwnKeys, OwnProof};
@@ -21,14 +23,26 @@ pub(super) struct Proven {
     pub(super) authentication: Value,
     /// What the device and whoever signed for it have said of themselves, where certificates count.
     pub(super) certificates: Option<Value>,
+    /// The key of the hub, which the device's TPM opens, in base64.
+    pub(super) activation: Option<String>,
 }
 
 impl Proven {
     /// `None` where what the device showed when it began is not what counts any more.
-    pub(super) fn of(known: Known, begun: &Begun, now: Timestamp) -> Option<Self> {
+    pub(super) fn of(known: Known, begun: &Begun, env: &Env) -> Option<Self> {
         let Known { proof, source } = known;
+        let now = env.now();
+        let mut activation = None;
         let (authentication, certificates) = match (&proof, source.attestation()) {
             (OwnProof::Keys(keys), Attestation::SymmetricKey(_)) => (by_keys(keys), None),
+            // The key that it signed with was for this once: it gets another one for its hub.
+            (OwnProof::Keys(own), Attestation::Tpm(tpm)) => {
+                let shown = begun.tpm.as_ref().filter(|it| tpm.is_of(it))?;
+                let new = || Secret::new(env.random::<KEY_BYTES>().to_vec());
+                let keys = OwnKeys { primary: new(), secondary: new(), ..own.clone() };
+                activation = Some(challenges::wrapped(env, shown, keys.primary.reveal())?);
+                (by_keys(&keys), None)
+            }
             (OwnProof::Certificate(own), Attestation::X509(x509)) => {
                 let chain = x509::read_kept(&begun.certificates)?;
                 let shown = Thumbprints::of(chain.leaf());
@@ -41,7 +55,7 @@ impl Proven {
             }
             (OwnProof::Keys(_) | OwnProof::Certificate(_), _) => return None,
         };
-        Some(Self { source, authentication, certificates })
+        Some(Self { source, authentication, certificates, activation })
     }
 }
 
@@ -52,6 +66,7 @@ impl Proven {
             (Some(info), _) => ("x509", info.clone()),
             (None, Attestation::SymmetricKey(_)) => ("symmetricKey", json!({})),
             (None, Attestation::X509(_)) => ("x509", json!({})),
+            (None, Attestation::Tpm(_)) => ("tpm", json!({})),
         }
     }
 }

@@ -7,14 +7,16 @@
 
 use super::assignment::{assign, device_id};
 use super::attestation::{self, Known};
-use super::enrollment::Source;
+use super::enrollment::{Attestation, Source};
 use super::proven::Proven;
 use super::registrations::{self, Registration, RegistrationStatus};
+use super::tpm::Tpm;
 use super::x509;
 use crate::control::{failed, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::insights::diagnostics::Outcome;
+use crate::resources::fields::Fields;
 use gate::facts::Dps;
 use gate::{Facts, Permit};
 use model::trace::{Caller, Channel};
@@ -48,6 +50,9 @@ pub(super) struct Begun {
     /// What the device has shown, in base64: its own certificate first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) certificates: Vec<String>,
+    /// The keys of the TPM that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tpm: Option<Tpm>,
 }
 
 impl Begun {
@@ -87,18 +92,27 @@ impl Begun {
 pub(crate) async fn register(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let facts = env.facts.load();
     let dps = dps_of(permit, input, &facts)?;
-    if input.body.get("tpm").is_some_and(|it| !it.is_null()) {
-        return Err(Error::invalid(
-            "tpm",
-            "TPM attestation is not offered yet; register with a symmetric key",
-        ));
-    }
     let known = known(permit, input, &dps, env).await?;
     let shard = shard(&dps)?;
     let id = input.param("registration").to_ascii_lowercase();
     check_body(&input.body, &id)?;
+    env.pace.take(&dps, &known.source, env.now())?;
+    let tpm = match known.source.attestation() {
+        Attestation::Tpm(_) => Some(answered(input, &dps, &id, env)?),
+        Attestation::SymmetricKey(_) | Attestation::X509(_) => None,
+    };
+    let begun = Begun {
+        registration_id: id.clone(),
+        correlation_id: input.correlation_id.clone(),
+        channel: input.channel.clone(),
+        caller: permit.caller().clone(),
+        payload: input.body.get("payload").filter(|it| !it.is_null()).cloned(),
+        is_resumed: false,
+        certificates: x509::kept(input.certificates.as_ref()),
+        tpm,
+    };
     for _ in 0..TRIES {
-        if let Some(operation) = begin(permit, input, env, &dps, &shard, &known, &id).await? {
+        if let Some(operation) = begin(&begun, env, &dps, &shard, &known, &id).await? {
             let path = input.path.strip_suffix("/register").unwrap_or(&input.path);
             let location = format!("{path}/operations/{operation}");
             let body = json!({ "operationId": operation, "status": "assigning" });
@@ -112,8 +126,21 @@ pub(crate) async fn register(permit: &Permit, input: &Input, env: &Env) -> Resul
     })
 }
 
+/// The keys of a TPM that has opened what it was sent, and has signed with it.
+fn answered(input: &Input, dps: &Dps, id: &str, env: &Env) -> Result<Tpm, Error> {
+    let shown = Tpm::read(&Fields::of(&input.body)?)?;
+    match env.challenges.take(dps, id, &shown, env.now()) {
+        true => Ok(shown),
+        false => Err(Error::EnrollmentConflict {
+            message: "the key that the TPM was sent has begun another registration, or is another TPM's; register \
+                      without a signature to be sent one"
+                .into(),
+        }),
+    }
+}
+
 /// What the body may say of the device that the path names.
-fn check_body(body: &Value, id: &str) -> Result<(), Error> {
+pub(super) fn check_body(body: &Value, id: &str) -> Result<(), Error> {
     if !(body.is_null() || body.is_object()) {
         return Err(Error::invalid("body", "a JSON object is required"));
     }
@@ -130,8 +157,7 @@ fn check_body(body: &Value, id: &str) -> Result<(), Error> {
 /// Keeps the registration as begun and carries it out. `None` where another one of the same device came
 /// first.
 async fn begin(
-    permit: &Permit,
-    input: &Input,
+    begun: &Begun,
     env: &Env,
     dps: &Dps,
     shard: &ShardId,
@@ -158,18 +184,10 @@ async fn begin(
         tracking_id: None,
         hub_scope: former.as_ref().and_then(|(it, _)| it.hub_scope.clone()),
         x509: None,
-    };
-    let begun = Begun {
-        registration_id: id.to_owned(),
-        correlation_id: input.correlation_id.clone(),
-        channel: input.channel.clone(),
-        caller: permit.caller().clone(),
-        payload: input.body.get("payload").filter(|it| !it.is_null()).cloned(),
-        is_resumed: false,
-        certificates: x509::kept(input.certificates.as_ref()),
+        tpm: None,
     };
     let body =
-        serde_json::to_vec(&begun).map_err(|it| Error::Internal { message: it.to_string() })?;
+        serde_json::to_vec(begun).map_err(|it| Error::Internal { message: it.to_string() })?;
     let intent = Intent {
         name: format!("{REGISTER} {}", registration.operation_id),
         kind: REGISTER.to_owned(),
@@ -233,7 +251,7 @@ async fn carry_out(
             let id = &begun.registration_id;
             let known = attestation::vouched(env, dps, id, &begun.caller).await?;
             let known = known.filter(|it| it.proof.is_enabled());
-            let proven = known.and_then(|it| Proven::of(it, &begun, env.now()));
+            let proven = known.and_then(|it| Proven::of(it, &begun, env));
             let hub = match proven {
                 Some(proven) => assign(env, dps, &proven, &begun, &mut registration).await?,
                 None => {

@@ -22,6 +22,7 @@ async fn begun(env: &Env, id: &str, body: &Value) {
         tracking_id: None,
         hub_scope: None,
         x509: None,
+        tpm: None,
     };
     let intent = Intent {
         name: format!("{REGISTER} {}", registration.operation_id),
@@ -57,6 +58,7 @@ async fn what_a_crash_interrupted_ends_under_the_correlation_id_of_the_devices_c
         correlation_id: "of-the-device".into(),
         channel: Channel { protocol: "mqtt".into(), ..Channel::default() },
         certificates: Vec::new(),
+        tpm: None,
         caller: Caller::anyone(),
     })
     .unwrap();

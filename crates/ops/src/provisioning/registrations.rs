@@ -73,6 +73,9 @@ pub(crate) struct Registration {
     /// What the certificates that it showed say of themselves, where it showed some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) x509: Option<Value>,
+    /// The key of its hub, which its TPM alone opens, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tpm: Option<String>,
 }
 
 impl Registration {
