@@ -42,12 +42,12 @@ const TRIES: usize = 16;
 /// What carrying a registration out needs to know.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Begun {
-    registration_id: String,
+    pub(super) registration_id: String,
     /// Of the device's own call, and of the call at the hub. Empty in what an older version began.
     #[serde(default)]
-    correlation_id: String,
-    channel: Channel,
-    caller: Caller,
+    pub(super) correlation_id: String,
+    pub(super) channel: Channel,
+    pub(super) caller: Caller,
     /// What the device has shown, in base64: its own certificate first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) certificates: Vec<String>,
