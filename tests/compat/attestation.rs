@@ -185,3 +185,21 @@ fn a_device_with_a_tpm_registers_with_nodes_client_and_connects() {
         device.sends("here I am");
     }
 }
+
+/// What the README tells a newcomer to do, as it stands there: from nothing to a hundred devices with certificates.
+#[test]
+fn a_hundred_devices_with_certificates_register_as_the_readme_says() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("## A hundred devices with certificates\n").unwrap();
+    let (chapter, _) = rest.split_once("\n## ").unwrap();
+    let blocks = chapter.split("```bash\n").skip(1).map(|it| it.split_once("```").unwrap().0);
+    let home = tempfile::tempdir().unwrap();
+    let stage = Stage::new(home.path());
+    let names =
+        ["HUBWARD_DPS_HOST", "HUBWARD_DPS_ID_SCOPE", "HUBWARD_CA_FILE", "HUBWARD_ADMIN_APP_ID"];
+    let settings = names.map(|it| format!("export {it}='{}'\n", stage.setting(it))).concat();
+    let folder = format!("set -e\ncd '{}'\n{settings}", home.path().display());
+    let program: String = std::iter::once(folder.as_str()).chain(blocks).collect();
+    let said = stage.az.paste(&program);
+    assert_eq!((said.status, said.out.trim()), (0, "true\n100"), "{} {}", said.out, said.err);
+}
