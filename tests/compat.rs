@@ -24,6 +24,7 @@ mod compat {
     pub mod fleet;
     pub mod groups;
     pub mod moves;
+    pub mod onboarding;
     pub mod policy_compliance;
     pub mod policy_refuses;
     pub mod policy_sets;
