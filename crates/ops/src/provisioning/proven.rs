@@ -146,6 +146,8 @@ mod tests {
 
     fn begun(certificates: &[&String]) -> Begun {
         Begun {
+            payload: None,
+            is_resumed: false,
             registration_id: "pump-1".into(),
             correlation_id: String::new(),
             channel: Channel::default(),
