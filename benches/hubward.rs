@@ -49,7 +49,7 @@ const MQTT_PORT: u16 = 21883;
 /// The one that clients of Event Hubs know.
 const AMQP_PORT: u16 = 5671;
 /// Most devices that are idle at a time: as many as one address may connect.
-const IDLE_MAX: usize = front::mqtt::CONNECTIONS_PER_PEER_MAX;
+const IDLE_MAX: usize = front::sessions::CONNECTIONS_PER_PEER_MAX;
 const CLIENTS: usize = 16;
 const WRITING: Duration = Duration::from_secs(5);
 
@@ -312,7 +312,7 @@ fn idle(home: &Path) {
     let files = std::fs::read_to_string("/proc/self/limits").unwrap();
     let files = files.lines().find(|it| it.starts_with("Max open files")).unwrap();
     let files: u64 = files.split_whitespace().nth(3).unwrap().parse().unwrap();
-    let most = files.saturating_sub(front::mqtt::FILES_RESERVED + 256);
+    let most = files.saturating_sub(front::sessions::FILES_RESERVED + 256);
     let most = usize::try_from(most).unwrap().clamp(1_000, IDLE_MAX);
     let process = server(home);
     let (host, _) = owner(&process);
