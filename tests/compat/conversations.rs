@@ -46,15 +46,19 @@ impl Stage {
         Self { service, host, server }
     }
 
-    /// Registers a device with keys of the server's, and starts its client.
-    fn device(&mut self, device: &Device) -> Client {
+    /// Registers a device with keys of the server's: its connection string.
+    fn registers(&mut self, id: &str) -> String {
         let empty = json!("");
-        let made = self.service.calls(
-            "create_device_with_sas",
-            &[json!(device.id), empty.clone(), empty, json!("enabled")],
-        );
+        let made = self
+            .service
+            .calls("create_device_with_sas", &[json!(id), empty.clone(), empty, json!("enabled")]);
         let key = made["authentication"]["symmetricKey"]["primaryKey"].as_str().unwrap();
-        let string = format!("HostName={};DeviceId={};SharedAccessKey={key}", self.host, device.id);
+        format!("HostName={};DeviceId={id};SharedAccessKey={key}", self.host)
+    }
+
+    /// The same, and starts its client.
+    fn device(&mut self, device: &Device) -> Client {
+        let string = self.registers(device.id);
         (device.client)(&string, self.server.connection().ca_file(), device.transport)
     }
 
@@ -196,6 +200,53 @@ fn answer_a_method(stage: &mut Stage, device: &Device, client: &mut Client) {
     assert_eq!(answer, json!({ "status": 200, "payload": { "heard": { "rate": 9 } } }));
     let heard = stage.until(client, |it| it.get("method").is_some(), |_, _| ());
     assert_eq!((&heard["method"], &heard["payload"]), (&json!("set-rate"), &json!({ "rate": 9 })));
+}
+
+/// With `GatewayHostName` a client connects to another name, and says in its user name or token which hub it means.
+#[test]
+fn a_gateways_name_leads_to_the_hub_that_is_meant() {
+    let home = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(home.path());
+    // Any address of the server that is not the hub's own.
+    let gateway = stage.server.connection().get("HUBWARD_DPS_HOST").unwrap().to_owned();
+    let over = |it: &&Device| ["mqtt", "mqtt-ws", "amqp"].contains(&it.transport);
+    let all: Vec<&Device> = DEVICES.iter().filter(over).collect();
+    for device in &all {
+        println!("{device:?}");
+        let string = format!("{};GatewayHostName={gateway}", stage.registers(device.id));
+        let mut client =
+            (device.client)(&string, stage.server.connection().ca_file(), device.transport);
+        client.connects();
+        client.sends(BODY);
+    }
+    assert_eq!(stage.reads(all.len()).len(), all.len());
+}
+
+/// The model that a device says it follows is in its twin, and devices can be asked for by it.
+#[test]
+fn a_device_tells_the_model_that_it_follows() {
+    let home = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(home.path());
+    let data = stage.server.data().display().to_string();
+    for (transport, model) in
+        [("mqtt", "dtmi:com:example:Pump;1"), ("mqtt-ws", "dtmi:com:example:Pump;2")]
+    {
+        let string = format!("{};model={model}", stage.registers(transport));
+        let ca_file = stage.server.connection().ca_file().to_owned();
+        Client::python_device(&string, &ca_file, transport).connects();
+        let shown = hubward(&["device", "twin", "--device", transport, "--data", &data]);
+        let twin: Value = serde_json::from_str(&shown.out).unwrap();
+        assert_eq!(twin["modelId"], model, "{twin}");
+        let query =
+            json!({ "query": format!("SELECT deviceId FROM devices WHERE modelId = '{model}'") });
+        let found = stage.service.calls("query_iot_hub", &[query]);
+        assert_eq!(found["items"].as_array().map(Vec::len), Some(1), "{found}");
+        // Whoever connects without saying it again follows it still.
+        let string = string.split(";model=").next().unwrap();
+        Client::python_device(string, &ca_file, transport).connects();
+        let shown = hubward(&["device", "twin", "--device", transport, "--data", &data]);
+        assert!(shown.out.contains(model), "{}", shown.out);
+    }
 }
 
 /// S2-36 in part: modules are called as devices are.

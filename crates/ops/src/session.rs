@@ -12,11 +12,12 @@ pub use ended::{Ended, Gone, Violation};
 pub use limits::Weighed;
 
 use crate::call::{Call, Failed, Passed, admitted, keep};
-use crate::devices::identity;
+use crate::devices::identity::{self, Device};
 use crate::devices::journal::{self, Entry, Reason};
 use crate::devices::logs::HubLog;
 use crate::devices::message::{AuthMethod, Sender};
 use crate::devices::messages::{self, Delivery, Settlement};
+use crate::devices::model_id;
 use crate::devices::named::Named;
 use crate::devices::presence::{Interest, Interests, Seat, Standing, Told};
 use crate::devices::telemetry::{self, Sent};
@@ -91,6 +92,7 @@ impl Session {
             return Err(failed(Error::UnknownHost { host: shown.host.clone() }));
         };
         let named = Named::of(&input).map_err(failed)?;
+        let model = input.query("model-id").map(model_id::parse).transpose().map_err(failed)?;
         let device = named.key();
         let seat = env.presence.take(&hub.uid, &device, head.time).map_err(failed)?;
         let mut session = Self {
@@ -111,6 +113,12 @@ impl Session {
         };
         // Changes are told from here on; what changed while the device was on its way here is seen now.
         session.prove(env, &env.facts.load()).await?;
+        if let Some(model) = model {
+            let is_new =
+                |it: &mut Device| std::mem::replace(&mut it.model_id, model.into()) != model;
+            let kept = twins::remember(env, &session.named, &session.hub, is_new).await;
+            kept.map_err(|error| Failed { error, tracking: session.head.id })?;
+        }
         let Self { named, generation, who, head, hub, .. } = &session;
         let connected = Entry::connected(named, generation, who.caller(), head);
         journal::note(env, hub, vec![connected]).await;
@@ -180,7 +188,8 @@ impl Session {
         }
         self.seat.listen(now);
         if is_kept && self.hears != hears {
-            let kept = twins::remember(env, &self.named, &self.hub, hears).await;
+            let is_new = |it: &mut Device| std::mem::replace(&mut it.hears, hears) != hears;
+            let kept = twins::remember(env, &self.named, &self.hub, is_new).await;
             kept.map_err(Ended::Failed)?;
         }
         self.hears = hears;

@@ -2,7 +2,8 @@
 
     DEVICE_CONNECTION_STRING=... python device.py CA_FILE mqtt|mqtt-ws
 
-Where the string says `x509=true`, DEVICE_CERTIFICATE and DEVICE_KEY name files of PEM.
+Where the string says `x509=true`, DEVICE_CERTIFICATE and DEVICE_KEY name files of PEM. `model=ID` at its end is the model
+that the device says it follows.
 
 Reads commands from standard input, each a line: `connect`, `send TEXT`, `twin`, `report JSON`, `listen`, `next`,
 `disconnect`. Answers each with a line of JSON: {ok: true, connected: BOOL, ...}, or {error: {name, message}}. After
@@ -52,6 +53,9 @@ def following(heard):
 
 
 def made(connection_string, **options):
+    connection_string, _, model = connection_string.partition(";model=")
+    if model:
+        options["model_id"] = model
     parts = dict(part.split("=", 1) for part in connection_string.split(";"))
     kind = IoTHubModuleClient if "ModuleId" in parts else IoTHubDeviceClient
     if parts.get("x509") != "true":

@@ -46,8 +46,10 @@ impl Named {
         }
         let pairs = ops::input::pairs(query.trim_start_matches('?'));
         let pairs: Vec<_> = pairs.take(QUERY_PAIRS_MAX + 1).collect();
-        // Only the version is ours to know; what else clients tell of themselves is theirs.
-        let is_known = |it: &(String, String)| it.0.eq_ignore_ascii_case("api-version");
+        // The version and the model are ours to know; what else clients tell of themselves is theirs.
+        let known = ["api-version", "model-id"];
+        let is_known =
+            |it: &(String, String)| known.iter().any(|known| it.0.eq_ignore_ascii_case(known));
         match pairs.len() {
             0..=QUERY_PAIRS_MAX => {
                 Some(Self { peer, query: pairs.into_iter().filter(is_known).collect() })
@@ -115,6 +117,9 @@ mod tests {
             Named::parse(python).unwrap().query,
             [("api-version".to_owned(), "2019-10-01".to_owned())]
         );
+        let with_model = "h/d/?api-version=2020-09-30&model-id=dtmi%3Acom%3Aexample%3APump%3B1";
+        let query = Named::parse(with_model).unwrap().query;
+        assert_eq!(query[1], ("model-id".to_owned(), "dtmi:com:example:Pump;1".to_owned()));
         check("h:8883/d/?api-version=2021-04-12", device("h", "d"));
         check("h/d/api-version=2016-11-14", device("h", "d"));
         check("h/d/", device("h", "d"));

@@ -30,14 +30,14 @@ pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let Some((device, _)) = read(env, &shard(&hub)?, &named).await? else {
         return Err(named.not_found());
     };
-    let shown = shown(&device.device_id, &device.twin.shown_parts());
+    let shown = shown((&device.device_id, &device.model_id), &device.twin.shown_parts());
     Ok(Reply::ok(shown).with_header("ETag", format!("\"{}\"", device.twin.etag())))
 }
 
-fn shown(id: &str, twin: &Shown<'_>) -> Value {
+fn shown((id, model): (&str, &str), twin: &Shown<'_>) -> Value {
     let (mut all, mut about) = (Map::new(), Map::new());
     all.insert("$dtId".to_owned(), json!(id));
-    about.insert("$model".to_owned(), json!(""));
+    about.insert("$model".to_owned(), json!(model));
     let whole = Level {
         desired: twin.desired,
         desired_times: twin.desired_times,
@@ -257,7 +257,7 @@ mod tests {
         let mut twin = Twin::new(now);
         twin.write(&wanted(patch).unwrap(), now).unwrap();
         twin.report(reported, now).unwrap();
-        shown("pump-1", &twin.shown_parts())
+        shown(("pump-1", ""), &twin.shown_parts())
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub(crate) struct Device {
     /// What it asked to be told of, kept for when it comes back; bits of [`super::presence::Interests`].
     #[serde(default)]
     pub(crate) hears: u8,
+    /// The model that it follows, as it said itself; empty where it never did.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) model_id: String,
     /// How far each configuration that is for it has come, by the configuration's id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) configurations: BTreeMap<String, String>,
@@ -112,7 +115,7 @@ impl Device {
             "cloudToDeviceMessageCount": now.messages,
             "authenticationType": self.authentication.get("type"),
             "x509Thumbprint": self.authentication.get("x509Thumbprint"),
-            "modelId": "",
+            "modelId": self.model_id,
             "version": self.twin.version(),
             "tags": self.twin.tags(),
             "properties": self.twin.properties(),
@@ -235,6 +238,7 @@ pub(super) fn built(
         edition: next_edition(former, env),
         twin: former.map_or_else(|| Twin::new(env.now()), |it| it.twin.clone()),
         hears: former.map_or(0, |it| it.hears),
+        model_id: former.map(|it| it.model_id.clone()).unwrap_or_default(),
         configurations: former.map(|it| it.configurations.clone()).unwrap_or_default(),
     })
 }

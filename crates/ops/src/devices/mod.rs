@@ -18,6 +18,7 @@ pub mod message;
 pub mod messages;
 pub(crate) mod messaging;
 pub mod methods;
+pub(crate) mod model_id;
 pub(crate) mod named;
 pub(crate) mod names;
 pub mod presence;

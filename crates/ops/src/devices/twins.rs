@@ -196,17 +196,21 @@ pub(crate) async fn report(
     Err(keeps_changing(named))
 }
 
-/// Keeps what a device asked to be told of, for when it comes back.
-pub(crate) async fn remember(env: &Env, named: &Named, hub: &Hub, hears: u8) -> Result<(), Error> {
+/// Keeps something of a device for when it comes back: `kept` says whether it was anything new.
+pub(crate) async fn remember(
+    env: &Env,
+    named: &Named,
+    hub: &Hub,
+    kept: impl Fn(&mut Device) -> bool,
+) -> Result<(), Error> {
     let shard = shard(hub)?;
     for _ in 0..TRIES {
         let Some((mut device, revision)) = read(env, &shard, named).await? else {
             return Err(named.not_found());
         };
-        if device.hears == hears {
+        if !kept(&mut device) {
             return Ok(());
         }
-        device.hears = hears;
         match keep_twin(env, &shard, named, &device, revision).await? {
             Kept::Yes => return Ok(()),
             Kept::Changed => {}
