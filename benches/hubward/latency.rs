@@ -44,11 +44,11 @@ pub fn latency(broker: &Broker, clients: &[Client], home: &Path) {
 }
 
 fn say(who: &str, rounds: &[Vec<u32>]) {
-    let at = |part: f64| {
-        let of = |it: &Vec<u32>| f64::from(it[(it.len() as f64 * part) as usize]) / 1e3;
+    let at = |per_mille: usize| {
+        let of = |it: &Vec<u32>| f64::from(it[it.len() * per_mille / 1_000]) / 1e3;
         median(rounds.iter().map(of).collect())
     };
-    let (middle, late, latest) = (at(0.5), at(0.99), at(0.999));
+    let (middle, late, latest) = (at(500), at(990), at(999));
     println!("  {who}: p50 {middle:.2} ms, p99 {late:.2} ms, p99.9 {latest:.2} ms");
 }
 
