@@ -1,6 +1,7 @@
 //! What a decision costs, how many devices are written in a second, how soon a server is ready, how many
-//! messages it keeps and how many devices register. `cargo bench` prints them all, `cargo bench -- telemetry`
-//! those that start with this word; `docs/benchmarks.md` keeps them with the machine they came from.
+//! messages it keeps, how soon and for how much, how fast they are read again, what queries take and how many
+//! devices register. `cargo bench` prints them all, `cargo bench -- telemetry` those that start with this word;
+//! `docs/benchmarks.md` keeps them with the machine they came from.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,8 +13,16 @@
 
 #[path = "hubward/access.rs"]
 mod access;
+#[path = "hubward/idle.rs"]
+mod idle;
+#[path = "hubward/latency.rs"]
+mod latency;
 #[path = "hubward/mqtt.rs"]
 mod mqtt;
+#[path = "hubward/queries.rs"]
+mod queries;
+#[path = "hubward/readers.rs"]
+mod readers;
 #[path = "hubward/tenant.rs"]
 mod tenant;
 
@@ -37,13 +46,19 @@ const HUB: &str = "/subscriptions/s1/resourceGroups/rg1/providers/Microsoft.Devi
 const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const MQTT_PORT: u16 = 21883;
+/// The one that clients of Event Hubs know.
+const AMQP_PORT: u16 = 5671;
+/// Most devices that are idle at a time: as many as one address may connect.
+const IDLE_MAX: usize = front::mqtt::CONNECTIONS_PER_PEER_MAX;
 const CLIENTS: usize = 16;
 const WRITING: Duration = Duration::from_secs(5);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|it| name.starts_with(it));
-    let home = tempfile::tempdir().unwrap();
+    let all = tempfile::tempdir().unwrap();
+    // Each of them begins with nothing.
+    let home = |name: &str| all.path().join(name);
     if is_wanted("admit") {
         decisions();
     }
@@ -51,16 +66,28 @@ fn main() {
         access::decisions(&[], |_, _, _| {});
     }
     if is_wanted("start") {
-        start_to_ready(home.path());
+        start_to_ready(&home("start_to_ready"));
     }
     if is_wanted("devices") {
-        device_writes(home.path());
+        device_writes(&home("device_writes"));
     }
     if is_wanted("telemetry") {
-        telemetry(home.path());
+        telemetry(&home("telemetry"));
+    }
+    if is_wanted("latency") {
+        latency(&home("latency"));
+    }
+    if is_wanted("idle") {
+        idle(&home("idle"));
+    }
+    if is_wanted("readers") {
+        readers(&home("readers"));
+    }
+    if is_wanted("queries") {
+        queries(&home("queries"));
     }
     if is_wanted("registrations") {
-        registrations(home.path());
+        registrations(&home("registrations"));
     }
 }
 
@@ -237,6 +264,7 @@ fn server(home: &Path) -> Process {
         "--https-port 21443 --mqtt-port {MQTT_PORT} --management-port 21843 --metrics-port 21946"
     );
     let ports: Vec<&str> = ports.split(' ').collect();
+    std::fs::create_dir_all(home).unwrap();
     Process::plain(Path::new(env!("CARGO_BIN_EXE_hubward")), &home.join("data"), &ports)
 }
 
@@ -245,18 +273,81 @@ fn broker(process: &Process, host: &str) -> Broker {
     Broker { host, port: MQTT_PORT, tls: process.wire().tls(), pid: process.pid() }
 }
 
+/// New devices of the hub.
+fn devices(process: &Process, count: usize) -> Vec<Device> {
+    let (host, token) = owner(process);
+    let one = |wire: &Wire, number: usize| {
+        let url = format!("https://{host}/devices/sender-{number}?api-version=2021-04-12");
+        let made = wire.json("PUT", &url, &token, &json!({}));
+        Device::new(MQTT_PORT, &host, &made.expect(200).body)
+    };
+    std::thread::scope(|threads| {
+        let each = count.div_ceil(CLIENTS);
+        let shares = (0..CLIENTS).map(|it| (it * each).min(count)..((it + 1) * each).min(count));
+        let shares = shares.map(|numbers| {
+            let (wire, one) = (process.wire(), &one);
+            threads.spawn(move || numbers.map(|it| one(&wire, it)).collect::<Vec<_>>())
+        });
+        shares.collect::<Vec<_>>().into_iter().flat_map(|it| it.join().unwrap()).collect()
+    })
+}
+
 fn telemetry(home: &Path) {
     let process = server(home);
+    let (host, _) = owner(&process);
+    mqtt::telemetry(&process, &broker(&process, &host), &devices(&process, 1_000), home);
+    process.kill();
+}
+
+fn latency(home: &Path) {
+    let process = server(home);
+    let (host, _) = owner(&process);
+    let clients = mqtt::clients(&devices(&process, 1_000));
+    latency::latency(&broker(&process, &host), &clients, home);
+    process.kill();
+}
+
+fn idle(home: &Path) {
+    // What the server gives to connections, less some for itself; each takes a file of ours, too.
+    let files = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let files = files.lines().find(|it| it.starts_with("Max open files")).unwrap();
+    let files: u64 = files.split_whitespace().nth(3).unwrap().parse().unwrap();
+    let most = files.saturating_sub(front::mqtt::FILES_RESERVED + 256);
+    let most = usize::try_from(most).unwrap().clamp(1_000, IDLE_MAX);
+    let process = server(home);
+    let (host, _) = owner(&process);
+    let clients = mqtt::clients(&devices(&process, most));
+    idle::idle(&process, &broker(&process, &host), &clients, &[1_000, most - idle::WARM]);
+    process.kill();
+}
+
+fn readers(home: &Path) {
+    let process = server(home);
+    let (host, _) = owner(&process);
+    let connection = process.connection();
+    let string = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap();
+    let endpoint = readers::Endpoint {
+        event_hub: connection.get("HUBWARD_HUB").unwrap().to_owned(),
+        key: string.split("SharedAccessKey=").nth(1).unwrap().to_owned(),
+        host: host.split(':').next().unwrap_or(&host).to_owned(),
+    };
+    let clients = mqtt::clients(&devices(&process, 100));
+    mqtt::fill(&broker(&process, &host), &clients, readers::EVENTS);
+    readers::readers(&process, &endpoint, AMQP_PORT);
+    process.kill();
+}
+
+fn queries(home: &Path) {
+    let process = server(home);
     let (host, token) = owner(&process);
-    let wire = process.wire();
-    let devices: Vec<Device> = (0..1_000)
-        .map(|number| {
-            let url = format!("https://{host}/devices/sender-{number}?api-version=2021-04-12");
-            let made = wire.json_with("PUT", &url, &[("Authorization", &token)], &json!({}));
-            Device::new(MQTT_PORT, &host, &made.expect(200).body)
-        })
-        .collect();
-    mqtt::telemetry(&process, &broker(&process, &host), &devices, home);
+    let pid = process.pid();
+    queries::Asker { wire: process.wire(), pid, host: &host, token: &token }.register_template();
+    let data = process.data().to_owned();
+    process.kill();
+    queries::fill(&data);
+    let process = server(home);
+    let pid = process.pid();
+    queries::Asker { wire: process.wire(), pid, host: &host, token: &token }.queries();
     process.kill();
 }
 

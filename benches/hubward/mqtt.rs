@@ -20,13 +20,15 @@ use tokio_rustls::client::TlsStream;
 use wire::mqtt::{ByteString, Connect, Packet, Publish, Qos, decode, encode};
 
 /// Bytes of a message's body.
-const PAYLOAD_BYTES: usize = 256;
+pub const PAYLOAD_BYTES: usize = 256;
 /// One round of one load.
 const ROUND: Duration = Duration::from_secs(4);
 /// Rounds of which the median counts.
 const ROUNDS: usize = 5;
 /// Connections, and messages that each has under way.
 const LOADS: [(usize, usize); 3] = [(50, 16), (1_000, 16), (1_000, 1)];
+/// Messages that a client has under way where a hub is filled.
+const FILLED_AT_ONCE: usize = 100;
 /// Devices that register at a time.
 const REGISTERING: usize = 16;
 
@@ -53,16 +55,7 @@ struct Round {
 
 /// Telemetry at QoS 1: Hubward, and Mosquitto in turns with it.
 pub fn telemetry(process: &Process, broker: &Broker, devices: &[Device], home: &Path) {
-    let until = model::Timestamp::from_seconds(4_000_000_000);
-    let clients: Vec<Client> = devices
-        .iter()
-        .map(|it| {
-            // Mosquitto would keep a session for each.
-            let connect = Connect { clean_session: true, ..it.greeting(&it.signature(until)) };
-            Client { connect, topic: it.events() }
-        })
-        .collect();
-    idle(process, broker, &clients);
+    let clients = clients(devices);
     let mosquitto = Mosquitto::start(home);
     for (connections, in_flight) in LOADS {
         let clients = &clients[..connections];
@@ -81,26 +74,19 @@ pub fn telemetry(process: &Process, broker: &Broker, devices: &[Device], home: &
     println!("  resident after 1,000 connections: {} MiB", process.resident_bytes() >> 20);
 }
 
-/// What a device costs that connects and says nothing.
-fn idle(process: &Process, broker: &Broker, clients: &[Client]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        // The first ones warm up what there is to warm up.
-        let (first, rest) = clients.split_at(clients.len() / 10);
-        let _first = all_connected(broker, first).await;
-        let (bytes, cpu) = (process.resident_bytes(), testkit::cpu_seconds(broker.pid));
-        let _rest = all_connected(broker, rest).await;
-        let count = rest.len() as f64;
-        println!(
-            "idle devices over TLS 1.3: {:.1} KiB resident each, {:.2} CPU ms per connect",
-            (process.resident_bytes() - bytes) as f64 / 1024.0 / count,
-            (testkit::cpu_seconds(broker.pid) - cpu) / count * 1e3
-        );
-    });
+/// Clients of the hub, one for each device.
+pub fn clients(devices: &[Device]) -> Vec<Client> {
+    let until = model::Timestamp::from_seconds(4_000_000_000);
+    let client = |it: &Device| {
+        // Mosquitto would keep a session for each.
+        let connect = Connect { clean_session: true, ..it.greeting(&it.signature(until)) };
+        Client { connect, topic: it.events() }
+    };
+    devices.iter().map(client).collect()
 }
 
 /// All connect at once: a broker that is idle, or busy, lets each of them wait.
-async fn all_connected(
+pub async fn all_connected(
     broker: &Broker,
     clients: &[Client],
 ) -> Vec<(TlsStream<TcpStream>, BytesMut)> {
@@ -168,7 +154,7 @@ async fn connected(broker: &Broker, connect: &Connect) -> TlsStream<TcpStream> {
     stream
 }
 
-fn publish(topic: &str) -> BytesMut {
+pub fn publish(topic: &str) -> BytesMut {
     let mut packet = BytesMut::new();
     let publish = Publish {
         dup: false,
@@ -211,14 +197,34 @@ async fn send(
     }
 }
 
+/// Has the clients send so many messages, together and each as many, and waits until all are kept.
+pub fn fill(broker: &Broker, clients: &[Client], count: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut running = tokio::task::JoinSet::new();
+        for (mut stream, packet) in all_connected(broker, clients).await {
+            let windows = count / clients.len() / FILLED_AT_ONCE;
+            running.spawn(async move {
+                let window = packet.repeat(FILLED_AT_ONCE);
+                let mut acks = [0; 4 * FILLED_AT_ONCE];
+                for _ in 0..windows {
+                    stream.write_all(&window).await.unwrap();
+                    stream.read_exact(&mut acks).await.unwrap();
+                }
+            });
+        }
+        running.join_all().await;
+    });
+}
+
 /// Mosquitto with TLS and nothing else, where it is installed.
-struct Mosquitto {
+pub struct Mosquitto {
     child: Child,
-    broker: Broker,
+    pub broker: Broker,
 }
 
 impl Mosquitto {
-    fn start(home: &Path) -> Option<Self> {
+    pub fn start(home: &Path) -> Option<Self> {
         let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"];
         let program = program.map(PathBuf::from).into_iter().find(|it| it.exists())?;
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();

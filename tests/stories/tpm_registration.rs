@@ -166,6 +166,14 @@ fn only_the_enrolled_tpm_is_sent_a_key() {
         let told = fleet.world.dps_with(&[], "PUT", &fleet.dps, &path, &body).expect(401);
         assert_eq!(told.body.get("authenticationKey"), None);
     }
+    // Who has proven nothing may send little.
+    for (bytes, is_sent) in [(32 << 10, true), (64 << 10, false)] {
+        let mut long = says("pump-1", tpm);
+        long["payload"] = json!("x".repeat(bytes));
+        let path = fleet.path("pump-1", "/register");
+        let told = fleet.world.dps_with(&[], "PUT", &fleet.dps, &path, &long).expect(401);
+        assert_eq!(told.body.get("authenticationKey").is_some(), is_sent, "{bytes}");
+    }
     // With the wrong key, and none: a signature by nothing is none.
     fleet.answers("pump-1", tpm, &[0; 32]).expect(401);
     fleet.answers("pump-1", tpm, &[]).expect(401);

@@ -20,7 +20,7 @@ pub(crate) async fn shake_hands(
     protocol: Protocol,
     side: Side,
     stream: TcpStream,
-) -> Option<TlsStream<TcpStream>> {
+) -> Option<Box<TlsStream<TcpStream>>> {
     let local = stream.local_addr().ok()?.ip();
     // Answers are small and whole: waiting to fill a segment only delays them.
     stream.set_nodelay(true).ok()?;
@@ -30,5 +30,8 @@ pub(crate) async fn shake_hands(
         env.metrics.log_fault(env.new_tracking_id(), &format!("{error}{cause}"));
         return None;
     }
-    TlsAcceptor::from(certificates.config(local, protocol, side)).accept(stream).await.ok()
+    let shaken =
+        TlsAcceptor::from(certificates.config(local, protocol, side)).accept(stream).await.ok();
+    // It is large, and handed on: each hand would have room for it as long as the connection lasts.
+    shaken.map(Box::new)
 }

@@ -113,7 +113,8 @@ async fn connection(
     converse(stream, protocol, stop.clone(), respond).await;
     let granted = granted.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(granted) = granted {
-        speak(&shared, granted, peer.ip(), local, stop).await;
+        // Apart, so that who only calls does not take the memory for it.
+        Box::pin(speak(&shared, granted, peer.ip(), local, stop)).await;
     }
 }
 

@@ -322,13 +322,15 @@ pub(crate) async fn admitted(
     facts: &Facts,
     draft: &mut Draft,
 ) -> Result<Permit, Failed> {
-    match gate::admit(who, ask, facts, &*env.clock.monotonic_ns) {
-        Ok(permit) => {
-            draft.permitted(&permit);
-            note(env, &permit).await;
-            Ok(permit)
-        }
-        Err(refusal) => Err(keep(env, *refusal, draft).await),
+    let admitted = gate::admit(who, ask, facts, &*env.clock.monotonic_ns);
+    if let Ok(permit) = &admitted {
+        draft.permitted(permit);
+        note(env, permit).await;
+    }
+    match admitted {
+        Ok(permit) => Ok(permit),
+        // Apart, as all that is rare: what waits here takes as much memory as its largest way on.
+        Err(refusal) => Err(Box::pin(keep(env, *refusal, draft)).await),
     }
 }
 
@@ -338,7 +340,7 @@ async fn note(env: &Env, permit: &Permit) {
         return;
     }
     if let Some(trace) = permit.trace()
-        && let Err(error) = decisions::keep(env, trace.clone()).await
+        && let Err(error) = Box::pin(decisions::keep(env, trace.clone())).await
     {
         env.metrics.log_fault(trace.id, &format!("a noted call could not be kept: {error}"));
     }

@@ -8,297 +8,332 @@ use crate::{
 };
 use gate::Permit;
 use model::{Error, Op};
+use std::pin::Pin;
+
+/// An operation under way, on the heap: each is as large as it is, and a call within a call no deeper than it must be.
+pub(crate) type Doing<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send + 'a>>;
+
+/// What takes no time.
+fn done<'a>(outcome: Result<Reply, Error>) -> Doing<'a> {
+    Box::pin(std::future::ready(outcome))
+}
 
 /// Does what the permit allows.
-pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doing<'a> {
     match permit.operation().op {
-        Op::ReadEndpoints => resources::discovery::endpoints(permit, input, env).await,
-        Op::ReadOpenIdConfiguration => entra::discovery::configuration(permit, input, env).await,
-        Op::ReadSigningKeys => entra::discovery::signing_keys(permit, input, env).await,
-        Op::DiscoverInstance => entra::discovery::instance(permit, input, env).await,
-        Op::DiscoverUserRealm => entra::discovery::user_realm(permit, input, env).await,
-        Op::IssueToken => entra::tokens::issue(permit, input, env).await,
-        Op::ListTenants => resources::subscriptions::list_tenants(permit, input, env).await,
-        Op::ListSubscriptions => resources::subscriptions::list(permit, input, env).await,
-        Op::GetSubscription => resources::subscriptions::get(permit, input, env).await,
-        Op::ListLocations => resources::subscriptions::list_locations(permit, input, env).await,
-        Op::ListProviders => resources::providers::list(permit, input, env).await,
-        Op::GetProvider => resources::providers::get(permit, input, env).await,
-        Op::RegisterProvider => resources::providers::register(permit, input, env).await,
-        Op::ListProviderOperations => {
-            resources::providers::list_operations(permit, input, env).await
+        Op::ReadEndpoints => Box::pin(resources::discovery::endpoints(permit, input, env)),
+        Op::ReadOpenIdConfiguration => {
+            Box::pin(entra::discovery::configuration(permit, input, env))
         }
-        Op::GetProviderOperations => resources::providers::get_operations(permit, input, env).await,
+        Op::ReadSigningKeys => Box::pin(entra::discovery::signing_keys(permit, input, env)),
+        Op::DiscoverInstance => Box::pin(entra::discovery::instance(permit, input, env)),
+        Op::DiscoverUserRealm => Box::pin(entra::discovery::user_realm(permit, input, env)),
+        Op::IssueToken => Box::pin(entra::tokens::issue(permit, input, env)),
+        Op::ListTenants => Box::pin(resources::subscriptions::list_tenants(permit, input, env)),
+        Op::ListSubscriptions => Box::pin(resources::subscriptions::list(permit, input, env)),
+        Op::GetSubscription => Box::pin(resources::subscriptions::get(permit, input, env)),
+        Op::ListLocations => Box::pin(resources::subscriptions::list_locations(permit, input, env)),
+        Op::ListProviders => Box::pin(resources::providers::list(permit, input, env)),
+        Op::GetProvider => Box::pin(resources::providers::get(permit, input, env)),
+        Op::RegisterProvider => Box::pin(resources::providers::register(permit, input, env)),
+        Op::ListProviderOperations => {
+            Box::pin(resources::providers::list_operations(permit, input, env))
+        }
+        Op::GetProviderOperations => {
+            Box::pin(resources::providers::get_operations(permit, input, env))
+        }
         Op::ListDevicesOperations => {
-            resources::providers::list_devices_operations(permit, input, env).await
+            Box::pin(resources::providers::list_devices_operations(permit, input, env))
         }
         Op::PutResourceGroup | Op::PatchResourceGroup => {
-            resources::groups::put(permit, input, env).await
+            Box::pin(resources::groups::put(permit, input, env))
         }
-        Op::GetResourceGroup => resources::groups::get(permit, input, env).await,
-        Op::HasResourceGroup => resources::groups::has(permit, input, env).await,
-        Op::ListResourceGroups => resources::groups::list(permit, input, env).await,
-        Op::DeleteResourceGroup => resources::groups::delete(permit, input, env).await,
+        Op::GetResourceGroup => Box::pin(resources::groups::get(permit, input, env)),
+        Op::HasResourceGroup => Box::pin(resources::groups::has(permit, input, env)),
+        Op::ListResourceGroups => Box::pin(resources::groups::list(permit, input, env)),
+        Op::DeleteResourceGroup => Box::pin(resources::groups::delete(permit, input, env)),
         Op::MoveResources | Op::ValidateMoveResources => {
-            resources::moves::run(permit, input, env).await
+            Box::pin(resources::moves::run(permit, input, env))
         }
-        Op::ListResources => resources::groups::list_resources(permit, input, env).await,
-        Op::GetOperationResult => resources::long_running::get(permit, input, env).await,
-        Op::PutHub | Op::PatchHub => devices::hubs::put(permit, input, env).await,
-        Op::GetHub => devices::hubs::get(permit, input, env).await,
-        Op::ListHubs => devices::hubs::list(permit, input, env).await,
-        Op::DeleteHub => devices::hubs::delete(permit, input, env).await,
-        Op::ListHubKeys => devices::keys::list(permit, input, env).await,
-        Op::GetHubKey => devices::keys::get(permit, input, env).await,
+        Op::ListResources => Box::pin(resources::groups::list_resources(permit, input, env)),
+        Op::GetOperationResult => Box::pin(resources::long_running::get(permit, input, env)),
+        Op::PutHub | Op::PatchHub => Box::pin(devices::hubs::put(permit, input, env)),
+        Op::GetHub => Box::pin(devices::hubs::get(permit, input, env)),
+        Op::ListHubs => Box::pin(devices::hubs::list(permit, input, env)),
+        Op::DeleteHub => Box::pin(devices::hubs::delete(permit, input, env)),
+        Op::ListHubKeys => Box::pin(devices::keys::list(permit, input, env)),
+        Op::GetHubKey => Box::pin(devices::keys::get(permit, input, env)),
         Op::ListHubCertificates | Op::ListDpsCertificates => {
-            certificates::list(permit, input, env).await
+            Box::pin(certificates::list(permit, input, env))
         }
         Op::GetHubCertificate | Op::GetDpsCertificate => {
-            certificates::get(permit, input, env).await
+            Box::pin(certificates::get(permit, input, env))
         }
         Op::PutHubCertificate | Op::PutDpsCertificate => {
-            certificates::put(permit, input, env).await
+            Box::pin(certificates::put(permit, input, env))
         }
         Op::DeleteHubCertificate | Op::DeleteDpsCertificate => {
-            certificates::delete(permit, input, env).await
+            Box::pin(certificates::delete(permit, input, env))
         }
         Op::GenerateHubVerificationCode | Op::GenerateDpsVerificationCode => {
-            certificates::generate_code(permit, input, env).await
+            Box::pin(certificates::generate_code(permit, input, env))
         }
         Op::VerifyHubCertificate | Op::VerifyDpsCertificate => {
-            certificates::verify(permit, input, env).await
+            Box::pin(certificates::verify(permit, input, env))
         }
-        Op::CheckHubName => devices::hubs::check_name(permit, input, env).await,
-        Op::PutRoleDefinition => authorization::roles::put_definition(permit, input, env).await,
-        Op::GetRoleDefinition => authorization::roles::get_definition(permit, input, env).await,
-        Op::ListRoleDefinitions => authorization::roles::list_definitions(permit, input, env).await,
+        Op::CheckHubName => Box::pin(devices::hubs::check_name(permit, input, env)),
+        Op::PutRoleDefinition => Box::pin(authorization::roles::put_definition(permit, input, env)),
+        Op::GetRoleDefinition => Box::pin(authorization::roles::get_definition(permit, input, env)),
+        Op::ListRoleDefinitions => {
+            Box::pin(authorization::roles::list_definitions(permit, input, env))
+        }
         Op::DeleteRoleDefinition => {
-            authorization::roles::delete_definition(permit, input, env).await
+            Box::pin(authorization::roles::delete_definition(permit, input, env))
         }
-        Op::PutRoleAssignment => authorization::role_assignments::put(permit, input, env).await,
-        Op::GetRoleAssignment => authorization::role_assignments::get(permit, input, env).await,
-        Op::ListRoleAssignments => authorization::role_assignments::list(permit, input, env).await,
+        Op::PutRoleAssignment => Box::pin(authorization::role_assignments::put(permit, input, env)),
+        Op::GetRoleAssignment => Box::pin(authorization::role_assignments::get(permit, input, env)),
+        Op::ListRoleAssignments => {
+            Box::pin(authorization::role_assignments::list(permit, input, env))
+        }
         Op::DeleteRoleAssignment => {
-            authorization::role_assignments::delete(permit, input, env).await
+            Box::pin(authorization::role_assignments::delete(permit, input, env))
         }
-        Op::PutDenyAssignment => authorization::deny_assignments::put(permit, input, env).await,
-        Op::GetDenyAssignment => authorization::deny_assignments::get(permit, input, env).await,
-        Op::ListDenyAssignments => authorization::deny_assignments::list(permit, input, env).await,
+        Op::PutDenyAssignment => Box::pin(authorization::deny_assignments::put(permit, input, env)),
+        Op::GetDenyAssignment => Box::pin(authorization::deny_assignments::get(permit, input, env)),
+        Op::ListDenyAssignments => {
+            Box::pin(authorization::deny_assignments::list(permit, input, env))
+        }
         Op::DeleteDenyAssignment => {
-            authorization::deny_assignments::delete(permit, input, env).await
+            Box::pin(authorization::deny_assignments::delete(permit, input, env))
         }
         Op::PutManagementGroup | Op::PatchManagementGroup => {
-            management::put(permit, input, env).await
+            Box::pin(management::put(permit, input, env))
         }
-        Op::GetManagementGroup => management::get(permit, input, env).await,
-        Op::ListManagementGroups => management::list(permit, input, env).await,
-        Op::DeleteManagementGroup => management::delete(permit, input, env).await,
-        Op::CheckManagementGroupName => management::check_name(permit, input, env).await,
-        Op::ListEntities => management::lists::entities(permit, input, env).await,
-        Op::ListDescendants => management::lists::descendants(permit, input, env).await,
+        Op::GetManagementGroup => Box::pin(management::get(permit, input, env)),
+        Op::ListManagementGroups => Box::pin(management::list(permit, input, env)),
+        Op::DeleteManagementGroup => Box::pin(management::delete(permit, input, env)),
+        Op::CheckManagementGroupName => Box::pin(management::check_name(permit, input, env)),
+        Op::ListEntities => Box::pin(management::lists::entities(permit, input, env)),
+        Op::ListDescendants => Box::pin(management::lists::descendants(permit, input, env)),
         Op::PutManagementGroupSubscription => {
-            management::subscriptions::put(permit, input, env).await
+            Box::pin(management::subscriptions::put(permit, input, env))
         }
         Op::GetManagementGroupSubscription => {
-            management::subscriptions::get(permit, input, env).await
+            Box::pin(management::subscriptions::get(permit, input, env))
         }
         Op::ListManagementGroupSubscriptions => {
-            management::subscriptions::list(permit, input, env).await
+            Box::pin(management::subscriptions::list(permit, input, env))
         }
         Op::DeleteManagementGroupSubscription => {
-            management::subscriptions::delete(permit, input, env).await
+            Box::pin(management::subscriptions::delete(permit, input, env))
         }
         Op::PutPolicyDefinition => {
-            authorization::policies::put_definition(permit, input, env).await
+            Box::pin(authorization::policies::put_definition(permit, input, env))
         }
         Op::GetPolicyDefinition => {
-            authorization::policies::get_definition(permit, input, env).await
+            Box::pin(authorization::policies::get_definition(permit, input, env))
         }
         Op::ListPolicyDefinitions => {
-            authorization::policies::list_definitions(permit, input, env).await
+            Box::pin(authorization::policies::list_definitions(permit, input, env))
         }
         Op::DeletePolicyDefinition => {
-            authorization::policies::delete_definition(permit, input, env).await
+            Box::pin(authorization::policies::delete_definition(permit, input, env))
         }
-        Op::PutPolicySetDefinition => authorization::policy_sets::put(permit, input, env).await,
-        Op::GetPolicySetDefinition => authorization::policy_sets::get(permit, input, env).await,
-        Op::ListPolicySetDefinitions => authorization::policy_sets::list(permit, input, env).await,
+        Op::PutPolicySetDefinition => Box::pin(authorization::policy_sets::put(permit, input, env)),
+        Op::GetPolicySetDefinition => Box::pin(authorization::policy_sets::get(permit, input, env)),
+        Op::ListPolicySetDefinitions => {
+            Box::pin(authorization::policy_sets::list(permit, input, env))
+        }
         Op::DeletePolicySetDefinition => {
-            authorization::policy_sets::delete(permit, input, env).await
+            Box::pin(authorization::policy_sets::delete(permit, input, env))
         }
         Op::PutPolicyAssignment | Op::PatchPolicyAssignment => {
-            authorization::policies::put_assignment(permit, input, env).await
+            Box::pin(authorization::policies::put_assignment(permit, input, env))
         }
         Op::GetPolicyAssignment => {
-            authorization::policies::get_assignment(permit, input, env).await
+            Box::pin(authorization::policies::get_assignment(permit, input, env))
         }
         Op::ListPolicyAssignments => {
-            authorization::policies::list_assignments(permit, input, env).await
+            Box::pin(authorization::policies::list_assignments(permit, input, env))
         }
         Op::DeletePolicyAssignment => {
-            authorization::policies::delete_assignment(permit, input, env).await
+            Box::pin(authorization::policies::delete_assignment(permit, input, env))
         }
         Op::PutPolicyExemption | Op::PatchPolicyExemption => {
-            authorization::exemptions::put(permit, input, env).await
+            Box::pin(authorization::exemptions::put(permit, input, env))
         }
-        Op::GetPolicyExemption => authorization::exemptions::get(permit, input, env).await,
-        Op::ListPolicyExemptions => authorization::exemptions::list(permit, input, env).await,
-        Op::DeletePolicyExemption => authorization::exemptions::delete(permit, input, env).await,
-        Op::PutLock => authorization::locks::put(permit, input, env).await,
-        Op::GetLock => authorization::locks::get(permit, input, env).await,
-        Op::ListLocks => authorization::locks::list(permit, input, env).await,
-        Op::DeleteLock => authorization::locks::delete(permit, input, env).await,
-        Op::PutDiagnosticSetting => insights::settings::put(permit, input, env).await,
-        Op::GetDiagnosticSetting => insights::settings::get(permit, input, env).await,
-        Op::ListDiagnosticSettings => insights::settings::list(permit, input, env).await,
-        Op::DeleteDiagnosticSetting => insights::settings::delete(permit, input, env).await,
+        Op::GetPolicyExemption => Box::pin(authorization::exemptions::get(permit, input, env)),
+        Op::ListPolicyExemptions => Box::pin(authorization::exemptions::list(permit, input, env)),
+        Op::DeletePolicyExemption => {
+            Box::pin(authorization::exemptions::delete(permit, input, env))
+        }
+        Op::PutLock => Box::pin(authorization::locks::put(permit, input, env)),
+        Op::GetLock => Box::pin(authorization::locks::get(permit, input, env)),
+        Op::ListLocks => Box::pin(authorization::locks::list(permit, input, env)),
+        Op::DeleteLock => Box::pin(authorization::locks::delete(permit, input, env)),
+        Op::PutDiagnosticSetting => Box::pin(insights::settings::put(permit, input, env)),
+        Op::GetDiagnosticSetting => Box::pin(insights::settings::get(permit, input, env)),
+        Op::ListDiagnosticSettings => Box::pin(insights::settings::list(permit, input, env)),
+        Op::DeleteDiagnosticSetting => Box::pin(insights::settings::delete(permit, input, env)),
         Op::ListDiagnosticCategories => {
-            insights::settings::list_categories(permit, input, env).await
+            Box::pin(insights::settings::list_categories(permit, input, env))
         }
-        Op::ListActivity => insights::activity::list(permit, input, env).await,
-        Op::QueryPolicyStates => policy_insights::states::query(permit, input, env).await,
-        Op::SummarizePolicyStates => policy_insights::states::summarize(permit, input, env).await,
-        Op::TriggerPolicyEvaluation => policy_insights::states::trigger(permit, input, env).await,
-        Op::GetDecision | Op::GetOwnDecision => questions::get(permit, input, env).await,
-        Op::AskDecision => questions::ask(permit, input, env).await,
-        Op::AskWhoCan => who_can::ask(permit, input, env).await,
-        Op::DiagnoseProvisioning => diagnose::diagnose(permit, input, env).await,
-        Op::ListApplications => entra::applications::list(permit, input, env).await,
-        Op::CreateApplication => entra::applications::create(permit, input, env).await,
-        Op::GetApplication => entra::applications::get(permit, input, env).await,
-        Op::PatchApplication => entra::applications::patch(permit, input, env).await,
-        Op::DeleteApplication => entra::applications::delete(permit, input, env).await,
-        Op::AddPassword => entra::applications::add_password(permit, input, env).await,
-        Op::RemovePassword => entra::applications::remove_password(permit, input, env).await,
-        Op::ListFederatedCredentials => entra::federated::list(permit, input, env).await,
-        Op::CreateFederatedCredential => entra::federated::create(permit, input, env).await,
-        Op::GetFederatedCredential => entra::federated::get(permit, input, env).await,
-        Op::PatchFederatedCredential => entra::federated::patch(permit, input, env).await,
-        Op::DeleteFederatedCredential => entra::federated::delete(permit, input, env).await,
-        Op::ListServicePrincipals => entra::principals::list(permit, input, env).await,
-        Op::CreateServicePrincipal => entra::principals::create(permit, input, env).await,
-        Op::GetServicePrincipal => entra::principals::get(permit, input, env).await,
-        Op::PatchServicePrincipal => entra::principals::patch(permit, input, env).await,
-        Op::DeleteServicePrincipal => entra::principals::delete(permit, input, env).await,
-        Op::GetDirectoryObjects => entra::principals::get_by_ids(permit, input, env).await,
-        Op::ListUsers => entra::users::list(permit, input, env).await,
-        Op::CreateUser => entra::users::create(permit, input, env).await,
-        Op::GetUser => entra::users::get(permit, input, env).await,
-        Op::PatchUser => entra::users::patch(permit, input, env).await,
-        Op::DeleteUser => entra::users::delete(permit, input, env).await,
-        Op::RevokeSignIns => entra::users::revoke(permit, input, env).await,
-        Op::GetMe => entra::users::get_me(permit, input, env).await,
-        Op::ListGroups => entra::groups::list(permit, input, env).await,
-        Op::CreateGroup => entra::groups::create(permit, input, env).await,
-        Op::GetGroup => entra::groups::get(permit, input, env).await,
-        Op::PatchGroup => entra::groups::patch(permit, input, env).await,
-        Op::DeleteGroup => entra::groups::delete(permit, input, env).await,
-        Op::ListGroupMembers => entra::members::list(permit, input, env).await,
-        Op::AddGroupMember => entra::members::add(permit, input, env).await,
-        Op::RemoveGroupMember => entra::members::remove(permit, input, env).await,
-        Op::ListMemberOf => entra::members::list_groups_of(permit, input, env, false).await,
+        Op::ListActivity => Box::pin(insights::activity::list(permit, input, env)),
+        Op::QueryPolicyStates => Box::pin(policy_insights::states::query(permit, input, env)),
+        Op::SummarizePolicyStates => {
+            Box::pin(policy_insights::states::summarize(permit, input, env))
+        }
+        Op::TriggerPolicyEvaluation => {
+            Box::pin(policy_insights::states::trigger(permit, input, env))
+        }
+        Op::GetDecision | Op::GetOwnDecision => Box::pin(questions::get(permit, input, env)),
+        Op::AskDecision => Box::pin(questions::ask(permit, input, env)),
+        Op::AskWhoCan => Box::pin(who_can::ask(permit, input, env)),
+        Op::DiagnoseProvisioning => Box::pin(diagnose::diagnose(permit, input, env)),
+        Op::ListApplications => Box::pin(entra::applications::list(permit, input, env)),
+        Op::CreateApplication => Box::pin(entra::applications::create(permit, input, env)),
+        Op::GetApplication => Box::pin(entra::applications::get(permit, input, env)),
+        Op::PatchApplication => Box::pin(entra::applications::patch(permit, input, env)),
+        Op::DeleteApplication => Box::pin(entra::applications::delete(permit, input, env)),
+        Op::AddPassword => Box::pin(entra::applications::add_password(permit, input, env)),
+        Op::RemovePassword => Box::pin(entra::applications::remove_password(permit, input, env)),
+        Op::ListFederatedCredentials => Box::pin(entra::federated::list(permit, input, env)),
+        Op::CreateFederatedCredential => Box::pin(entra::federated::create(permit, input, env)),
+        Op::GetFederatedCredential => Box::pin(entra::federated::get(permit, input, env)),
+        Op::PatchFederatedCredential => Box::pin(entra::federated::patch(permit, input, env)),
+        Op::DeleteFederatedCredential => Box::pin(entra::federated::delete(permit, input, env)),
+        Op::ListServicePrincipals => Box::pin(entra::principals::list(permit, input, env)),
+        Op::CreateServicePrincipal => Box::pin(entra::principals::create(permit, input, env)),
+        Op::GetServicePrincipal => Box::pin(entra::principals::get(permit, input, env)),
+        Op::PatchServicePrincipal => Box::pin(entra::principals::patch(permit, input, env)),
+        Op::DeleteServicePrincipal => Box::pin(entra::principals::delete(permit, input, env)),
+        Op::GetDirectoryObjects => Box::pin(entra::principals::get_by_ids(permit, input, env)),
+        Op::ListUsers => Box::pin(entra::users::list(permit, input, env)),
+        Op::CreateUser => Box::pin(entra::users::create(permit, input, env)),
+        Op::GetUser => Box::pin(entra::users::get(permit, input, env)),
+        Op::PatchUser => Box::pin(entra::users::patch(permit, input, env)),
+        Op::DeleteUser => Box::pin(entra::users::delete(permit, input, env)),
+        Op::RevokeSignIns => Box::pin(entra::users::revoke(permit, input, env)),
+        Op::GetMe => Box::pin(entra::users::get_me(permit, input, env)),
+        Op::ListGroups => Box::pin(entra::groups::list(permit, input, env)),
+        Op::CreateGroup => Box::pin(entra::groups::create(permit, input, env)),
+        Op::GetGroup => Box::pin(entra::groups::get(permit, input, env)),
+        Op::PatchGroup => Box::pin(entra::groups::patch(permit, input, env)),
+        Op::DeleteGroup => Box::pin(entra::groups::delete(permit, input, env)),
+        Op::ListGroupMembers => Box::pin(entra::members::list(permit, input, env)),
+        Op::AddGroupMember => Box::pin(entra::members::add(permit, input, env)),
+        Op::RemoveGroupMember => Box::pin(entra::members::remove(permit, input, env)),
+        Op::ListMemberOf => Box::pin(entra::members::list_groups_of(permit, input, env, false)),
         Op::ListTransitiveMemberOf => {
-            entra::members::list_groups_of(permit, input, env, true).await
+            Box::pin(entra::members::list_groups_of(permit, input, env, true))
         }
-        Op::CheckMemberGroups => entra::members::check_groups(permit, input, env).await,
-        Op::GetMemberGroups => entra::members::get_groups(permit, input, env).await,
-        Op::GetOrganization => entra::tenant::get_organization(permit, input, env).await,
-        Op::PutDevice => devices::registry::put(permit, input, env).await,
-        Op::GetDevice => devices::registry::get(permit, input, env).await,
-        Op::DeleteDevice => devices::registry::delete(permit, input, env).await,
-        Op::ListDevices => devices::registry::list(permit, input, env).await,
-        Op::BulkDevices | Op::BulkDevicesWithTwins => devices::bulk::bulk(permit, input, env).await,
-        Op::RegenerateKeys => devices::regenerate::regenerate(permit, input, env).await,
-        Op::QueryDevices | Op::QueryDeviceJobs => devices::queries::query(permit, input, env).await,
+        Op::CheckMemberGroups => Box::pin(entra::members::check_groups(permit, input, env)),
+        Op::GetMemberGroups => Box::pin(entra::members::get_groups(permit, input, env)),
+        Op::GetOrganization => Box::pin(entra::tenant::get_organization(permit, input, env)),
+        Op::PutDevice => Box::pin(devices::registry::put(permit, input, env)),
+        Op::GetDevice => Box::pin(devices::registry::get(permit, input, env)),
+        Op::DeleteDevice => Box::pin(devices::registry::delete(permit, input, env)),
+        Op::ListDevices => Box::pin(devices::registry::list(permit, input, env)),
+        Op::BulkDevices | Op::BulkDevicesWithTwins => {
+            Box::pin(devices::bulk::bulk(permit, input, env))
+        }
+        Op::RegenerateKeys => Box::pin(devices::regenerate::regenerate(permit, input, env)),
+        Op::QueryDevices | Op::QueryDeviceJobs => {
+            Box::pin(devices::queries::query(permit, input, env))
+        }
         Op::ListRoleDefinitionRevisions
         | Op::ListRoleAssignmentRevisions
         | Op::ListPolicyDefinitionRevisions
         | Op::ListPolicySetDefinitionRevisions
         | Op::ListPolicyAssignmentRevisions
         | Op::ListPolicyExemptionRevisions => {
-            authorization::revisions::list(permit, input, env).await
+            Box::pin(authorization::revisions::list(permit, input, env))
         }
-        Op::PutDps | Op::PatchDps => provisioning::services::put(permit, input, env).await,
-        Op::GetDps => provisioning::services::get(permit, input, env).await,
-        Op::ListDps => provisioning::services::list(permit, input, env).await,
-        Op::DeleteDps => provisioning::services::delete(permit, input, env).await,
-        Op::ListDpsKeys => provisioning::services::list_keys(permit, input, env).await,
-        Op::GetDpsKey => provisioning::services::get_key(permit, input, env).await,
-        Op::CheckDpsName => provisioning::services::check_name(permit, input, env).await,
+        Op::PutDps | Op::PatchDps => Box::pin(provisioning::services::put(permit, input, env)),
+        Op::GetDps => Box::pin(provisioning::services::get(permit, input, env)),
+        Op::ListDps => Box::pin(provisioning::services::list(permit, input, env)),
+        Op::DeleteDps => Box::pin(provisioning::services::delete(permit, input, env)),
+        Op::ListDpsKeys => Box::pin(provisioning::services::list_keys(permit, input, env)),
+        Op::GetDpsKey => Box::pin(provisioning::services::get_key(permit, input, env)),
+        Op::CheckDpsName => Box::pin(provisioning::services::check_name(permit, input, env)),
         Op::PutEnrollment | Op::PutEnrollmentGroup => {
-            provisioning::enrollments::put(permit, input, env).await
+            Box::pin(provisioning::enrollments::put(permit, input, env))
         }
         Op::GetEnrollment | Op::GetEnrollmentGroup => {
-            provisioning::enrollments::get(permit, input, env).await
+            Box::pin(provisioning::enrollments::get(permit, input, env))
         }
         Op::DeleteEnrollment | Op::DeleteEnrollmentGroup => {
-            provisioning::enrollments::delete(permit, input, env).await
+            Box::pin(provisioning::enrollments::delete(permit, input, env))
         }
         Op::QueryEnrollments | Op::QueryEnrollmentGroups => {
-            provisioning::enrollments::query(permit, input, env).await
+            Box::pin(provisioning::enrollments::query(permit, input, env))
         }
         Op::GetEnrollmentKeys | Op::GetEnrollmentGroupKeys => {
-            provisioning::enrollments::keys(permit, input, env).await
+            Box::pin(provisioning::enrollments::keys(permit, input, env))
         }
         Op::BulkEnrollments
         | Op::BulkDeleteEnrollments
         | Op::BulkEnrollmentGroups
-        | Op::BulkDeleteEnrollmentGroups => provisioning::bulk::run(permit, input, env).await,
-        Op::QueryRegistrations => provisioning::registrations::query(permit, input, env).await,
-        Op::GetRegistration => provisioning::registrations::get(permit, input, env).await,
-        Op::DeleteRegistration => provisioning::registrations::delete(permit, input, env).await,
-        Op::RegisterDevice => provisioning::register::register(permit, input, env).await,
+        | Op::BulkDeleteEnrollmentGroups => Box::pin(provisioning::bulk::run(permit, input, env)),
+        Op::QueryRegistrations => Box::pin(provisioning::registrations::query(permit, input, env)),
+        Op::GetRegistration => Box::pin(provisioning::registrations::get(permit, input, env)),
+        Op::DeleteRegistration => Box::pin(provisioning::registrations::delete(permit, input, env)),
+        Op::RegisterDevice => Box::pin(provisioning::register::register(permit, input, env)),
         Op::GetRegistrationOperation => {
-            provisioning::progress::operation_status(permit, input, env).await
+            Box::pin(provisioning::progress::operation_status(permit, input, env))
         }
-        Op::LookUpRegistration => provisioning::progress::look_up(permit, input, env).await,
+        Op::LookUpRegistration => Box::pin(provisioning::progress::look_up(permit, input, env)),
         Op::ProvisionDevice | Op::ProvisionDeviceWithTwin => {
-            devices::registry::provision(permit, input, env).await
+            Box::pin(devices::registry::provision(permit, input, env))
         }
-        Op::ConnectToRegister => provisioning::progress::connect(permit, input, env),
-        Op::PutModule => devices::registry::put(permit, input, env).await,
-        Op::GetModule => devices::registry::get(permit, input, env).await,
-        Op::DeleteModule => devices::registry::delete(permit, input, env).await,
-        Op::GetDeviceStory => devices::story::tell(permit, input, env).await,
-        Op::ListModules => devices::registry::list_modules(permit, input, env).await,
-        Op::GetTwin => devices::twins::get(permit, input, env).await,
-        Op::PatchTwin | Op::ReplaceTwin => devices::twins::put(permit, input, env).await,
-        Op::InvokeMethod => devices::methods::invoke(permit, input, env).await,
-        Op::GetDigitalTwin => devices::digital_twins::get(permit, input, env).await,
-        Op::PatchDigitalTwin => devices::digital_twins::patch(permit, input, env).await,
-        Op::InvokeCommand => devices::digital_twins::command(permit, input, env).await,
-        Op::PutJob => devices::jobs::put(permit, input, env).await,
-        Op::GetJob => devices::jobs::get(permit, input, env).await,
-        Op::CancelJob => devices::jobs::cancel(permit, input, env).await,
-        Op::QueryJobs => devices::jobs::list(permit, input, env).await,
-        Op::PutConfiguration => devices::configurations::put(permit, input, env).await,
-        Op::GetConfiguration => devices::configurations::get(permit, input, env).await,
-        Op::ListConfigurations => devices::configurations::list(permit, input, env).await,
-        Op::DeleteConfiguration => devices::configurations::delete(permit, input, env).await,
-        Op::TestConfigurationQueries => devices::configurations::test_queries(input),
-        Op::ApplyConfiguration => devices::configurations::apply_content(permit, input, env).await,
-        Op::SendMessage => devices::sending::send(permit, input, env).await,
+        Op::ConnectToRegister => done(provisioning::progress::connect(permit, input, env)),
+        Op::PutModule => Box::pin(devices::registry::put(permit, input, env)),
+        Op::GetModule => Box::pin(devices::registry::get(permit, input, env)),
+        Op::DeleteModule => Box::pin(devices::registry::delete(permit, input, env)),
+        Op::GetDeviceStory => Box::pin(devices::story::tell(permit, input, env)),
+        Op::ListModules => Box::pin(devices::registry::list_modules(permit, input, env)),
+        Op::GetTwin => Box::pin(devices::twins::get(permit, input, env)),
+        Op::PatchTwin | Op::ReplaceTwin => Box::pin(devices::twins::put(permit, input, env)),
+        Op::InvokeMethod => Box::pin(devices::methods::invoke(permit, input, env)),
+        Op::GetDigitalTwin => Box::pin(devices::digital_twins::get(permit, input, env)),
+        Op::PatchDigitalTwin => Box::pin(devices::digital_twins::patch(permit, input, env)),
+        Op::InvokeCommand => Box::pin(devices::digital_twins::command(permit, input, env)),
+        Op::PutJob => Box::pin(devices::jobs::put(permit, input, env)),
+        Op::GetJob => Box::pin(devices::jobs::get(permit, input, env)),
+        Op::CancelJob => Box::pin(devices::jobs::cancel(permit, input, env)),
+        Op::QueryJobs => Box::pin(devices::jobs::list(permit, input, env)),
+        Op::PutConfiguration => Box::pin(devices::configurations::put(permit, input, env)),
+        Op::GetConfiguration => Box::pin(devices::configurations::get(permit, input, env)),
+        Op::ListConfigurations => Box::pin(devices::configurations::list(permit, input, env)),
+        Op::DeleteConfiguration => Box::pin(devices::configurations::delete(permit, input, env)),
+        Op::TestConfigurationQueries => done(devices::configurations::test_queries(input)),
+        Op::ApplyConfiguration => {
+            Box::pin(devices::configurations::apply_content(permit, input, env))
+        }
+        Op::SendMessage => Box::pin(devices::sending::send(permit, input, env)),
         Op::ReceiveFeedback | Op::ReceiveFileNotification => {
-            devices::service_queues::take(permit, env).await
+            Box::pin(devices::service_queues::take(permit, env))
         }
         Op::CompleteFeedback
         | Op::AbandonFeedback
         | Op::CompleteFileNotification
-        | Op::AbandonFileNotification => devices::service_queues::end(permit, input, env).await,
-        Op::SendTelemetry => devices::by_https::send(permit, input, env).await,
-        Op::ReceiveMessages => devices::by_https::receive(permit, input, env).await,
+        | Op::AbandonFileNotification => Box::pin(devices::service_queues::end(permit, input, env)),
+        Op::SendTelemetry => Box::pin(devices::by_https::send(permit, input, env)),
+        Op::ReceiveMessages => Box::pin(devices::by_https::receive(permit, input, env)),
         Op::CompleteMessage | Op::AbandonMessage => {
-            devices::by_https::settle(permit, input, env).await
+            Box::pin(devices::by_https::settle(permit, input, env))
         }
-        Op::PurgeMessages => devices::messages::purge(permit, input, env).await,
-        Op::GetDeviceStatistics => devices::registry::statistics(permit, input, env).await,
-        Op::GetServiceStatistics => devices::registry::service_statistics(permit, input, env).await,
+        Op::PurgeMessages => Box::pin(devices::messages::purge(permit, input, env)),
+        Op::GetDeviceStatistics => Box::pin(devices::registry::statistics(permit, input, env)),
+        Op::GetServiceStatistics => {
+            Box::pin(devices::registry::service_statistics(permit, input, env))
+        }
         // The gates have said yes, which is all that was asked.
-        Op::ConnectService | Op::ConnectToEvents => Ok(Reply::empty(200)),
-        Op::FindEvents => devices::events::find(permit, input, env),
-        Op::GetEventHub => devices::events::get_hub(permit, input, env).await,
-        Op::GetEventHubPartition => devices::events::get_partition(permit, input, env).await,
-        Op::WatchEvents => devices::watching::watch(permit, input, env).await,
+        Op::ConnectService | Op::ConnectToEvents => done(Ok(Reply::empty(200))),
+        Op::FindEvents => done(devices::events::find(permit, input, env)),
+        Op::GetEventHub => Box::pin(devices::events::get_hub(permit, input, env)),
+        Op::GetEventHubPartition => Box::pin(devices::events::get_partition(permit, input, env)),
+        Op::WatchEvents => Box::pin(devices::watching::watch(permit, input, env)),
         // Whoever connects gets a session, and the session does what its device asks: `session.rs`; whoever reads
         // gets a reader. What is only published has no address to be called at.
         Op::ConnectDevice
@@ -307,8 +342,8 @@ pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         | Op::ReceiveDesired
         | Op::ReceiveMethods
         | Op::ReadEvents
-        | Op::Published => Err(Error::Internal {
+        | Op::Published => done(Err(Error::Internal {
             message: format!("{} has no answer outside a session", permit.operation().name()),
-        }),
+        })),
     }
 }

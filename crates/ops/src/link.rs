@@ -73,7 +73,7 @@ impl Link {
         let now = env.now();
         let is_late = self.next_look().is_some_and(|it| now > it);
         match facts.epoch != self.epoch || is_late {
-            true => self.prove(env, &facts, now).await,
+            true => Box::pin(self.prove(env, &facts, now)).await,
             false => Ok(()),
         }
     }

@@ -288,7 +288,8 @@ impl Session {
         };
         if is_changed || self.expires().is_some_and(|it| self.head.time > it) {
             self.head.id = env.new_tracking_id();
-            self.prove(env, &facts).await.map_err(ended)?;
+            // Apart: it is rare, and each session that waits would take the memory for it.
+            Box::pin(self.prove(env, &facts)).await.map_err(ended)?;
         }
         Ok(facts)
     }
@@ -329,7 +330,7 @@ impl Session {
         let log = match &self.log {
             Some(log) => log,
             None => {
-                let log = env.logs.of(&self.hub, env).await.map_err(Ended::Failed)?;
+                let log = Box::pin(env.logs.of(&self.hub, env)).await.map_err(Ended::Failed)?;
                 self.log.insert(log)
             }
         };

@@ -151,8 +151,7 @@ impl Engine {
     /// At most [`SCAN_LIMIT_MAX`] documents out of [`EXAMINE_MAX`], however much is asked for.
     ///
     /// # Errors
-    /// [`StoreError::FilterTooLarge`] above [`FILTER_TESTS_MAX`]; otherwise as [`Engine::get`], also
-    /// where a body that was looked into is not JSON.
+    /// [`StoreError::FilterTooLarge`] above [`FILTER_TESTS_MAX`]; otherwise as [`Engine::get`].
     pub async fn query(
         &self,
         shard: &ShardId,

@@ -5,6 +5,7 @@
 //! What a file looks like, and which files are refused, is in `file.rs`; `slot.rs` follows a shard
 //! from closed to gone.
 
+mod bodies;
 mod checkpoints;
 mod file;
 mod filter;

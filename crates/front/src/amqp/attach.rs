@@ -118,7 +118,7 @@ impl Driver<'_> {
                 let (path, params) = (place.path(), events::params(&place));
                 let asking = self.at(Op::ReadEvents, "RECEIVE", path.clone(), params);
                 let call = self.call(asking);
-                let opened = ops::call::open_reader(self.env, call, wish).await;
+                let opened = Box::pin(ops::call::open_reader(self.env, call, wish)).await;
                 let reader = opened.map_err(|answer| condition::of_answer(&answer))?;
                 Ok(Link::Events(Box::new(Events::new(reader, path, attach))))
             }
@@ -136,7 +136,7 @@ impl Driver<'_> {
         place: &Place,
     ) -> Result<ops::link::Link, Condition> {
         let asking = self.at(op, verb, place.path(), BTreeMap::new());
-        let opened = ops::call::open_link(self.env, self.call(asking)).await;
+        let opened = Box::pin(ops::call::open_link(self.env, self.call(asking))).await;
         opened.map_err(|answer| condition::of_answer(&answer))
     }
 
@@ -174,7 +174,7 @@ impl Driver<'_> {
         let asking = self.at(Op::FindEvents, "RECEIVE", path, BTreeMap::new());
         let call = self.call(asking);
         let host = call.host.clone();
-        let answer = ops::call::run(self.env, call).await;
+        let answer = Box::pin(ops::call::run(self.env, call)).await;
         let name = answer.body.as_ref().and_then(|it| it.get("path")).and_then(|it| it.as_str());
         let Some(name) = name.filter(|_| answer.status == 200) else {
             return condition::of_answer(&answer);

@@ -153,7 +153,7 @@ impl Driver<'_> {
             params,
             credential: credential.clone(),
         };
-        let answer = ops::call::run(self.env, self.call(asking)).await;
+        let answer = Box::pin(ops::call::run(self.env, self.call(asking))).await;
         if answer.status != 200 {
             return Told::of(&answer);
         }
@@ -191,7 +191,7 @@ impl Driver<'_> {
         let (host, credential) = self.claims.shown(&path);
         let params = BTreeMap::from([("eventHub", name), ("partition", named("partition"))]);
         let asking = Asking { op, host, verb, path, params, credential };
-        let answer = ops::call::run(self.env, self.call(asking)).await;
+        let answer = Box::pin(ops::call::run(self.env, self.call(asking))).await;
         match &answer.body {
             Some(body) if answer.status == 200 => Told::ok(shown(op, body)),
             Some(_) | None => Told::of(&answer),

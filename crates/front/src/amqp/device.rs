@@ -103,7 +103,7 @@ impl Driver<'_> {
             params: peer.params(),
             credential,
         };
-        let opened = ops::call::open(self.env, self.call(asking)).await;
+        let opened = Box::pin(ops::call::open(self.env, self.call(asking))).await;
         let mut session =
             opened.map_err(|answer| (answer.status, condition::of_answer(&answer)))?;
         // What it asked to be told of over MQTT is not asked for here.

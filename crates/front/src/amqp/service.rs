@@ -110,7 +110,7 @@ impl Driver<'_> {
         let mut asking = self.at(Op::SendMessage, "SEND", Place::ServiceSend.path(), peer.params());
         asking.path = format!("{}/messages/deviceBound", peer.path());
         let call = self.call_with(asking, Bytes::from(body.to_string()));
-        let answer = ops::call::run(self.env, call).await;
+        let answer = Box::pin(ops::call::run(self.env, call)).await;
         match answer.error {
             None => Ok(()),
             Some(error) => Err(condition::of(&error, answer.tracking)),
@@ -132,7 +132,7 @@ impl Driver<'_> {
             let (receive, ..) = queue.ops();
             let (path, is_feedback) = (queue.path.clone(), queue.is_feedback);
             let asking = self.at(receive, "RECEIVE", path, BTreeMap::new());
-            let answer = ops::call::run(self.env, self.call(asking)).await;
+            let answer = Box::pin(ops::call::run(self.env, self.call(asking))).await;
             if let Some(error) = &answer.error {
                 if !matches!(error, Error::Unavailable { .. }) {
                     self.drop_link(link, condition::of(error, answer.tracking)).await;
@@ -176,7 +176,7 @@ impl Driver<'_> {
         };
         let asking = self.at(op, verb, path, BTreeMap::from([("lock", lock)]));
         // A lock whose time is over is no lock any more: the batch waits again.
-        let _ = ops::call::run(self.env, self.call(asking)).await;
+        let _ = Box::pin(ops::call::run(self.env, self.call(asking))).await;
         self.pump_queue(link).await;
     }
 }

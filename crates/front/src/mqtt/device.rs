@@ -59,7 +59,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         request = format!("{request}/{module}");
     }
     let call = greeting.call(Op::ConnectDevice, named, request, about, body_of(Bytes::new()));
-    let session = match ops::call::open(greeting.env, call).await {
+    // Apart, as all that is done once or seldom: thousands wait here, each with the memory for its largest way on.
+    let session = match Box::pin(ops::call::open(greeting.env, call)).await.map(Box::new) {
         Ok(session) => session,
         Err(answer) => return pipe.refuse(code_of(&answer)).await,
     };
@@ -91,11 +92,11 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     let ended = connection.run().await;
-    connection.session.release(connection.env, connection.handed.locks()).await;
+    Box::pin(connection.session.release(connection.env, connection.handed.locks())).await;
     // What was taken is acknowledged, or not: never lost in between.
     let _ = timeout(DRAIN, connection.settle()).await;
     if let Some(will) = will.filter(|_| ended.is_unwilling()) {
-        connection.publish_will(will).await;
+        Box::pin(connection.publish_will(will)).await;
     }
     let Connection { env, session, pipe, .. } = connection;
     session.end(env, ended).await;
@@ -110,7 +111,7 @@ struct UnderWay {
 
 struct Connection<'a, S> {
     env: &'a Env,
-    session: Session,
+    session: Box<Session>,
     device: &'a str,
     module: Option<&'a str>,
     topics: Topics,
@@ -129,7 +130,7 @@ struct Connection<'a, S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn run(&mut self) -> Ended {
         // A client may go on behind its CONNECT without waiting for the answer.
-        let begun = match self.resume().await {
+        let begun = match Box::pin(self.resume()).await {
             Ok(()) => self.take().await,
             Err(ended) => Err(ended),
         };
@@ -162,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 told = self.session.told() => match told {
                     Told::Look => self.session.stands(self.env).await,
                     Told::Notice(notice) => {
-                        let heard = self.hear(notice).await;
+                        let heard = Box::pin(self.hear(notice)).await;
                         alarm.as_mut().reset(self.next_look());
                         heard
                     }
@@ -178,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     }
                     let stands = match self.handed.forget_old(Instant::now()) {
                         // They wait for the device again.
-                        true => self.deliver().await,
+                        true => Box::pin(self.deliver()).await,
                         false => self.session.stands(self.env).await,
                     };
                     alarm.as_mut().reset(self.next_look());
@@ -229,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 let published = self.published(publish, &mut records).await;
                 published.map(|()| ids.extend(publish.id))
             } else {
-                self.answer(&packet).await
+                Box::pin(self.answer(&packet)).await
             };
             if taken.is_err() {
                 break taken;
@@ -258,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         if publish.qos != Qos::ExactlyOnce
             && let Some(request) = Request::parse(&publish.topic)
         {
-            return self.requested(request, &publish.payload).await;
+            return Box::pin(self.requested(request, &publish.payload)).await;
         }
         match self.record(publish) {
             Ok(record) => {

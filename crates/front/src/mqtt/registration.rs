@@ -39,7 +39,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         about(id_scope, registration, ""),
         body_of(Bytes::new()),
     );
-    let answer = run(greeting.env, connect).await;
+    let answer = Box::pin(run(greeting.env, connect)).await;
     if answer.status != 200 {
         return pipe.refuse(code_of(&answer)).await;
     }
@@ -109,7 +109,9 @@ async fn ask(greeting: &Greeting<'_>, named: &Named, topic: &Topic<'_>, payload:
     }
     let request = topic.operation.routes.iter().find(|it| it.method == "PUBLISH");
     let request = format!("PUBLISH {}", request.map_or("", |it| it.path));
-    run(greeting.env, greeting.call(op, named, request, about, body_of(body))).await
+    let call = greeting.call(op, named, request, about, body_of(body));
+    // Apart: a connection that waits does not take the memory for a call.
+    Box::pin(run(greeting.env, call)).await
 }
 
 /// The device that registers: its path is the one over HTTPS, which its signature covers.

@@ -182,3 +182,59 @@ fn a_hubs_certificate_that_is_no_ca_leads_nowhere() {
     late.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     check(&late, true, Err("ended at"));
 }
+
+/// A group of an enrollment as the gate sees it.
+fn group(via: &str, cas: &[&Vec<u8>], is_enabled: bool) -> OwnProof {
+    let authority =
+        |it: &&Vec<u8>| Authority { name: via.into(), der: it.to_vec(), is_verified: true };
+    OwnProof::Certificate(OwnCertificate {
+        name: "pump-1".into(),
+        via: Some(via.into()),
+        counts: Counts::OfThese(cas.iter().map(authority).collect()),
+        is_enabled,
+    })
+}
+
+#[test]
+fn of_several_groups_the_one_whose_ca_stands_nearest_decides() {
+    let facts = facts();
+    let ca = |name: &str| {
+        let mut params = around(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    };
+    let [root_key, site_key] = [(); 2].map(|()| KeyPair::generate().unwrap());
+    let (root, site) = (ca("root"), ca("site"));
+    let root_der = root.self_signed(&root_key).unwrap().der().to_vec();
+    let by_root = Issuer::from_params(&root, &root_key);
+    let site_der = site.signed_by(&site_key, &by_root).unwrap().der().to_vec();
+    let leaf = |name: &str| {
+        let by_site = Issuer::from_params(&site, &site_key);
+        let made = around(name).signed_by(&KeyPair::generate().unwrap(), &by_site).unwrap();
+        vec![made.der().to_vec(), site_der.clone()]
+    };
+    let via = |own: &[OwnProof]| {
+        let shown = shows(&facts, Op::RegisterDevice, own, leaf("Pump-1"), NOW);
+        shown.map(|it| it.caller().via.clone().unwrap())
+    };
+    let reason = |own: &[OwnProof]| fault(&via(own).unwrap_err()).2.to_owned();
+    let (far, near) = (group("a-root", &[&root_der], true), group("z-site", &[&site_der], true));
+    assert_eq!(via(&[far.clone(), near.clone()]).unwrap(), "z-site");
+    assert_eq!(via(&[near.clone(), far.clone()]).unwrap(), "z-site");
+    assert_eq!(via(std::slice::from_ref(&far)).unwrap(), "a-root");
+    // A group that holds both is as near as its nearer one.
+    let both = group("both", &[&root_der, &site_der], true);
+    assert_eq!(via(&[far.clone(), both]).unwrap(), "both");
+    let off = group("off", &[&site_der], false);
+    assert!(reason(&[far.clone(), off.clone()]).contains("disabled"));
+    assert!(reason(&[near.clone(), off.clone()]).contains("disabled"), "of two that are as near");
+    assert!(reason(&[off, near.clone()]).contains("disabled"));
+    let strange = ca("strange").self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+    let (one, two) = (group("one", &[&strange], true), group("two", &[], true));
+    assert_eq!(via(&[one.clone(), far]).unwrap(), "a-root");
+    assert!(reason(std::slice::from_ref(&one)).contains("of the enrollment `one`"));
+    assert!(reason(&[one, two]).contains("any of the 2 enrollment groups"));
+    // The name is the registration id's, whatever its casing, and nobody else's.
+    let other = shows(&facts, Op::RegisterDevice, &[near], leaf("pump-10"), NOW).unwrap_err();
+    assert!(fault(&other).2.contains("for `pump-10`"));
+}

@@ -8,6 +8,9 @@ use crate::provisioning::challenges;
 use gate::facts::Dps;
 use model::{Credential, Error, Op, Operation};
 
+/// Largest body of who has proven nothing: a TPM's two keys, and a payload for whoever chooses the hub.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
 /// The refusal of who registers and has shown nothing, with a key for its TPM where it has one that is enrolled.
 pub(super) async fn challenged(
     env: &Env,
@@ -20,8 +23,9 @@ pub(super) async fn challenged(
 ) -> Failed {
     let is_asking = operation.op == Op::RegisterDevice && matches!(credential, Credential::None);
     let Some(read) = body.filter(|_| is_asking) else { return failed };
+    let bounded: BodyReader = Box::new(move |limit| read(limit.min(BODY_BYTES_MAX)));
     // What cannot be read asks for nothing.
-    if read_into(&mut input, operation, read).await.is_err() {
+    if read_into(&mut input, operation, bounded).await.is_err() {
         return failed;
     }
     match challenges::challenge(env, dps, &input).await {

@@ -13,8 +13,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// Most registrations that the device of an individual enrollment begins within a second.
 const OF_A_DEVICE_MAX: u32 = 20;
-/// Most that the devices of a group begin within one: twice what Azure's service takes within a minute.
-const OF_A_GROUP_MAX: u32 = 2_000;
+/// Most that the devices of a group begin within one: what Azure's service takes within five minutes.
+const OF_A_GROUP_MAX: u32 = 5_000;
 /// Most enrollments that are counted at a time. Above, those whose second is over are forgotten first.
 const COUNTED_MAX: usize = 10_000;
 

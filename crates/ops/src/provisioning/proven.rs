@@ -34,7 +34,11 @@ impl Proven {
         let now = env.now();
         let mut activation = None;
         let (authentication, certificates) = match (&proof, source.attestation()) {
-            (OwnProof::Keys(keys), Attestation::SymmetricKey(_)) => (by_keys(keys), None),
+            (OwnProof::Keys(keys), Attestation::SymmetricKey(_))
+                if begun.certificates.is_empty() && begun.tpm.is_none() =>
+            {
+                (by_keys(keys), None)
+            }
             // The key that it signed with was for this once: it gets another one for its hub.
             (OwnProof::Keys(own), Attestation::Tpm(tpm)) => {
                 let shown = begun.tpm.as_ref().filter(|it| tpm.is_of(it))?;
@@ -95,5 +99,84 @@ fn certificates(
             Some(told)
         }
         Counts::OfAuthority => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provisioning::attestation::tests::dps;
+    use crate::provisioning::attestation::vouched;
+    use crate::provisioning::enrollment::Kind;
+    use crate::provisioning::enrollment_body::Draft;
+    use crate::provisioning::enrollments;
+    use crate::test_env::env;
+    use model::trace::{Caller, Channel};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use store::{Expect, ShardId};
+
+    fn params(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        // The clock of these tests stands in 1970.
+        params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+        params
+    }
+
+    /// A CA, and a certificate of a device that it has signed: both in base64.
+    fn signed() -> (String, String) {
+        let (mut ca, key) = (params("ca"), KeyPair::generate().unwrap());
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let above = ca.self_signed(&key).unwrap();
+        let issuer = Issuer::from_params(&ca, &key);
+        let leaf = params("pump-1").signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+        (STANDARD.encode(above.der()), STANDARD.encode(leaf.der()))
+    }
+
+    async fn group(env: &Env, attestation: Value) -> Known {
+        let body = json!({ "attestation": attestation });
+        let draft = Draft::read(Kind::Group, "line", &body).unwrap();
+        let source = draft.complete(None, &|| STANDARD.encode([1; 32]), env.now()).unwrap();
+        let change = enrollments::change(&source, Expect::Anything).unwrap();
+        env.store.commit(&ShardId::dps("d1").unwrap(), vec![change]).await.unwrap();
+        let caller = Caller { via: Some("line".into()), ..Caller::anyone() };
+        vouched(env, &dps("d1"), "pump-1", &caller).await.unwrap().unwrap()
+    }
+
+    fn begun(certificates: &[&String]) -> Begun {
+        Begun {
+            registration_id: "pump-1".into(),
+            correlation_id: String::new(),
+            channel: Channel::default(),
+            caller: Caller::anyone(),
+            certificates: certificates.iter().map(|it| (*it).clone()).collect(),
+            tpm: None,
+        }
+    }
+
+    /// A change of the enrollment between the device's call and the hub's, or while the server was down, counts.
+    #[tokio::test]
+    async fn what_a_device_has_shown_is_looked_at_again_when_its_hub_is_called() {
+        let env = env();
+        let ((ca, leaf), (other, _)) = (signed(), signed());
+        let signing = |ca: &String| {
+            json!({ "type": "x509",
+                "x509": { "signingCertificates": { "primary": { "certificate": ca } } } })
+        };
+        let proven = Proven::of(group(&env, signing(&ca)).await, &begun(&[&leaf]), &env).unwrap();
+        let sha256 = Thumbprints::of(&STANDARD.decode(&leaf).unwrap()).sha256;
+        assert_eq!(proven.authentication["type"], "selfSigned");
+        assert_eq!(proven.authentication["x509Thumbprint"]["primaryThumbprint"], sha256);
+        let told = proven.certificates.unwrap();
+        assert_eq!(told["signingCertificateInfo"]["subjectName"], "CN=ca");
+
+        let is_none = |known: Known, begun: &Begun| Proven::of(known, begun, &env).is_none();
+        assert!(is_none(group(&env, signing(&other)).await, &begun(&[&leaf])));
+        assert!(is_none(group(&env, signing(&ca)).await, &begun(&[])));
+        assert!(is_none(group(&env, signing(&ca)).await, &begun(&[&other, &leaf])));
+        let keys = group(&env, json!({ "type": "symmetricKey" })).await;
+        assert!(is_none(keys.clone(), &begun(&[&leaf])));
+        assert_eq!(Proven::of(keys, &begun(&[]), &env).unwrap().authentication["type"], "sas");
     }
 }

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use rusqlite::types::{Value, ValueRef};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::filter::Equality;
 use super::indexes::{Indexes, New};
-use super::{file, filter};
+use super::{bodies, file, filter};
 use crate::document::{Document, Scan};
 use crate::error::StoreError;
 use crate::lookup::{Found, Lookup};
@@ -151,36 +151,34 @@ fn query(
     lookup: &Lookup,
     indexed: Option<&Equality>,
 ) -> rusqlite::Result<Found> {
-    let (on_key, on_all) = (filter::on_key(&lookup.filter), filter::condition(&lookup.filter));
+    let on_key = filter::on_key(&lookup.filter);
     let (sign, after) = match &lookup.after {
         Some(after) => (">", after.as_str()),
         None => (">=", ""),
     };
     let on_index = indexed.map_or_else(String::new, |it| format!("AND {} = ?", it.member()));
-    // Rows that do not fulfil the filter come without a body: they count as looked at. The table is
-    // spelled out, since an index of one table is found by no other form.
+    // The table is spelled out, since an index of one table is found by no other form.
     let sql = format!(
-        "SELECT revision, CASE WHEN {} THEN body END, key FROM documents \
+        "SELECT revision, body, key FROM documents \
          WHERE tbl = '{table}' AND key {sign} ? AND {} {on_index} ORDER BY key",
-        on_all.sql, on_key.sql
+        on_key.sql
     );
-    let mut values = on_all.values;
-    values.push(Value::Text(after.to_owned()));
+    let mut values = vec![Value::Text(after.to_owned())];
     values.extend(on_key.values);
     values.extend(indexed.map(|it| it.value.clone()));
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
-    let (mut documents, mut examined, mut last) = (Vec::new(), 0, None);
+    let (mut documents, mut examined, mut last) = (Vec::new(), 0, String::new());
     while let Some(row) = rows.next()? {
         if documents.len() >= lookup.limit || examined >= lookup.examine {
-            return Ok(Found { documents, examined, next: last });
+            return Ok(Found { documents, examined, next: Some(last) });
         }
         examined += 1;
-        let key: String = row.get(2)?;
-        if row.get_ref(1)? != ValueRef::Null {
-            documents.push((key.clone(), document(row)?));
+        last.clear();
+        last.push_str(row.get_ref(2)?.as_str()?);
+        if bodies::may_fulfil(&lookup.filter, &last, row.get_ref(1)?.as_blob()?) {
+            documents.push((last.clone(), document(row)?));
         }
-        last = Some(key);
     }
     Ok(Found { documents, examined, next: None })
 }
