@@ -23,6 +23,8 @@ mod mqtt;
 mod queries;
 #[path = "hubward/readers.rs"]
 mod readers;
+#[path = "hubward/registrations.rs"]
+mod registrations;
 #[path = "hubward/tenant.rs"]
 mod tenant;
 
@@ -35,6 +37,7 @@ use model::{
     Credential, ObjectId, Op, PrincipalKind, SasToken, Scope, Secret, Timestamp, TrackingId,
 };
 use mqtt::Broker;
+use registrations::registrations;
 use serde_json::json;
 use std::hint::black_box;
 use std::path::Path;
@@ -49,7 +52,7 @@ const MQTT_PORT: u16 = 21883;
 /// The one that clients of Event Hubs know.
 const AMQP_PORT: u16 = 5671;
 /// Most devices that are idle at a time: as many as one address may connect.
-const IDLE_MAX: usize = front::mqtt::CONNECTIONS_PER_PEER_MAX;
+const IDLE_MAX: usize = front::sessions::CONNECTIONS_PER_PEER_MAX;
 const CLIENTS: usize = 16;
 const WRITING: Duration = Duration::from_secs(5);
 
@@ -312,7 +315,7 @@ fn idle(home: &Path) {
     let files = std::fs::read_to_string("/proc/self/limits").unwrap();
     let files = files.lines().find(|it| it.starts_with("Max open files")).unwrap();
     let files: u64 = files.split_whitespace().nth(3).unwrap().parse().unwrap();
-    let most = files.saturating_sub(front::mqtt::FILES_RESERVED + 256);
+    let most = files.saturating_sub(front::sessions::FILES_RESERVED + 256);
     let most = usize::try_from(most).unwrap().clamp(1_000, IDLE_MAX);
     let process = server(home);
     let (host, _) = owner(&process);
@@ -348,58 +351,6 @@ fn queries(home: &Path) {
     let process = server(home);
     let pid = process.pid();
     queries::Asker { wire: process.wire(), pid, host: &host, token: &token }.queries();
-    process.kill();
-}
-
-fn registrations(home: &Path) {
-    let process = server(home);
-    let connection = process.connection();
-    let (host, scope) = (
-        connection.get("HUBWARD_DPS_HOST").unwrap(),
-        connection.get("HUBWARD_DPS_ID_SCOPE").unwrap(),
-    );
-    let wire = process.wire();
-    let secret = connection.get("HUBWARD_ADMIN_SECRET").unwrap();
-    let form = format!(
-        "grant_type=client_credentials&client_id={}&client_secret={secret}&scope=https://management.azure.com/.default",
-        connection.get("HUBWARD_ADMIN_APP_ID").unwrap()
-    );
-    let url = format!(
-        "{}/{}/oauth2/v2.0/token",
-        connection.get("HUBWARD_AUTHORITY").unwrap(),
-        connection.get("HUBWARD_TENANT_ID").unwrap()
-    );
-    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-    let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-    let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
-    let services = format!(
-        "{}/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/provisioningServices",
-        connection.get("HUBWARD_ARM").unwrap(),
-        connection.subscription_id().unwrap(),
-        connection.get("HUBWARD_RESOURCE_GROUP").unwrap()
-    );
-    let ask = |method: &str, path: &str| {
-        let url = format!("{services}{path}?api-version=2021-10-15");
-        wire.json(method, &url, &bearer, &serde_json::Value::Null).expect(200).body
-    };
-    let name = ask("GET", "")["value"][0]["name"].as_str().unwrap().to_owned();
-    let keys = ask("POST", &format!("/{name}/keys/provisioningserviceowner/listkeys"));
-    let decoded = |text: &serde_json::Value| {
-        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text.as_str().unwrap())
-            .unwrap()
-    };
-    let sas = wire::sas::sign(
-        host,
-        &decoded(&keys["primaryKey"]),
-        Timestamp::from_seconds(4_000_000_000),
-        Some("provisioningserviceowner"),
-    );
-    let url = format!(
-        "https://{host}/enrollmentGroups/fleet/attestationmechanism?api-version=2021-10-01"
-    );
-    let group = wire.json("POST", &url, &sas, &serde_json::Value::Null).expect(200).body;
-    let group_key = decoded(&group["symmetricKey"]["primaryKey"]);
-    mqtt::registrations(&broker(&process, host), scope, &group_key);
     process.kill();
 }
 
