@@ -23,6 +23,8 @@ mod mqtt;
 mod queries;
 #[path = "hubward/readers.rs"]
 mod readers;
+#[path = "hubward/registrations.rs"]
+mod registrations;
 #[path = "hubward/tenant.rs"]
 mod tenant;
 
@@ -35,6 +37,7 @@ use model::{
     Credential, ObjectId, Op, PrincipalKind, SasToken, Scope, Secret, Timestamp, TrackingId,
 };
 use mqtt::Broker;
+use registrations::registrations;
 use serde_json::json;
 use std::hint::black_box;
 use std::path::Path;
@@ -348,58 +351,6 @@ fn queries(home: &Path) {
     let process = server(home);
     let pid = process.pid();
     queries::Asker { wire: process.wire(), pid, host: &host, token: &token }.queries();
-    process.kill();
-}
-
-fn registrations(home: &Path) {
-    let process = server(home);
-    let connection = process.connection();
-    let (host, scope) = (
-        connection.get("HUBWARD_DPS_HOST").unwrap(),
-        connection.get("HUBWARD_DPS_ID_SCOPE").unwrap(),
-    );
-    let wire = process.wire();
-    let secret = connection.get("HUBWARD_ADMIN_SECRET").unwrap();
-    let form = format!(
-        "grant_type=client_credentials&client_id={}&client_secret={secret}&scope=https://management.azure.com/.default",
-        connection.get("HUBWARD_ADMIN_APP_ID").unwrap()
-    );
-    let url = format!(
-        "{}/{}/oauth2/v2.0/token",
-        connection.get("HUBWARD_AUTHORITY").unwrap(),
-        connection.get("HUBWARD_TENANT_ID").unwrap()
-    );
-    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-    let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-    let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
-    let services = format!(
-        "{}/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/provisioningServices",
-        connection.get("HUBWARD_ARM").unwrap(),
-        connection.subscription_id().unwrap(),
-        connection.get("HUBWARD_RESOURCE_GROUP").unwrap()
-    );
-    let ask = |method: &str, path: &str| {
-        let url = format!("{services}{path}?api-version=2021-10-15");
-        wire.json(method, &url, &bearer, &serde_json::Value::Null).expect(200).body
-    };
-    let name = ask("GET", "")["value"][0]["name"].as_str().unwrap().to_owned();
-    let keys = ask("POST", &format!("/{name}/keys/provisioningserviceowner/listkeys"));
-    let decoded = |text: &serde_json::Value| {
-        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text.as_str().unwrap())
-            .unwrap()
-    };
-    let sas = wire::sas::sign(
-        host,
-        &decoded(&keys["primaryKey"]),
-        Timestamp::from_seconds(4_000_000_000),
-        Some("provisioningserviceowner"),
-    );
-    let url = format!(
-        "https://{host}/enrollmentGroups/fleet/attestationmechanism?api-version=2021-10-01"
-    );
-    let group = wire.json("POST", &url, &sas, &serde_json::Value::Null).expect(200).body;
-    let group_key = decoded(&group["symmetricKey"]["primaryKey"]);
-    mqtt::registrations(&broker(&process, host), scope, &group_key);
     process.kill();
 }
 

@@ -1,4 +1,4 @@
-//! Load over MQTT: devices that send as fast as they are acknowledged, and devices that register.
+//! Load over MQTT: devices that send as fast as they are acknowledged.
 //!
 //! Where `mosquitto` is installed, it gets the same load in turns, so that the two can be compared whatever
 //! else the machine is doing. It keeps nothing on disk; the hub syncs every message before it acknowledges.
@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use wire::mqtt::{ByteString, Connect, Packet, Publish, Qos, decode, encode};
+use wire::mqtt::{ByteString, Connect, Packet, Publish, Qos, encode};
 
 /// Bytes of a message's body.
 pub const PAYLOAD_BYTES: usize = 256;
@@ -29,8 +29,6 @@ const ROUNDS: usize = 5;
 const LOADS: [(usize, usize); 3] = [(50, 16), (1_000, 16), (1_000, 1)];
 /// Messages that a client has under way where a hub is filled.
 const FILLED_AT_ONCE: usize = 100;
-/// Devices that register at a time.
-const REGISTERING: usize = 16;
 
 /// Who answers.
 #[derive(Clone)]
@@ -139,7 +137,7 @@ fn round(broker: &Broker, clients: &[Client], in_flight: usize) -> Round {
     })
 }
 
-async fn connected(broker: &Broker, connect: &Connect) -> TlsStream<TcpStream> {
+pub async fn connected(broker: &Broker, connect: &Connect) -> TlsStream<TcpStream> {
     let socket = TcpStream::connect((broker.host.as_str(), broker.port)).await.unwrap();
     socket.set_nodelay(true).unwrap();
     let name = ServerName::try_from(broker.host.clone()).unwrap();
@@ -265,106 +263,5 @@ impl Drop for Mosquitto {
     fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-    }
-}
-
-/// New devices of an enrollment group, from the handshake to `assigned`.
-pub fn registrations(broker: &Broker, id_scope: &str, group_key: &[u8]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut rates = Vec::new();
-    let mut cpu_ms = Vec::new();
-    for round in 0..ROUNDS {
-        let done = Arc::new(AtomicU64::new(0));
-        let stop = Arc::new(AtomicBool::new(false));
-        let (began, cpu_before) = (now(), testkit::cpu_seconds(broker.pid));
-        runtime.block_on(async {
-            let mut running = tokio::task::JoinSet::new();
-            for worker in 0..REGISTERING {
-                let (broker, id_scope, key) =
-                    (broker.clone(), id_scope.to_owned(), group_key.to_vec());
-                let (done, stop) = (Arc::clone(&done), Arc::clone(&stop));
-                running.spawn(async move {
-                    for number in 0.. {
-                        if stop.load(Ordering::Relaxed) {
-                            break;
-                        }
-                        let id = format!("reg-{round}-{worker}-{number}");
-                        register(&broker, &id_scope, &key, &id).await;
-                        done.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
-            tokio::time::sleep(ROUND).await;
-            stop.store(true, Ordering::Relaxed);
-            while let Some(ended) = running.join_next().await {
-                ended.unwrap();
-            }
-        });
-        let count = done.load(Ordering::Relaxed) as f64;
-        rates.push(count / began.elapsed().as_secs_f64());
-        cpu_ms.push((testkit::cpu_seconds(broker.pid) - cpu_before) / count * 1e3);
-    }
-    println!(
-        "registrations over MQTT, {REGISTERING} at a time, from handshake to assigned: {:.0} per second, {:.2} CPU ms each",
-        median(rates),
-        median(cpu_ms)
-    );
-}
-
-async fn register(broker: &Broker, id_scope: &str, group_key: &[u8], id: &str) {
-    let until = model::Timestamp::from_seconds(4_000_000_000);
-    let group = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, group_key);
-    let key = ring::hmac::sign(&group, id.as_bytes());
-    let resource = wire::sas::resource_text(&format!("{id_scope}/registrations/{id}"));
-    let password = wire::sas::sign(&resource, key.as_ref(), until, Some("registration"));
-    let connect = Connect {
-        protocol_level: 4,
-        clean_session: true,
-        keep_alive_s: 60,
-        client_id: id.to_owned(),
-        will: None,
-        user_name: Some(format!("{id_scope}/registrations/{id}/api-version=2019-03-31")),
-        password: Some(model::Secret::new(password.into_bytes())),
-    };
-    let mut stream = connected(broker, &connect).await;
-    let mut incoming = BytesMut::new();
-    let filters = vec![("$dps/registrations/res/#".to_owned(), Qos::AtMostOnce)];
-    ask(&mut stream, &mut incoming, Packet::Subscribe { id: 1, filters }).await;
-    let request = |topic: String, body: String| {
-        Packet::Publish(Publish {
-            dup: false,
-            qos: Qos::AtMostOnce,
-            retain: false,
-            topic: ByteString::from(topic),
-            id: None,
-            payload: body.into(),
-        })
-    };
-    let body = format!(r#"{{"registrationId":"{id}"}}"#);
-    let topic = "$dps/registrations/PUT/iotdps-register/?$rid=1".to_owned();
-    let begun = ask(&mut stream, &mut incoming, request(topic, body)).await;
-    let operation = begun["operationId"].as_str().unwrap().to_owned();
-    let topic = format!(
-        "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=2&operationId={operation}"
-    );
-    let done = ask(&mut stream, &mut incoming, request(topic, String::new())).await;
-    assert_eq!(done["status"], "assigned", "{done}");
-}
-
-/// Sends a packet and reads what comes: the body of a message as JSON.
-async fn ask(
-    stream: &mut TlsStream<TcpStream>,
-    incoming: &mut BytesMut,
-    packet: Packet,
-) -> serde_json::Value {
-    let mut bytes = BytesMut::new();
-    encode(&packet, &mut bytes).unwrap();
-    stream.write_all(&bytes).await.unwrap();
-    loop {
-        if let Some(packet) = decode(incoming, 1 << 20).unwrap() {
-            let Packet::Publish(answer) = packet else { return serde_json::Value::Null };
-            return serde_json::from_slice(&answer.payload).unwrap();
-        }
-        assert!(stream.read_buf(incoming).await.unwrap() > 0, "the server goes on");
     }
 }

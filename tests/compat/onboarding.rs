@@ -19,6 +19,7 @@ fn lines_of(chapter: &str) -> String {
     lines
 }
 
+/// S2-65 in part: each registers with its certificate through one group, connects with the same and sends.
 #[test]
 fn a_hundred_devices_with_certificates_do_as_the_readme_says() {
     let home = tempfile::tempdir().unwrap();
