@@ -1,5 +1,9 @@
-//! A server that is killed again and again while devices send: what it acknowledged is there.
+//! A server that is killed again and again while devices send and register: what it acknowledged is there, and nothing is
+//! left half done.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
@@ -15,6 +19,11 @@ const PORTS: &str =
     "--https-port 22443 --mqtt-port 22883 --management-port 22843 --metrics-port 22946";
 const MQTT_PORT: u16 = 22_883;
 
+/// Of signatures and their texts.
+const UNTIL: model::Timestamp = model::Timestamp::from_seconds(4_000_000_000);
+const GROUP_KEY: [u8; 32] = [7; 32];
+const REGISTERING_KILLS: usize = 30;
+
 fn start(data: &Path) -> Process {
     let flags: Vec<&str> = PORTS.split(' ').collect();
     Process::start(Path::new(env!("CARGO_BIN_EXE_hubward")), data, &flags)
@@ -26,12 +35,11 @@ fn devices(process: &Process) -> Vec<Device> {
     let host = connection.get("HUBWARD_HUB_HOST").unwrap();
     let owner = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap();
     let key = owner.split("SharedAccessKey=").nth(1).unwrap();
-    let key = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, key).unwrap();
-    let until = model::Timestamp::from_seconds(4_000_000_000);
-    let sas = wire::sas::sign(host, &key, until, Some("iothubowner"));
+    let key = STANDARD.decode(key).unwrap();
+    let sas = wire::sas::sign(host, &key, UNTIL, Some("iothubowner"));
     let make = |number: usize| {
         let url = format!("https://{host}/devices/sender-{number}?api-version=2021-04-12");
-        let made = process.wire().json("PUT", &url, &sas, &serde_json::json!({}));
+        let made = process.wire().json("PUT", &url, &sas, &json!({}));
         Device::new(MQTT_PORT, host, &made.expect(200).body)
     };
     (0..DEVICES).map(make).collect()
@@ -39,8 +47,7 @@ fn devices(process: &Process) -> Vec<Device> {
 
 /// Sends numbers until the server is gone; those that it acknowledged go into the record.
 fn sends(device: &Device, wire: &Wire, next: &mut u64, acknowledged: &Mutex<BTreeSet<String>>) {
-    let until = model::Timestamp::from_seconds(4_000_000_000);
-    let tried = device.tries(wire, device.greeting(&device.signature(until)));
+    let tried = device.tries(wire, device.greeting(&device.signature(UNTIL)));
     let Ok((_, mut mqtt)) = tried else { return };
     let mut under_way = std::collections::VecDeque::new();
     loop {
@@ -106,4 +113,150 @@ fn nothing_that_was_acknowledged_is_lost_in_a_hundred_kills() {
     assert!(acknowledged.len() > KILLS);
     let lost: Vec<&String> = acknowledged.difference(&kept).collect();
     assert!(lost.is_empty(), "{} lost: {lost:?}", lost.len());
+}
+
+/// A provisioning service with a group, as those who ask it see it.
+struct Service {
+    wire: Wire,
+    host: String,
+    id_scope: String,
+    /// Of its own policy, and of the hub's.
+    signatures: [String; 2],
+    hub: String,
+}
+
+impl Service {
+    fn of(process: &Process) -> Self {
+        let (wire, connection) = (process.wire(), process.connection());
+        let setting = |key: &str| connection.get(key).unwrap().to_owned();
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
+            setting("HUBWARD_ADMIN_APP_ID"),
+            setting("HUBWARD_ADMIN_SECRET")
+        );
+        let url = format!(
+            "{}/{}/oauth2/v2.0/token",
+            setting("HUBWARD_AUTHORITY"),
+            setting("HUBWARD_TENANT_ID")
+        );
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
+        let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
+        let arm = |method: &str, path: &str| {
+            let url = format!("{}{path}?api-version=2022-12-12", setting("HUBWARD_ARM"));
+            wire.json(method, &url, &bearer, &json!({})).expect(200).body
+        };
+        let all = format!(
+            "/subscriptions/{}/providers/Microsoft.Devices/provisioningServices",
+            setting("HUBWARD_SUBSCRIPTION_ID")
+        );
+        let id = arm("GET", &all)["value"][0]["id"].as_str().unwrap().to_owned();
+        let keys = arm("POST", &format!("{id}/listkeys"));
+        let host = setting("HUBWARD_DPS_HOST");
+        let sign = |host: &str, key: &str, policy: &str| {
+            wire::sas::sign(host, &STANDARD.decode(key).unwrap(), UNTIL, Some(policy))
+        };
+        let own = sign(
+            &host,
+            keys["value"][0]["primaryKey"].as_str().unwrap(),
+            "provisioningserviceowner",
+        );
+        let hub = setting("HUBWARD_HUB_HOST");
+        let owner = setting("HUBWARD_HUB_CONNECTION_STRING");
+        let at_hub = sign(&hub, owner.split("SharedAccessKey=").nth(1).unwrap(), "iothubowner");
+        let id_scope = setting("HUBWARD_DPS_ID_SCOPE");
+        Self { wire, host, id_scope, signatures: [own, at_hub], hub }
+    }
+
+    /// An answer of the service's own API.
+    fn own(&self, method: &str, path: &str, body: &Value) -> testkit::Answer {
+        let url = format!("https://{}{path}?api-version=2021-10-01", self.host);
+        self.wire.json(method, &url, &self.signatures[0], body)
+    }
+
+    /// Registers a device. What comes of it is for the outcome to say: the server may be killed at any time.
+    fn registers(&self, id: &str) -> bool {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &GROUP_KEY);
+        let derived = ring::hmac::sign(&key, id.as_bytes());
+        let place = format!("{}/registrations/{id}", self.id_scope);
+        let resource = wire::sas::resource_text(&place);
+        let sas = wire::sas::sign(&resource, derived.as_ref(), UNTIL, Some("registration"));
+        let headers = [("Authorization", sas.as_str()), ("Content-Type", "application/json")];
+        let ask = |method: &str, path: &str| {
+            let url = format!("https://{}/{place}{path}?api-version=2021-06-01", self.host);
+            self.wire.try_send(method, &url, &headers, b"{}")
+        };
+        let begun = ask("PUT", "/register").is_ok_and(|it| it.status == 202);
+        begun && ask("POST", "").is_ok_and(|it| it.body["status"] == "assigned")
+    }
+}
+
+/// What a registration came to is the same on both sides, whenever the server was killed, and who was told of a hub has it.
+#[test]
+fn a_kill_in_the_middle_of_registrations_leaves_neither_half_a_device_nor_a_lost_enrollment() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let mut process = start(&data);
+    let service = Service::of(&process);
+    let group = json!({ "enrollmentGroupId": "pumps", "attestation": { "type": "symmetricKey",
+        "symmetricKey": { "primaryKey": STANDARD.encode(GROUP_KEY), "secondaryKey": STANDARD.encode([8; 32]) } } });
+    service.own("PUT", "/enrollmentGroups/pumps", &group).expect(200);
+    let (told, is_over) = (Mutex::new(BTreeSet::new()), AtomicBool::new(false));
+    let tried: usize = std::thread::scope(|threads| {
+        let registering: Vec<_> = (0..DEVICES)
+            .map(|line| {
+                let (service, told, is_over) = (&service, &told, &is_over);
+                threads.spawn(move || {
+                    let mut next = 0;
+                    while !is_over.load(Ordering::Relaxed) {
+                        let id = format!("pump-{line}-{next}");
+                        next += 1;
+                        match service.registers(&id) {
+                            true => drop(told.lock().unwrap().insert(id)),
+                            // Nobody listens for a moment.
+                            false => std::thread::sleep(Duration::from_millis(1)),
+                        }
+                    }
+                    next
+                })
+            })
+            .collect();
+        for kill in 0..REGISTERING_KILLS {
+            let before = told.lock().unwrap().len();
+            while told.lock().unwrap().len() == before {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(Duration::from_micros((kill * 397 % 5_000) as u64));
+            process.crash();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        registering.into_iter().map(|it| it.join().unwrap()).max().unwrap()
+    });
+    // The start has finished what the last kill interrupted.
+    process.crash();
+    service.own("GET", "/enrollmentGroups/pumps", &Value::Null).expect(200);
+    let told = told.into_inner().unwrap();
+    let (mut assigned, mut unknown) = (0, 0);
+    for id in (0..DEVICES).flat_map(|line| (0..tried).map(move |it| format!("pump-{line}-{it}"))) {
+        let registration = service.own("GET", &format!("/registrations/{id}"), &Value::Null);
+        let url = format!("https://{}/devices/{id}?api-version=2021-04-12", service.hub);
+        let device = service.wire.json("GET", &url, &service.signatures[1], &Value::Null);
+        match (registration.status, registration.body["status"].as_str()) {
+            (200, Some("assigned")) => {
+                assert_eq!(device.status, 200, "{id} has no device: {registration:?}");
+                assigned += 1;
+            }
+            (404, _) => {
+                assert_eq!(device.status, 404, "{id} has half a device");
+                assert!(!told.contains(&id), "{id} was told of a hub");
+                unknown += 1;
+            }
+            _ => panic!("{id}: {registration:?}"),
+        }
+    }
+    println!(
+        "{} told, {assigned} assigned, {unknown} never begun, over {REGISTERING_KILLS} kills",
+        told.len()
+    );
+    assert!(assigned >= told.len() && told.len() >= REGISTERING_KILLS);
 }
