@@ -55,7 +55,7 @@ def following(heard):
 def made(connection_string, **options):
     connection_string, _, model = connection_string.partition(";model=")
     if model:
-        options["model_id"] = model
+        options["product_info"] = model
     parts = dict(part.split("=", 1) for part in connection_string.split(";"))
     kind = IoTHubModuleClient if "ModuleId" in parts else IoTHubDeviceClient
     if parts.get("x509") != "true":
