@@ -9,7 +9,7 @@ use super::segment::{self, Head, Kind, Scanned};
 use super::{DAMAGE_LISTED_MAX, Damage};
 
 /// What [`verify`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
     pub segments: u64,
     pub records: u64,
@@ -44,9 +44,8 @@ pub fn verify_watched(
 ) -> Result<Verified, LogError> {
     for _ in 1..LOOKS_MAX {
         match look(directory, &mut progress) {
-            // A segment was trimmed since the directory was listed.
-            Err(LogError::Io { path, source, .. })
-                if source.kind() == io::ErrorKind::NotFound && path != directory => {}
+            // A segment was trimmed while the heads of all were read.
+            Err(it) if is_gone(&it, directory) => {}
             looked => return looked,
         }
     }
@@ -54,8 +53,7 @@ pub fn verify_watched(
 }
 
 fn look(directory: &Path, progress: &mut impl FnMut(usize, usize)) -> Result<Verified, LogError> {
-    let mut verified =
-        Verified { segments: 0, records: 0, bad: 0, damage: Vec::new(), torn_tail: false };
+    let mut verified = Verified::default();
     let Some((kind, heads)) = segment::heads(directory)? else { return Ok(verified) };
     let mut expected = None;
     let mut marks: Vec<Mark> = Vec::new();
@@ -71,8 +69,18 @@ fn look(directory: &Path, progress: &mut impl FnMut(usize, usize)) -> Result<Ver
             verified.compare(&mut marks, &header.starts, last_bad, head);
         }
         let scanned = match at + 1 == heads.len() {
-            true => scan_newest(head, kind)?,
-            false => segment::scan(head, kind, false)?,
+            true => scan_newest(head, kind),
+            false => segment::scan(head, kind, false),
+        };
+        let scanned = match scanned {
+            // Trimmed since the directory was listed, and whatever came before it: the log begins behind it now.
+            Err(it) if is_gone(&it, directory) => {
+                verified = Verified::default();
+                (expected, last_bad) = (None, 0);
+                marks.clear();
+                continue;
+            }
+            scanned => scanned?,
         };
         scanned.index.advance(&mut marks);
         last_bad = scanned.bad_count;
@@ -86,6 +94,12 @@ fn look(directory: &Path, progress: &mut impl FnMut(usize, usize)) -> Result<Ver
         expected = head.base.checked_add(head.capacity());
     }
     Ok(verified)
+}
+
+/// True where a segment is not there any more.
+fn is_gone(error: &LogError, directory: &Path) -> bool {
+    matches!(error, LogError::Io { path, source, .. }
+        if source.kind() == io::ErrorKind::NotFound && path != directory)
 }
 
 /// A reader that meets the writer may see a record and not yet the one before it. Damage stays as
