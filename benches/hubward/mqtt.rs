@@ -10,11 +10,11 @@ use rustls_pki_types::ServerName;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use testkit::{Device, Process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use wire::mqtt::{ByteString, Connect, Packet, Publish, Qos, encode};
@@ -137,8 +137,16 @@ fn round(broker: &Broker, clients: &[Client], in_flight: usize) -> Round {
     })
 }
 
+/// From so many addresses clients come in turn: one alone does not get all the room that a server has.
+const SOURCES: usize = 4;
+static CONNECTED: AtomicUsize = AtomicUsize::new(0);
+
 pub async fn connected(broker: &Broker, connect: &Connect) -> TlsStream<TcpStream> {
-    let socket = TcpStream::connect((broker.host.as_str(), broker.port)).await.unwrap();
+    let source = CONNECTED.fetch_add(1, Ordering::Relaxed) % SOURCES + 1;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("127.0.0.{source}:0").parse().unwrap()).unwrap();
+    let server = format!("{}:{}", broker.host, broker.port).parse().unwrap();
+    let socket = socket.connect(server).await.unwrap();
     socket.set_nodelay(true).unwrap();
     let name = ServerName::try_from(broker.host.clone()).unwrap();
     let connector = TlsConnector::from(Arc::clone(&broker.tls));
