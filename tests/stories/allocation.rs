@@ -396,3 +396,43 @@ fn a_move_that_is_refused_loses_nothing_and_can_be_finished() {
     let told = plant.fails("pump-1", 409_001);
     assert!(told.contains("plant-west"), "{told}");
 }
+
+/// Threat 67: the key in a webhook's address is in no decision: neither of a write nor of a deletion, of one or of many.
+#[test]
+fn no_trace_holds_what_is_secret_in_a_webhooks_address() {
+    let plant = Plant::new();
+    let world = &plant.fleet.world;
+    let url = "https://functions.example/allocate?code=s3cret-of-the-webhook";
+    let terms = json!({ "allocationPolicy": "custom", "customAllocationDefinition": { "webhookUrl": url } });
+    plant.enrolls(terms.clone());
+    let kind = "Microsoft.Devices/ProvisioningServices/enrollmentGroups";
+    let stop = |name: &str, effect: Value| {
+        let rule = json!({ "if": { "field": "type", "equals": kind }, "then": effect });
+        world.define_policy(name, &rule).expect(201);
+        world.assign_policy(name, &plant.fleet.dps).expect(201);
+    };
+    stop("no-writes", json!({ "effect": "deny" }));
+    stop(
+        "no-deletions",
+        json!({ "effect": "denyAction", "details": { "actionNames": ["delete"] } }),
+    );
+    let mut group = terms;
+    group["enrollmentGroupId"] = json!("pumps");
+    group["attestation"] = json!({ "type": "symmetricKey" });
+    let many = json!({ "mode": "delete", "enrollmentGroups": [{ "enrollmentGroupId": "pumps" }] });
+    let tried = [
+        ("PUT", "/enrollmentGroups/pumps", &group),
+        ("DELETE", "/enrollmentGroups/pumps", &Value::Null),
+        ("POST", "/enrollmentGroups", &many),
+    ];
+    for (method, path, body) in tried {
+        let refused = plant.fleet.call(&plant.fleet.key(), method, path, body).expect(403);
+        let explained = world.explained(&refused.tracking()).to_string();
+        assert!(explained.contains("functions.example/allocate"), "{method}: {explained}");
+        assert!(!explained.contains("s3cret"), "{method}: {explained}");
+    }
+    // Whoever may read the enrollment gets it back whole, to write it again.
+    let shown =
+        plant.fleet.call(&plant.fleet.key(), "GET", "/enrollmentGroups/pumps", &Value::Null);
+    assert_eq!(shown.expect(200).body["customAllocationDefinition"]["webhookUrl"], url);
+}

@@ -4,6 +4,7 @@
 use super::enrollment::Kind;
 use super::enrollment_body::{Draft, checked_id};
 use super::enrollments::{self, Wanted, kind_of};
+use super::register;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::resources::fields::Fields;
@@ -13,7 +14,6 @@ use model::operations::operation;
 use model::trace::{Object, Verb};
 use model::{Error, Op, Operation};
 use serde_json::{Value, json};
-use store::ShardId;
 
 /// Most entries of a call. Source: the published contract of the service API.
 const BULK_MAX: usize = 10;
@@ -134,15 +134,14 @@ pub(crate) async fn objects(
     };
     let bulk = Bulk::read(kind_of(row.op), &input.body)?;
     let guards_deletions = gate::policy::guards_deletions(&env.facts.load(), &dps.scope);
-    let shard = ShardId::dps(&dps.uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let shard = register::shard(dps)?;
     let mut found = Vec::new();
     for entry in &bulk.entries {
         let (body, verb) = match &entry.draft {
             Some(draft) => (draft.judged(), Verb::Write),
             None if guards_deletions => {
                 let stored = enrollments::read(env, &shard, bulk.kind, entry.id).await?;
-                let body = stored.map(|(it, _)| it.shown(""));
-                (body.map_or_else(|| json!({}), super::guarded::without_etag), Verb::Delete)
+                (stored.map_or_else(|| json!({}), |(it, _)| it.judged()), Verb::Delete)
             }
             None => continue,
         };

@@ -7,6 +7,7 @@ use super::tpm::Tpm;
 use super::x509::X509;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use egress::Target;
 use model::trace::EnrollmentKind;
 use model::{Error, Secret};
 use serde::{Deserialize, Serialize};
@@ -218,7 +219,16 @@ impl InitialTwin {
     }
 }
 
+impl CustomAllocation {
+    /// The address alone, without what is secret in it.
+    fn told(&self) -> Value {
+        let told = Target::parse(&self.webhook_url).ok().map(|it| it.to_string());
+        json!({ "webhookUrl": told })
+    }
+}
+
 impl Terms {
+    /// Without secrets: policies see it, and traces keep it.
     pub(super) fn show(&self, shown: &mut Map<String, Value>) {
         let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
         put("capabilities", json!({ "iotEdge": self.iot_edge }));
@@ -234,7 +244,7 @@ impl Terms {
             put("allocationPolicy", json!(policy.as_str()));
         }
         if let Some(custom) = &self.custom {
-            put("customAllocationDefinition", json!(custom));
+            put("customAllocationDefinition", custom.told());
         }
         if !self.iot_hubs.is_empty() {
             put("iotHubs", json!(self.iot_hubs));
@@ -330,8 +340,22 @@ impl Source {
         }
     }
 
-    /// As the service API shows it: without its keys.
+    /// As the service API shows it: without its keys, and with the whole address of its webhook, which comes back with
+    /// the next write.
     pub(super) fn shown(&self, etag: &str) -> Value {
+        let mut shown = self.members(Some(etag));
+        if let Some(custom) = &self.terms().custom {
+            shown.insert("customAllocationDefinition".into(), json!(custom));
+        }
+        Value::Object(shown)
+    }
+
+    /// As policies see it where it is to be deleted, and as its webhook learns of it: nothing that is secret.
+    pub(super) fn judged(&self) -> Value {
+        Value::Object(self.members(None))
+    }
+
+    fn members(&self, etag: Option<&str>) -> Map<String, Value> {
         let attestation = self.attestation().shown();
         let mut shown = match self {
             Self::Individual(it) => head(Kind::Individual, self.id(), &it.device, attestation),
@@ -342,10 +366,12 @@ impl Source {
             Self::Individual(it) => &it.last_updated_date_time_utc,
             Self::Group(it) => &it.last_updated_date_time_utc,
         };
-        shown.insert("etag".into(), json!(etag));
+        if let Some(etag) = etag {
+            shown.insert("etag".into(), json!(etag));
+        }
         shown.insert("createdDateTimeUtc".into(), json!(self.created()));
         shown.insert("lastUpdatedDateTimeUtc".into(), json!(updated));
-        Value::Object(shown)
+        shown
     }
 }
 

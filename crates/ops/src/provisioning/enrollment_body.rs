@@ -101,18 +101,7 @@ impl Draft {
         };
         let mut judged = head(self.kind, &self.id, &self.device, attestation);
         self.terms.show(&mut judged);
-        let mut judged = Value::Object(judged);
-        // A webhook's address may hold its key.
-        if let Some(custom) = &self.terms.custom {
-            let shown = Target::parse(&custom.webhook_url)
-                .map_or_else(|_| json!(null), |it| json!(it.to_string()));
-            model::json::set(
-                &mut judged,
-                "customAllocationDefinition",
-                json!({ "webhookUrl": shown }),
-            );
-        }
-        judged
+        Value::Object(judged)
     }
 
     /// What is to be kept in place of `former`.

@@ -1,14 +1,13 @@
 //! What policies see of what would be deleted from a provisioning service, see [`crate::deletions`].
 
 use super::enrollment_body::checked_id;
-use super::{enrollments, registrations};
+use super::{enrollments, register, registrations};
 use crate::env::Env;
 use crate::input::Input;
 use gate::facts::Dps;
 use model::trace::{Object, Verb};
 use model::{Error, Op, Operation};
 use serde_json::{Value, json};
-use store::ShardId;
 
 /// The enrollment, group or registration that would be deleted; nothing where no policy guards deletions.
 pub(crate) async fn objects(
@@ -23,17 +22,17 @@ pub(crate) async fn objects(
     if !gate::policy::guards_deletions(&env.facts.load(), &dps.scope) {
         return Ok(Vec::new());
     }
-    let shard = ShardId::dps(&dps.uid).map_err(|it| Error::Internal { message: it.to_string() })?;
+    let shard = register::shard(dps)?;
     let (id, body) = match row.op == Op::DeleteRegistration {
         true => {
             let id = checked_id("path", input.param("registration"))?;
             let found = registrations::read(env, &shard, id).await?;
-            (id, found.map(|(it, _)| it.shown("")))
+            (id, found.map(|(it, _)| without_etag(it.shown(""))))
         }
         false => {
             let id = checked_id("path", input.param("enrollment"))?;
             let found = enrollments::read(env, &shard, enrollments::kind_of(row.op), id).await?;
-            (id, found.map(|(it, _)| it.shown("")))
+            (id, found.map(|(it, _)| it.judged()))
         }
     };
     let collection = kind.rsplit('/').next().unwrap_or("");
@@ -41,12 +40,12 @@ pub(crate) async fn objects(
         kind: kind.to_owned(),
         name: id.to_owned(),
         id: format!("{}/{collection}/{id}", dps.scope),
-        body: body.map_or_else(|| json!({}), without_etag),
+        body: body.unwrap_or_else(|| json!({})),
         verb: Verb::Delete,
     }])
 }
 
-pub(super) fn without_etag(mut shown: Value) -> Value {
+fn without_etag(mut shown: Value) -> Value {
     if let Some(members) = shown.as_object_mut() {
         members.shift_remove("etag");
     }
