@@ -49,6 +49,7 @@ mod stories {
     pub mod mqtt_devices;
     pub mod mqtt_registration;
     pub mod named_grants;
+    pub mod namesakes;
     pub mod no_way_round;
     pub mod overreach;
     pub mod paced_registration;

@@ -2,39 +2,20 @@
 
 use super::connections::waits_for;
 use super::diagnostics::{category, send_logs};
+use super::namesakes::Namesakes;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread::{scope, sleep};
 use std::time::Duration;
-use testkit::{Amqp, Device, Mqtt, World};
+use testkit::{Amqp, Mqtt};
 use wire::mqtt::{ConnectCode, Qos};
 
-struct Plant {
-    world: World,
-    hub: String,
-    one: Device,
-    ten: Device,
-}
-
-impl Plant {
-    fn new() -> Self {
-        let world = World::new();
-        let hub = world.hub();
-        let (one, ten) = (world.device(&hub, "device1"), world.device(&hub, "device10"));
-        Self { world, hub, one, ten }
-    }
-
-    fn connects(&self, device: &Device) -> Mqtt {
-        device.connects(self.world.wire(), self.world.now().plus_seconds(600))
-    }
-
+impl Namesakes {
     fn calls(&self, device: &str, method: &str) -> testkit::Answer {
-        let host = self.world.hub_origin(&self.hub);
-        let sas = self.world.sas(&self.hub, "service", host.trim_start_matches("https://"));
         let body = json!({ "methodName": method, "responseTimeoutInSeconds": 5 });
         let path = format!("/twins/{device}/methods");
-        self.world.hub_with(&sas, "POST", &self.hub, &path, &body)
+        self.world.hub_by_key("service", "POST", &self.hub, &path, &[], &body)
     }
 }
 
@@ -42,7 +23,7 @@ impl Plant {
 /// time-out instead.
 #[test]
 fn an_answer_to_a_method_counts_from_its_device_and_for_its_own_call_alone() {
-    let plant = Plant::new();
+    let plant = Namesakes::new();
     let (mut one, mut ten) = (plant.connects(&plant.one), plant.connects(&plant.ten));
     for it in [&mut one, &mut ten] {
         it.subscribes("$iothub/methods/POST/#", Qos::AtMostOnce);
@@ -81,7 +62,7 @@ fn an_answer_to_a_method_counts_from_its_device_and_for_its_own_call_alone() {
 /// Threat 37: who does not say who it is, or says it a byte at a time, is gone after a while, at every door.
 #[test]
 fn a_connection_that_never_comes_to_the_point_is_closed() {
-    let plant = Plant::new();
+    let plant = Namesakes::new();
     let (wire, host) = (plant.world.wire(), plant.one.host.as_str());
     let (mqtt, amqp) = (plant.world.mqtt_port(), plant.world.amqp_port());
     let https = plant.world.hub_origin(&plant.hub).trim_start_matches("https://").to_owned();
@@ -127,7 +108,7 @@ fn a_connection_that_never_comes_to_the_point_is_closed() {
 /// more; the last who was let in stays, and the log says what happened.
 #[test]
 fn two_clients_with_one_key_do_not_take_turns_for_ever() {
-    let plant = Plant::new();
+    let plant = Namesakes::new();
     let (world, one) = (&plant.world, &plant.one);
     send_logs(world, &plant.hub, "connections", &category("Connections")).expect(200);
     let tries = || {

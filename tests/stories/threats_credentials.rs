@@ -4,29 +4,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use testkit::{Amqp, Answer, Device, World};
+use testkit::{Amqp, Answer, Device};
 use wire::mqtt::ConnectCode;
 use wire::sas;
 
+use super::namesakes::Namesakes;
 use super::registration::Fleet;
 
 const API: &str = "api-version=2021-04-12";
 
-struct Plant {
-    world: World,
-    hub: String,
-    host: String,
-    one: Device,
-    ten: Device,
-}
-
-impl Plant {
-    fn new() -> Self {
-        let world = World::new();
-        let hub = world.hub();
-        let host = world.hub_origin(&hub).trim_start_matches("https://").to_owned();
-        let (one, ten) = (world.device(&hub, "device1"), world.device(&hub, "device10"));
-        Self { world, hub, host, one, ten }
+impl Namesakes {
+    fn host(&self) -> String {
+        self.world.hub_host(&self.hub)
     }
 
     fn asks(&self, authorization: &str, path: &str) -> Answer {
@@ -35,7 +24,7 @@ impl Plant {
 
     /// Sends a message over HTTPS as `device`.
     fn posts(&self, authorization: &str, device: &str) -> Answer {
-        let url = format!("https://{}/devices/{device}/messages/events?{API}", self.host);
+        let url = format!("https://{}/devices/{device}/messages/events?{API}", self.host());
         self.world.wire().send("POST", &url, &[("Authorization", authorization)], b"1")
     }
 
@@ -77,7 +66,7 @@ fn forged(token: &str, signature: &str) -> String {
 /// Threat 10: what is too long is refused before it is taken apart, and so is what is deep or wide.
 #[test]
 fn a_token_that_is_too_much_is_refused_at_every_door() {
-    let plant = Plant::new();
+    let plant = Namesakes::new();
     let world = &plant.world;
     let part = |text: String| URL_SAFE_NO_PAD.encode(text);
     let header = part(r#"{"alg":"RS256","typ":"JWT","kid":"x"}"#.into());
@@ -94,7 +83,7 @@ fn a_token_that_is_too_much_is_refused_at_every_door() {
     ];
     let arm = format!("{}/subscriptions?api-version=2022-12-01", world.setting("HUBWARD_ARM"));
     let graph = format!("{}/v1.0/users", world.setting("HUBWARD_GRAPH"));
-    let hub = format!("https://{}/devices/device1?{API}", plant.host);
+    let hub = format!("https://{}/devices/device1?{API}", plant.host());
     let dps = format!(
         "{}/enrollments/e?api-version=2021-10-01",
         world.dps_origin(&world.dps("onboarding"))
@@ -104,7 +93,7 @@ fn a_token_that_is_too_much_is_refused_at_every_door() {
         for url in [&arm, &graph, &hub, &dps] {
             world.wire().json("GET", url, &bearer, &Value::Null).expect(401);
         }
-        assert_eq!(plant.amqp(&plant.host, token).0, 401);
+        assert_eq!(plant.amqp(&plant.host(), token).0, 401);
     }
     let long = forged(&plant.one.signature(world.now().plus_seconds(600)), &"A".repeat(9_000));
     plant.posts(&long, "device1").expect(401);
@@ -117,7 +106,7 @@ fn a_token_that_is_too_much_is_refused_at_every_door() {
 /// Threat 11: whatever is wrong with a signature, nobody learns more than that it is.
 #[test]
 fn every_wrong_signature_gets_the_same_answer() {
-    let plant = Plant::new();
+    let plant = Namesakes::new();
     let wrongs = |token: &str| {
         let right = token.split("sig=").nth(1).unwrap().split('&').next().unwrap();
         let short = &right[..8];
@@ -126,7 +115,7 @@ fn every_wrong_signature_gets_the_same_answer() {
         signatures.map(|it| forged(token, it))
     };
     let own = plant.signed(&plant.of(&plant.one), &plant.one.key, None);
-    let service = plant.world.sas(&plant.hub, "iothubowner", &plant.host);
+    let service = plant.world.sas(&plant.hub, "iothubowner", &plant.host());
     let first = told(&plant.posts(&wrongs(&own)[0], "device1").expect(401));
     for it in wrongs(&own) {
         assert_eq!(told(&plant.posts(&it, "device1")), first, "{it}");
@@ -142,7 +131,7 @@ fn every_wrong_signature_gets_the_same_answer() {
         assert_eq!(told(&plant.asks(&it, "/devices/device1")), first, "{it}");
     }
     // Nor is one who guesses the name of a policy.
-    let nobody = plant.signed(&plant.host, &[1; 32], Some("no-such-policy"));
+    let nobody = plant.signed(&plant.host(), &[1; 32], Some("no-such-policy"));
     assert_eq!(told(&plant.asks(&nobody, "/devices/device1")), first);
 
     let fleet = Fleet::new();
@@ -160,7 +149,7 @@ fn every_wrong_signature_gets_the_same_answer() {
 #[test]
 fn an_expired_signature_is_refused_and_told_so_at_every_door() {
     let fleet = Fleet::new();
-    let plant = Plant::new();
+    let plant = Namesakes::new();
     let world = &plant.world;
     let at = |seconds: i64| plant.one.signature(world.now().plus_seconds(seconds));
     plant.posts(&at(0), "device1").expect(204);
@@ -172,7 +161,7 @@ fn an_expired_signature_is_refused_and_told_so_at_every_door() {
     assert!(status == 401 && said.contains("expired"), "{said}");
     let key = world.policy_key(&plant.hub, "iothubowner");
     let until = |seconds: i64| {
-        sas::sign(&plant.host, &key, world.now().plus_seconds(seconds), Some("iothubowner"))
+        sas::sign(&plant.host(), &key, world.now().plus_seconds(seconds), Some("iothubowner"))
     };
     plant.asks(&until(0), "/devices/device1").expect(200);
     let answer = plant.asks(&until(-1), "/devices/device1").expect(401);
@@ -194,7 +183,7 @@ fn an_expired_signature_is_refused_and_told_so_at_every_door() {
 /// Threats 13, 14: a signature is for its whole segments, and for its hub.
 #[test]
 fn a_signature_for_one_opens_neither_its_namesake_nor_another_hub() {
-    let plant = Plant::new();
+    let plant = Namesakes::new();
     let world = &plant.world;
     let owner = world.policy_key(&plant.hub, "iothubowner");
     let for_one = plant.signed(&plant.of(&plant.one), &owner, Some("iothubowner"));
@@ -210,7 +199,7 @@ fn a_signature_for_one_opens_neither_its_namesake_nor_another_hub() {
         let token = plant.signed(&resource, &plant.one.key, None);
         plant.posts(&token, "device10").expect(401);
     }
-    let text = plant.signed(&format!("{}/dev", plant.host), &owner, Some("iothubowner"));
+    let text = plant.signed(&format!("{}/dev", plant.host()), &owner, Some("iothubowner"));
     plant.asks(&text, "/devices/device1").expect(401);
 
     let other = world.hub_named("plant-hub");
@@ -238,16 +227,16 @@ fn a_signature_for_one_opens_neither_its_namesake_nor_another_hub() {
 /// Threat 15: what a device holds opens no service API, whatever it signs for; nor does a policy for devices.
 #[test]
 fn the_key_of_a_device_opens_no_service_api() {
-    let plant = Plant::new();
+    let plant = Namesakes::new();
     let world = &plant.world;
-    let resources = [plant.of(&plant.one), plant.host.clone(), format!("{}/devices", plant.host)];
+    let resources = [plant.of(&plant.one), plant.host(), format!("{}/devices", plant.host())];
     let by_device = |policy| {
         let sign = |it: &String| plant.signed(it, &plant.one.key, policy);
         resources.iter().map(sign).collect::<Vec<_>>()
     };
     let all =
         [by_device(None), by_device(Some("iothubowner")), by_device(Some("device1"))].concat();
-    let of_devices = world.sas(&plant.hub, "device", &plant.host);
+    let of_devices = world.sas(&plant.hub, "device", &plant.host());
     for token in all.iter().chain([&of_devices]) {
         plant.asks(token, "/devices/device1").expect(401);
         plant.asks(token, "/twins/device1").expect(401);
@@ -266,9 +255,9 @@ fn the_key_of_a_device_opens_no_service_api() {
 /// Threat 16: a key that was replaced is worth nothing from that moment on: of a device, of a policy, of a group.
 #[test]
 fn a_key_that_was_replaced_signs_nothing_any_more() {
-    let plant = Plant::new();
+    let plant = Namesakes::new();
     let world = &plant.world;
-    let owner = world.sas(&plant.hub, "iothubowner", &plant.host);
+    let owner = world.sas(&plant.hub, "iothubowner", &plant.host());
     let second = |shown: &Value, pointer: &str| {
         STANDARD.decode(shown.pointer(pointer).and_then(Value::as_str).unwrap()).unwrap()
     };
@@ -287,7 +276,7 @@ fn a_key_that_was_replaced_signs_nothing_any_more() {
 
     let listed = format!("{}/IotHubKeys/service/listkeys", plant.hub);
     let key = second(&world.arm("POST", &listed, &Value::Null).expect(200).body, "/secondaryKey");
-    let token = plant.signed(&plant.host, &key, Some("service"));
+    let token = plant.signed(&plant.host(), &key, Some("service"));
     plant.asks(&token, "/twins/device1").expect(200);
     let mut hub = world.arm("GET", &plant.hub, &Value::Null).expect(200).body;
     let mut policies = world.arm("POST", &format!("{}/listkeys", plant.hub), &Value::Null);
@@ -298,7 +287,7 @@ fn a_key_that_was_replaced_signs_nothing_any_more() {
     hub["properties"]["authorizationPolicies"] = json!(policies);
     world.arm("PUT", &plant.hub, &hub).expect(200);
     plant.asks(&token, "/twins/device1").expect(401);
-    let new = plant.signed(&plant.host, &[9; 32], Some("service"));
+    let new = plant.signed(&plant.host(), &[9; 32], Some("service"));
     plant.asks(&new, "/twins/device1").expect(200);
 
     let fleet = Fleet::new();
@@ -321,8 +310,8 @@ fn a_key_that_was_replaced_signs_nothing_any_more() {
 /// Threat 18: a disabled device is refused at every door, and its own token says no more than that it is.
 #[test]
 fn a_disabled_device_is_refused_with_its_right_token() {
-    let plant = Plant::new();
-    let owner = plant.world.sas(&plant.hub, "iothubowner", &plant.host);
+    let plant = Namesakes::new();
+    let owner = plant.world.sas(&plant.hub, "iothubowner", &plant.host());
     let off = json!([{ "id": "device1", "importMode": "update", "status": "disabled" }]);
     plant.world.hub_with(&owner, "POST", &plant.hub, "/devices", &off).expect(200);
     let token = plant.signed(&plant.of(&plant.one), &plant.one.key, None);

@@ -1,9 +1,10 @@
 //! What devices try with messages: to hear those of others, and to say what only the hub can know.
 
+use super::namesakes::Namesakes;
 use amqp::{Body, Message, Outcome, Value as Amq};
 use bytes::Bytes;
 use serde_json::json;
-use testkit::{Amqp, Device, Mqtt, World};
+use testkit::Amqp;
 use wire::mqtt::{Packet, Qos};
 
 const API: &str = "api-version=2021-04-12";
@@ -19,32 +20,12 @@ const OWN: [&str; 8] = [
     "X-OPT-Enqueued-Time",
 ];
 
-struct Plant {
-    world: World,
-    hub: String,
-    one: Device,
-    ten: Device,
-}
-
-impl Plant {
-    fn new() -> Self {
-        let world = World::new();
-        let hub = world.hub();
-        let (one, ten) = (world.device(&hub, "device1"), world.device(&hub, "device10"));
-        Self { world, hub, one, ten }
-    }
-
-    fn connects(&self, device: &Device) -> Mqtt {
-        device.connects(self.world.wire(), self.world.now().plus_seconds(600))
-    }
-
+impl Namesakes {
     fn sends(&self, device: &str, text: &str) {
-        let origin = self.world.hub_origin(&self.hub);
-        let sas = self.world.sas(&self.hub, "service", origin.trim_start_matches("https://"));
         let path = format!("/devices/{device}/messages/deviceBound");
         let body =
             json!({ "body": text, "base64Encoded": false, "messageId": text, "ack": "none" });
-        self.world.hub_with(&sas, "POST", &self.hub, &path, &body).expect(204);
+        self.world.hub_by_key("service", "POST", &self.hub, &path, &[], &body).expect(204);
     }
 
     /// Whether a message of these properties is taken over MQTT, AMQP and HTTPS.
@@ -91,7 +72,7 @@ impl Plant {
 /// of the same packet count.
 #[test]
 fn a_device_hears_nothing_of_another_whatever_it_subscribes_to() {
-    let plant = Plant::new();
+    let plant = Namesakes::new();
     let mut ten = plant.connects(&plant.ten);
     let foreign = [
         "devices/device1/messages/devicebound/#",
@@ -125,7 +106,7 @@ fn a_device_hears_nothing_of_another_whatever_it_subscribes_to() {
 /// Threat 41: a hundred properties and not one more, and none that says what only the hub can know.
 #[test]
 fn a_message_has_so_many_properties_and_none_of_the_hubs_own() {
-    let plant = Plant::new();
+    let plant = Namesakes::new();
     let many = |count: usize| -> Vec<(String, &str)> {
         (0..count).map(|it| (format!("p{it}"), "x")).collect()
     };

@@ -34,10 +34,7 @@ impl Plant {
         headers: &[(&str, &str)],
         body: &Value,
     ) -> Answer {
-        let mut all = vec![("Authorization", self.sas.as_str())];
-        all.extend_from_slice(headers);
-        let url = format!("{}{path}?{API}", self.origin);
-        self.world.wire().json_with(method, &url, &all, body)
+        self.world.hub_by_key("iothubowner", method, &self.hub, path, headers, body)
     }
 
     fn reports(&self, mqtt: &mut Mqtt, number: usize, body: &str) -> (String, String) {

@@ -111,13 +111,8 @@ impl Begun {
 
     /// What a record of the call says of when and how it came.
     fn head(&self, env: &Env, channel: Channel) -> TraceHead {
-        TraceHead {
-            id: self.tracking,
-            time: env.now(),
-            correlation_id: self.correlation.clone(),
-            channel,
-            replica: None,
-        }
+        let correlation_id = self.correlation.clone();
+        TraceHead { correlation_id, ..TraceHead::new(self.tracking, env.now(), channel) }
     }
 
     /// The answer to an outcome, counted.
