@@ -371,3 +371,26 @@ fn what_is_wrong_with_certificates_of_an_enrollment_is_said_with_its_place() {
         fleet.shows("pump-1", &own);
     }
 }
+
+/// S0-10: a diagnosis judges devices with certificates as what their hub will know them by, beside those with keys.
+#[test]
+fn a_diagnosis_asks_for_devices_with_certificates() {
+    let fleet = Fleet::new();
+    let (world, hub) = (&fleet.world, fleet.world.hub());
+    let rule = json!({ "if": { "field": "Microsoft.Devices/IotHubs/devices/authentication.type",
+        "equals": "selfSigned" }, "then": { "effect": "deny" } });
+    world.define_policy("keys-only", &rule).expect(201);
+    world.assign_policy("keys-only", &hub).expect(201);
+    let verdict = || {
+        let question = json!({ "provisioningService": fleet.dps, "hub": hub });
+        world.arm("POST", "/decisions/diagnose", &question).expect(200).body["verdict"].clone()
+    };
+    assert_eq!(verdict(), "pass", "the one enrollment has keys");
+    let own = fleet.own("valve-1");
+    let x509 = json!({ "clientCertificates": { "primary": { "certificate": own.pem().0 } } });
+    fleet
+        .enrolls("/enrollments/valve-1", &x509, json!({ "registrationId": "valve-1" }))
+        .expect(200);
+    assert_eq!(verdict(), "fail");
+    assert_eq!(fleet.shows("valve-1", &own)["status"], "failed", "as was foretold");
+}

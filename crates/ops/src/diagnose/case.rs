@@ -7,27 +7,47 @@ use crate::devices::registry;
 use crate::env::Env;
 use crate::input::{Headers, Input};
 use crate::provisioning::assignment::device_body;
-use crate::provisioning::enrollment::{InitialTwin, Kind, ProvisioningStatus, Source};
+use crate::provisioning::challenges::KEY_BYTES;
+use crate::provisioning::enrollment::{Attestation, InitialTwin, Kind, ProvisioningStatus, Source};
 use crate::provisioning::enrollments;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::provisioning::proven::{by_keys, by_thumbprints};
 use gate::facts::{Dps, Hub};
 use gate::{Ask, Facts, Judgement, Permit};
 use model::operations::operation;
 use model::principal::AuthType;
 use model::trace::{Caller, Channel, EnrollmentKind, Object, TraceHead};
-use model::{Error, Gate, Operation, PrincipalKind, Timestamp};
+use model::{Error, Gate, Operation, PrincipalKind, Secret, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most enrollments of each kind that are read.
 const ENROLLMENTS_READ_MAX: usize = 2_000;
+/// A thumbprint by SHA-256, written as text.
+const THUMBPRINT_CHARS: usize = 64;
 
 /// A call that a registration would make at the hub.
 #[derive(Clone)]
 pub(super) struct Planned {
     pub(super) operation: &'static Operation,
-    enrollment: Option<EnrollmentKind>,
+    way: Way,
     objects: Vec<Object>,
+}
+
+/// By what a device comes to its hub, as far as policies can look at it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Way {
+    enrollment: Option<EnrollmentKind>,
+    is_by_certificate: bool,
+    is_edge: bool,
+}
+
+impl Way {
+    fn of(source: &Source) -> Self {
+        Self {
+            enrollment: Some(source.kind()),
+            is_by_certificate: matches!(source.attestation(), Attestation::X509(_)),
+            is_edge: source.terms().iot_edge,
+        }
+    }
 }
 
 /// One diagnosis.
@@ -39,9 +59,9 @@ pub(super) struct Case<'a> {
     pub(super) hub: &'a Hub,
     pub(super) enrolled: &'a Enrolled,
     pub(super) head: TraceHead,
+    /// By the first way that leads here, or one that anybody might have where none does.
     plain: Planned,
-    /// The same by the other kind of enrollment, where both lead here.
-    by_other: Option<Planned>,
+    by_others: Vec<Planned>,
     /// Where an enrollment has an initial twin.
     with_twin: Option<Planned>,
     pub(super) proof: Proof<'a>,
@@ -58,27 +78,37 @@ impl<'a> Case<'a> {
         enrolled: &'a Enrolled,
     ) -> Result<Self, Error> {
         let head = head(env, dps, device);
-        let mut kinds = enrolled.kinds.iter().copied();
-        let plain = Planned {
-            enrollment: kinds.next(),
-            ..planned(env, hub, device, enrolled.is_edge, None).await?
-        };
-        let by_other = kinds.next().map(|it| Planned { enrollment: Some(it), ..plain.clone() });
+        let mut ways = enrolled.ways.iter().copied();
+        let first = ways.next().unwrap_or_default();
+        let plain = planned(env, hub, device, first, None).await?;
+        let mut by_others = Vec::new();
+        for way in ways {
+            by_others.push(planned(env, hub, device, way, None).await?);
+        }
         let with_twin = match &enrolled.twin {
-            Some((_, kind, twin)) => {
-                let planned = planned(env, hub, device, enrolled.is_edge, Some(twin)).await?;
-                Some(Planned { enrollment: Some(*kind), ..planned })
-            }
+            Some((_, way, twin)) => Some(planned(env, hub, device, *way, Some(twin)).await?),
             None => None,
         };
         let proof = Proof::of(env, facts, dps, hub, &head);
-        Ok(Self { env, permit, facts, dps, hub, enrolled, head, plain, by_other, with_twin, proof })
+        Ok(Self {
+            env,
+            permit,
+            facts,
+            dps,
+            hub,
+            enrolled,
+            head,
+            plain,
+            by_others,
+            with_twin,
+            proof,
+        })
     }
 
     /// Every call that registrations as they are enrolled lead to. Without a twin first: that is also how a
     /// device comes back.
     pub(super) fn calls(&self) -> impl Iterator<Item = &Planned> {
-        std::iter::once(&self.plain).chain(&self.by_other).chain(&self.with_twin)
+        std::iter::once(&self.plain).chain(&self.by_others).chain(&self.with_twin)
     }
 
     /// The call that needs most.
@@ -99,7 +129,12 @@ impl<'a> Case<'a> {
         time: Timestamp,
     ) -> Judgement {
         let mut head = TraceHead { time, ..self.head.clone() };
-        head.channel.enrollment = call.enrollment;
+        head.channel.enrollment = call.way.enrollment;
+        if let Some(device) =
+            head.channel.on_behalf_of.as_mut().filter(|_| call.way.is_by_certificate)
+        {
+            device.auth = AuthType::X509;
+        }
         let ask = Ask::new(call.operation, &self.hub.scope, caller, &head);
         gate::judge(&Ask { objects: &call.objects, ..ask }, facts)
     }
@@ -153,13 +188,17 @@ async fn planned(
     env: &Env,
     hub: &Hub,
     device: &str,
-    is_edge: bool,
+    way: Way,
     twin: Option<&InitialTwin>,
 ) -> Result<Planned, Error> {
-    // Policy sees no keys, so any will do.
-    let key = STANDARD.encode([0; 32]);
-    let keys = serde_json::json!({ "type": "sas", "symmetricKey": { "primaryKey": key, "secondaryKey": key } });
-    let (op, body) = device_body(device, &keys, is_edge, twin.map(InitialTwin::body));
+    // Policy sees no keys, and whose thumbprint it is cannot be known before: any will do.
+    let authentication = if way.is_by_certificate {
+        by_thumbprints([Some("0".repeat(THUMBPRINT_CHARS)), None])
+    } else {
+        let no_key = Secret::new(vec![0; KEY_BYTES]);
+        by_keys(&no_key, &no_key)
+    };
+    let (op, body) = device_body(device, &authentication, way.is_edge, twin.map(InitialTwin::body));
     let input = Input {
         params: BTreeMap::from([("device", device.to_owned())]),
         query: Vec::new(),
@@ -173,7 +212,7 @@ async fn planned(
         correlation_id: String::new(),
     };
     let objects = registry::objects(op, &input, hub, env).await?;
-    Ok(Planned { operation: operation(op), enrollment: None, objects })
+    Ok(Planned { operation: operation(op), way, objects })
 }
 
 /// What the enrollments of a provisioning service mean for one hub.
@@ -187,11 +226,9 @@ pub(super) struct Enrolled {
     /// Enabled enrollments and the hubs that they name, none of them linked.
     pub(super) astray: Vec<(String, String)>,
     /// The first that leads here and has an initial twin, by its id.
-    pub(super) twin: Option<(String, EnrollmentKind, InitialTwin)>,
+    pub(super) twin: Option<(String, Way, InitialTwin)>,
     /// Of those that lead here.
-    kinds: BTreeSet<EnrollmentKind>,
-    /// True where the first that leads here makes IoT Edge devices.
-    is_edge: bool,
+    ways: BTreeSet<Way>,
 }
 
 /// Most enrollments that lead astray that are named.
@@ -244,13 +281,10 @@ impl Enrolled {
         if !is_leading {
             return;
         }
-        if self.leading == 0 {
-            self.is_edge = terms.iot_edge;
-        }
         self.leading += 1;
-        self.kinds.insert(source.kind());
+        self.ways.insert(Way::of(source));
         if let Some(twin) = terms.initial_twin.as_ref().filter(|_| self.twin.is_none()) {
-            self.twin = Some((source.id().to_owned(), source.kind(), twin.clone()));
+            self.twin = Some((source.id().to_owned(), Way::of(source), twin.clone()));
         }
     }
 }

@@ -25,7 +25,7 @@ const CHALLENGED_MAX: usize = 10_000;
 /// Most keys of a registration: one that nobody has used, and those before it.
 const KEYS_MAX: usize = 4;
 /// Of a key, as long as what it makes signatures by.
-pub(super) const KEY_BYTES: usize = 32;
+pub(crate) const KEY_BYTES: usize = 32;
 
 /// A key that was sent to a TPM.
 #[derive(Clone, Debug)]

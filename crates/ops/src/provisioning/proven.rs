@@ -37,7 +37,7 @@ impl Proven {
             (OwnProof::Keys(keys), Attestation::SymmetricKey(_))
                 if begun.certificates.is_empty() && begun.tpm.is_none() =>
             {
-                (by_keys(keys), None)
+                (by_keys(&keys.primary, &keys.secondary), None)
             }
             // The key that it signed with was for this once: it gets another one for its hub.
             (OwnProof::Keys(own), Attestation::Tpm(tpm)) => {
@@ -45,17 +45,13 @@ impl Proven {
                 let new = || Secret::new(env.random::<KEY_BYTES>().to_vec());
                 let keys = OwnKeys { primary: new(), secondary: new(), ..own.clone() };
                 activation = Some(challenges::wrapped(env, shown, keys.primary.reveal())?);
-                (by_keys(&keys), None)
+                (by_keys(&keys.primary, &keys.secondary), None)
             }
             (OwnProof::Certificate(own), Attestation::X509(x509)) => {
                 let chain = x509::read_kept(&begun.certificates)?;
                 let shown = Thumbprints::of(chain.leaf());
                 let info = certificates(&chain, &own.counts, &shown, now)?;
-                let [primary, secondary] = x509.thumbprints(shown.sha256);
-                let thumbprints =
-                    json!({ "primaryThumbprint": primary, "secondaryThumbprint": secondary });
-                let by_them = json!({ "type": "selfSigned", "x509Thumbprint": thumbprints });
-                (by_them, Some(info))
+                (by_thumbprints(x509.thumbprints(shown.sha256)), Some(info))
             }
             (OwnProof::Keys(_) | OwnProof::Certificate(_), _) => return None,
         };
@@ -76,10 +72,16 @@ impl Proven {
 }
 
 /// Two symmetric keys, as a hub takes them.
-pub(crate) fn by_keys(keys: &OwnKeys) -> Value {
+pub(crate) fn by_keys(primary: &Secret<Vec<u8>>, secondary: &Secret<Vec<u8>>) -> Value {
     let text = |it: &Secret<Vec<u8>>| STANDARD.encode(it.reveal());
     json!({ "type": "sas", "symmetricKey": {
-        "primaryKey": text(&keys.primary), "secondaryKey": text(&keys.secondary) } })
+        "primaryKey": text(primary), "secondaryKey": text(secondary) } })
+}
+
+/// The thumbprints of certificates, as a hub takes them.
+pub(crate) fn by_thumbprints([primary, secondary]: [Option<String>; 2]) -> Value {
+    json!({ "type": "selfSigned", "x509Thumbprint": {
+        "primaryThumbprint": primary, "secondaryThumbprint": secondary } })
 }
 
 /// What the certificates say of themselves; `None` where they do not count now.
