@@ -159,7 +159,8 @@ async fn connection(
     let Ok(local) = stream.local_addr() else { return };
     let Some(waiting) = shared.room.wait(peer.ip()) else { return };
     let (env, protocol) = (&shared.env, shared.spoken.protocol());
-    let handshake = shake_hands(env, &shared.certificates, protocol, Side::Hubs, stream);
+    // Apart, and over after a moment: the connection may last for days.
+    let handshake = Box::pin(shake_hands(env, &shared.certificates, protocol, Side::Hubs, stream));
     let shaken = tokio::select! {
         () = stopped(&mut stop) => return,
         it = timeout(HANDSHAKE_DEADLINE, handshake) => it,
@@ -179,9 +180,10 @@ pub(crate) async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
     waiting: Waiting,
     stop: watch::Receiver<bool>,
 ) {
+    // Each on the heap by itself: a connection that is idle for days has room for what it speaks, and not for the other.
     match spoken {
-        Spoken::Mqtt => mqtt::speak(env, stream, client, waiting, stop).await,
-        Spoken::Amqp => amqp::speak(env, stream, client, waiting, stop).await,
+        Spoken::Mqtt => Box::pin(mqtt::speak(env, stream, client, waiting, stop)).await,
+        Spoken::Amqp => Box::pin(amqp::speak(env, stream, client, waiting, stop)).await,
     }
 }
 

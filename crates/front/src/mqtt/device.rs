@@ -87,7 +87,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             let Connection { env, session, pipe, .. } = connection;
             let violation =
                 Violation { op: Op::SendTelemetry, packet: "CONNECT with a will".to_owned(), rule };
-            session.end(env, Ended::Misbehaved(violation)).await;
+            Box::pin(session.end(env, Ended::Misbehaved(violation))).await;
             return pipe.refuse(ConnectCode::NotAuthorized).await;
         }
     };
@@ -99,7 +99,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         Box::pin(connection.publish_will(will)).await;
     }
     let Connection { env, session, pipe, .. } = connection;
-    session.end(env, ended).await;
+    Box::pin(session.end(env, ended)).await;
     pipe.close().await;
 }
 
