@@ -1,5 +1,5 @@
 //! Devices that register with what they hold, with the unmodified clients: certificates over MQTT and HTTPS, and a TPM,
-//! in software, over HTTPS. Each connects to its hub with the same.
+//! in software, over HTTPS and AMQP. Each connects to its hub with the same.
 
 use super::authorities::{ca, signed};
 use super::az::{Az, binary, text};
@@ -82,11 +82,12 @@ impl Stage {
         self.says(python, id, more)
     }
 
-    fn by_node(&self, id: &str, more: &[&str]) -> Value {
+    /// A client of Node's, over one of its transports.
+    fn node(&self, file: &str, over: &str, id: &str) -> Command {
         let mut node = Command::new("node");
-        node.arg(script("node/register_shown.js")).arg(self.setting("HUBWARD_DPS_HOST"));
-        node.arg(self.setting("HUBWARD_DPS_ID_SCOPE")).arg(id).args(more);
-        self.says(node, id, more)
+        node.arg(script(file)).arg(over).arg(self.setting("HUBWARD_DPS_HOST"));
+        node.arg(self.setting("HUBWARD_DPS_ID_SCOPE")).arg(id);
+        node
     }
 
     /// Registers with a certificate over one of the transports.
@@ -94,7 +95,11 @@ impl Stage {
         let certificate = self.file("shown.pem", &certified.chain_pem());
         let key = self.file("shown.key", &certified.pem().1);
         match over {
-            "https" => self.by_node(id, &["x509", &certificate, &key]),
+            "https" => {
+                let mut node = self.node("node/register.js", over, id);
+                node.env("DEVICE_CERTIFICATE", certificate).env("DEVICE_KEY", key);
+                self.says(node, id, &[])
+            }
             mqtt => self.by_python(id, &[&certificate, &key, mqtt]),
         }
     }
@@ -155,7 +160,7 @@ fn devices_of_an_x509_group_register_with_the_sdks_and_connect() {
     }
 }
 
-/// A TPM, whose keys are in files and which the script plays, with the client of Node over HTTPS.
+/// A TPM, whose keys are in files and which the script plays, over each transport for which Node's client has one.
 #[test]
 fn a_device_with_a_tpm_registers_with_nodes_client_and_connects() {
     let home = tempfile::tempdir().unwrap();
@@ -163,17 +168,19 @@ fn a_device_with_a_tpm_registers_with_nodes_client_and_connects() {
     let (tpm, other) = (Tpm::new(), Tpm::new());
     let keys = json!({ "endorsementKey": tpm.endorsement_key() });
     stage.enrolls("/enrollments/pump-1", &json!({ "type": "tpm", "tpm": keys }));
-    let registers = |id: &str, tpm: &Tpm| {
+    let registers = |over: &str, id: &str, tpm: &Tpm| {
         let [endorsement, storage] = tpm.pem();
         let files = [stage.file("ek.pem", &endorsement), stage.file("srk.pem", &storage)];
-        stage.by_node(id, &["tpm", &files[0], &files[1]])
+        let mut node = stage.node("node/register_tpm.js", over, id);
+        node.args(files);
+        stage.says(node, id, &[over])
     };
-    for (id, tpm) in [("pump-1", &other), ("pump-2", &tpm)] {
-        let refused = registers(id, tpm);
-        assert!(refused.get("error").is_some(), "{refused}");
-    }
-    for _ in 0..2 {
-        let said = registers("pump-1", &tpm);
+    for over in ["https", "amqp", "amqp-ws", "https"] {
+        for (id, tpm) in [("pump-1", &other), ("pump-2", &tpm)] {
+            let refused = registers(over, id, tpm);
+            assert!(refused.get("error").is_some(), "{over}: {refused}");
+        }
+        let said = registers(over, "pump-1", &tpm);
         stage.is_assigned(&said, "pump-1");
         let string = format!(
             "HostName={};DeviceId=pump-1;SharedAccessKey={}",

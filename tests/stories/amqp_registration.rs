@@ -11,7 +11,7 @@ use testkit::x509::{Certified, authority, leaf};
 use testkit::{Amqp, Wire};
 
 /// A device's connection with its two links.
-struct Registrant {
+pub(super) struct Registrant {
     amqp: Amqp,
     asks: u32,
 }
@@ -22,11 +22,17 @@ impl Fleet {
         self.opens_amqp_by(self.world.wire(), mechanism, response)
     }
 
-    fn opens_amqp_by(&self, wire: &Wire, mechanism: &str, response: Option<String>) -> Amqp {
+    /// A connection before SASL.
+    pub(super) fn begins_amqp(&self, wire: &Wire) -> Amqp {
         let origin = self.world.dps_origin(&self.dps);
         let host = origin.trim_start_matches("https://").split(':').next().unwrap().to_owned();
         let mut amqp = Amqp::open(wire, &host, self.world.amqp_port()).unwrap();
         amqp.send_bytes(b"AMQP\x03\x01\0\0").unwrap();
+        amqp
+    }
+
+    fn opens_amqp_by(&self, wire: &Wire, mechanism: &str, response: Option<String>) -> Amqp {
+        let mut amqp = self.begins_amqp(wire);
         let response = response.map(Bytes::from);
         let init = Performative::Init { mechanism: mechanism.to_owned(), response, hostname: None };
         amqp.says(0, &init);
@@ -53,7 +59,7 @@ impl Fleet {
         self.attaches(self.plain(id, &self.own_password(id)), id)
     }
 
-    fn attaches(&self, mut amqp: Amqp, id: &str) -> Registrant {
+    pub(super) fn attaches(&self, mut amqp: Amqp, id: &str) -> Registrant {
         amqp.receives(&self.link(id)).unwrap();
         let asks = amqp.sends_to(&self.link(id)).unwrap();
         Registrant { amqp, asks }
@@ -66,9 +72,12 @@ impl Fleet {
 }
 
 impl Registrant {
-    fn registers(mut self, id: &str) -> Value {
-        let body = json!({ "registrationId": id }).to_string();
-        let (begun, retry) = self.hears(&register(&body));
+    fn registers(self, id: &str) -> Value {
+        self.registers_saying(&json!({ "registrationId": id }))
+    }
+
+    pub(super) fn registers_saying(mut self, body: &Value) -> Value {
+        let (begun, retry) = self.hears(&register(&body.to_string()));
         assert_eq!((begun["status"].as_str(), retry), (Some("assigning"), Some(1)));
         let operation = begun["operationId"].as_str().unwrap();
         let (done, retry) = self.hears(&polls(operation));

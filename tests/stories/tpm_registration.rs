@@ -1,11 +1,15 @@
-//! Devices that register with a TPM, over HTTPS: each is sent a key that its TPM alone opens, signs with it, and gets
+//! Devices that register with a TPM, over HTTPS and AMQP: each is sent a key that its TPM alone opens, signs with it, and gets
 //! the key of its hub the same way.
 
 use super::registration::Fleet;
+use amqp::performative::Performative;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 use testkit::tpm::Tpm;
-use testkit::{Answer, Device};
+use testkit::{Amqp, Answer, Device};
 
 /// Making their keys takes a while.
 static TPMS: LazyLock<[Tpm; 2]> = LazyLock::new(|| [Tpm::new(), Tpm::new()]);
@@ -200,4 +204,69 @@ fn an_enrollment_may_name_the_storage_root_key() {
     enrolls(tpm.storage_root_key());
     let key = fleet.is_sent("pump-1", tpm);
     fleet.answers("pump-1", tpm, &key).expect(202);
+}
+
+/// A device that says over AMQP which TPM it has: what it is sent, a part at a time, or `None` where it is refused.
+fn is_sent_over_amqp(amqp: &mut Amqp, init: &[u8], storage: &[u8]) -> Option<Vec<u8>> {
+    let response = Some(Bytes::copy_from_slice(init));
+    amqp.says(0, &Performative::Init { mechanism: "TPM".into(), response, hostname: None });
+    let (mut answer, mut sent) = ([&[0], storage].concat(), Vec::new());
+    let is_said =
+        |it: &Performative| matches!(it, Performative::Challenge(_) | Performative::Outcome(_));
+    loop {
+        let Performative::Challenge(challenge) = amqp.awaits(is_said) else { return None };
+        match &challenge[..] {
+            [0] => {}
+            [first, part @ ..] => {
+                sent.extend_from_slice(part);
+                match first {
+                    0b1100_0000 => return Some(sent),
+                    first => assert_eq!(*first, 0b1000_0000),
+                }
+            }
+            [] => panic!("nothing was said"),
+        }
+        amqp.says(0, &Performative::Response(std::mem::replace(&mut answer, vec![0]).into()));
+    }
+}
+
+/// Over AMQP the key comes in challenges of SASL; everything else is as it is over HTTPS.
+#[test]
+fn a_tpm_is_sent_its_key_in_challenges_of_sasl() {
+    let fleet = Fleet::new();
+    let [tpm, other] = &*TPMS;
+    for id in ["pump-1", "pump-10"] {
+        fleet.enrolls_tpm(id, if id == "pump-1" { tpm } else { other }, json!({})).expect(200);
+    }
+    let bytes = |text: String| STANDARD.decode(text).unwrap();
+    let init = |id: &str, tpm: &Tpm| {
+        let named = format!("\0{}\0{id}\0", fleet.id_scope);
+        [named.as_bytes(), &bytes(tpm.endorsement_key())].concat()
+    };
+    let storage = bytes(tpm.storage_root_key());
+    let open = || fleet.begins_amqp(fleet.world.wire());
+    // Another's TPM, nobody's, one with less than keys, and what is no such response.
+    for (init, storage) in [
+        (init("pump-10", tpm), &storage[..]),
+        (init("pump-2", tpm), &storage),
+        (init("pump-1", tpm), &[]),
+        (init("pump-1", tpm), &[1; 2_000]),
+        (b"\0a\0b".to_vec(), &storage),
+        (b"a\0b\0c\0d".to_vec(), &storage),
+        ([init("pump-1", tpm), vec![7; 2_000]].concat(), &storage),
+        (vec![], &storage),
+    ] {
+        assert_eq!(is_sent_over_amqp(&mut open(), &init, storage), None);
+    }
+    let mut amqp = open();
+    let sent = is_sent_over_amqp(&mut amqp, &init("pump-1", tpm), &storage).unwrap();
+    let key = tpm.activates(&STANDARD.encode(&sent)).unwrap();
+    assert_eq!(key, fleet.is_sent("pump-1", tpm), "the same key as over HTTPS");
+    let token = format!("\0{}", fleet.signature("pump-1", &key));
+    amqp.says(0, &Performative::Response(token.into()));
+    assert_eq!(amqp.awaits(|it| matches!(it, Performative::Outcome(_))), Performative::Outcome(0));
+    amqp.says_hello();
+    let state = fleet.attaches(amqp, "pump-1").registers_saying(&says("pump-1", tpm));
+    assert_eq!(state["status"], "assigned", "{state}");
+    tpm.activates(state["tpm"]["authenticationKey"].as_str().unwrap()).unwrap();
 }

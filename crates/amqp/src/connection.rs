@@ -20,6 +20,8 @@ use std::time::Duration;
 pub const FRAME_BYTES_MAX: u32 = 65_536;
 /// The largest frame before a peer said what it takes. Source: the standard, section 2.4.1.
 const FRAME_BYTES_MIN: u32 = 512;
+/// The longest challenge: what such a frame has room for, behind its headers.
+pub const CHALLENGE_BYTES_MAX: usize = 480;
 /// The highest channel, and so one less than the most sessions of a connection.
 pub const CHANNEL_MAX: u16 = 255;
 /// Most links of a connection, those included that wait for the peer's detach.
@@ -49,8 +51,10 @@ pub struct LinkId {
 /// What came.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// The peer chose a mechanism: answer with [`Connection::sasl`].
+    /// The peer chose a mechanism: answer with [`Connection::sasl`] or [`Connection::challenge`].
     Sasl { mechanism: String, response: Option<Bytes> },
+    /// The peer answered a challenge: answer in the same way.
+    SaslResponse(Bytes),
     /// The connection is open; it was answered.
     Opened(Open),
     /// The peer wants a link: answer with [`Connection::accept`] or [`Connection::refuse`].
@@ -87,8 +91,10 @@ enum Phase {
     Header {
         after_sasl: bool,
     },
-    /// The peer's choice of a mechanism is awaited, or what the driver says to it.
-    Sasl,
+    /// The peer's choice of a mechanism is awaited, or its answer to a challenge, or what the driver says to either.
+    Sasl {
+        is_challenged: bool,
+    },
     Opening,
     Open,
     /// Nothing is read any more.
@@ -152,7 +158,7 @@ impl Connection {
             let went_on = match self.phase {
                 Phase::Over => return None,
                 Phase::Header { after_sasl } => self.header(after_sasl),
-                Phase::Sasl | Phase::Opening | Phase::Open => self.frame(),
+                Phase::Sasl { .. } | Phase::Opening | Phase::Open => self.frame(),
             };
             match went_on {
                 Ok(true) => {}
@@ -199,9 +205,17 @@ impl Connection {
         }
     }
 
+    /// Asks a peer that chose a mechanism for more: a challenge is at most [`CHALLENGE_BYTES_MAX`] long.
+    pub fn challenge(&mut self, challenge: Bytes) {
+        if matches!(self.phase, Phase::Sasl { .. }) {
+            self.put(KIND_SASL, 0, &Performative::Challenge(challenge));
+            self.phase = Phase::Sasl { is_challenged: true };
+        }
+    }
+
     /// Answers a peer that chose a mechanism. A refusal ends the connection.
     pub fn sasl(&mut self, is_accepted: bool) {
-        if self.phase != Phase::Sasl {
+        if !matches!(self.phase, Phase::Sasl { .. }) {
             return;
         }
         // 1 is `auth`: the credential is refused.

@@ -67,7 +67,7 @@ impl Peer {
 
     fn says(&mut self, channel: u16, performative: &Performative) -> Vec<Event> {
         let mut frame = BytesMut::from(&[0, 0, 0, 0, 2, 0][..]);
-        let is_sasl = matches!(performative, Performative::Init { .. });
+        let is_sasl = matches!(performative, Performative::Init { .. } | Performative::Response(_));
         frame[5] = is_sasl.into();
         frame.put_u16(channel);
         write(performative, &mut frame);
@@ -139,6 +139,31 @@ fn a_peer_comes_in_with_sasl_or_without() {
     assert_eq!(peer.events(), []);
     assert_eq!(peer.says(0, &init("GSSAPI")), []);
     assert!(peer.hears().contains(&Performative::Outcome(1)) && peer.0.is_over());
+
+    // Challenges fit the smallest frame, and are answered one by one.
+    let mut peer = Peer::new();
+    peer.0.feed(b"AMQP\x03\x01\0\0");
+    assert_eq!(peer.events(), []);
+    peer.says(0, &init("PLAIN"));
+    peer.hears();
+    let challenge = Bytes::from(vec![7; super::CHALLENGE_BYTES_MAX]);
+    for _ in 0..2 {
+        peer.0.challenge(challenge.clone());
+        let outgoing = peer.0.outgoing_bytes();
+        assert!((500..=512).contains(&outgoing), "{outgoing}");
+        assert_eq!(peer.hears(), [Performative::Challenge(challenge.clone())]);
+        let response = Bytes::from_static(b"\0y");
+        let told = peer.says(0, &Performative::Response(response.clone()));
+        assert_eq!(told, [Event::SaslResponse(response)]);
+    }
+    assert!(matches!(peer.says(0, &init("PLAIN"))[..], [Event::Failed(_)]) && peer.0.is_over());
+
+    // A response to nothing.
+    let mut peer = Peer::new();
+    peer.0.feed(b"AMQP\x03\x01\0\0");
+    assert_eq!(peer.events(), []);
+    let response = Performative::Response(Bytes::new());
+    assert!(matches!(peer.says(0, &response)[..], [Event::Failed(_)]) && peer.0.is_over());
 
     // Other protocols learn which one this is.
     for first in [&b"GET / HT"[..], b"AMQP\0\0\x09\x01", b"\x10\x0c\0\x04MQTT"] {

@@ -21,7 +21,7 @@ pub mod message;
 pub mod performative;
 pub mod value;
 
-pub use connection::{Connection, Delivery, Event, LinkId};
+pub use connection::{CHALLENGE_BYTES_MAX, Connection, Delivery, Event, LinkId};
 pub use decode::{NotAValue, decode};
 pub use encode::encode;
 pub use message::{Body, Message, Properties};

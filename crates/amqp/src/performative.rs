@@ -26,21 +26,13 @@ pub enum Performative {
     Flow(Flow),
     Transfer(Transfer),
     Disposition(Disposition),
-    Detach {
-        handle: u32,
-        closed: bool,
-        error: Option<Condition>,
-    },
+    Detach { handle: u32, closed: bool, error: Option<Condition> },
     End(Option<Condition>),
     Close(Option<Condition>),
     Mechanisms(Vec<String>),
-    Init {
-        mechanism: String,
-        response: Option<Bytes>,
-        hostname: Option<String>,
-    },
-    /// A challenge or a response: none of our mechanisms has one.
-    Step,
+    Init { mechanism: String, response: Option<Bytes>, hostname: Option<String> },
+    Challenge(Bytes),
+    Response(Bytes),
     Outcome(u8),
 }
 

@@ -1,8 +1,8 @@
 //! AMQP: devices and services of hubs, whoever reads what devices have sent, and devices that register at a
 //! provisioning service, at a port of its own and in WebSockets.
 //!
-//! A connection that was taken, see [`sessions`](crate::sessions), proves somebody within a deadline: with SASL PLAIN,
-//! or with a token put over the link `$cbs`. What its links lead to is read from their addresses in [`address`];
+//! A connection that was taken, see [`sessions`](crate::sessions), proves somebody within a deadline: with SASL PLAIN
+//! or TPM, or with a token put over the link `$cbs`. What its links lead to is read from their addresses in [`address`];
 //! whatever comes over one is a call like any other, decided on the road and nowhere here. One connection may serve
 //! many devices and many readers, and what ends one of them leaves the others.
 
@@ -22,6 +22,7 @@ mod driver;
 mod events;
 mod messages;
 mod registration;
+mod sasl;
 mod service;
 mod talk;
 mod timers;

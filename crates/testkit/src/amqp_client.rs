@@ -301,7 +301,7 @@ impl Amqp {
 
     /// Writes a frame.
     pub fn says(&mut self, channel: u16, performative: &Performative) {
-        let is_sasl = matches!(performative, Performative::Init { .. });
+        let is_sasl = matches!(performative, Performative::Init { .. } | Performative::Response(_));
         let mut frame = BytesMut::from(&[0, 0, 0, 0, 2, is_sasl.into()][..]);
         frame.put_u16(channel);
         write(performative, &mut frame);

@@ -25,7 +25,7 @@ impl Connection {
                 self.outgoing.put_slice(&HEADER_SASL);
                 let mechanisms = self.mechanisms.iter().map(|it| (*it).to_owned()).collect();
                 self.put(KIND_SASL, 0, &Performative::Mechanisms(mechanisms));
-                self.phase = Phase::Sasl;
+                self.phase = Phase::Sasl { is_challenged: false };
                 Ok(true)
             }
             (_, _) => {
@@ -62,7 +62,10 @@ impl Connection {
         }
         let mut body = self.incoming.split_to(size).freeze();
         body.advance(from);
-        let wanted = if self.phase == Phase::Sasl { KIND_SASL } else { KIND_AMQP };
+        let wanted = match self.phase {
+            Phase::Sasl { .. } => KIND_SASL,
+            _ => KIND_AMQP,
+        };
         if kind != wanted {
             return Err(broken("a frame is of another kind than is awaited"));
         }
@@ -77,11 +80,15 @@ impl Connection {
 
     fn performed(&mut self, channel: u16, performative: Performative) -> Result<(), Condition> {
         match (self.phase, performative) {
-            (Phase::Sasl, Performative::Init { mechanism, response, .. }) => {
-                match self.mechanisms.contains(&mechanism.as_str()) {
-                    true => self.events.push_back(Event::Sasl { mechanism, response }),
-                    false => self.sasl(false),
-                }
+            (
+                Phase::Sasl { is_challenged: false },
+                Performative::Init { mechanism, response, .. },
+            ) => match self.mechanisms.contains(&mechanism.as_str()) {
+                true => self.events.push_back(Event::Sasl { mechanism, response }),
+                false => self.sasl(false),
+            },
+            (Phase::Sasl { is_challenged: true }, Performative::Response(response)) => {
+                self.events.push_back(Event::SaslResponse(response));
             }
             (Phase::Opening, Performative::Open(open)) => self.opened(open)?,
             (Phase::Open, Performative::Begin(begin)) => self.begun(channel, &begin)?,

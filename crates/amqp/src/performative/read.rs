@@ -222,7 +222,14 @@ pub fn read(body: &mut Bytes) -> Result<Performative, NotAFrame> {
             response: fields.binary("initial-response")?,
             hostname: fields.string("hostname")?,
         },
-        code::CHALLENGE | code::RESPONSE => Performative::Step,
+        code::CHALLENGE => {
+            let challenge = fields.binary("challenge")?;
+            Performative::Challenge(challenge.ok_or(NotAFrame::Field("challenge"))?)
+        }
+        code::RESPONSE => {
+            let response = fields.binary("response")?;
+            Performative::Response(response.ok_or(NotAFrame::Field("response"))?)
+        }
         code::OUTCOME => {
             Performative::Outcome(fields.ubyte("code")?.ok_or(NotAFrame::Field("code"))?)
         }

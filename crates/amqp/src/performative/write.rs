@@ -63,7 +63,8 @@ pub fn write(performative: &Performative, buffer: &mut BytesMut) {
                 string(hostname.as_deref()),
             ],
         ),
-        Performative::Step => (code::RESPONSE, vec![Value::Binary(bytes::Bytes::new())]),
+        Performative::Challenge(it) => (code::CHALLENGE, vec![Value::Binary(it.clone())]),
+        Performative::Response(it) => (code::RESPONSE, vec![Value::Binary(it.clone())]),
         Performative::Outcome(number) => (code::OUTCOME, vec![Value::Ubyte(*number), Value::Null]),
     };
     described(number, fields, buffer);

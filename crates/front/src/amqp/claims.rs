@@ -10,7 +10,7 @@ use model::{Credential, Secret};
 /// IotHubMaxCbsTokenExceeded; the number is ours.
 pub(super) const CLAIMS_MAX: usize = 1_024;
 /// Longest token. A header of HTTP takes no more.
-const TOKEN_BYTES_MAX: usize = 16 << 10;
+pub(super) const TOKEN_BYTES_MAX: usize = 16 << 10;
 
 /// A token that was taken.
 #[derive(Clone)]

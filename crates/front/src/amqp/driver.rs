@@ -5,10 +5,11 @@
 //! much waits to be written or synced nothing is read, and TCP holds the client up.
 
 use super::address::{Audience, Peer, Place, Registrant};
-use super::claims::{self, Claims, Plain};
+use super::claims::Claims;
 use super::condition;
 use super::device::{Device, UnderWay, synced};
 use super::events::Events;
+use super::sasl::{MECHANISMS, Tpm};
 use super::service::Queue;
 use super::waits::{Woken, first, waits};
 use crate::connections::{DRAIN, stopped};
@@ -31,8 +32,6 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// In the order in which they are offered. Source: the public client libraries.
-const MECHANISMS: &[&str] = &["MSSBCBS", "ANONYMOUS", "PLAIN", "EXTERNAL"];
 /// Largest message of a client: one of a device, and its sections.
 const PAYLOAD_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (16 << 10);
 /// With so many bytes to be written nothing more is read, nor sent to readers.
@@ -98,8 +97,10 @@ pub(super) struct Driver<'a> {
     pub(super) own: Credential,
     pub(super) engine: Connection,
     pub(super) claims: Claims,
-    /// Who said with SASL PLAIN that it registers, and what it has shown for that.
+    /// Who said with SASL that it registers, and what it has shown for that.
     pub(super) registers: Option<(Registrant, Credential)>,
+    /// How far a device with a TPM has come with SASL.
+    pub(super) tpm: Option<Box<Tpm>>,
     pub(super) links: BTreeMap<LinkId, Link>,
     pub(super) devices: BTreeMap<Peer, Device>,
     pub(super) under_way: VecDeque<UnderWay>,
@@ -135,6 +136,7 @@ impl<'a> Driver<'a> {
             engine: Connection::new("hubward".into(), MECHANISMS, PAYLOAD_BYTES_MAX),
             claims: Claims::default(),
             registers: None,
+            tpm: None,
             links: BTreeMap::new(),
             devices: BTreeMap::new(),
             under_way: VecDeque::new(),
@@ -233,9 +235,9 @@ impl<'a> Driver<'a> {
         while let Some(event) = self.engine.next_event() {
             match event {
                 Event::Sasl { mechanism, response } => {
-                    let is_let_in = self.sasl(&mechanism, response.as_ref()).await;
-                    self.engine.sasl(is_let_in);
+                    self.sasl(&mechanism, response.as_ref()).await;
                 }
+                Event::SaslResponse(response) => self.sasl_response(&response).await,
                 Event::Opened(_) | Event::Closed(_) => {}
                 Event::Failed(fault) => self.fault = Some(fault),
                 Event::Attached { link, attach } => self.attached(link, *attach).await,
@@ -252,27 +254,6 @@ impl<'a> Driver<'a> {
             self.collect();
         }
         self.keep_records().await;
-    }
-
-    /// Whether a mechanism lets the client in. All but one leave proving to what comes after.
-    async fn sasl(&mut self, mechanism: &str, response: Option<&Bytes>) -> bool {
-        match mechanism {
-            "PLAIN" => {}
-            "EXTERNAL" => return matches!(self.own, Credential::Certificate(_)),
-            _ => return true,
-        }
-        match response.and_then(claims::plain) {
-            Some(Plain::Service(credential)) => self.claim_all(credential).await,
-            Some(Plain::Device { device, module, credential }) => {
-                self.connect(Peer { device, module }, "", credential).await.is_ok()
-            }
-            // Each of its requests is judged: an outcome of SASL has no words to say why not.
-            Some(Plain::Registration { registrant, credential }) => {
-                self.registers = Some((registrant, credential));
-                true
-            }
-            None => false,
-        }
     }
 
     async fn delivered(&mut self, link: LinkId, delivery: ::amqp::Delivery) {

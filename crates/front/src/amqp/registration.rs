@@ -1,6 +1,6 @@
 //! A device that registers over AMQP: each of its two requests is a call like one over HTTPS, and proves it anew.
 //!
-//! It shows a signature with SASL PLAIN, or a certificate in its handshake, and attaches two links at the address of
+//! It shows a signature with SASL PLAIN or TPM, or a certificate in its handshake, and attaches two links at the address of
 //! its registration. Over one it asks, over the other it is answered, by the id that it gave its request. A request
 //! that is refused is rejected, with the body that HTTPS would have: some clients read it, and none shows why SASL or
 //! a link was refused. Source: the public client libraries of the provisioning service.
@@ -95,7 +95,7 @@ impl Driver<'_> {
 
     /// A call of the device: its path is the one over HTTPS, which its signature covers, and what it came by the
     /// address of its links.
-    fn of_registrant(
+    pub(super) fn of_registrant(
         &self,
         op: Op,
         verb: &'static str,

@@ -1,6 +1,6 @@
 //! Values, messages and connections of AMQP.
 
-use amqp::{Connection, Event, Message, Outcome, decode, encode};
+use amqp::{CHALLENGE_BYTES_MAX, Connection, Event, Message, Outcome, decode, encode};
 use bytes::{Bytes, BytesMut};
 
 /// Most bytes of a message, small enough that a fuzzer gets past it.
@@ -36,7 +36,10 @@ fn drive(bytes: &[u8], piece: usize) -> (Vec<Event>, BytesMut) {
         connection.feed(piece);
         while let Some(event) = connection.next_event() {
             match &event {
-                Event::Sasl { .. } => connection.sasl(true),
+                Event::Sasl { mechanism, .. } if mechanism == "PLAIN" => {
+                    connection.challenge(Bytes::from_static(&[7; CHALLENGE_BYTES_MAX]));
+                }
+                Event::Sasl { .. } | Event::SaslResponse(_) => connection.sasl(true),
                 Event::Attached { link, .. } => connection.accept(*link, 3),
                 Event::Credit { link, drain } => {
                     let payload = Bytes::from_static(&[7; 700]);

@@ -1,33 +1,20 @@
-// Registers one device with its certificate or its TPM, with the unmodified client over HTTPS.
+// Registers one device with its TPM, with the unmodified client.
 //
-//   node register_shown.js HOST ID_SCOPE REGISTRATION_ID x509 CERTIFICATE_FILE KEY_FILE
-//   node register_shown.js HOST ID_SCOPE REGISTRATION_ID tpm ENDORSEMENT_FILE STORAGE_FILE
+//   node register_tpm.js TRANSPORT HOST ID_SCOPE REGISTRATION_ID ENDORSEMENT_FILE STORAGE_FILE
 //
-// The files are PEM: a certificate and its key, or the private keys of a TPM in software. Prints one line of JSON:
-// {status, assignedHub, deviceId}, with the key that the TPM holds then as `key`; or {error: {name, message}}.
+// TRANSPORT is one of https, amqp and amqp-ws: the client has no TPM over MQTT. The files are PEM: the private keys of a
+// TPM in software. Prints one line of JSON: {status, assignedHub, deviceId}, with the key that the TPM holds then as
+// `key`; or {error: {name, message}}.
 'use strict';
 
 const { createDecipheriv, createHash, createHmac, createPrivateKey, createPublicKey, constants, privateDecrypt } =
     require('node:crypto');
 const { readFileSync } = require('node:fs');
 const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
+const { Amqp, AmqpWs } = require('azure-iot-provisioning-device-amqp');
 const { Http } = require('azure-iot-provisioning-device-http');
 
-// A certificate, as the client asks for one.
-class Certificate {
-    constructor(registrationId, certificate, key) {
-        this.registrationId = registrationId;
-        this.certificate = { cert: readFileSync(certificate, 'utf8'), key: readFileSync(key, 'utf8') };
-    }
-
-    getCertificate(callback) {
-        callback(null, this.certificate);
-    }
-
-    getRegistrationId() {
-        return this.registrationId;
-    }
-}
+const TRANSPORTS = { https: Http, amqp: Amqp, 'amqp-ws': AmqpWs };
 
 const hash = (bytes) => createHash('sha256').update(bytes).digest();
 const sized = (bytes) => Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes]);
@@ -121,21 +108,28 @@ class Tpm {
     }
 }
 
-async function main([host, idScope, registrationId, kind, ...files]) {
-    const kinds = { x509: Certificate, tpm: Tpm };
-    if (!kinds[kind] || files.length !== 2) {
-        throw new Error('usage: node register_shown.js HOST ID_SCOPE REGISTRATION_ID x509|tpm FILE FILE');
+async function main([transport, host, idScope, registrationId, ...files]) {
+    if (!TRANSPORTS[transport] || files.length !== 2) {
+        throw new Error('usage: node register_tpm.js TRANSPORT HOST ID_SCOPE REGISTRATION_ID FILE FILE');
     }
-    const security = new kinds[kind](registrationId, ...files);
-    const client = ProvisioningDeviceClient.create(host, idScope, new Http(), security);
+    const security = new Tpm(registrationId, ...files);
+    // Over AMQP the client does not call back where its TPM is refused: it stops.
+    process.once('beforeExit', () => {
+        console.log(JSON.stringify({ error: { name: 'NeverAnswered', message: 'the client stopped without a word' } }));
+    });
+    const client = ProvisioningDeviceClient.create(host, idScope, new TRANSPORTS[transport](), security);
+    const said = (it) => {
+        process.removeAllListeners('beforeExit');
+        console.log(JSON.stringify(it));
+    };
     try {
         // With a TPM the client hands over the whole answer.
         const result = await client.register();
         const { assignedHub, deviceId } = result.registrationState ?? result;
-        console.log(JSON.stringify({ status: result.status, assignedHub, deviceId, key: security.key?.toString('base64') }));
+        said({ status: result.status, assignedHub, deviceId, key: security.key.toString('base64') });
     } catch (error) {
         const message = error.result?.registrationState?.errorMessage ?? error.responseBody ?? error.message;
-        console.log(JSON.stringify({ error: { name: error.name, message } }));
+        said({ error: { name: error.name, message } });
     }
 }
 
