@@ -258,6 +258,8 @@ fn a_hub_is_linked_by_key() {
     let weight = ["--linked-hub", place.hub_name.as_str(), "--allocation-weight", "3"];
     let updated = linked_hub("update", &weight).json();
     assert_eq!(updated["allocationWeight"], 3);
+    let shown = linked_hub("show", &["--linked-hub", &place.hub_name]).json();
+    assert_eq!(shown, updated);
     linked_hub("create", &["--hub-name", &place.hub_name]).refused();
     let unknown = "HostName=127.9.9.9;SharedAccessKeyName=iothubowner;SharedAccessKey=AAAA";
     let more = ["--connection-string", unknown, "--location", "westus"];
