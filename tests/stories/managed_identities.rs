@@ -285,3 +285,77 @@ fn an_identity_is_attached_only_by_whoever_may_assign_it() {
     patch(&hub, &with_type("None", &[])).expect(200);
     assert!(world.judged_again() > 0);
 }
+
+/// An endpoint for the routes of a hub, that signs in as an identity: the hub's own without an id.
+fn endpoint(name: &str, identity: Option<&str>) -> Value {
+    let mut endpoint = json!({ "name": name, "endpointUri": "sb://plant/", "entityPath": "e",
+        "authenticationType": "identityBased" });
+    if let Some(id) = identity {
+        endpoint["identity"] = json!({ "userAssignedIdentity": id });
+    }
+    endpoint
+}
+
+fn routing(endpoints: &[Value], storage: &Value) -> Value {
+    json!({ "properties": { "routing": { "endpoints": { "eventHubs": endpoints } },
+        "storageEndpoints": { "$default": storage } } })
+}
+
+/// S3-04: the system identity cannot be switched off while endpoints use it, all of which are named; nor can one that is
+/// attached be taken away.
+#[test]
+fn an_identity_that_endpoints_use_cannot_be_taken_away() {
+    let world = World::new();
+    let hub = world.hub();
+    let (id, _) = identity(&world, "id-1");
+    let (namesake, _) = identity(&world, "id-10");
+    let patch = |body: &Value| world.arm("PATCH", &hub, body);
+    let by_key = json!({ "authenticationType": "keyBased", "connectionString": "AccountName=a;AccountKey=c2VjcmV0" });
+    let by_identity = json!({ "authenticationType": "identityBased", "containerName": "c" });
+    let own = routing(&[endpoint("one", None), endpoint("two", None)], &by_identity);
+
+    // Without the identity there is no endpoint that signs in as it.
+    let refused = patch(&own).expect(409);
+    assert_eq!(refused.code(), "ManagedIdentityInUse");
+    patch(&with_type("SystemAssigned, UserAssigned", &[&namesake])).expect(200);
+    patch(&own).expect(200);
+    for kind in ["None", "UserAssigned"] {
+        let refused = patch(&with_type(kind, &[])).expect(409);
+        for name in ["`one`", "`two`", "`$default`", "system-assigned"] {
+            assert!(refused.text().contains(name), "{refused:?}");
+        }
+        let told = world.explained(&refused.tracking())["decision"].clone();
+        assert_eq!(told["outcome"]["gate"], "resource", "{told}");
+        let deciding = told["steps"][3]["findings"].to_string();
+        assert!(deciding.contains("`one`") && deciding.contains("`two`"), "{deciding}");
+    }
+
+    // Each endpoint of its own: one that names another identity needs that one.
+    let one = routing(&[endpoint("one", Some(&id)), endpoint("two", None)], &by_key);
+    let refused = patch(&one).expect(409);
+    assert!(refused.text().contains("`one`") && !refused.text().contains("`two`"), "{refused:?}");
+    let all = [&*id, &namesake];
+    patch(&with_type("SystemAssigned, UserAssigned", &all)).expect(200);
+    patch(&one).expect(200);
+    let without = json!({ "identity": { "userAssignedIdentities": { id.to_uppercase(): null } } });
+    let refused = patch(&without).expect(409);
+    assert!(refused.text().contains("`one`") && !refused.text().contains("`two`"), "{refused:?}");
+    let other = json!({ "identity": { "userAssignedIdentities": { &namesake: null } } });
+    patch(&other).expect(200);
+
+    // Whoever may not assign an identity gives it to no endpoint either, attached or not.
+    let writer = world.service_principal("writer");
+    world.assign(&writer, CONTRIBUTOR, &hub).expect(201);
+    assert_eq!(
+        world.arm_as(&writer, "PATCH", &hub, &one).expect(403).code(),
+        "LinkedAuthorizationFailed"
+    );
+
+    // Once they sign in otherwise, or are gone, the identities can go, too.
+    patch(&with_type("UserAssigned", &[&id])).expect(409);
+    patch(&routing(&[endpoint("one", Some(&id))], &by_key)).expect(200);
+    patch(&with_type("UserAssigned", &[&id])).expect(200);
+    patch(&routing(&[], &by_key)).expect(200);
+    patch(&with_type("None", &[])).expect(200);
+    assert!(world.judged_again() > 0);
+}

@@ -74,6 +74,7 @@ pub fn replay(trace: &Trace, facts: &Facts) -> Result<Judgement, NotReplayable> 
         scope: &scope(&call.scope)?,
         objects: &call.objects,
         linked: &linked.ok_or(NotReplayable::Unknown)?,
+        stranded: &call.stranded,
         attributes: Attributes::replayed(call.attributes.as_deref()),
         caller,
         head: &head,

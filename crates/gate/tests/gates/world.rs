@@ -252,6 +252,7 @@ fn asked(
         scope: &scope,
         objects,
         linked: &[],
+        stranded: &[],
         attributes: Attributes::default(),
         caller: &caller,
         head: &head,

@@ -8,6 +8,7 @@ use super::addresses;
 use super::body::{self, Place};
 use super::keys;
 use super::names::{HUBS, host_name};
+use super::secrets;
 use crate::call::may_see;
 use crate::certificates::{self, CertificateDocument};
 use crate::control;
@@ -182,7 +183,7 @@ pub(super) fn created(uid: &str) -> Timestamp {
 
 /// The hub at `scope` as an answer shows it, where it exists: what a patch is laid over.
 pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, Error> {
-    Ok(stored(env, scope).await?.map(|(hub, _)| body::show(&hub.resource)))
+    Ok(stored(env, scope).await?.map(|(hub, _)| secrets::show(&hub.resource)))
 }
 
 /// The hub as a `PUT` of the body would store it, for policy to judge: what a body leaves out has a value
@@ -284,7 +285,7 @@ async fn create(
         message: format!("the server cannot listen at `{}`, so no hub was made: {it}", hub.address),
     })?;
     control::commit(permit, env, besides.into_iter().chain([change]).collect()).await?;
-    Ok(Reply::created(body::show(&hub.resource)))
+    Ok(Reply::created(secrets::show(&hub.resource)))
 }
 
 async fn update(
@@ -299,7 +300,7 @@ async fn update(
     let next = HubDocument { version: former.version.saturating_add(1), ..former };
     let (hub, besides) = composed(input, env, facts, &scope, next)?;
     save_with(permit, env, &hub, revision, besides).await?;
-    Ok(Reply::ok(body::show(&hub.resource)))
+    Ok(Reply::ok(secrets::show(&hub.resource)))
 }
 
 /// `hub` as the body wants it, and what changes in the directory with it.
@@ -347,7 +348,7 @@ pub(crate) fn etag(version: u64) -> String {
 /// `ResourceNotFound`.
 pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let (hub, _) = named(input, env).await?;
-    Ok(Reply::ok(body::show(&hub.resource)))
+    Ok(Reply::ok(secrets::show(&hub.resource)))
 }
 
 /// Lists the hubs of a group, or of a subscription where the path names no group.
@@ -362,7 +363,7 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     for hub in facts.hubs.values().filter(|it| is_shown(&it.scope)) {
         // One that is deleted while the list is made is not in it.
         if let Some((hub, _)) = stored(env, &hub.scope).await? {
-            hubs.push(body::show(&hub.resource));
+            hubs.push(secrets::show(&hub.resource));
         }
     }
     Ok(Reply::list(hubs))

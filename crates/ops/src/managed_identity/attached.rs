@@ -9,9 +9,11 @@ use super::Identity;
 use crate::entra::principals;
 use crate::env::Env;
 use crate::resources::fields::Fields;
+use crate::{devices, provisioning};
 use gate::facts::UserAssigned;
 use gate::{Facts, Link};
 use model::json::{at, member, set, text};
+use model::trace::Stranded;
 use model::{ActionName, Error, ObjectId, Op, Scope};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -23,6 +25,14 @@ const ATTACHED_MAX: usize = 50;
 /// Whoever attaches an identity lets another write as it.
 const ASSIGN: ActionName =
     ActionName::new("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action");
+
+/// Something of a resource that signs in elsewhere as one of its identities.
+pub(crate) struct Use {
+    /// For people: "the routing endpoint `telemetry`".
+    pub(crate) what: String,
+    /// A user-assigned one; `None` for the resource's own.
+    pub(crate) identity: Option<Scope>,
+}
 
 /// The identities that a resource has, or is to have.
 #[derive(Clone, Default)]
@@ -115,6 +125,19 @@ impl Identities {
         })
     }
 
+    /// What of these uses has no identity here.
+    pub(crate) fn stranded(&self, uses: Vec<Use>) -> Vec<Stranded> {
+        let lacks = |it: &Use| match &it.identity {
+            None => !self.has_system,
+            Some(id) => !self.user_assigned.contains_key(&id.key()),
+        };
+        let told = |it: Use| {
+            let identity = it.identity.map(|it| it.as_str().to_owned());
+            Stranded { what: it.what, identity }
+        };
+        uses.into_iter().filter(lacks).map(told).collect()
+    }
+
     /// The system-assigned identity that a resource is to have, where it `had` this one, and what changes in the
     /// directory with that.
     pub(crate) fn system(
@@ -200,8 +223,8 @@ pub(crate) fn user_assigned_id(text: &str) -> Option<Scope> {
 }
 
 /// What a caller must be allowed besides who writes a hub or provisioning service: to assign each user-assigned identity
-/// that its own body names and does not take away, as in Azure. That an identity is attached already makes no
-/// difference: whoever names it decides anew what is done as it.
+/// that its own body names and does not take away, as in Azure, and to which an endpoint or a link is given. That an
+/// identity is attached already makes no difference: whoever names it decides anew what is done as it.
 pub(crate) fn links(op: Op, body: &Value) -> Vec<Link> {
     if ![Op::PutHub, Op::PatchHub, Op::PutDps, Op::PatchDps].contains(&op) {
         return Vec::new();
@@ -211,7 +234,9 @@ pub(crate) fn links(op: Op, body: &Value) -> Vec<Link> {
     let named = at(body, &["identity", "userAssignedIdentities"]).and_then(Value::as_object);
     let kept = named.into_iter().flatten().filter(|(_, it)| is_meant && !it.is_null());
     let mut links: BTreeMap<String, Link> = BTreeMap::new();
-    for scope in kept.filter_map(|(id, _)| user_assigned_id(id)) {
+    let used = devices::endpoints::uses(body).into_iter().chain(provisioning::links::uses(body));
+    let attached = kept.filter_map(|(id, _)| user_assigned_id(id));
+    for scope in attached.chain(used.filter_map(|it| it.identity)) {
         links.insert(scope.key(), Link { action: ASSIGN, scope });
     }
     links.into_values().collect()

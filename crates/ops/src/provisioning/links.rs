@@ -4,9 +4,11 @@
 //! A link is kept under its hub's host name, without a port. One with a key keeps the connection string
 //! whole; an answer masks the key, and a masked string that comes back means the kept one. Whether the
 //! key or the identity is enough for the hub is not decided here: the hub's gates say so, with every
-//! registration. Source: the published contract of Microsoft.Devices, api-version 2025-02-01-preview.
+//! registration. Nor is it whether the identity is there: a write that leaves a link without it is the resource gate's to
+//! refuse, see [`uses`]. Source: the published contract of Microsoft.Devices, api-version 2025-02-01-preview.
 
 use crate::devices::names::{host_name, without_port};
+use crate::managed_identity::attached::Use;
 use crate::resources::fields::Fields;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -41,12 +43,11 @@ const FORM: &str = "expected `HostName=...;SharedAccessKeyName=...;SharedAccessK
 pub(super) fn read(
     properties: &Fields<'_>,
     former: &[Value],
-    has_identity: bool,
     facts: &Facts,
 ) -> Result<Vec<Value>, Error> {
     let mut links: Vec<Value> = Vec::new();
     for given in properties.objects("iotHubs", LINKS_MAX)?.unwrap_or_default() {
-        let link = read_one(&given, former, has_identity, facts)?;
+        let link = read_one(&given, former, facts)?;
         let host = host_of(&link);
         if links.iter().any(|it| host_of(it) == host) {
             let because = format!("the hub `{host}` stands in the list already");
@@ -57,12 +58,7 @@ pub(super) fn read(
     Ok(links)
 }
 
-fn read_one(
-    given: &Fields<'_>,
-    former: &[Value],
-    has_identity: bool,
-    facts: &Facts,
-) -> Result<Value, Error> {
+fn read_one(given: &Fields<'_>, former: &[Value], facts: &Facts) -> Result<Value, Error> {
     let string = match given.text("connectionString")?.filter(|it| !it.is_empty()) {
         Some(text) => Some(
             ConnectionString::parse(text)
@@ -82,14 +78,8 @@ fn read_one(
     if is_key_based(given, string.as_ref(), former)? {
         let string = read_key(given, string.as_ref(), &host, former)?;
         set(&mut link, "connectionString", json!(string));
-    } else if has_identity {
-        set(&mut link, "authenticationType", json!(SYSTEM_ASSIGNED));
     } else {
-        return Err(given.refuse(
-            "authenticationType",
-            "the provisioning service has no system-assigned identity; set `identity.type` to \
-             `SystemAssigned`, too",
-        ));
+        set(&mut link, "authenticationType", json!(SYSTEM_ASSIGNED));
     }
     Ok(link)
 }
@@ -240,6 +230,16 @@ fn host_of(link: &Value) -> &str {
 
 fn is_by_identity(link: &Value) -> bool {
     model::json::text(link, &["authenticationType"]) == Some(SYSTEM_ASSIGNED)
+}
+
+/// What of a provisioning service signs in as a managed identity of it, and as which.
+pub(crate) fn uses(dps: &Value) -> Vec<Use> {
+    let links = model::json::at(dps, &["properties", "iotHubs"]).and_then(Value::as_array);
+    let used = |link: &Value| {
+        let what = format!("the link to the hub `{}`", host_of(link));
+        is_by_identity(link).then_some(Use { what, identity: None })
+    };
+    links.into_iter().flatten().filter_map(used).collect()
 }
 
 /// A link as an answer shows it: its key masked, its host name with the port of the running server.

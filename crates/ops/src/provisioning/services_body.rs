@@ -103,7 +103,6 @@ fn read_properties(
         // Refused and not ignored: the caller would count on a filter that lets everybody in.
         return Err(given.refuse("ipFilterRules", "address filters are not offered yet"));
     }
-    let has_own = model::json::text(place.identity, &["principalId"]).is_some();
     let before = former("iotHubs").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let access = given.word("publicNetworkAccess", &["Enabled", "Disabled"])?;
     if access == Some("Disabled") {
@@ -116,7 +115,7 @@ fn read_properties(
     let mut all = json!({
         "state": "Active",
         "provisioningState": "Succeeded",
-        "iotHubs": links::read(given, before, has_own, place.facts)?,
+        "iotHubs": links::read(given, before, place.facts)?,
         "allocationPolicy": policy.unwrap_or("Hashed"),
         "serviceOperationsHostName": null,
         "deviceProvisioningHostName": null,

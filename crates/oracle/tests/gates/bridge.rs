@@ -330,6 +330,7 @@ impl Question {
             scope: &self.scope,
             objects: &self.objects,
             linked: &self.linked,
+            stranded: &[],
             attributes: Attributes::default(),
             caller,
             head: &self.head,
