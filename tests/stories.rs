@@ -40,6 +40,7 @@ mod stories {
     pub mod jobs;
     pub mod kills;
     pub mod limits;
+    pub mod linked_by_identity;
     pub mod linked_by_key;
     pub mod lint;
     pub mod locks;

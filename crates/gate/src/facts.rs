@@ -49,6 +49,8 @@ pub struct Principal {
     /// The name for people; of a user the one to sign in with.
     pub display_name: String,
     pub is_enabled: bool,
+    /// The resource whose managed identity it is, where it is one.
+    pub resource: Option<Scope>,
 }
 
 /// An application's secret as it is kept: salted and hashed.
@@ -164,6 +166,8 @@ pub struct Dps {
     pub access: SharedAccess,
     /// Its system-assigned identity, where it has one.
     pub identity: Option<ObjectId>,
+    /// The principals of the user-assigned ones that it has attached, by their lower-case ids. One may be gone since.
+    pub user_assigned: BTreeMap<String, ObjectId>,
     /// The hubs that it assigns devices to, in their order.
     pub links: Vec<DpsLink>,
     /// The CAs that its enrollments may refer to.
@@ -200,6 +204,8 @@ pub enum LinkAuthentication {
     KeyBased { policy: String, key: Secret<Vec<u8>> },
     /// As its own identity.
     SystemAssigned,
+    /// As an identity that it has attached.
+    UserAssigned { identity: Scope },
 }
 
 /// Whoever answers at an address of its own.

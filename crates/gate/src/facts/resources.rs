@@ -1,6 +1,6 @@
 //! What lies in resource groups, whatever its type; and user-assigned identities, of which gates need little more.
 
-use super::Facts;
+use super::{Dps, DpsLink, Facts, LinkAuthentication};
 use model::{ObjectId, Scope};
 use std::sync::Arc;
 
@@ -11,6 +11,26 @@ pub struct UserAssigned {
     pub principal: ObjectId,
     /// What applications name it by when they ask for a token.
     pub client: ObjectId,
+}
+
+impl Dps {
+    /// As whom it signs in by a link. `None` by a key, and where it has no such identity.
+    pub fn signs_in_as(&self, link: &DpsLink) -> Option<ObjectId> {
+        match &link.authentication {
+            LinkAuthentication::KeyBased { .. } => None,
+            LinkAuthentication::SystemAssigned => self.identity,
+            LinkAuthentication::UserAssigned { identity } => {
+                self.user_assigned.get(&identity.key()).copied()
+            }
+        }
+    }
+
+    /// True where a caller is the service at work. Others may act as a user-assigned identity, too: that counts only
+    /// for a registration, which nobody else carries out.
+    pub fn is_at_work_as(&self, caller: ObjectId, is_registration: bool) -> bool {
+        let is_attached = || self.user_assigned.values().any(|it| *it == caller);
+        self.identity == Some(caller) || (is_registration && is_attached())
+    }
 }
 
 impl Facts {

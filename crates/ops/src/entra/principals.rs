@@ -17,7 +17,7 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::Permit;
 use gate::facts::Principal;
-use model::{Error, ObjectId, PrincipalKind, Timestamp};
+use model::{Error, ObjectId, PrincipalKind, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -441,6 +441,7 @@ pub(crate) fn change_facts(
         app_id: Some(principal.app_id),
         display_name: principal.display_name,
         is_enabled: principal.account_enabled,
+        resource: principal.resource_id.as_deref().and_then(|it| Scope::parse(it).ok()),
     });
     tie(facts, Some(principal.app_id), Some(principal.object_id));
     Ok(())

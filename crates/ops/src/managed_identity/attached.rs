@@ -125,6 +125,11 @@ impl Identities {
         })
     }
 
+    /// By lower-case id, the principal of each that is attached.
+    pub(crate) fn principals(self) -> BTreeMap<String, ObjectId> {
+        self.user_assigned.into_iter().map(|(id, it)| (id, it.principal)).collect()
+    }
+
     /// What of these uses has no identity here.
     pub(crate) fn stranded(&self, uses: Vec<Use>) -> Vec<Stranded> {
         let lacks = |it: &Use| match &it.identity {

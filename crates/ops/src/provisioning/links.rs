@@ -8,7 +8,7 @@
 //! refuse, see [`uses`]. Source: the published contract of Microsoft.Devices, api-version 2025-02-01-preview.
 
 use crate::devices::names::{host_name, without_port};
-use crate::managed_identity::attached::Use;
+use crate::managed_identity::attached::{Use, user_assigned_id};
 use crate::resources::fields::Fields;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ use gate::Facts;
 use gate::facts::{DpsLink, Hub, LinkAuthentication};
 use model::json::set;
 use model::resource_types::{LOCATIONS, normal_location};
-use model::{Error, Secret};
+use model::{Error, Scope, Secret};
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -33,6 +33,8 @@ const IDENTITY_LINKS_SINCE: &str = "2025-02-01";
 
 const KEY_BASED: &str = "KeyBased";
 const SYSTEM_ASSIGNED: &str = "SystemAssigned";
+const USER_ASSIGNED: &str = "UserAssigned";
+const SELECTED: &str = "selectedUserAssignedIdentityResourceId";
 
 const FORM: &str = "expected `HostName=...;SharedAccessKeyName=...;SharedAccessKey=...`";
 
@@ -75,11 +77,16 @@ fn read_one(given: &Fields<'_>, former: &[Value], facts: &Facts) -> Result<Value
         "applyAllocationPolicy": given.bool("applyAllocationPolicy")?.unwrap_or(true),
         "allocationWeight": given.integer("allocationWeight", WEIGHTS)?.unwrap_or(1),
     });
-    if is_key_based(given, string.as_ref(), former)? {
-        let string = read_key(given, string.as_ref(), &host, former)?;
-        set(&mut link, "connectionString", json!(string));
-    } else {
-        set(&mut link, "authenticationType", json!(SYSTEM_ASSIGNED));
+    match way(given, string.as_ref(), former)? {
+        Way::Key => {
+            let string = read_key(given, string.as_ref(), &host, former)?;
+            set(&mut link, "connectionString", json!(string));
+        }
+        Way::Own => set(&mut link, "authenticationType", json!(SYSTEM_ASSIGNED)),
+        Way::As(identity) => {
+            set(&mut link, "authenticationType", json!(USER_ASSIGNED));
+            set(&mut link, SELECTED, json!(identity));
+        }
     }
     Ok(link)
 }
@@ -101,7 +108,7 @@ fn read_host<'a>(
         (None, None, None) => {
             let because = format!(
                 "required: a hub's connection string, or its host name with `authenticationType` \
-                 `{SYSTEM_ASSIGNED}`"
+                 `{SYSTEM_ASSIGNED}` or `{USER_ASSIGNED}`"
             );
             return Err(given.refuse("connectionString", because));
         }
@@ -143,23 +150,38 @@ fn read_location(
     Ok(hub.map_or(kept.unwrap_or(""), |it| it.location.as_str()).to_owned())
 }
 
-/// False for the identity of the provisioning service. Older clients do not know `authenticationType`
-/// and send none: a link without a key then stays what it is.
-fn is_key_based(
+/// How a link signs in.
+enum Way {
+    Key,
+    /// As the service's own identity.
+    Own,
+    /// As one that it has attached.
+    As(Scope),
+}
+
+/// Older clients do not know `authenticationType` and send none: a link without a key then stays what it is.
+fn way(
     given: &Fields<'_>,
     string: Option<&ConnectionString<'_>>,
     former: Option<&Value>,
-) -> Result<bool, Error> {
-    if given.text("authenticationType")?.is_some_and(|it| it.eq_ignore_ascii_case("UserAssigned")) {
-        let because = format!(
-            "user-assigned identities are not offered yet; use `{SYSTEM_ASSIGNED}` or `{KEY_BASED}`"
-        );
-        return Err(given.refuse("authenticationType", because));
-    }
-    let has_key = string.is_some_and(|it| it.key.is_some());
-    Ok(match given.word("authenticationType", &[KEY_BASED, SYSTEM_ASSIGNED])? {
-        Some(word) => word == KEY_BASED,
-        None => has_key || !former.is_some_and(is_by_identity),
+) -> Result<Way, Error> {
+    let kept = former.and_then(by_identity);
+    let words = [KEY_BASED, SYSTEM_ASSIGNED, USER_ASSIGNED];
+    Ok(match given.word("authenticationType", &words)? {
+        Some(SYSTEM_ASSIGNED) => Way::Own,
+        Some(USER_ASSIGNED) => match (given.text(SELECTED)?, kept) {
+            (Some(text), _) => Way::As(user_assigned_id(text).ok_or_else(|| {
+                given.refuse(SELECTED, "this is no id of a user-assigned identity")
+            })?),
+            (None, Some(Way::As(identity))) => Way::As(identity),
+            (None, _) => {
+                let because = "required: the id of an identity that the provisioning service has";
+                return Err(given.refuse(SELECTED, because));
+            }
+        },
+        Some(_) => Way::Key,
+        None if string.is_some_and(|it| it.key.is_some()) => Way::Key,
+        None => kept.unwrap_or(Way::Key),
     })
 }
 
@@ -228,8 +250,15 @@ fn host_of(link: &Value) -> &str {
     model::json::text(link, &["name"]).unwrap_or("")
 }
 
-fn is_by_identity(link: &Value) -> bool {
-    model::json::text(link, &["authenticationType"]) == Some(SYSTEM_ASSIGNED)
+/// How a link signs in that needs no key.
+fn by_identity(link: &Value) -> Option<Way> {
+    let text = |name: &str| model::json::text(link, &[name]);
+    let kind = text("authenticationType")?;
+    if kind.eq_ignore_ascii_case(SYSTEM_ASSIGNED) {
+        return Some(Way::Own);
+    }
+    let identity = text(SELECTED).and_then(user_assigned_id);
+    identity.filter(|_| kind.eq_ignore_ascii_case(USER_ASSIGNED)).map(Way::As)
 }
 
 /// What of a provisioning service signs in as a managed identity of it, and as which.
@@ -237,7 +266,11 @@ pub(crate) fn uses(dps: &Value) -> Vec<Use> {
     let links = model::json::at(dps, &["properties", "iotHubs"]).and_then(Value::as_array);
     let used = |link: &Value| {
         let what = format!("the link to the hub `{}`", host_of(link));
-        is_by_identity(link).then_some(Use { what, identity: None })
+        match by_identity(link)? {
+            Way::Key => None,
+            Way::Own => Some(Use { what, identity: None }),
+            Way::As(identity) => Some(Use { what, identity: Some(identity) }),
+        }
     };
     links.into_iter().flatten().filter_map(used).collect()
 }
@@ -272,9 +305,10 @@ pub(super) fn show(link: &Value, port: u16, api_version: &str) -> Value {
 pub(super) fn facts_of(link: &Value) -> Result<DpsLink, String> {
     let hub = host_of(link).to_owned();
     let wrong = |what: &str| format!("the link to the hub `{hub}` {what}");
-    let authentication = match is_by_identity(link) {
-        true => LinkAuthentication::SystemAssigned,
-        false => {
+    let authentication = match by_identity(link) {
+        Some(Way::Own) => LinkAuthentication::SystemAssigned,
+        Some(Way::As(identity)) => LinkAuthentication::UserAssigned { identity },
+        Some(Way::Key) | None => {
             let text = model::json::text(link, &["connectionString"]).unwrap_or("");
             let string = ConnectionString::parse(text)
                 .ok()

@@ -158,9 +158,9 @@ fn what_is_wrong_with_a_link_is_said_with_its_place() {
     let link = json!({ "connectionString": string("plant", KEY), "hostName": "plant2" });
     assert_eq!(place(link), at("hostName"));
     let link = json!({ "hostName": "plant", "authenticationType": "UserAssigned" });
-    let (at_type, message) = refused(json!([link]), &[]);
-    assert_eq!(at_type, at("authenticationType"));
-    assert!(message.contains("not offered yet"), "{message}");
+    assert_eq!(place(link), at(SELECTED));
+    let link = json!({ "hostName": "plant", "authenticationType": "UserAssigned", SELECTED: "x" });
+    assert_eq!(place(link), at(SELECTED));
     let (at_host, message) =
         refused(json!([{ "hostName": "plant3", "authenticationType": "SystemAssigned" }]), &[]);
     assert_eq!(at_host, at("hostName"));

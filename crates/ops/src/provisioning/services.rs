@@ -102,6 +102,7 @@ pub(crate) fn change_facts(
         host: document.address,
         id_scope: document.id_scope,
         identity: document.identity.map(|it| it.principal_id),
+        user_assigned: Identities::of(Some(&document.resource)).principals(),
         scope: scope_as_made(key, &document.resource)?,
     });
     Ok(())

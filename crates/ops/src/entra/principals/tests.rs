@@ -1,7 +1,6 @@
 use super::*;
 use crate::managed_identity::Identity;
 use gate::Facts;
-use model::Scope;
 use store::{Change, Write};
 
 const TENANT: &str = "dddddddd-0000-4000-8000-000000000004";
