@@ -40,10 +40,12 @@ mod stories {
     pub mod jobs;
     pub mod kills;
     pub mod limits;
+    pub mod linked_by_identity;
     pub mod linked_by_key;
     pub mod lint;
     pub mod locks;
     pub mod log_verify;
+    pub mod managed_identities;
     pub mod management_groups;
     pub mod moves;
     pub mod mqtt_devices;

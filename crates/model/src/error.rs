@@ -191,6 +191,9 @@ impl Error {
                 }
                 DenialKind::HubGone => (404, 401_001, "IotHubNotFound", "ResourceNotFound"),
                 DenialKind::Locked => (409, 409_000, "GenericConflict", "ScopeLocked"),
+                DenialKind::IdentityInUse => {
+                    (409, 409_000, "GenericConflict", "ManagedIdentityInUse")
+                }
                 DenialKind::Violation => (400, 400_004, "ArgumentInvalid", "ArgumentInvalid"),
                 DenialKind::NotAuthorizedLinked => {
                     (403, 401_003, "IotHubUnauthorized", "LinkedAuthorizationFailed")

@@ -177,6 +177,9 @@ pub struct Recorded {
     /// What else it needs, and where.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub linked: Vec<Reached>,
+    /// What the write would leave without the managed identity that it uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stranded: Vec<Stranded>,
     /// What conditions could look at, where there was anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attributes: Option<Box<RecordedAttributes>>,
@@ -198,6 +201,16 @@ pub struct RecordedAttributes {
     pub principal: Option<Map<String, Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Map<String, Value>>,
+}
+
+/// Something of a resource that proves itself elsewhere as a managed identity which the resource would not have.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stranded {
+    /// For people: "the routing endpoint `telemetry`".
+    pub what: String,
+    /// The id of a user-assigned identity; absent for the resource's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<ScopeText>,
 }
 
 /// An action at a further scope that a call reaches.

@@ -295,6 +295,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         scope: &prepared.scope,
         objects: &prepared.objects,
         linked: &prepared.linked,
+        stranded: &prepared.stranded,
         attributes: prepared.attributes(),
         caller: who.caller(),
         head: &head,

@@ -187,6 +187,7 @@ fn call(request: &Request, world: &World) -> Result<(Trace, Option<Denial>), Sto
         scope: &scope,
         objects: &objects,
         linked: &[],
+        stranded: &[],
         attributes: Attributes {
             request: Some(&request.request_attributes),
             resource: Some(&request.resource_attributes),

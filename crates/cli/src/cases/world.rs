@@ -157,6 +157,7 @@ fn principals(world: &mut World, told: &Told) -> Result<(), Stop> {
                 app_id,
                 display_name,
                 is_enabled: true,
+                resource: None,
             }),
         }
     }
@@ -239,6 +240,7 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
             location: told.location,
             access,
             identity: None,
+            user_assigned: std::collections::BTreeMap::new(),
             links: Vec::new(),
             authorities: Vec::new(),
             allocation: gate::facts::Allocation::default(),

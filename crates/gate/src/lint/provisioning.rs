@@ -131,6 +131,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         location: String::new(),
         access: access(),
         identity: Some(who.id),
+        user_assigned: std::collections::BTreeMap::new(),
         links: Vec::new(),
         authorities: Vec::new(),
         allocation: crate::facts::Allocation::default(),
@@ -141,6 +142,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         app_id: None,
         display_name: "a provisioning service".into(),
         is_enabled: true,
+        resource: None,
     });
     for id in &who.groups {
         facts.put_group(Group { id: *id, display_name: id.to_string(), members: [who.id].into() });

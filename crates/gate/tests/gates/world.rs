@@ -58,6 +58,7 @@ pub fn facts() -> Facts {
             app_id: Some(id(who)),
             display_name: name.into(),
             is_enabled: true,
+            resource: None,
         });
     }
     for (hub, host) in [(HUB, HUB_HOST), (HUB10, "127.70.1.20")] {
@@ -252,6 +253,7 @@ fn asked(
         scope: &scope,
         objects,
         linked: &[],
+        stranded: &[],
         attributes: Attributes::default(),
         caller: &caller,
         head: &head,

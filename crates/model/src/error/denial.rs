@@ -84,6 +84,8 @@ pub enum DenialKind {
     HubGone,
     /// A management lock stands against it.
     Locked,
+    /// Something would be left without the managed identity that it uses.
+    IdentityInUse,
     /// What was sent breaks a rule of the protocol, see [`crate::trace::Channel::violation`].
     Violation,
     /// The token endpoint says no; see [`TokenFault`].

@@ -72,6 +72,7 @@ mod tests {
                 location: String::new(),
                 access: SharedAccess::default(),
                 identity: None,
+                user_assigned: std::collections::BTreeMap::new(),
                 links: links.clone(),
                 authorities: Vec::new(),
                 allocation: gate::facts::Allocation::default(),

@@ -29,6 +29,7 @@ fn dps() -> Dps {
         location: "westus".into(),
         access: SharedAccess::default(),
         identity: None,
+        user_assigned: std::collections::BTreeMap::new(),
         links: Vec::new(),
         authorities: Vec::new(),
         allocation: gate::facts::Allocation::default(),

@@ -25,6 +25,7 @@ pub(in crate::provisioning) fn dps(uid: &str) -> Dps {
         location: "westus".into(),
         access: gate::facts::SharedAccess::default(),
         identity: None,
+        user_assigned: std::collections::BTreeMap::new(),
         links: Vec::new(),
         authorities: Vec::new(),
         allocation: gate::facts::Allocation::default(),

@@ -161,6 +161,7 @@ fn put_directory(facts: &mut Facts, world: &World) {
             app_id: it.app_id.as_deref().map(id),
             display_name: it.id.clone(),
             is_enabled: true,
+            resource: None,
         });
     }
     for it in &world.groups {
@@ -330,6 +331,7 @@ impl Question {
             scope: &self.scope,
             objects: &self.objects,
             linked: &self.linked,
+            stranded: &[],
             attributes: Attributes::default(),
             caller,
             head: &self.head,
