@@ -29,6 +29,7 @@ mod registrations;
 mod tenant;
 
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess};
+use gate::network::NetworkRules;
 use gate::policy::{Declared, PolicyAssignment, PolicyDefinition, Values, parse_rules};
 use gate::{Ask, Attributes, Authenticated, Door, Facts, admit, authenticate};
 use model::operations::{Right, operation};
@@ -198,6 +199,7 @@ fn facts(policies: usize) -> Facts {
             }],
         },
         authorities: Vec::new(),
+        network: NetworkRules::default(),
     });
     for number in 0..30_u128 {
         facts.put_principal(Principal {

@@ -2,6 +2,7 @@
 
 use super::NOW;
 use gate::facts::{Group, Hub, ManagementGroup, Permission, Role, RoleAssignment, SharedAccess};
+use gate::network::NetworkRules;
 use gate::policy::{Declared, PolicyAssignment, PolicyDefinition, Values, parse_rules};
 use gate::{Ask, Attributes, Facts};
 use model::operations::operation;
@@ -120,6 +121,7 @@ pub fn around(tenant: &Tenant, policies: usize) -> Facts {
             location: "westus".into(),
             access: SharedAccess::default(),
             authorities: Vec::new(),
+            network: NetworkRules::default(),
         });
     }
     let verbs = ["read", "write", "delete", "*"];

@@ -14,6 +14,7 @@ mod hub_services;
 mod hubs;
 mod insights;
 mod op;
+mod private_endpoints;
 mod provisioning;
 mod resources;
 mod right;
@@ -33,6 +34,7 @@ const PARTS: &[&[Operation]] = &[
     sign_in::ROWS,
     resources::ROWS,
     hubs::ROWS,
+    private_endpoints::ROWS,
     authorization::ROWS,
     insights::ROWS,
     graph::ROWS,
@@ -231,7 +233,7 @@ impl Operation {
 
     /// True for the endpoint from which services read what devices have sent: no role leads there.
     /// Source: IoT Hub documentation, "Read device-to-cloud messages from the built-in endpoint".
-    pub const fn takes_keys_only(&self) -> bool {
+    pub const fn is_built_in_endpoint(&self) -> bool {
         matches!(
             self.op,
             Op::ConnectToEvents

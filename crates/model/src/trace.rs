@@ -120,6 +120,9 @@ pub struct Channel {
     pub request: String,
     /// The peer's address without its port.
     pub address: String,
+    /// The operator says that who has this address comes through private endpoints.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_private: bool,
     /// For whom the caller calls: the device whose registration a provisioning service carries out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<Box<Caller>>,
@@ -245,6 +248,8 @@ pub enum FindingKind {
     SasRight,
     Plane,
     Lock,
+    /// Network rules of a hub or provisioning service.
+    Network,
     Resource,
 }
 
@@ -437,6 +442,11 @@ pub struct Trace {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(it: &bool) -> bool {
+    !*it
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -471,6 +481,16 @@ impl Trace {
         }
         for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Access) {
             step.findings.clear();
+        }
+        // Which networks are let in is shown to who may read what they are let in to.
+        for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Resource) {
+            for found in step.findings.iter_mut().filter(|it| it.kind == FindingKind::Network) {
+                found.conditions.clear();
+                found.reason = "the rules are shown to who may read what they keep".into();
+                if found.result == FindingResult::Deny {
+                    step.reason = "its network rules stand against it".into();
+                }
+            }
         }
         self
     }

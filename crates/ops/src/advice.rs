@@ -3,6 +3,8 @@
 //! Nothing is guessed: each proposal is laid over a copy of the facts and judged by the same gates; one
 //! that does not move the refusal is not shown.
 
+mod network;
+
 use crate::env::Env;
 use crate::questions::row_of;
 use gate::facts::{List, RoleAssignment};
@@ -41,7 +43,10 @@ pub(crate) fn fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
             Some(fix) => vec![fix],
             None => access_fixes(trace, facts, env),
         },
-        Gate::Resource => lock_fix(trace, facts, env).into_iter().collect(),
+        Gate::Resource => match lock_fix(trace, facts, env) {
+            Some(fix) => vec![fix],
+            None => network::fixes(trace, facts, env),
+        },
         Gate::Authentication => Vec::new(),
     };
     found.truncate(FIXES_MAX);

@@ -84,6 +84,8 @@ pub enum DenialKind {
     HubGone,
     /// A management lock stands against it.
     Locked,
+    /// The network rules of what is called let nobody in from there.
+    Network,
     /// What was sent breaks a rule of the protocol, see [`crate::trace::Channel::violation`].
     Violation,
     /// The token endpoint says no; see [`TokenFault`].

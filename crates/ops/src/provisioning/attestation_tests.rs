@@ -27,6 +27,7 @@ pub(in crate::provisioning) fn dps(uid: &str) -> Dps {
         identity: None,
         links: Vec::new(),
         authorities: Vec::new(),
+        network: gate::network::NetworkRules::default(),
         allocation: gate::facts::Allocation::default(),
     }
 }
