@@ -52,6 +52,7 @@ mod stories {
     pub mod mqtt_registration;
     pub mod named_grants;
     pub mod namesakes;
+    pub mod network_rules;
     pub mod no_way_round;
     pub mod overreach;
     pub mod paced_registration;

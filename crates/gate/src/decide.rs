@@ -4,7 +4,7 @@ use crate::authentication::Authenticated;
 use crate::condition::Attributes;
 use crate::facts::{Facts, Lookups};
 use crate::policy::Change;
-use crate::{access, locks, policy};
+use crate::{access, locks, network, policy};
 use model::error::{Denial, DenialKind};
 use model::operations::{Effect, Surface};
 use model::trace::{
@@ -298,16 +298,20 @@ fn rule(gate: Gate, ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ru
     }
 }
 
-/// The last gate: the state of what is addressed. The hub must still be there when a write begins, what was sent must
-/// be something that hubs take, no management lock may stand against it, and what is written must have the identities
-/// that it uses.
+/// The last gate: the state of what is addressed. The hub must still be there when a write begins, and let in
+/// who comes from where the caller is; what was sent must be something that hubs take, no management lock may stand
+/// against it, and what is written must have the identities that it uses.
 fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     Lookups::count(&facts.lookups.resource);
-    let is_there = || facts.hub(ask.scope).is_some() || facts.dps(ask.scope).is_some();
-    if ask.operation.plane == Plane::Service && !is_there() {
+    let has_address = matches!(ask.operation.plane, Plane::Service | Plane::Device);
+    let rules = has_address.then(|| facts.network_rules(ask.scope)).flatten();
+    if ask.operation.plane == Plane::Service && rules.is_none() {
         let message = format!("`{}` does not exist any more", ask.scope.name());
         let reason = "it does not exist any more";
         return stands_against(ask, DenialKind::HubGone, "it is gone", reason, message, findings);
+    }
+    if let Some(closed) = rules.and_then(|it| network::rule(ask, it, findings)) {
+        return closed;
     }
     if let Some(rule) = &ask.head.channel.violation {
         let (reason, message) = ("no hub takes it", rule.to_string());

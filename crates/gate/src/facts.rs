@@ -27,6 +27,7 @@ pub use roles::{Granting, List, Permission, Role, RoleAssignment};
 
 use crate::deny::DenyAssignment;
 use crate::locks::Lock;
+use crate::network::NetworkRules;
 use crate::policy::{Bound, Exemption, Initiative, PolicyAssignment, PolicyDefinition};
 use granted::AllGranted;
 use model::operations::Right;
@@ -151,6 +152,7 @@ pub struct Hub {
     pub location: String,
     pub access: SharedAccess,
     pub authorities: Vec<Authority>,
+    pub network: NetworkRules,
 }
 
 /// What the gates know of a provisioning service.
@@ -172,6 +174,7 @@ pub struct Dps {
     pub links: Vec<DpsLink>,
     /// The CAs that its enrollments may refer to.
     pub authorities: Vec<Authority>,
+    pub network: NetworkRules,
     /// For enrollments that have no policy of their own.
     pub allocation: Allocation,
 }

@@ -133,20 +133,8 @@ pub const PUBLISHED: &[Operation] = &[
         "Creates or updates a private endpoint proxy of a hub",
     ),
     control(
-        &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/delete")],
-        "Deletes a private endpoint of a hub",
-    ),
-    control(
         &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/operationResults/read")],
         "Tells how an operation on a private endpoint of a hub stands",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/read")],
-        "Shows or lists the private endpoints of a hub",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/write")],
-        "Changes a private endpoint of a hub",
     ),
     control(
         &[act("Microsoft.Devices/IotHubs/privateEndpointConnectionsApproval/action")],
@@ -250,22 +238,10 @@ pub const PUBLISHED: &[Operation] = &[
         "Creates or updates a private endpoint proxy of a provisioning service",
     ),
     control(
-        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnections/delete")],
-        "Deletes a private endpoint of a provisioning service",
-    ),
-    control(
         &[act(
             "Microsoft.Devices/provisioningServices/privateEndpointConnections/operationResults/read",
         )],
         "Tells how an operation on a private endpoint of a provisioning service stands",
-    ),
-    control(
-        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnections/read")],
-        "Shows or lists the private endpoints of a provisioning service",
-    ),
-    control(
-        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnections/write")],
-        "Changes a private endpoint of a provisioning service",
     ),
     control(
         &[act("Microsoft.Devices/provisioningServices/privateEndpointConnectionsApproval/action")],

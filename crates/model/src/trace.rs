@@ -3,14 +3,15 @@
 //! A trace is data, not text: `hubward explain`, the decisions API, diagnostic logs, the activity log and
 //! the denial envelopes are views of it. It never holds a key, a token or a signature.
 
-mod object;
-
-pub use object::{Object, Verb};
+mod channel;
 mod enrollment;
 mod lacked;
+mod object;
 
+pub use channel::Channel;
 pub use enrollment::EnrollmentKind;
 pub use lacked::LackedRole;
+pub use object::{Object, Verb};
 
 use crate::ids::{ObjectId, TrackingId};
 use crate::principal::{AuthType, PrincipalKind};
@@ -108,28 +109,6 @@ impl Caller {
             None => format!("{}:{}", self.kind.as_str(), self.name),
         }
     }
-}
-
-/// Over what the call came.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Channel {
-    /// `https`, later `mqtt` and `amqp`.
-    pub protocol: String,
-    /// `PUT /devices/d1`: no query, which may hold what is secret.
-    pub request: String,
-    /// The peer's address without its port.
-    pub address: String,
-    /// For whom the caller calls: the device whose registration a provisioning service carries out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_behalf_of: Option<Box<Caller>>,
-    /// By what that device registers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub enrollment: Option<EnrollmentKind>,
-    /// The rule that what was sent breaks, in a sentence, where no hub takes anything like it from anybody: a
-    /// message with QoS 2, a topic of another device.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub violation: Option<Box<str>>,
 }
 
 /// The view of role assignments that judged a call, where changes of them spread slowly.
@@ -258,6 +237,8 @@ pub enum FindingKind {
     SasRight,
     Plane,
     Lock,
+    /// Network rules of a hub or provisioning service.
+    Network,
     Resource,
 }
 
@@ -450,6 +431,7 @@ pub struct Trace {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -484,6 +466,16 @@ impl Trace {
         }
         for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Access) {
             step.findings.clear();
+        }
+        // Which networks are let in is shown to who may read what they are let in to.
+        for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Resource) {
+            for found in step.findings.iter_mut().filter(|it| it.kind == FindingKind::Network) {
+                found.conditions.clear();
+                found.reason = "the rules are shown to who may read what they keep".into();
+                if found.result == FindingResult::Deny {
+                    step.reason = "its network rules stand against it".into();
+                }
+            }
         }
         self
     }

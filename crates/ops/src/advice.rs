@@ -6,6 +6,7 @@
 mod roles;
 
 pub(crate) use roles::access_fixes;
+mod network;
 
 use crate::env::Env;
 use crate::questions::row_of;
@@ -46,7 +47,10 @@ pub(crate) fn fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
             Some(fix) => vec![fix],
             None => access_fixes(trace, facts, env),
         },
-        Gate::Resource => lock_fix(trace, facts, env).into_iter().collect(),
+        Gate::Resource => match lock_fix(trace, facts, env) {
+            Some(fix) => vec![fix],
+            None => network::fixes(trace, facts, env),
+        },
         Gate::Authentication => Vec::new(),
     };
     found.truncate(FIXES_MAX);

@@ -6,7 +6,9 @@
 
 use crate::control::get as read;
 use crate::env::Env;
-use crate::{certificates, devices, managed_identity, objects, provisioning, resources};
+use crate::{
+    certificates, devices, managed_identity, objects, private_endpoints, provisioning, resources,
+};
 use model::trace::{Object, Verb};
 use model::{Error, Op, Operation, Scope};
 use serde_json::{Value, json};
@@ -50,6 +52,10 @@ pub(crate) async fn stored(scope: &Scope, env: &Env) -> Result<Option<Value>, Er
         "microsoft.devices/iothubs/certificates"
         | "microsoft.devices/provisioningservices/certificates" => {
             return certificates::current(env, scope).await;
+        }
+        "microsoft.devices/iothubs/privateendpointconnections"
+        | "microsoft.devices/provisioningservices/privateendpointconnections" => {
+            return private_endpoints::current(env, scope).await;
         }
         "microsoft.devices/provisioningservices" => {
             return provisioning::services::current(env, scope).await;

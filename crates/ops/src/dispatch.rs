@@ -4,7 +4,7 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::{
     authorization, certificates, devices, diagnose, entra, insights, managed_identity, management,
-    policy_insights, provisioning, questions, resources, who_can,
+    policy_insights, private_endpoints, provisioning, questions, resources, who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -80,6 +80,18 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         }
         Op::VerifyHubCertificate | Op::VerifyDpsCertificate => {
             Box::pin(certificates::verify(permit, input, env))
+        }
+        Op::ListHubPrivateEndpoints | Op::ListDpsPrivateEndpoints => {
+            Box::pin(private_endpoints::list(permit, input, env))
+        }
+        Op::GetHubPrivateEndpoint | Op::GetDpsPrivateEndpoint => {
+            Box::pin(private_endpoints::get(permit, input, env))
+        }
+        Op::PutHubPrivateEndpoint | Op::PutDpsPrivateEndpoint => {
+            Box::pin(private_endpoints::put(permit, input, env))
+        }
+        Op::DeleteHubPrivateEndpoint | Op::DeleteDpsPrivateEndpoint => {
+            Box::pin(private_endpoints::delete(permit, input, env))
         }
         Op::CheckHubName => Box::pin(devices::hubs::check_name(permit, input, env)),
         Op::PutRoleDefinition => Box::pin(authorization::roles::put_definition(permit, input, env)),

@@ -8,6 +8,7 @@ use super::{holders, initiatives};
 use gate::Facts;
 use gate::facts::{Dps, Group, Hub, Principal, SasPolicy, SharedAccess};
 use gate::locks::{Level, Lock};
+use gate::network::NetworkRules;
 use gate::policy::{
     Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, bind, bind_initiative, check_mode,
     parse,
@@ -231,6 +232,7 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
             location: told.location,
             access,
             authorities: Vec::new(),
+            network: NetworkRules::default(),
         }),
         false => world.facts.put_dps(Dps {
             scope,
@@ -243,6 +245,7 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
             user_assigned: std::collections::BTreeMap::new(),
             links: Vec::new(),
             authorities: Vec::new(),
+            network: NetworkRules::default(),
             allocation: gate::facts::Allocation::default(),
         }),
     }

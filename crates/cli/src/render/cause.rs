@@ -137,6 +137,7 @@ pub(crate) fn detail(found: &Finding, page: &mut Page) {
         | FindingKind::Certificate
         | FindingKind::SasRight
         | FindingKind::Plane
+        | FindingKind::Network
         | FindingKind::Resource => "id",
     };
     field(id_label, &found.id);
@@ -250,6 +251,7 @@ pub(crate) const fn kind(kind: FindingKind) -> &'static str {
         FindingKind::SasRight => "shared access policy",
         FindingKind::Plane => "plane",
         FindingKind::Lock => "lock",
+        FindingKind::Network => "network rules of",
         FindingKind::Resource => "resource",
     }
 }

@@ -3,6 +3,7 @@
 use super::{Code, Warning, place};
 use crate::decide::{Ask, Judgement, judge};
 use crate::facts::{Dps, Facts, Group, Hub, Principal, Role, RoleAssignment, SharedAccess};
+use crate::network::NetworkRules;
 use crate::policy::{Effect, PolicyAssignment, PolicyDefinition, Values};
 use model::operations::operation;
 use model::principal::AuthType;
@@ -122,6 +123,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         location: String::new(),
         access: access(),
         authorities: Vec::new(),
+        network: NetworkRules::default(),
     });
     facts.put_dps(Dps {
         scope: who.scope.clone(),
@@ -134,6 +136,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         user_assigned: std::collections::BTreeMap::new(),
         links: Vec::new(),
         authorities: Vec::new(),
+        network: NetworkRules::default(),
         allocation: crate::facts::Allocation::default(),
     });
     facts.put_principal(Principal {

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess, VerifyingKey};
+use gate::network::NetworkRules;
 use gate::policy::{Declared, PolicyAssignment, PolicyDefinition, Values, parse_rules};
 use gate::{Ask, Attributes, Door, Facts, Judgement, admit, authenticate, judge, judge_timed};
 use model::operations::{Right, operation};
@@ -78,6 +79,7 @@ pub fn facts() -> Facts {
                 ],
             },
             authorities: Vec::new(),
+            network: NetworkRules::default(),
         });
     }
     facts

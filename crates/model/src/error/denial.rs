@@ -86,6 +86,8 @@ pub enum DenialKind {
     Locked,
     /// Something would be left without the managed identity that it uses.
     IdentityInUse,
+    /// The network rules of what is called let nobody in from there.
+    Network,
     /// What was sent breaks a rule of the protocol, see [`crate::trace::Channel::violation`].
     Violation,
     /// The token endpoint says no; see [`TokenFault`].

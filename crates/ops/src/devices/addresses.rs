@@ -38,6 +38,7 @@ fn free(net: &str, is_taken: impl Fn(&str) -> bool) -> Option<String> {
 mod tests {
     use super::*;
     use gate::facts::{Dps, DpsLink, LinkAuthentication, SharedAccess};
+    use gate::network::NetworkRules;
     use model::{ObjectId, Scope};
 
     #[test]
@@ -75,6 +76,7 @@ mod tests {
                 user_assigned: std::collections::BTreeMap::new(),
                 links: links.clone(),
                 authorities: Vec::new(),
+                network: NetworkRules::default(),
                 allocation: gate::facts::Allocation::default(),
             });
         }

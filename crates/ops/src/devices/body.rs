@@ -6,6 +6,7 @@
 //! the sources of Azure CLI 2.91.
 
 use super::{endpoints, secrets};
+use crate::network;
 use crate::resources::fields::Fields;
 use crate::resources::{location, tags};
 use model::json::set;
@@ -16,8 +17,6 @@ use std::ops::RangeInclusive;
 
 /// Largest hub in bytes of JSON.
 const HUB_BYTES_MAX: usize = 256 << 10;
-/// Source: IoT Hub documentation, "Use IP filters".
-const IP_RULES_MAX: usize = 100;
 /// A bound of ours: fully qualified names that the hub may send to.
 const ALLOWED_NAMES_MAX: usize = 100;
 
@@ -151,22 +150,18 @@ fn read_properties(
         "enableFileUploadNotifications": given.bool("enableFileUploadNotifications")?.unwrap_or(false),
         "cloudToDevice": read_cloud_to_device(given)?,
         "features": given.word("features", &["None", "DeviceManagement"])?.unwrap_or("None"),
-        "ipFilterRules": given.array("ipFilterRules", IP_RULES_MAX)?.unwrap_or(&[]),
         "allowedFqdnList": read_names(given, "allowedFqdnList")?,
         "disableLocalAuth": given.bool("disableLocalAuth")?.unwrap_or(false),
         "disableDeviceSAS": given.bool("disableDeviceSAS")?.unwrap_or(false),
         "disableModuleSAS": given.bool("disableModuleSAS")?.unwrap_or(false),
         "restrictOutboundNetworkAccess": given.bool("restrictOutboundNetworkAccess")?.unwrap_or(false),
     });
-    check_network(given)?;
-    let access = given.word("publicNetworkAccess", &["Enabled", "Disabled"])?;
+    network::store(given, former, &mut all)?;
     let optional = [
-        ("publicNetworkAccess", access.map(Value::from)),
         ("minTlsVersion", given.text("minTlsVersion")?.map(Value::from)),
         ("comments", given.text("comments")?.map(Value::from)),
         ("ipVersion", given.text("ipVersion")?.map(Value::from)),
         ("enableDataResidency", given.bool("enableDataResidency")?.map(Value::from)),
-        ("networkRuleSets", object(given, "networkRuleSets")?),
         ("deviceStreams", object(given, "deviceStreams")?),
         ("encryption", object(given, "encryption")?),
         ("rootCertificate", object(given, "rootCertificate")?),
@@ -265,25 +260,6 @@ fn read_delivery(given: Option<&Fields<'_>>) -> Result<Value, Error> {
         "ttlAsIso8601": ttl.unwrap_or("PT1H"),
         "maxDeliveryCount": count.unwrap_or(10),
     }))
-}
-
-/// Refuses what would close the hub to somebody, as long as nobody looks at it when they come: a rule that
-/// is stored and not kept is worse than none.
-fn check_network(given: &Fields<'_>) -> Result<(), Error> {
-    let later = "network rules are not enforced yet, so they are refused and not ignored";
-    if !given.array("ipFilterRules", IP_RULES_MAX)?.unwrap_or(&[]).is_empty() {
-        return Err(given.refuse("ipFilterRules", later));
-    }
-    if given.word("publicNetworkAccess", &["Enabled", "Disabled"])? == Some("Disabled") {
-        return Err(given.refuse("publicNetworkAccess", later));
-    }
-    let rules = object(given, "networkRuleSets")?;
-    let has_rules =
-        rules.as_ref().and_then(|it| model::json::at(it, &["ipRules"])).and_then(Value::as_array);
-    match has_rules.is_some_and(|it| !it.is_empty()) {
-        true => Err(given.refuse("networkRuleSets", later)),
-        false => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::managed_identity::Identity;
 use crate::managed_identity::attached::Identities;
+use crate::network;
 use crate::resources::{
     Cascade, check_etag, container_of, group_of, long_running, no_resource, scope_as_made,
 };
@@ -82,6 +83,7 @@ pub(crate) fn change_facts(
             policies: shared_access::facts_of(&document.policies)?,
         },
         authorities: certificates::facts_of(&document.certificates)?,
+        network: network::facts_of(&document.resource)?,
         uid: document.uid,
         host: document.address,
         scope: scope_as_made(key, &document.resource)?,

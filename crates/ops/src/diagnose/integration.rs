@@ -133,6 +133,7 @@ pub(super) fn section(case: &Case<'_>) -> Section {
         How::ByKey { policy, .. } => by_key(case, policy),
     };
     let is_linked_well = checks.iter().all(|it| it.mark != Mark::Fail);
+    checks.extend(networks(case));
     checks.extend(enrollments(case));
     let failed: Vec<&str> =
         checks.iter().filter(|it| it.mark == Mark::Fail).map(|it| it.says.as_str()).collect();
@@ -230,6 +231,24 @@ fn by_key(case: &Case<'_>, policy: &str) -> Vec<Check> {
             check(Mark::Fail, format!("`{policy}` holds {rights}; registrations take {needed}"))
         }
     });
+    checks
+}
+
+/// Network rules stand against nothing here, and devices come from where nobody knows.
+fn networks(case: &Case<'_>) -> Vec<Check> {
+    let (dps, hub) = (case.dps.scope.name(), case.hub.scope.name());
+    let mut checks = Vec::new();
+    if !case.dps.network.is_open() {
+        let says =
+            format!("`{dps}` has network rules: devices register from where it lets them in");
+        checks.push(check(Mark::Note, says));
+    }
+    if !case.hub.network.is_open() {
+        let says = format!(
+            "`{hub}` has network rules: they let `{dps}` in, which calls from within, and devices from where they say"
+        );
+        checks.push(check(Mark::Note, says));
+    }
     checks
 }
 

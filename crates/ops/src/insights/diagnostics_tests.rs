@@ -2,6 +2,7 @@ use super::*;
 use crate::input::Headers;
 use crate::test_env;
 use gate::facts::{Hub, Lookups, SharedAccess};
+use gate::network::NetworkRules;
 use model::operations::{Surface, operation};
 use model::{Credential, Op, TrackingId};
 use serde_json::Value;
@@ -17,6 +18,7 @@ fn hub(name: &str, host: &str) -> Hub {
         location: "westus".into(),
         access: SharedAccess::default(),
         authorities: Vec::new(),
+        network: NetworkRules::default(),
     }
 }
 
@@ -32,6 +34,7 @@ fn dps() -> Dps {
         user_assigned: std::collections::BTreeMap::new(),
         links: Vec::new(),
         authorities: Vec::new(),
+        network: NetworkRules::default(),
         allocation: gate::facts::Allocation::default(),
     }
 }

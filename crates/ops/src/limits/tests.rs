@@ -1,6 +1,7 @@
 use super::*;
 use crate::facts::FactsCell;
 use gate::facts::SharedAccess;
+use gate::network::NetworkRules;
 use model::Scope;
 
 fn hub(name: &str) -> Hub {
@@ -13,6 +14,7 @@ fn hub(name: &str) -> Hub {
         location: "westus".into(),
         access: SharedAccess::default(),
         authorities: Vec::new(),
+        network: NetworkRules::default(),
     }
 }
 

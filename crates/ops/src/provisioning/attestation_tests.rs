@@ -28,6 +28,7 @@ pub(in crate::provisioning) fn dps(uid: &str) -> Dps {
         user_assigned: std::collections::BTreeMap::new(),
         links: Vec::new(),
         authorities: Vec::new(),
+        network: gate::network::NetworkRules::default(),
         allocation: gate::facts::Allocation::default(),
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use gate::facts::SharedAccess;
+use gate::network::NetworkRules;
 use model::{ObjectId, Scope};
 
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
@@ -19,6 +20,7 @@ fn facts() -> Facts {
             location: "westus".into(),
             access: SharedAccess::default(),
             authorities: Vec::new(),
+            network: NetworkRules::default(),
         });
     }
     facts

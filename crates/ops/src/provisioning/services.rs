@@ -18,6 +18,7 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::managed_identity::Identity;
 use crate::managed_identity::attached::Identities;
+use crate::network;
 use crate::resources::{
     Cascade, check_etag, container_of, group_of, long_running, no_resource, scope_as_made,
 };
@@ -93,6 +94,7 @@ pub(crate) fn change_facts(
         },
         links: links.into_iter().flatten().map(links::facts_of).collect::<Result<_, _>>()?,
         authorities: certificates::facts_of(&document.certificates)?,
+        network: network::facts_of(&document.resource)?,
         allocation: match property("allocationPolicy").and_then(Value::as_str) {
             Some("GeoLatency") => Allocation::GeoLatency,
             Some("Static") => Allocation::Static,

@@ -7,6 +7,7 @@
 //! 2025-02-01-preview, and the sources of Azure CLI 2.91.
 
 use super::links;
+use crate::network;
 use crate::resources::fields::Fields;
 use crate::resources::{location, tags};
 use gate::Facts;
@@ -99,16 +100,7 @@ fn read_properties(
     place: &Place<'_>,
 ) -> Result<Value, Error> {
     let former = |name: &str| stored.and_then(|it| model::json::at(it, &["properties", name]));
-    if given.array("ipFilterRules", 1)?.is_some_and(|it| !it.is_empty()) {
-        // Refused and not ignored: the caller would count on a filter that lets everybody in.
-        return Err(given.refuse("ipFilterRules", "address filters are not offered yet"));
-    }
     let before = former("iotHubs").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let access = given.word("publicNetworkAccess", &["Enabled", "Disabled"])?;
-    if access == Some("Disabled") {
-        let because = "network rules are not enforced yet, so they are refused and not ignored";
-        return Err(given.refuse("publicNetworkAccess", because));
-    }
     let policy = given.word("allocationPolicy", &["Hashed", "GeoLatency", "Static"])?;
     let is_disabled = given.bool("disableLocalAuth")?;
     let was_disabled = || former("disableLocalAuth").and_then(Value::as_bool).unwrap_or(false);
@@ -120,12 +112,11 @@ fn read_properties(
         "serviceOperationsHostName": null,
         "deviceProvisioningHostName": null,
         "idScope": place.id_scope,
-        "publicNetworkAccess": access.unwrap_or("Enabled"),
+        "publicNetworkAccess": "Enabled",
         "disableLocalAuth": is_disabled.unwrap_or_else(was_disabled),
         "enableDataResidency": given.bool("enableDataResidency")?.unwrap_or(false),
-        "ipFilterRules": [],
-        "privateEndpointConnections": [],
     });
+    network::store(given, stored.and_then(|it| it.get("properties")), &mut all)?;
     let portal = given.text("portalOperationsHostName")?;
     if portal.is_some_and(|it| it.len() > HOST_NAME_BYTES_MAX) {
         let because = format!("longer than {HOST_NAME_BYTES_MAX} bytes");

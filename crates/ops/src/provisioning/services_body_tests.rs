@@ -71,7 +71,8 @@ fn what_older_clients_do_not_know_stays() {
     assert_eq!(place(&no_sku, None), "sku");
     let mut closed = least();
     closed["properties"] = json!({ "publicNetworkAccess": "disabled" });
-    assert_eq!(place(&closed, None), "properties.publicNetworkAccess");
+    let closed = check(&closed, None).unwrap();
+    assert_eq!(closed["properties"]["publicNetworkAccess"], "Disabled");
 }
 
 #[test]
@@ -89,7 +90,8 @@ fn what_is_wrong_with_a_body_is_said_with_its_place() {
     assert_eq!(with("disableLocalAuth", json!("yes")), "properties.disableLocalAuth");
     assert_eq!(with("iotHubs", json!({})), "properties.iotHubs");
     assert_eq!(with("iotHubs", json!([{ "hostName": "x" }])), "properties.iotHubs[0].hostName");
-    assert_eq!(with("ipFilterRules", json!([{ "filterName": "a" }])), "properties.ipFilterRules");
+    let rules = with("ipFilterRules", json!([{ "filterName": "a" }]));
+    assert_eq!(rules, "properties.ipFilterRules[0].action");
     let portal = with("portalOperationsHostName", json!("a".repeat(254)));
     assert_eq!(portal, "properties.portalOperationsHostName");
     for sku in [json!({}), json!({ "name": "S2" }), json!({ "name": "F1" })] {

@@ -7,6 +7,7 @@ use gate::facts::{
 };
 use gate::jwt::Claims;
 use gate::locks::{Level, Lock};
+use gate::network::NetworkRules;
 use gate::policy::{Declared, Exemption, PolicyAssignment, PolicyDefinition, Values, parse_rules};
 use gate::{Ask, Attributes, Authenticated, Door, Facts, Link, authenticate, judge_claims};
 use model::error::{Denial, DenialKind};
@@ -136,6 +137,7 @@ fn put_places(facts: &mut Facts, world: &World) {
                 policies: policies.collect(),
             },
             authorities: Vec::new(),
+            network: NetworkRules::default(),
         });
     }
 }
