@@ -28,6 +28,7 @@ pub struct Channel {
     pub violation: Option<Box<str>>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_false(it: &bool) -> bool {
     !*it
 }
