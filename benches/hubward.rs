@@ -127,6 +127,7 @@ fn decisions() {
             scope: &scope,
             objects: &objects,
             linked: &[],
+            stranded: &[],
             attributes: Attributes::default(),
             caller: &caller,
             head: &head,
@@ -206,6 +207,7 @@ fn facts(policies: usize) -> Facts {
             app_id: None,
             display_name: format!("principal {number}"),
             is_enabled: true,
+            resource: None,
         });
         for at in 0..4 {
             let scope = match (number, at) {

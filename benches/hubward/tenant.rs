@@ -210,6 +210,7 @@ impl Question {
             scope: &self.scope,
             objects: &self.objects,
             linked: &[],
+            stranded: &[],
             attributes: Attributes::default(),
             caller: &self.caller,
             head: &self.head,

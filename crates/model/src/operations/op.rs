@@ -69,6 +69,7 @@ pub enum Op {
     GetPolicyExemption,
     ListPolicyExemptions,
     DeletePolicyExemption,
+    IssueIdentityToken,
     PutUserAssignedIdentity,
     PatchUserAssignedIdentity,
     GetUserAssignedIdentity,
