@@ -23,6 +23,7 @@ mod compat {
     pub mod first_walk;
     pub mod fleet;
     pub mod groups;
+    pub mod managed_identities;
     pub mod moves;
     pub mod onboarding;
     pub mod policy_compliance;

@@ -36,6 +36,7 @@ mod stories {
     pub mod exceptions;
     pub mod extension;
     pub mod groups;
+    pub mod identity_endpoints;
     pub mod initiative_parameters;
     pub mod jobs;
     pub mod kills;

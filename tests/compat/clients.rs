@@ -130,6 +130,22 @@ impl Client {
         })
     }
 
+    /// The same by the managed identity that these variables lead to, without any secret of its own.
+    pub fn services_as_identity(server: &Process, leading: &[(&str, &str)]) -> [Self; 2] {
+        let connection = server.connection();
+        let ca_file = connection.ca_file();
+        let mut python = Command::new(interpreter());
+        python.arg(script("python/service.py")).env("REQUESTS_CA_BUNDLE", ca_file);
+        let mut node = Command::new("node");
+        node.arg(script("node/service.js")).env("NODE_PATH", node_modules());
+        node.env("NODE_EXTRA_CA_CERTS", ca_file);
+        [python, node].map(|mut client| {
+            client.env("HUB_HOST", connection.get("HUBWARD_HUB_HOST").unwrap());
+            client.envs(leading.iter().copied());
+            Self::start(client)
+        })
+    }
+
     /// What the client answers to a line.
     #[track_caller]
     pub fn says(&mut self, line: &str) -> Value {

@@ -38,6 +38,8 @@ pub enum Side {
     Management,
     /// Every hub; the `Host` of a request says which.
     Hubs,
+    /// The user-assigned identity that this port belongs to. Plain HTTP, see `identity_endpoint.rs`.
+    Identity(u16),
 }
 
 impl Side {
@@ -46,6 +48,7 @@ impl Side {
         match self {
             Self::Management => &[Surface::Arm, Surface::Entra, Surface::Graph],
             Self::Hubs => &[Surface::Hub, Surface::Dps],
+            Self::Identity(_) => &[Surface::Identity],
         }
     }
 }

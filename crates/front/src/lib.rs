@@ -14,6 +14,7 @@ mod exchange;
 mod handshake;
 mod headers;
 pub mod https;
+pub mod identity_endpoint;
 pub mod mqtt;
 mod path;
 pub mod plain;

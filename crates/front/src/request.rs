@@ -5,7 +5,7 @@
 
 use crate::https::Side;
 use crate::router::{Found, Missed};
-use crate::{authorization, headers, path, router};
+use crate::{authorization, headers, identity_endpoint, path, router};
 use hyper::http::request::Parts;
 use model::operations::{Operation, Surface};
 use model::trace::Channel;
@@ -54,6 +54,14 @@ pub(crate) fn read(
     let refuse = |error| Missed { surface, error };
     let headers = headers::read(&parts.headers).map_err(refuse)?;
     let path = path::join(&segments);
+    let host = headers::host(&parts.uri, &parts.headers).map_err(refuse)?;
+    let query = query(parts.uri.query().unwrap_or("")).map_err(refuse)?;
+    let said = match side {
+        Side::Identity(port) => {
+            identity_endpoint::credential(port, &host, &path, &query, &parts.headers)
+        }
+        Side::Management | Side::Hubs => authorization::credential(&parts.headers),
+    };
     let channel = Channel {
         protocol: "https".to_owned(),
         request: path::shown(&format!("{} {path}", parts.method)),
@@ -63,13 +71,13 @@ pub(crate) fn read(
     Ok(Head {
         operation,
         surface,
-        host: headers::host(&parts.uri, &parts.headers).map_err(refuse)?,
+        host,
         path,
         params,
-        query: query(parts.uri.query().unwrap_or("")).map_err(refuse)?,
+        query,
         wanted_back: headers::wanted_back(&parts.headers, &headers),
         headers,
-        credential: match (authorization::credential(&parts.headers), certificate) {
+        credential: match (said, certificate) {
             // A device need not say what its handshake has shown. Everybody else says who they are.
             (Credential::None, Some(chain)) if operation.plane == Plane::Device => {
                 Credential::Certificate(chain.clone())

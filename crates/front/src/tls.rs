@@ -217,7 +217,7 @@ impl Certificates {
             configs.clear();
         }
         let mut config = match side {
-            Side::Management => self.base.clone(),
+            Side::Management | Side::Identity(_) => self.base.clone(),
             Side::Hubs => self.asking.clone(),
         };
         config.cert_resolver = Arc::new(ByName { mint: Arc::clone(&self.mint), local });

@@ -6,6 +6,7 @@
 mod application;
 mod assertion;
 mod certificate;
+mod local;
 mod person;
 mod secret;
 mod signature;
@@ -132,6 +133,12 @@ pub fn authenticate(
             let shown = person::Shown { tenant, client_id, looked_up: door.looked_up };
             person::refresh_token(&shown, token, facts, now)
         }
+        (Plane::Token, Credential::Local(shown)) => local::local(shown, facts),
+        (_, Credential::Local(_)) => Err(no(
+            AuthFault::Invalid,
+            "the port of an identity gives its tokens and nothing else".into(),
+            finding(FindingKind::Secret, "", FindingResult::Deny, "this address takes bearer tokens"),
+        )),
         (
             Plane::Token,
             Credential::None | Credential::Bearer(_) | Credential::Sas(_) | Credential::Certificate(_),

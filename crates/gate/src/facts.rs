@@ -21,7 +21,7 @@ pub use groups::{Group, Groups, Membership};
 pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
 pub use people::{People, Person, SignIn};
 pub use proofs::{Authority, Counts, OwnCertificate, OwnKeys, OwnProof};
-pub use resources::UserAssigned;
+pub use resources::{IdentityEndpoint, UserAssigned};
 pub(crate) use roles::Seen;
 pub use roles::{Granting, List, Permission, Role, RoleAssignment};
 
@@ -252,6 +252,8 @@ pub struct Facts {
     pub keys: Arc<Vec<VerifyingKey>>,
     /// Those of others, by which federated credentials are proven. Read at start.
     pub issuers: Arc<Vec<TrustedIssuer>>,
+    /// By port: which identity applications of this machine get tokens of there. Set at start.
+    pub identity_endpoints: Arc<BTreeMap<u16, IdentityEndpoint>>,
     /// Whether security policies need roles that name them; without it they match as everything does.
     pub has_explicit_grants: bool,
     pub principals: Arc<HashMap<ObjectId, Principal>>,
@@ -307,6 +309,7 @@ impl Facts {
             origin: origin.into(),
             keys: Arc::default(),
             issuers: Arc::default(),
+            identity_endpoints: Arc::default(),
             has_explicit_grants: true,
             principals: Arc::default(),
             people: Arc::default(),

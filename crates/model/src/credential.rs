@@ -50,8 +50,26 @@ pub enum Credential {
     Password { tenant: String, client_id: String, username: String, password: Secret<String> },
     /// What a client got when a person signed in, to get further tokens with, at the token endpoint.
     RefreshToken { tenant: String, client_id: String, token: Secret<String> },
+    /// What an application of this machine shows where it asks for the token of a managed identity.
+    Local(Box<LocalCaller>),
     /// Something that could not be read; the sentence says what.
     Malformed { kind: &'static str, because: String },
+}
+
+/// An application that asks at the port of a managed identity. Nothing of it is verified.
+#[derive(Clone, Debug)]
+pub struct LocalCaller {
+    pub port: u16,
+    /// `Host`, without the port: a page that rebinds its name to this machine still names itself there.
+    pub host: String,
+    /// True for the form of app services, which takes a secret header; machines take `Metadata`.
+    pub is_app_service: bool,
+    pub metadata: Option<String>,
+    pub header: Option<Secret<String>>,
+    /// A header by which a proxy tells of itself, where there is one.
+    pub forwarded: Option<&'static str>,
+    /// Which identity is meant, by name of the parameter: `client_id`, `object_id`, `mi_res_id`, `msi_res_id`.
+    pub meant: Vec<(&'static str, String)>,
 }
 
 /// A shared access signature, taken apart but not verified.
@@ -106,6 +124,7 @@ impl Credential {
             | Self::ClientAssertion { .. }
             | Self::Password { .. }
             | Self::RefreshToken { .. }
+            | Self::Local(_)
             | Self::Malformed { .. } => None,
         }
     }

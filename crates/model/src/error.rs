@@ -294,7 +294,19 @@ impl Error {
             Surface::Entra => self.entra_body(&wire, tracking, now),
             Surface::Hub => self.hub_body(&wire, tracking, now),
             Surface::Dps => self.dps_body(&wire, tracking, now),
+            Surface::Identity => self.identity_body(&wire, tracking),
         }
+    }
+
+    /// Machines answer in OAuth's form, app services in one of their own: the members of both.
+    fn identity_body(&self, wire: &Wire, tracking: TrackingId) -> Value {
+        json!({
+            "error": self.entra_codes().0,
+            "error_description": wire.message,
+            "statusCode": wire.http_status,
+            "message": wire.message,
+            "correlationId": tracking,
+        })
     }
 
     fn arm_body(&self, wire: &Wire) -> Value {

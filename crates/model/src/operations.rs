@@ -110,6 +110,9 @@ pub enum Surface {
     Hub,
     /// A provisioning service's own address.
     Dps,
+    /// Where applications of this machine get the tokens of a user-assigned identity: plain HTTP on loopback, a port
+    /// for each identity.
+    Identity,
 }
 
 /// What a client speaks to reach an operation.

@@ -193,7 +193,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         Surface::Hub | Surface::Dps => {
             Some(instance(&facts, surface, &host, &channel).map_err(failed)?)
         }
-        Surface::Arm | Surface::Entra | Surface::Graph => None,
+        Surface::Arm | Surface::Entra | Surface::Graph | Surface::Identity => None,
     };
     let scope = match instance {
         Some(Instance::Hub(hub)) => hub.scope.clone(),
@@ -382,7 +382,7 @@ fn refuse(
         Surface::Hub => headers.push(("iothub-errorcode", wire.hub_name.to_owned())),
         Surface::Dps => headers.push(("x-ms-error-code", wire.hub_code.to_string())),
         Surface::Arm => headers.push(("x-ms-failure-cause", "gateway".to_owned())),
-        Surface::Entra | Surface::Graph => {}
+        Surface::Entra | Surface::Graph | Surface::Identity => {}
     }
     if status == 401 && matches!(surface, Surface::Arm | Surface::Graph) {
         let challenge = format!(
@@ -425,10 +425,11 @@ fn retry_hint(error: &Error) -> &'static str {
 /// What a refusal names at the addresses of hubs and of provisioning services; dates between and after are taken.
 /// Source: the published contracts of both, and what the public client libraries send.
 const HUB_API_VERSIONS: &str = "2019-10-01, 2021-04-12 and any later date";
+const IDENTITY_API_VERSIONS: &str = "2018-02-01, 2019-08-01 and any later date";
 const DPS_API_VERSIONS: &str = "2019-03-31, 2021-06-01, 2021-10-01 and any later date";
 
 fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> Result<(), Error> {
-    if !matches!(surface, Surface::Arm | Surface::Hub | Surface::Dps)
+    if !matches!(surface, Surface::Arm | Surface::Hub | Surface::Dps | Surface::Identity)
         || matches!(operation.plane, Plane::Open)
     {
         return Ok(());
@@ -442,6 +443,7 @@ fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> 
     let known = || match surface {
         Surface::Hub => HUB_API_VERSIONS.to_owned(),
         Surface::Dps => DPS_API_VERSIONS.to_owned(),
+        Surface::Identity => IDENTITY_API_VERSIONS.to_owned(),
         Surface::Arm | Surface::Entra | Surface::Graph => {
             let full_type = input.scope.resource_type();
             model::resource_types::known_api_versions(full_type.as_deref())

@@ -179,6 +179,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::DeletePolicyExemption => {
             Box::pin(authorization::exemptions::delete(permit, input, env))
         }
+        Op::IssueIdentityToken => Box::pin(managed_identity::tokens::issue(permit, input, env)),
         Op::PutUserAssignedIdentity | Op::PatchUserAssignedIdentity => {
             Box::pin(managed_identity::user_assigned::put(permit, input, env))
         }

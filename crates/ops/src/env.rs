@@ -11,6 +11,7 @@ use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
 use crate::entra::signing::SigningKeys;
 use crate::entra::stretching::Tries;
+use crate::entra::tokens::Issued;
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
 use crate::limits::Limits;
@@ -67,8 +68,8 @@ pub struct Clock {
     pub monotonic_ns: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
-/// Tokens that the server holds for its own managed identities.
-pub type IdentityTokens = std::sync::Mutex<BTreeMap<(ObjectId, String), (Timestamp, String)>>;
+/// Tokens of managed identities that were issued and hold for a while.
+pub type IdentityTokens = std::sync::Mutex<BTreeMap<(ObjectId, String), Issued>>;
 
 /// One server's insides.
 pub struct Env {

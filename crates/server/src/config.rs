@@ -84,6 +84,12 @@ pub struct Up {
     #[arg(long, value_name = "NET")]
     pub private_net: Vec<Network>,
 
+    /// Give applications on this machine tokens of a user-assigned identity, in the ways of Azure's machines and app
+    /// services: its resource id, or its name where there is one of that name, and a port for it, on loopback. Several
+    /// where it is given several times.
+    #[arg(long, value_name = "ID=PORT", value_parser = identity_endpoint)]
+    pub identity_endpoint: Vec<IdentityPort>,
+
     /// How far devices are from regions, for allocation by lowest latency: a file of JSON.
     #[arg(
         long,
@@ -93,6 +99,24 @@ How far devices are from regions, for allocation by lowest latency: a file of JS
 {\"networks\": [{\"network\": \"10.1.0.0/16\", \"ms\": {\"westeurope\": 9, \"eastus\": 85}}]}"
     )]
     pub latencies: Option<PathBuf>,
+}
+
+/// A user-assigned identity, by id or name, and the port at which it gives tokens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdentityPort {
+    pub identity: String,
+    pub port: u16,
+}
+
+/// Reads `ID=PORT`. No id holds a `=`.
+fn identity_endpoint(text: &str) -> Result<IdentityPort, String> {
+    let told = text.split_once('=').and_then(|(identity, port)| {
+        let port = port.parse().ok().filter(|it| *it > 0)?;
+        (!identity.is_empty()).then(|| IdentityPort { identity: identity.to_owned(), port })
+    });
+    told.ok_or_else(|| {
+        "an identity's endpoint looks like `plant-id=8490`, or with a whole resource id".into()
+    })
 }
 
 /// Reads `127.71.3`, with or without `.0/24` behind it.
@@ -107,7 +131,19 @@ fn loopback_net(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::loopback_net;
+    use super::{IdentityPort, identity_endpoint, loopback_net};
+
+    #[test]
+    fn an_identity_has_a_port() {
+        let id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/a";
+        for identity in [id, "plant-id"] {
+            let told = identity_endpoint(&format!("{identity}=8490"));
+            assert_eq!(told, Ok(IdentityPort { identity: identity.to_owned(), port: 8490 }));
+        }
+        for bad in ["", "a", "=8490", "a=", "a=0", "a=65536", "a=8490=1", "8490"] {
+            assert!(identity_endpoint(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_loopback_net_is_three_numbers_below_127() {

@@ -50,6 +50,7 @@ pub(crate) async fn found(options: &Up, store: &Engine, now: Timestamp) -> Resul
         hub: format!("hub-{}", hex(&random::<3>())),
         dps: format!("dps-{}", hex(&random::<3>())),
         device: "device-1".into(),
+        identity_headers: Vec::new(),
         is_complete: false,
     };
     let mut changes = vec![
@@ -239,7 +240,7 @@ fn draw_net(port: u16) -> Result<String, String> {
     ))
 }
 
-fn random<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0_u8; N];
     rand::rng().fill_bytes(&mut bytes);
     bytes
@@ -249,6 +250,6 @@ fn new_id() -> ObjectId {
     ObjectId(uuid::Builder::from_random_bytes(random()).into_uuid())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|it| format!("{it:02x}")).collect()
 }

@@ -1,9 +1,11 @@
 //! What a person pastes and what a program reads: the printed lines and `connection.env`.
 
 use crate::data_dir::DataDir;
+use crate::identity_endpoints;
 use crate::saved::Saved;
 use model::Scope;
 use ops::Env;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// Where systems keep the certificates that they trust.
@@ -83,17 +85,26 @@ pub(crate) fn write(
     dir: &DataDir,
     strings: &Strings,
     mqtt_port: u16,
+    own: IpAddr,
 ) -> Result<String, String> {
     let ca = dir.write("ca.pem", &saved.ca_certificate)?;
     let bundle = dir.write(CA_BUNDLE, &bundle(&saved.ca_certificate))?;
     let origin = &env.settings.origin;
     let shown = |it: &Path| it.display().to_string();
+    let facts = env.facts.load();
+    let ports = || facts.identity_endpoints.iter();
+    // One file names one identity: the first.
+    let (imds, header) = match ports().next() {
+        Some((port, it)) => (identity_endpoints::origin(own, *port), it.header.reveal().clone()),
+        None => (String::new(), String::new()),
+    };
     let pairs = [
         ("HUBWARD_DATA", shown(&dir.path)),
         ("HUBWARD_ARM", origin.clone()),
         ("HUBWARD_AUTHORITY", origin.clone()),
         ("HUBWARD_GRAPH", origin.clone()),
-        ("HUBWARD_IMDS", String::new()),
+        ("HUBWARD_IMDS", imds),
+        ("HUBWARD_IDENTITY_HEADER", header),
         ("HUBWARD_DPS_HOST", strings.dps_host.clone()),
         ("HUBWARD_DPS_ID_SCOPE", strings.id_scope.clone()),
         ("HUBWARD_CA_FILE", shown(&ca)),
@@ -147,6 +158,19 @@ pub(crate) fn write(
         line(format!("  device  {}", strings.device));
         line(format!("  hub     {}", strings.hub));
         line(format!("  events  {}", strings.events));
+        line(String::new());
+    }
+    for (port, it) in ports() {
+        let origin = identity_endpoints::origin(own, *port);
+        line(format!(
+            "Tokens of the identity `{}`, for applications on this machine, in either way:",
+            it.identity.name()
+        ));
+        line(format!("  export AZURE_POD_IDENTITY_AUTHORITY_HOST={origin}"));
+        line(format!(
+            "  export IDENTITY_ENDPOINT={origin}/msi/token IDENTITY_HEADER={}",
+            it.header.reveal()
+        ));
         line(String::new());
     }
     line(format!(

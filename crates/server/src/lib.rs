@@ -6,6 +6,7 @@ pub mod config;
 mod data_dir;
 mod first_start;
 mod greeting;
+mod identity_endpoints;
 mod listeners;
 mod saved;
 mod serve;

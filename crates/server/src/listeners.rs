@@ -66,7 +66,7 @@ impl Listeners {
         }
     }
 
-    /// Opens the management origin and the metrics.
+    /// Opens the management origin, the metrics and the ports of identities.
     pub(crate) async fn open_own(&mut self) -> Result<(), String> {
         let address = self.plan.listen.unwrap_or(self.plan.own);
         let management = bind(address, self.plan.management_port, "--management-port").await?;
@@ -77,6 +77,13 @@ impl Listeners {
             Arc::clone(&self.env),
             self.stop.clone(),
         ));
+        // Whoever else may reach the server, these are for this machine.
+        let ports: Vec<u16> = self.env.facts.load().identity_endpoints.keys().copied().collect();
+        for port in ports {
+            let listener = bind(self.plan.own, port, "--identity-endpoint").await?;
+            let (env, stop) = (Arc::clone(&self.env), self.stop.clone());
+            self.tasks.spawn(front::identity_endpoint::serve(listener, port, env, stop));
+        }
         Ok(())
     }
 

@@ -33,8 +33,20 @@ pub(crate) struct Saved {
     #[serde(default)]
     pub(crate) dps: String,
     pub(crate) device: String,
+    /// What applications show at the ports of identities, in the form of app services.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) identity_headers: Vec<IdentityHeader>,
     /// True once the resources above were made. Until then the next start goes on where this one ended.
     pub(crate) is_complete: bool,
+}
+
+/// The secret of one identity's port.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct IdentityHeader {
+    /// The identity's id in lower case.
+    pub(crate) identity: String,
+    #[serde(serialize_with = "reveal", deserialize_with = "hide")]
+    pub(crate) header: Secret<String>,
 }
 
 pub(crate) fn reveal<S: Serializer>(

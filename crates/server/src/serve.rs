@@ -5,7 +5,7 @@ use crate::data_dir::DataDir;
 use crate::greeting::{self, Strings};
 use crate::listeners::{Listeners, Plan, can_bind};
 use crate::saved::Saved;
-use crate::{clock, first_start, signing_keys, trusted_issuers};
+use crate::{clock, first_start, identity_endpoints, signing_keys, trusted_issuers};
 use front::stopped;
 use front::tls::Certificates;
 use ops::devices::chores::Chores;
@@ -21,6 +21,7 @@ use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
 use ops::limits::Limits;
+use ops::managed_identity::endpoints;
 use ops::metrics::Metrics;
 use ops::provisioning::challenges::Challenges;
 use ops::provisioning::latency::Latencies;
@@ -98,11 +99,13 @@ impl Server {
             ));
         }
         let plan = plan(options, &saved)?;
+        let own = plan.own;
         let (hosts, asked) = mpsc::channel::<OpenHost>(HOSTS_WAITING_MAX);
         let certificates =
             Certificates::new(&saved.ca_certificate, saved.ca_key.reveal(), clock.clone())
                 .map_err(|it| it.to_string())?;
-        let (env, writer) = environment(options, &saved, &plan, &dir, store, clock, hosts).await?;
+        let (env, writer) =
+            environment(options, &mut saved, &plan, &dir, store, clock, hosts).await?;
         let env = Arc::new(env);
         tidy_up(&env).await?;
 
@@ -120,7 +123,7 @@ impl Server {
             first_start::complete(options, &mut saved, &env).await?;
         }
         let strings = Strings::read(&saved, &env).await;
-        let greeting = greeting::write(&saved, &env, &dir, &strings, options.mqtt_port)?;
+        let greeting = greeting::write(&saved, &env, &dir, &strings, options.mqtt_port, own)?;
         let forgetting = tokio::spawn(forget_regularly(Arc::clone(&env), stopping.clone()));
         let working = tokio::spawn(work(Arc::clone(&env), stopping));
         Ok(Self { env, greeting, stop, serving, forgetting, working, writer, _dir: dir })
@@ -187,7 +190,7 @@ fn plan(options: &Up, saved: &Saved) -> Result<Plan, String> {
 
 async fn environment(
     options: &Up,
-    saved: &Saved,
+    saved: &mut Saved,
     plan: &Plan,
     dir: &DataDir,
     store: Engine,
@@ -209,6 +212,10 @@ async fn environment(
     let signing_keys = signing_keys::in_force(&saved.signing_keys)?;
     let mut facts = facts::load(&store, settings.tenant, &settings.origin).await?;
     facts.has_explicit_grants = options.explicit_grants;
+    let told = |it: String| format!("`--identity-endpoint`: {it}");
+    let find = |it: &str| endpoints::find(it, &facts);
+    let ports = identity_endpoints::read(&options.identity_endpoint, saved, &store, find).await;
+    endpoints::open(ports.map_err(told)?, &mut facts).map_err(told)?;
     facts.issuers = Arc::new(trusted_issuers::read(&dir.path)?);
     facts.keys = Arc::new(signing_keys.verifying_keys());
     let spread = &settings.propagation;

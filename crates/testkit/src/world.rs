@@ -122,6 +122,14 @@ impl World {
         self.server = Some(start(&self.runtime, self.dir.path(), &self.now_ms, &self.flags));
     }
 
+    /// The same, started with more flags of `up` from then on.
+    pub fn restart_with(&mut self, flags: &[&str]) {
+        self.flags.extend(flags.iter().map(|it| (*it).to_owned()));
+        self.restart();
+        self.connection = Connection::read(&self.dir.path().join("data"))
+            .expect("a server that runs has written connection.env");
+    }
+
     /// How many kept decisions come out the same when they are judged again, offline, from their traces and
     /// the facts of their time. One that does not fails the test when the world ends.
     pub fn judged_again(&self) -> usize {

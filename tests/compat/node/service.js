@@ -1,13 +1,14 @@
 // A service with the unmodified client, told what to do line by line.
 //
 //   HUB_CONNECTION_STRING=... node service.js
+//   HUB_HOST=... node service.js    (by the managed identity that the environment leads to)
 //   HUB_HOST=... AZURE_AUTHORITY_HOST=... AZURE_TENANT_ID=... AZURE_CLIENT_ID=... AZURE_CLIENT_SECRET=... node service.js
 //
 // Reads commands from standard input, each a line of JSON: [NAME, ARGUMENT...], NAME a method of one of its clients. Answers each with a line of JSON: {ok: RESULT}, or {error: {name, message, said}}. Ends with its input.
 'use strict';
 
 const { createInterface } = require('node:readline');
-const { ClientSecretCredential } = require('@azure/identity');
+const { ClientSecretCredential, DefaultAzureCredential } = require('@azure/identity');
 const { Client, JobClient, Registry } = require('azure-iothub');
 
 // The client takes times as dates.
@@ -26,6 +27,7 @@ async function call(clients, name, args) {
 function made(kind) {
     const { env } = process;
     if (env.HUB_CONNECTION_STRING) return kind.fromConnectionString(env.HUB_CONNECTION_STRING);
+    if (!env.AZURE_CLIENT_SECRET) return kind.fromTokenCredential(env.HUB_HOST, new DefaultAzureCredential());
     const credential = new ClientSecretCredential(env.AZURE_TENANT_ID, env.AZURE_CLIENT_ID, env.AZURE_CLIENT_SECRET, {
         authorityHost: env.AZURE_AUTHORITY_HOST,
         disableInstanceDiscovery: true,

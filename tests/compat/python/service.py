@@ -1,6 +1,7 @@
 """A service with the unmodified client, told what to do line by line.
 
     HUB_CONNECTION_STRING=... python service.py
+    HUB_HOST=... python service.py    (by the managed identity that the environment leads to)
     HUB_HOST=... AZURE_AUTHORITY_HOST=... AZURE_TENANT_ID=... AZURE_CLIENT_ID=... AZURE_CLIENT_SECRET=... python service.py
 
 Reads commands from standard input, each a line of JSON: [NAME, ARGUMENT...], NAME a method of one of the client's
@@ -11,7 +12,7 @@ import json
 import os
 import sys
 
-from azure.identity import ClientSecretCredential
+from azure.identity import ClientSecretCredential, DefaultAzureCredential
 from azure.iot.hub import (
     DigitalTwinClient,
     IoTHubConfigurationManager,
@@ -73,13 +74,16 @@ def managers():
     environment = os.environ
     if "HUB_CONNECTION_STRING" in environment:
         return [it.from_connection_string(environment["HUB_CONNECTION_STRING"]) for it in MANAGERS]
-    credential = ClientSecretCredential(
-        environment["AZURE_TENANT_ID"],
-        environment["AZURE_CLIENT_ID"],
-        environment["AZURE_CLIENT_SECRET"],
-        authority=environment["AZURE_AUTHORITY_HOST"],
-        disable_instance_discovery=True,
-    )
+    if "AZURE_CLIENT_SECRET" in environment:
+        credential = ClientSecretCredential(
+            environment["AZURE_TENANT_ID"],
+            environment["AZURE_CLIENT_ID"],
+            environment["AZURE_CLIENT_SECRET"],
+            authority=environment["AZURE_AUTHORITY_HOST"],
+            disable_instance_discovery=True,
+        )
+    else:
+        credential = DefaultAzureCredential()
     return [it.from_token_credential(environment["HUB_HOST"], credential) for it in MANAGERS]
 
 

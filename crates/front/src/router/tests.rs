@@ -23,7 +23,9 @@ fn every_route_of_the_table_is_reached_and_yields_its_own_operation() {
     let mut reached = 0;
     for operation in OPERATIONS {
         for it in operation.routes.iter().filter(|it| it.protocol == Protocol::Https) {
-            let surfaces = if HUBS.contains(&it.surface) { HUBS } else { MANAGEMENT };
+            let sides = [HUBS, &[Surface::Identity]];
+            let of = |all: &&&[Surface]| all.contains(&it.surface);
+            let surfaces = sides.iter().find(of).copied().unwrap_or(MANAGEMENT);
             for scope in ["", "/subscriptions/s", "/subscriptions/s/resourceGroups/g", HUB] {
                 let path: Vec<String> = it
                     .path

@@ -33,7 +33,11 @@ pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> P
                 Surface::Dps => {
                     "keys are switched off on this provisioning service (`disableLocalAuth`); sign in with Entra instead"
                 }
-                Surface::Hub | Surface::Arm | Surface::Entra | Surface::Graph => {
+                Surface::Hub
+                | Surface::Arm
+                | Surface::Entra
+                | Surface::Graph
+                | Surface::Identity => {
                     "keys are switched off on this hub (`disableLocalAuth`); sign in with Entra instead"
                 }
             },

@@ -1,7 +1,7 @@
 //! What lies in resource groups, whatever its type; and user-assigned identities, of which gates need little more.
 
 use super::{Dps, DpsLink, Facts, LinkAuthentication};
-use model::{ObjectId, Scope};
+use model::{ObjectId, Scope, Secret};
 use std::sync::Arc;
 
 /// A user-assigned managed identity: a resource with a principal of its own.
@@ -11,6 +11,14 @@ pub struct UserAssigned {
     pub principal: ObjectId,
     /// What applications name it by when they ask for a token.
     pub client: ObjectId,
+}
+
+/// A port at which applications of this machine get the tokens of one user-assigned identity.
+#[derive(Clone, Debug)]
+pub struct IdentityEndpoint {
+    pub identity: Scope,
+    /// What `X-IDENTITY-HEADER` must be.
+    pub header: Secret<String>,
 }
 
 impl Dps {

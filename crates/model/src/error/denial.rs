@@ -131,6 +131,12 @@ pub enum TokenFault {
     EndedRefresh,
     /// A refresh token of a sign-in that was revoked, or that was used before.
     RevokedRefresh,
+    /// Whoever asks for a managed identity's token came by another name than this machine's, or through a proxy.
+    NotLocal,
+    /// The header that shows who may ask for a managed identity's token is missing or wrong.
+    IdentityHeader,
+    /// The port has no such managed identity.
+    IdentityNotFound,
 }
 
 impl TokenFault {
@@ -163,6 +169,10 @@ impl TokenFault {
             Self::PasswordToChange => ("invalid_grant", 50_055, 400),
             Self::EndedRefresh => ("invalid_grant", 700_082, 400),
             Self::RevokedRefresh => ("invalid_grant", 50_173, 400),
+            // Of the endpoints of managed identities, which have words and no numbers.
+            Self::NotLocal => ("access_denied", 0, 403),
+            Self::IdentityHeader => ("access_denied", 0, 401),
+            Self::IdentityNotFound => ("invalid_request", 0, 400),
         }
     }
 }

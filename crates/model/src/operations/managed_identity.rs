@@ -1,7 +1,7 @@
-//! Azure Resource Manager: user-assigned managed identities.
+//! User-assigned managed identities: themselves in Azure Resource Manager, and where applications get their tokens.
 
-use super::row::{act, arm, control};
-use super::{Effect, Op, Operation};
+use super::row::{act, arm, control, local};
+use super::{Effect, Op, Operation, Plane};
 
 pub(super) const ROWS: &[Operation] = &[
     control(
@@ -60,4 +60,14 @@ pub(super) const ROWS: &[Operation] = &[
         )],
         "Deletes a user-assigned identity and its principal",
     ),
+    Operation {
+        plane: Plane::Token,
+        ..control(
+            Op::IssueIdentityToken,
+            &[],
+            Effect::Reads,
+            &[local("GET", "/metadata/identity/oauth2/token"), local("GET", "/msi/token")],
+            "Issues an access token of the identity that the port belongs to",
+        )
+    },
 ];

@@ -73,6 +73,7 @@ pub enum Op {
     GetPolicyExemption,
     ListPolicyExemptions,
     DeletePolicyExemption,
+    IssueIdentityToken,
     PutUserAssignedIdentity,
     PatchUserAssignedIdentity,
     GetUserAssignedIdentity,

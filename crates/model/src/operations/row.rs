@@ -19,6 +19,10 @@ pub(super) const fn graph(method: &'static str, path: &'static str) -> Route {
     Route { surface: Surface::Graph, protocol: Protocol::Https, method, path }
 }
 
+pub(super) const fn local(method: &'static str, path: &'static str) -> Route {
+    Route { surface: Surface::Identity, protocol: Protocol::Https, method, path }
+}
+
 pub(super) const fn hub(method: &'static str, path: &'static str) -> Route {
     Route { surface: Surface::Hub, protocol: Protocol::Https, method, path }
 }

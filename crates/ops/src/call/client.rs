@@ -27,6 +27,7 @@ pub(super) fn client_credential(shown: Credential, input: &Input) -> Credential 
         | Credential::Bearer(_)
         | Credential::Sas(_)
         | Credential::Certificate(_)
+        | Credential::Local(_)
         | Credential::Password { .. }
         | Credential::RefreshToken { .. } => Credential::ClientSecret {
             tenant,

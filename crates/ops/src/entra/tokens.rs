@@ -128,14 +128,8 @@ impl Wanted {
                 return Err((TokenFault::BadScope, sentence));
             }
         };
-        let audience = audience(resource, origin).ok_or_else(|| {
-            let sentence = format!(
-                "there is no resource `{}` in this tenant; known are `{origin}` and {}.",
-                shown(resource),
-                RESOURCES.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
-            );
-            (TokenFault::UnknownResource, sentence)
-        })?;
+        let audience = audience(resource, origin)
+            .ok_or_else(|| (TokenFault::UnknownResource, no_resource(resource, origin)))?;
         let words = field("scope").unwrap_or("");
         let has = |word: &str| words.split_whitespace().any(|it| it == word);
         // Version 1 has no words for it: libraries of its time expect both.
@@ -193,8 +187,17 @@ fn resource_of(scope: &str) -> Result<&str, Fault> {
     }
 }
 
+/// The sentence for a resource that there is none of.
+pub(crate) fn no_resource(resource: &str, origin: &str) -> String {
+    format!(
+        "there is no resource `{}` in this tenant; known are `{origin}` and {}.",
+        shown(resource),
+        RESOURCES.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
+    )
+}
+
 /// The `aud` for a resource, in our own spelling: what a client sent never gets into a token.
-fn audience(resource: &str, origin: &str) -> Option<String> {
+pub(crate) fn audience(resource: &str, origin: &str) -> Option<String> {
     let (bare, slash) = match resource.strip_suffix('/') {
         Some(bare) => (bare, "/"),
         None => (resource, ""),
@@ -275,8 +278,16 @@ pub(crate) async fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<R
         .with_header("Pragma", "no-cache"))
 }
 
-/// A token for a managed identity of this server, for a call that the server makes as it. Kept until
-/// shortly before its end: signing costs more than all the rest of such a call.
+/// A token that was issued, and from when until when it holds.
+#[derive(Clone)]
+pub struct Issued {
+    pub(crate) token: String,
+    pub(crate) begins: Timestamp,
+    pub(crate) ends: Timestamp,
+}
+
+/// A token for a managed identity of this server, for a call that the server makes as it, or for an application that may
+/// have it. Kept until shortly before its end: signing costs more than all the rest of such a call.
 ///
 /// # Errors
 /// [`NotSigned`].
@@ -284,14 +295,13 @@ pub(crate) fn of_identity(
     env: &Env,
     identity: ObjectId,
     audience: &str,
-) -> Result<String, NotSigned> {
+) -> Result<Issued, NotSigned> {
     let now = env.now();
     let mut kept = env.identity_tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let key = (identity, audience.to_owned());
-    if let Some((end, token)) = kept.get(&key)
-        && now < *end
-    {
-        return Ok(token.clone());
+    let is_good = |it: &Issued| now < it.ends.plus_seconds(-RENEWAL_S);
+    if let Some(issued) = kept.get(&key).filter(|it| is_good(it)) {
+        return Ok(issued.clone());
     }
     let facts = env.facts.load();
     let app_id = facts.principals.get(&identity).and_then(|it| it.app_id).unwrap_or(identity);
@@ -307,10 +317,11 @@ pub(crate) fn of_identity(
         &unique,
     ))?;
     if kept.len() >= IDENTITY_TOKENS_MAX {
-        kept.retain(|_, (end, _)| now < *end);
+        kept.retain(|_, it| is_good(it));
     }
-    kept.insert(key, (now.plus_seconds(TOKEN_LIFETIME_S - RENEWAL_S), token.clone()));
-    Ok(token)
+    let issued = Issued { token, begins: now, ends: now.plus_seconds(TOKEN_LIFETIME_S) };
+    kept.insert(key, issued.clone());
+    Ok(issued)
 }
 
 /// Whom a token is about.

@@ -1,9 +1,12 @@
 //! Managed identities: principals of the directory that belong to resources, and need no secret.
 //!
 //! A user-assigned identity is a resource of its own, `user_assigned.rs`; a system-assigned one belongs to one hub or
-//! provisioning service, and comes and goes with it. What `identity` of these says is in `attached.rs`.
+//! provisioning service, and comes and goes with it. What `identity` of these says is in `attached.rs`,
+//! and what applications of this machine get in `tokens.rs`.
 
 pub(crate) mod attached;
+pub mod endpoints;
+pub(crate) mod tokens;
 pub(crate) mod user_assigned;
 
 use crate::env::Env;

@@ -155,7 +155,7 @@ pub(crate) fn credential(
             let token =
                 crate::entra::tokens::of_identity(env, identity, "https://iothubs.azure.net")
                     .map_err(|_| "the server could not sign a token")?;
-            Ok(Credential::Bearer(Secret::new(token)))
+            Ok(Credential::Bearer(Secret::new(token.token)))
         }
         LinkAuthentication::KeyBased { policy, key } => {
             let expiry = env.now().plus_seconds(3_600);
