@@ -12,6 +12,7 @@ mod places;
 mod proofs;
 mod roles;
 mod shards;
+mod targets;
 
 pub(crate) use assignments::Held;
 pub use assignments::RoleAssignments;
@@ -22,6 +23,7 @@ pub use people::{People, Person, SignIn};
 pub use proofs::{Authority, Counts, OwnCertificate, OwnKeys, OwnProof};
 pub(crate) use roles::Seen;
 pub use roles::{Granting, List, Permission, Role, RoleAssignment};
+pub use targets::Target;
 
 use crate::deny::DenyAssignment;
 use crate::locks::Lock;
@@ -279,6 +281,10 @@ pub struct Facts {
     hubs_by_place: Arc<HashMap<Place, Arc<Hub>, Quick>>,
     /// By lower-case scope.
     pub provisioning: Arc<BTreeMap<String, Arc<Dps>>>,
+    /// By lower-case scope.
+    pub targets: Arc<BTreeMap<String, Arc<Target>>>,
+    /// Lower-case scopes of what lies in targets: a role may be held there.
+    pub entities: Arc<BTreeSet<String>>,
     /// Host name to lower-case scope of the hub or provisioning service.
     pub hosts: Arc<HashMap<String, String>>,
     /// Lower-case scopes of subscriptions and resource groups that exist.
@@ -318,6 +324,8 @@ impl Facts {
             hubs: Arc::default(),
             hubs_by_place: Arc::default(),
             provisioning: Arc::default(),
+            targets: Arc::default(),
+            entities: Arc::default(),
             hosts: Arc::default(),
             containers: Arc::default(),
             container_documents: Arc::default(),

@@ -6,7 +6,7 @@
 
 use crate::control::get as read;
 use crate::env::Env;
-use crate::{certificates, devices, objects, private_endpoints, provisioning, resources};
+use crate::{certificates, devices, objects, private_endpoints, provisioning, resources, targets};
 use model::trace::{Object, Verb};
 use model::{Error, Op, Operation, Scope};
 use serde_json::{Value, json};
@@ -29,7 +29,8 @@ pub(crate) async fn objects(
     if row.op == Op::DeleteResourceGroup {
         let hubs = facts.hubs.values().map(|it| &it.scope);
         let services = facts.provisioning.values().map(|it| &it.scope);
-        for it in hubs.chain(services).filter(|it| scope.contains(it)) {
+        let targets = facts.targets.values().map(|it| &it.scope);
+        for it in hubs.chain(services).chain(targets).filter(|it| scope.contains(it)) {
             found.push(object(it, Verb::DeleteWithGroup, env).await?);
         }
     }
@@ -66,6 +67,7 @@ pub(crate) async fn stored(scope: &Scope, env: &Env) -> Result<Option<Value>, Er
             let id = scope.name().to_ascii_lowercase();
             return Ok(read::<Value>(env, tables::ROLE_DEFINITIONS, &id).await?.map(|(it, _)| it));
         }
+        _ if targets::is_key(&scope.key()) => return targets::current(env, scope).await,
         _ => return Ok(None),
     };
     Ok(read::<Value>(env, table, &scope.key()).await?.map(|(it, _)| it))

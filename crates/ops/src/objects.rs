@@ -6,6 +6,7 @@ use crate::env::Env;
 use crate::input::Input;
 use crate::{
     authorization, decisions, deletions, devices, diagnose, management, provisioning, resources,
+    targets,
 };
 use gate::facts::Instance;
 use gate::{Attributes, Link};
@@ -117,7 +118,7 @@ pub(crate) async fn prepare(
         } else if row.op == Op::PutDps || row.op == Op::PatchDps {
             provisioning::services::as_stored(env, scope, &input.body).await?
         } else {
-            None
+            targets::as_stored(env, scope, &input.body).await?
         };
         prepared.objects = vec![object(&prepared.scope, stored.as_ref().unwrap_or(&input.body))];
     }
@@ -219,6 +220,8 @@ async fn merged(op: Op, scope: &Scope, patch: &Value, env: &Env) -> Result<Value
         devices::hubs::current(env, scope).await?
     } else if op == Op::PatchDps {
         provisioning::services::current(env, scope).await?
+    } else if targets::is_key(&scope.key()) {
+        targets::current(env, scope).await?
     } else {
         authorization::policies::current(env, scope).await?
     };

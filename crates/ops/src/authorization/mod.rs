@@ -54,6 +54,8 @@ pub(crate) fn check_scope(scope: &Scope, facts: &Facts) -> Result<(), Error> {
         || facts.containers.contains_key(&key)
         || facts.hubs.contains_key(&key)
         || facts.provisioning.contains_key(&key)
+        || facts.targets.contains_key(&key)
+        || facts.entities.contains(&key)
     {
         return Ok(());
     }

@@ -9,6 +9,7 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::objects::object;
 use crate::resources::container_of;
+use crate::targets;
 use gate::policy::{
     Compliance, Detail, Existing, PolicyAssignment, State, evaluated, reaching, states,
 };
@@ -181,7 +182,8 @@ async fn collect(
     let all = groups
         .map(|it| (it, Op::GetResourceGroup))
         .chain(hubs.map(|it| (it, Op::GetHub)))
-        .chain(services.map(|it| (it, Op::GetDps)));
+        .chain(services.map(|it| (it, Op::GetDps)))
+        .chain(facts.targets.values().map(|it| (&it.scope, targets::reading(&it.scope.key()))));
     let (mut rows, mut walks) = (Vec::new(), 0);
     for (scope, reads) in all.filter(|(it, _)| facts.contains(&about.scope, it)) {
         let mut assigned = reaching(scope, facts);
