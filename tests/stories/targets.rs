@@ -98,7 +98,7 @@ fn a_namespace_and_what_lies_in_it_are_made_shown_listed_and_deleted() {
     }
     plant.world.restart();
     assert_eq!(plant.names(&format!("{}/eventhubs", plant.events)), ["telemetry", "telemetry10"]);
-    assert_eq!(plant.names(&format!("{hub}/consumergroups")), ["readers"]);
+    assert_eq!(plant.names(&format!("{hub}/consumergroups")), ["$Default", "readers"]);
     assert_eq!(plant.names(&format!("{}/topics/alarms/subscriptions", plant.bus)), ["night"]);
     assert_eq!(
         plant.names(&format!("{}/blobServices/default/containers", plant.blobs)),
@@ -334,6 +334,20 @@ fn targets_are_named_moved_locked_and_judged_as_every_resource_is() {
     );
     let closed = json!({ "location": "westus", "properties": { "networkAcls": { "defaultAction": "Deny" } } });
     plant.puts(&other, closed).expect(200);
+    // What is assigned to a target, or to a thing in one, is no part of it.
+    let own = format!(
+        "{}/providers/Microsoft.Authorization/policyAssignments/closed-storage",
+        plant.blobs
+    );
+    plant.world.assign_policy("closed-storage", &plant.blobs).expect(201);
+    let renamed = json!({ "properties": { "displayName": "closed" } });
+    let patched = plant.world.arm("PATCH", &own, &renamed).expect(201).body;
+    assert_eq!(patched["properties"]["displayName"], "closed");
+    let queue = format!("{}/eventhubs/roles", plant.events);
+    plant.puts(&queue, json!({})).expect(200);
+    let sender = plant.world.service_principal("sender");
+    plant.world.assign(&sender, "2b629674-e913-4c01-ae53-ef4638d8f975", &queue).expect(201);
+    plant.world.assign(&sender, READER, &format!("{queue}10")).expect(404);
     // Who may write hubs' groups may write targets; who may only read may not.
     let (writer, reader) =
         (plant.world.service_principal("writer"), plant.world.service_principal("reader"));

@@ -67,7 +67,7 @@ pub(crate) async fn stored(scope: &Scope, env: &Env) -> Result<Option<Value>, Er
             let id = scope.name().to_ascii_lowercase();
             return Ok(read::<Value>(env, tables::ROLE_DEFINITIONS, &id).await?.map(|(it, _)| it));
         }
-        _ if targets::is_key(&scope.key()) => return targets::current(env, scope).await,
+        _ if targets::is_target(scope) => return targets::current(env, scope).await,
         _ => return Ok(None),
     };
     Ok(read::<Value>(env, table, &scope.key()).await?.map(|(it, _)| it))

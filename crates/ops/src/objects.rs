@@ -220,7 +220,7 @@ async fn merged(op: Op, scope: &Scope, patch: &Value, env: &Env) -> Result<Value
         devices::hubs::current(env, scope).await?
     } else if op == Op::PatchDps {
         provisioning::services::current(env, scope).await?
-    } else if targets::is_key(&scope.key()) {
+    } else if targets::is_target(scope) {
         targets::current(env, scope).await?
     } else {
         authorization::policies::current(env, scope).await?

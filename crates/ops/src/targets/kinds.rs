@@ -312,6 +312,24 @@ impl Kind {
         own.is_some_and(|it| it.eq_ignore_ascii_case(namespace))
     }
 
+    /// What is in a new one of itself, as its path and its body: a rule that opens all of a namespace, the consumer
+    /// group that every event hub has.
+    pub(super) fn inherent(&self) -> Option<(&'static str, Value)> {
+        match self.full_type {
+            "Microsoft.EventHub/namespaces" | "Microsoft.ServiceBus/namespaces" => {
+                let rights = json!({ "rights": ["Listen", "Send", "Manage"] });
+                Some((
+                    "authorizationRules/RootManageSharedAccessKey",
+                    json!({ "properties": rights }),
+                ))
+            }
+            "Microsoft.EventHub/namespaces/eventhubs" => {
+                Some(("consumergroups/$Default", json!({})))
+            }
+            _ => None,
+        }
+    }
+
     /// What a body says of the properties, whole.
     ///
     /// # Errors

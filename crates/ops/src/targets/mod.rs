@@ -49,6 +49,11 @@ pub(crate) fn is_key(key: &str) -> bool {
     providers.iter().any(|it| key.contains(&format!("/providers/{it}/")))
 }
 
+/// True for what this module serves, and not for what is assigned to it.
+pub(crate) fn is_target(scope: &Scope) -> bool {
+    kinds::of(scope).is_some()
+}
+
 /// True where a list of resources has it: what lies in a target is no resource of its own.
 pub(crate) fn is_top_key(key: &str) -> bool {
     Scope::parse(key).ok().and_then(|it| kinds::of(&it)).is_some_and(Kind::is_top)
@@ -156,18 +161,13 @@ async fn save(
     revision: Option<u64>,
 ) -> Result<(), Error> {
     let mut changes = vec![change(document, revision)?];
-    // Who makes a namespace finds a rule in it that opens all of it.
     let scope = scope_of(document)?;
-    if revision.is_none()
-        && let Some(kind) = kinds::of(&scope).filter(|it| it.is_top() && it.keys == Keyed::No)
-    {
-        let id = scope.join("authorizationRules/RootManageSharedAccessKey");
-        let body = json!({ "properties": { "rights": ["Listen", "Send", "Manage"] } });
-        let rule = kinds::of(&id).ok_or_else(|| Error::Internal {
-            message: format!("{} has no rules", kind.full_type),
-        })?;
-        let resource = composed(rule, &body, None, &id, &env.now().rfc3339())?;
-        let keys = Keys::made(Keyed::Rule, env);
+    let inherent = if revision.is_none() { kind_of(&scope)?.inherent() } else { None };
+    if let Some((path, body)) = inherent {
+        let id = scope.join(path);
+        let kind = kind_of(&id)?;
+        let resource = composed(kind, &body, None, &id, &env.now().rfc3339())?;
+        let keys = Keys::made(kind.keys, env);
         changes.push(change(&TargetDocument { resource, keys, network: None }, None)?);
     }
     control::commit(permit, env, changes).await.map(drop)
@@ -197,9 +197,6 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let id = match (&found, kind.is_top()) {
         (Some((it, _)), _) => scope_of(it)?,
         (None, true) => {
-            if permit.operation().routes.iter().any(|it| it.method == "PATCH") {
-                return Err(no_resource(permit.scope()));
-            }
             check_free(&facts, kind, permit.scope().name())?;
             group.join(&format!("providers/{}/{}", kind.full_type, permit.scope().name()))
         }
@@ -299,7 +296,7 @@ fn composed(
             let kinds = ["StorageV2", "BlobStorage", "BlockBlobStorage", "Storage"];
             set(&mut resource, "kind", json!(fields.word("kind", &kinds)?.unwrap_or("StorageV2")));
             let acls = given.object("networkAcls")?.map_or_else(|| Fields::of(&nothing), Ok)?;
-            set(&mut properties, "networkAcls", rules::read(&acls, "value")?.shown);
+            set(&mut properties, "networkAcls", rules::read(&acls, rules::Words::OfAccount)?.shown);
             account(id, &resource, made)
         }
         Keyed::No if kind.is_top() => json!({
@@ -455,10 +452,18 @@ pub(crate) async fn check_name(_permit: &Permit, input: &Input, env: &Env) -> Re
     let namespace = behind.nth(1).unwrap_or_default();
     let mut known = kinds::KINDS.iter().filter(|it| it.is_top() && it.is_in(namespace));
     let kind = known.next().ok_or_else(|| no_resource(&input.scope))?;
-    let told = |reason: &str, message: String| json!({ "nameAvailable": false, "reason": reason, "message": message });
-    Ok(Reply::ok(match (kind.naming.check(name), is_taken(&env.facts.load(), kind, name)) {
-        (Err(rule), _) => told("AccountNameInvalid", rule),
-        (Ok(()), true) => told("AlreadyExists", format!("the name `{name}` is taken")),
-        (Ok(()), false) => json!({ "nameAvailable": true }),
-    }))
+    // Each provider has words of its own for why not.
+    let (wrong, taken, free) = match kind.keys {
+        Keyed::Account => ("AccountNameInvalid", "AlreadyExists", Value::Null),
+        Keyed::No | Keyed::Rule => ("InvalidName", "NameInUse", json!("None")),
+    };
+    let (reason, message) = match kind.naming.check(name) {
+        Err(rule) => (json!(wrong), rule),
+        Ok(()) if is_taken(&env.facts.load(), kind, name) => {
+            (json!(taken), format!("the name `{name}` is taken"))
+        }
+        Ok(()) => (free, String::new()),
+    };
+    let is_free = message.is_empty();
+    Ok(Reply::ok(json!({ "nameAvailable": is_free, "reason": reason, "message": message })))
 }

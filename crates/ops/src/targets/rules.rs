@@ -17,17 +17,33 @@ use serde_json::{Value, json};
 
 const ACCESS: [&str; 2] = ["Enabled", "Disabled"];
 
+/// Whose words a rule set has.
+#[derive(Clone, Copy)]
+pub(super) enum Words {
+    OfNamespace,
+    OfAccount,
+}
+
+impl Words {
+    /// What a rule calls its network.
+    const fn mask(self) -> &'static str {
+        match self {
+            Self::OfNamespace => "ipMask",
+            Self::OfAccount => "value",
+        }
+    }
+}
+
 /// What a rule set says beside public access, as it is stored, and what the gates decide by.
 pub(super) struct Read {
     pub(super) shown: Value,
     pub(super) rules: NetworkRules,
 }
 
-/// `mask` is the name that a rule has for its network.
-///
 /// # Errors
 /// The place in the body that breaks a rule.
-pub(super) fn read(given: &Fields<'_>, mask: &str) -> Result<Read, Error> {
+pub(super) fn read(given: &Fields<'_>, words: Words) -> Result<Read, Error> {
+    let mask = words.mask();
     for unknown in ["virtualNetworkRules", "resourceAccessRules", "ipv6Rules"] {
         if given.array(unknown, IP_RULES_MAX)?.is_some_and(|it| !it.is_empty()) {
             let because = "nobody could enforce it here, so it is refused and not ignored; name addresses in `ipRules`";
@@ -59,19 +75,17 @@ pub(super) fn read(given: &Fields<'_>, mask: &str) -> Result<Read, Error> {
         "ipRules": shown,
         "virtualNetworkRules": [],
     });
-    // The word of namespaces, and that of storage accounts.
-    let trusts_services = match mask {
-        "ipMask" => {
+    let trusts_services = match words {
+        Words::OfNamespace => {
             let trusts = given.bool("trustedServiceAccessEnabled")?.unwrap_or(false);
             set(&mut shown, "trustedServiceAccessEnabled", json!(trusts));
             trusts
         }
-        _ => {
+        Words::OfAccount => {
             let bypass = read_bypass(given)?;
-            let trusts = bypass.contains(&TRUSTED);
             set(&mut shown, "bypass", json!(bypass.join(", ")));
             set(&mut shown, "resourceAccessRules", json!([]));
-            trusts
+            bypass.contains(&TRUSTED)
         }
     };
     let set = RuleSet { place: "ipRules", rules, otherwise, guards_events: true };
@@ -105,12 +119,12 @@ fn read_bypass(given: &Fields<'_>) -> Result<Vec<&'static str>, Error> {
 pub(super) fn facts_of(document: &TargetDocument) -> Result<NetworkRules, String> {
     let nothing = json!({});
     let acls = model::json::at(&document.resource, &["properties", "networkAcls"]);
-    let (given, mask) = match (&document.network, acls) {
-        (Some(it), _) => (it, "ipMask"),
-        (None, Some(it)) => (it, "value"),
-        (None, None) => (&nothing, "ipMask"),
+    let (given, words) = match (&document.network, acls) {
+        (Some(it), _) => (it, Words::OfNamespace),
+        (None, Some(it)) => (it, Words::OfAccount),
+        (None, None) => (&nothing, Words::OfNamespace),
     };
-    let read = Fields::of(given).and_then(|it| read(&it, mask)).map_err(|it| it.to_string())?;
+    let read = Fields::of(given).and_then(|it| read(&it, words)).map_err(|it| it.to_string())?;
     let access = model::json::text(&document.resource, &["properties", "publicNetworkAccess"]);
     Ok(NetworkRules { is_private: access == Some("Disabled"), ..read.rules })
 }
@@ -119,7 +133,7 @@ pub(super) fn facts_of(document: &TargetDocument) -> Result<NetworkRules, String
 fn show(document: &TargetDocument) -> Result<Value, Error> {
     let nothing = json!({});
     let given = document.network.as_ref().unwrap_or(&nothing);
-    let mut properties = read(&Fields::of(given)?, "ipMask")?.shown;
+    let mut properties = read(&Fields::of(given)?, Words::OfNamespace)?.shown;
     let text = |path: &[&str]| model::json::text(&document.resource, path).unwrap_or_default();
     set(
         &mut properties,
@@ -156,7 +170,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let fields = Fields::of(&input.body)?;
     let nothing = json!({});
     let given = fields.object("properties")?.map_or_else(|| Fields::of(&nothing), Ok)?;
-    document.network = Some(read(&given, "ipMask")?.shown);
+    document.network = Some(read(&given, Words::OfNamespace)?.shown);
     if let Some(access) = given.word("publicNetworkAccess", &ACCESS)?
         && let Some(properties) = document.resource.get_mut("properties")
     {
