@@ -34,6 +34,7 @@ mod compat {
     pub mod registration;
     pub mod service_api;
     pub mod surface;
+    pub mod targets;
     pub mod users;
     pub mod x509_registration;
 }

@@ -71,6 +71,7 @@ mod stories {
     pub mod roles;
     pub mod service_api;
     pub mod sign_in;
+    pub mod targets;
     pub mod test_cases;
     pub mod threats_connections;
     pub mod threats_credentials;

@@ -270,7 +270,7 @@ fn what_cannot_move_is_refused_with_its_place_and_nothing_moves() {
     refused(&[&hub, &missing], &target, 404, "ResourceNotFound", "resources[1]");
     for other in [
         format!("{hub}/IotHubKeys/iothubowner"),
-        format!("{group}/providers/Microsoft.Storage/storageAccounts/a"),
+        format!("{group}/providers/Microsoft.Compute/virtualMachines/a"),
         group.clone(),
     ] {
         refused(&[&hub, &other], &target, 400, "ResourceMoveNotSupported", "resources[1]");

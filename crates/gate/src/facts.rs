@@ -13,6 +13,7 @@ mod proofs;
 mod resources;
 mod roles;
 mod shards;
+mod targets;
 
 pub(crate) use assignments::Held;
 pub use assignments::RoleAssignments;
@@ -24,6 +25,7 @@ pub use proofs::{Authority, Counts, OwnCertificate, OwnKeys, OwnProof};
 pub use resources::{IdentityEndpoint, UserAssigned};
 pub(crate) use roles::Seen;
 pub use roles::{Granting, List, Permission, Role, RoleAssignment};
+pub use targets::Target;
 
 use crate::deny::DenyAssignment;
 use crate::locks::Lock;
@@ -291,6 +293,9 @@ pub struct Facts {
     pub provisioning: Arc<BTreeMap<String, Arc<Dps>>>,
     /// By lower-case scope.
     pub user_assigned: Arc<BTreeMap<String, Arc<UserAssigned>>>,
+    pub targets: Arc<BTreeMap<String, Arc<Target>>>,
+    /// Lower-case scopes of what lies in targets: a role may be held there.
+    pub entities: Arc<BTreeSet<String>>,
     /// Host name to lower-case scope of the hub or provisioning service.
     pub hosts: Arc<HashMap<String, String>>,
     /// Lower-case scopes of subscriptions and resource groups that exist.
@@ -332,6 +337,8 @@ impl Facts {
             hubs_by_place: Arc::default(),
             provisioning: Arc::default(),
             user_assigned: Arc::default(),
+            targets: Arc::default(),
+            entities: Arc::default(),
             hosts: Arc::default(),
             containers: Arc::default(),
             container_documents: Arc::default(),

@@ -7,6 +7,7 @@
 //! finds one.
 
 mod authorization;
+mod event_hubs;
 mod graph;
 mod hub_devices;
 mod hub_registry;
@@ -20,7 +21,9 @@ mod provisioning;
 mod resources;
 mod right;
 pub(crate) mod row;
+mod service_bus;
 mod sign_in;
+mod storage;
 
 pub use op::Op;
 pub use right::Right;
@@ -44,6 +47,9 @@ const PARTS: &[&[Operation]] = &[
     hub_services::ROWS,
     hub_devices::ROWS,
     provisioning::ROWS,
+    event_hubs::ROWS,
+    service_bus::ROWS,
+    storage::ROWS,
 ];
 
 /// The table itself. A plain constant: no macro, no registration at start-up.

@@ -43,6 +43,13 @@ pub fn normal_location(text: &str) -> String {
     text.chars().filter(|it| *it != ' ').flat_map(char::to_lowercase).collect()
 }
 
+// Known api-versions of each provider of targets.
+const EVENT_HUB: &[&str] =
+    &["2026-01-01", "2026-07-01-preview", "2024-01-01", "2021-11-01", "2017-04-01"];
+const SERVICE_BUS: &[&str] = &["2026-01-01", "2024-01-01", "2021-11-01", "2017-04-01"];
+const STORAGE: &[&str] =
+    &["2026-09-01", "2025-06-01", "2024-01-01", "2023-05-01", "2021-04-01", "2019-06-01"];
+
 pub const RESOURCE_TYPES: &[ResourceType] = &[
     ResourceType {
         namespace: "Microsoft.Resources",
@@ -223,6 +230,118 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
         namespace: "Microsoft.PolicyInsights",
         name: "policyStates",
         api_versions: &["2024-10-01", "2019-10-01", "2018-04-04"],
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.EventHub",
+        name: "namespaces",
+        api_versions: EVENT_HUB,
+        is_tracked: true,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.EventHub",
+        name: "namespaces/eventhubs",
+        api_versions: EVENT_HUB,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.EventHub",
+        name: "namespaces/eventhubs/consumergroups",
+        api_versions: EVENT_HUB,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.EventHub",
+        name: "namespaces/authorizationRules",
+        api_versions: EVENT_HUB,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.EventHub",
+        name: "namespaces/eventhubs/authorizationRules",
+        api_versions: EVENT_HUB,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.EventHub",
+        name: "namespaces/networkRuleSets",
+        api_versions: EVENT_HUB,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.ServiceBus",
+        name: "namespaces",
+        api_versions: SERVICE_BUS,
+        is_tracked: true,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.ServiceBus",
+        name: "namespaces/queues",
+        api_versions: SERVICE_BUS,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.ServiceBus",
+        name: "namespaces/topics",
+        api_versions: SERVICE_BUS,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.ServiceBus",
+        name: "namespaces/topics/subscriptions",
+        api_versions: SERVICE_BUS,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.ServiceBus",
+        name: "namespaces/authorizationRules",
+        api_versions: SERVICE_BUS,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.ServiceBus",
+        name: "namespaces/queues/authorizationRules",
+        api_versions: SERVICE_BUS,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.ServiceBus",
+        name: "namespaces/topics/authorizationRules",
+        api_versions: SERVICE_BUS,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.ServiceBus",
+        name: "namespaces/networkRuleSets",
+        api_versions: SERVICE_BUS,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.Storage",
+        name: "storageAccounts",
+        api_versions: STORAGE,
+        is_tracked: true,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.Storage",
+        name: "storageAccounts/blobServices/containers",
+        api_versions: STORAGE,
         is_tracked: false,
         secrets: &[],
     },

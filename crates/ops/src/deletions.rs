@@ -8,6 +8,7 @@ use crate::control::get as read;
 use crate::env::Env;
 use crate::{
     certificates, devices, managed_identity, objects, private_endpoints, provisioning, resources,
+    targets,
 };
 use model::trace::{Object, Verb};
 use model::{Error, Op, Operation, Scope};
@@ -69,6 +70,7 @@ pub(crate) async fn stored(scope: &Scope, env: &Env) -> Result<Option<Value>, Er
             let id = scope.name().to_ascii_lowercase();
             return Ok(read::<Value>(env, tables::ROLE_DEFINITIONS, &id).await?.map(|(it, _)| it));
         }
+        _ if targets::is_target(scope) => return targets::current(env, scope).await,
         _ => return Ok(None),
     };
     Ok(read::<Value>(env, table, &scope.key()).await?.map(|(it, _)| it))

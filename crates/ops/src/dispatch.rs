@@ -4,7 +4,7 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::{
     authorization, certificates, devices, diagnose, entra, insights, managed_identity, management,
-    policy_insights, private_endpoints, provisioning, questions, resources, who_can,
+    policy_insights, private_endpoints, provisioning, questions, resources, targets, who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -92,6 +92,89 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         }
         Op::DeleteHubPrivateEndpoint | Op::DeleteDpsPrivateEndpoint => {
             Box::pin(private_endpoints::delete(permit, input, env))
+        }
+        Op::PutEventHubNamespace
+        | Op::PatchEventHubNamespace
+        | Op::PutEventHubNamespaceRule
+        | Op::PutEventHubEntity
+        | Op::PutEventHubEntityRule
+        | Op::PutConsumerGroup
+        | Op::PutServiceBusNamespace
+        | Op::PatchServiceBusNamespace
+        | Op::PutServiceBusNamespaceRule
+        | Op::PutQueue
+        | Op::PutQueueRule
+        | Op::PutTopic
+        | Op::PutTopicRule
+        | Op::PutTopicSubscription
+        | Op::PutStorageAccount
+        | Op::PatchStorageAccount
+        | Op::PutContainer => Box::pin(targets::put(permit, input, env)),
+        Op::GetEventHubNamespace
+        | Op::GetEventHubNamespaceRule
+        | Op::GetEventHubEntity
+        | Op::GetEventHubEntityRule
+        | Op::GetConsumerGroup
+        | Op::GetServiceBusNamespace
+        | Op::GetServiceBusNamespaceRule
+        | Op::GetQueue
+        | Op::GetQueueRule
+        | Op::GetTopic
+        | Op::GetTopicRule
+        | Op::GetTopicSubscription
+        | Op::GetStorageAccount
+        | Op::GetContainer => Box::pin(targets::get(permit, input, env)),
+        Op::ListEventHubNamespaces | Op::ListServiceBusNamespaces | Op::ListStorageAccounts => {
+            Box::pin(targets::list_top(permit, input, env))
+        }
+        Op::DeleteEventHubNamespace
+        | Op::DeleteEventHubNamespaceRule
+        | Op::DeleteEventHubEntity
+        | Op::DeleteEventHubEntityRule
+        | Op::DeleteConsumerGroup
+        | Op::DeleteServiceBusNamespace
+        | Op::DeleteServiceBusNamespaceRule
+        | Op::DeleteQueue
+        | Op::DeleteQueueRule
+        | Op::DeleteTopic
+        | Op::DeleteTopicRule
+        | Op::DeleteTopicSubscription
+        | Op::DeleteStorageAccount
+        | Op::DeleteContainer => Box::pin(targets::delete(permit, input, env)),
+        Op::CheckEventHubNamespaceName
+        | Op::CheckServiceBusNamespaceName
+        | Op::CheckStorageAccountName => Box::pin(targets::check_name(permit, input, env)),
+        Op::ListEventHubNamespaceRules
+        | Op::ListEventHubEntitys
+        | Op::ListEventHubEntityRules
+        | Op::ListConsumerGroups
+        | Op::ListServiceBusNamespaceRules
+        | Op::ListQueues
+        | Op::ListQueueRules
+        | Op::ListTopics
+        | Op::ListTopicRules
+        | Op::ListTopicSubscriptions
+        | Op::ListContainers => Box::pin(targets::list(permit, input, env)),
+        Op::ListEventHubNamespaceKeys
+        | Op::ListEventHubEntityKeys
+        | Op::ListServiceBusNamespaceKeys
+        | Op::ListQueueKeys
+        | Op::ListTopicKeys
+        | Op::ListStorageKeys => Box::pin(targets::keys::list(permit, input, env)),
+        Op::RegenerateEventHubNamespaceKey
+        | Op::RegenerateEventHubEntityKey
+        | Op::RegenerateServiceBusNamespaceKey
+        | Op::RegenerateQueueKey
+        | Op::RegenerateTopicKey
+        | Op::RegenerateStorageKey => Box::pin(targets::keys::regenerate(permit, input, env)),
+        Op::GetEventHubNetworkRules | Op::GetServiceBusNetworkRules => {
+            Box::pin(targets::rules::get(permit, input, env))
+        }
+        Op::ListEventHubNetworkRules | Op::ListServiceBusNetworkRules => {
+            Box::pin(targets::rules::list(permit, input, env))
+        }
+        Op::PutEventHubNetworkRules | Op::PutServiceBusNetworkRules => {
+            Box::pin(targets::rules::put(permit, input, env))
         }
         Op::CheckHubName => Box::pin(devices::hubs::check_name(permit, input, env)),
         Op::PutRoleDefinition => Box::pin(authorization::roles::put_definition(permit, input, env)),

@@ -7,7 +7,9 @@
 pub mod former;
 pub mod past;
 
-use crate::{authorization, devices, entra, managed_identity, management, provisioning, resources};
+use crate::{
+    authorization, devices, entra, managed_identity, management, provisioning, resources, targets,
+};
 use arc_swap::ArcSwap;
 use gate::Facts;
 use gate::facts::VerifyingKey;
@@ -170,6 +172,9 @@ pub(crate) fn put(
             if key.contains("/providers/microsoft.managedidentity/userassignedidentities/") =>
         {
             managed_identity::user_assigned::change_facts(facts, key, body).map_err(told)
+        }
+        tables::RESOURCES if targets::is_key(key) => {
+            targets::change_facts(facts, key, body).map_err(told)
         }
         tables::RESOURCES => resources::groups::change_facts(facts, key, body).map_err(told),
         tables::ROLE_DEFINITIONS => {

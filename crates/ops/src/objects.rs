@@ -7,7 +7,7 @@ use crate::input::Input;
 use crate::managed_identity::attached;
 use crate::{
     authorization, decisions, deletions, devices, diagnose, managed_identity, management,
-    provisioning, resources,
+    provisioning, resources, targets,
 };
 use gate::facts::Instance;
 use gate::{Attributes, Link};
@@ -128,7 +128,7 @@ pub(crate) async fn prepare(
             let uses = stored.as_ref().map(provisioning::links::uses);
             (stored, uses)
         } else {
-            (None, None)
+            (targets::as_stored(env, scope, &input.body).await?, None)
         };
         let identities = attached::Identities::of(stored.as_ref());
         prepared.stranded = identities.stranded(uses.unwrap_or_default());
@@ -235,6 +235,8 @@ async fn merged(op: Op, scope: &Scope, patch: &Value, env: &Env) -> Result<Value
         provisioning::services::current(env, scope).await?
     } else if op == Op::PatchUserAssignedIdentity {
         managed_identity::user_assigned::current(env, scope).await?
+    } else if targets::is_target(scope) {
+        targets::current(env, scope).await?
     } else {
         authorization::policies::current(env, scope).await?
     };

@@ -59,7 +59,8 @@ impl Facts {
         let hubs = self.hubs.values().map(|it| &it.scope);
         let services = self.provisioning.values().map(|it| &it.scope);
         let identities = self.user_assigned.values().map(|it| &it.scope);
-        hubs.chain(services).chain(identities)
+        let targets = self.targets.values().map(|it| &it.scope);
+        hubs.chain(services).chain(identities).chain(targets)
     }
 
     /// The resource at a scope, in the casing that it was made with.
@@ -67,6 +68,7 @@ impl Facts {
         let hub = self.hub(scope).map(|it| &it.scope);
         let service = || self.dps(scope).map(|it| &it.scope);
         let identity = || self.user_assigned(scope).map(|it| &it.scope);
-        hub.or_else(service).or_else(identity)
+        let target = || self.targets.get(&scope.key()).map(|it| &it.scope);
+        hub.or_else(service).or_else(identity).or_else(target)
     }
 }

@@ -51,7 +51,11 @@ pub(crate) fn check_scope(scope: &Scope, facts: &Facts) -> Result<(), Error> {
             }),
         };
     }
-    if scope.is_root() || facts.containers.contains_key(&key) || facts.resource(scope).is_some() {
+    if scope.is_root()
+        || facts.containers.contains_key(&key)
+        || facts.resource(scope).is_some()
+        || facts.entities.contains(&key)
+    {
         return Ok(());
     }
     if let Some(hub) = facts.hubs.values().find(|it| it.scope.contains(scope)) {

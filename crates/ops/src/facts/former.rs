@@ -156,6 +156,7 @@ fn without_secrets(table: Table, key: &str, document: &Document) -> Result<Value
         for name in ["policies", "certificates"] {
             set(&mut body, name, json!([]));
         }
+        set(&mut body, "keys", Value::Null);
         if let Some(resource) = body.get_mut("resource") {
             let rules = resource.get("properties").map(network::alone).unwrap_or_default();
             set(resource, "properties", rules);

@@ -12,6 +12,7 @@ use crate::call::may_see;
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use crate::targets;
 use gate::{Facts, Permit};
 use model::json::set;
 use model::resource_types::normal_location;
@@ -217,7 +218,10 @@ pub(crate) async fn list_resources(
     let found = control::all::<Value>(env, tables::RESOURCES, &below).await?;
     let resources = found
         .into_iter()
-        .filter(|(key, _)| is_in_a_group(key) && is_seen(permit, key, &facts, env))
+        .filter(|(key, _)| {
+            is_in_a_group(key) && (!targets::is_key(key) || targets::is_top_key(key))
+        })
+        .filter(|(key, _)| is_seen(permit, key, &facts, env))
         .filter_map(|(_, document)| document.get("resource").map(generic));
     Ok(Reply::list(select(resources, &wanted, top(input)?)?))
 }

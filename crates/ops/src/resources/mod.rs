@@ -69,6 +69,9 @@ pub(crate) fn reading(scope: &Scope) -> Op {
         "microsoft.devices/iothubs" => Op::GetHub,
         "microsoft.devices/provisioningservices" => Op::GetDps,
         "microsoft.managedidentity/userassignedidentities" => Op::GetUserAssignedIdentity,
+        "microsoft.eventhub/namespaces" => Op::GetEventHubNamespace,
+        "microsoft.servicebus/namespaces" => Op::GetServiceBusNamespace,
+        "microsoft.storage/storageaccounts" => Op::GetStorageAccount,
         _ => Op::GetResourceGroup,
     }
 }

@@ -1,4 +1,4 @@
-//! Moving hubs and provisioning services to another resource group of the subscription.
+//! Moving hubs, provisioning services and targets to another resource group of the subscription.
 //!
 //! A resource's id names its group, so it gets a new one. Its shard, address, keys and identity stay, and
 //! devices notice nothing. What was assigned or set at the old id is deleted in the same commit: a later
@@ -14,6 +14,7 @@ use crate::input::{Input, Reply};
 use crate::insights::settings;
 use crate::objects::object;
 use crate::provisioning::services;
+use crate::targets;
 use gate::{Facts, Link, Permit};
 use model::json::set;
 use model::trace::{Object, Verb};
@@ -55,6 +56,7 @@ const NOUNS: [(Table, &str); 6] = [
 enum Kind {
     Hub,
     Dps,
+    Target,
 }
 
 /// A resource with the place where it is and the one where it is wanted.
@@ -80,6 +82,7 @@ pub(crate) async fn run(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         changes.extend(match way.kind {
             Kind::Hub => hubs::changes_to_move(env, &way.from, &way.to).await?,
             Kind::Dps => services::changes_to_move(env, &way.from, &way.to).await?,
+            Kind::Target => targets::changes_to_move(env, &way.from, &way.to).await?,
         });
     }
     let documents = changes.len().saturating_add(removed.len());
@@ -134,6 +137,7 @@ pub(crate) async fn objects(input: &Input, env: &Env) -> Result<Vec<Object>, Err
         let current = match kind {
             Kind::Hub => devices::hubs::current(env, from).await?,
             Kind::Dps => services::current(env, from).await?,
+            Kind::Target => targets::current(env, from).await?,
         };
         let mut body = current.ok_or_else(|| no_resource(from))?;
         set(&mut body, "id", json!(to));
@@ -221,12 +225,13 @@ fn way(
     let kind = match id.resource_type().unwrap_or_default().to_ascii_lowercase().as_str() {
         "microsoft.devices/iothubs" => Kind::Hub,
         "microsoft.devices/provisioningservices" => Kind::Dps,
+        _ if targets::is_top_key(&id.key()) => Kind::Target,
         _ => {
             return Err(Error::Invalid {
                 code: "ResourceMoveNotSupported",
                 at: Some(at.to_owned()),
                 message: format!(
-                    "`{id}` cannot be moved: hubs and provisioning services can, and what lies below them goes along"
+                    "`{id}` cannot be moved: hubs, provisioning services, namespaces and storage accounts can, and what lies below them goes along"
                 ),
             });
         }
@@ -237,6 +242,7 @@ fn way(
     let found = match kind {
         Kind::Hub => facts.hub(&id).map(|it| &it.scope),
         Kind::Dps => facts.dps(&id).map(|it| &it.scope),
+        Kind::Target => facts.target(&id).map(|it| &it.scope),
     };
     let from = found.cloned().ok_or_else(|| Error::NotFound {
         code: "ResourceNotFound",
@@ -245,7 +251,7 @@ fn way(
     let below: Vec<&str> = from.segments().skip(source.segments().count()).collect();
     let to = target.join(&below.join("/"));
     // Names are unique over all groups, so this cannot be, unless a name were to become free to repeat.
-    if facts.hub(&to).is_some() || facts.dps(&to).is_some() {
+    if facts.hub(&to).is_some() || facts.dps(&to).is_some() || facts.target(&to).is_some() {
         return Err(Error::Conflict {
             code: "ResourceExists",
             message: format!("{at}: there is a resource `{to}` already"),
