@@ -10,7 +10,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("wire", &["model"]),
     ("amqp", &[]),
-    ("gate", &["model"]),
+    ("expression", &["model"]),
+    ("gate", &["model", "expression"]),
     ("store", &["model"]),
     ("egress", &[]),
     ("ops", &["model", "gate", "store", "egress"]),
@@ -25,7 +26,7 @@ const TESTKIT: &str = "testkit";
 const ORACLE: &str = "oracle";
 
 /// Crates that know no runtime, no clock, no socket and no file.
-const PURE: &[&str] = &["model", "wire", "amqp", "gate"];
+const PURE: &[&str] = &["model", "wire", "amqp", "expression", "gate"];
 /// What a pure crate may not take.
 const IMPURE_CRATES: &[&str] = &[
     "hyper",
