@@ -11,6 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &["model"]),
     ("amqp", &[]),
     ("expression", &["model"]),
+    ("template", &["model", "expression"]),
     ("gate", &["model", "expression"]),
     ("store", &["model"]),
     ("egress", &[]),
@@ -26,7 +27,7 @@ const TESTKIT: &str = "testkit";
 const ORACLE: &str = "oracle";
 
 /// Crates that know no runtime, no clock, no socket and no file.
-const PURE: &[&str] = &["model", "wire", "amqp", "expression", "gate"];
+const PURE: &[&str] = &["model", "wire", "amqp", "expression", "template", "gate"];
 /// What a pure crate may not take.
 const IMPURE_CRATES: &[&str] = &[
     "hyper",

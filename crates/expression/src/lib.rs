@@ -27,6 +27,9 @@ pub const VALUE_NODES_MAX: usize = 32_768;
 /// text are one each.
 pub const STEPS_MAX: usize = 1_000_000;
 
+/// Deepest nesting of an evaluation that goes from one text into another, as templates do.
+pub const EVALUATION_DEPTH_MAX: usize = 160;
+
 /// Why an expression has no value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault(pub String);

@@ -1,33 +1,63 @@
 //! What an evaluation takes: whatever is copied or made is counted first, so that no expression makes more than it
 //! may.
 
-use crate::{Fault, STEPS_MAX, TEXT_CHARS_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX};
+use crate::{
+    EVALUATION_DEPTH_MAX, Fault, STEPS_MAX, TEXT_CHARS_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX,
+};
 use model::json::member;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::cell::Cell;
 
-/// Steps that are left to an evaluation.
+/// Steps that are left to an evaluation, and how deep it is.
 #[derive(Debug)]
-pub struct Steps(Cell<usize>);
+pub struct Steps {
+    left: Cell<usize>,
+    depth: Cell<usize>,
+}
 
 impl Default for Steps {
     fn default() -> Self {
-        Self(Cell::new(STEPS_MAX))
+        Self::of(STEPS_MAX)
     }
 }
 
 impl Steps {
+    pub const fn of(left: usize) -> Self {
+        Self { left: Cell::new(left), depth: Cell::new(0) }
+    }
+
+    pub const fn left(&self) -> usize {
+        self.left.get()
+    }
+
+    /// Goes a level deeper, for whoever recurses.
+    ///
+    /// # Errors
+    /// Where it is deeper than it may be.
+    pub fn deeper<T, E: From<Fault>>(&self, then: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let depth = self.depth.get();
+        if depth >= EVALUATION_DEPTH_MAX {
+            return Err(E::from(Fault(format!(
+                "the evaluation is nested deeper than {EVALUATION_DEPTH_MAX} levels"
+            ))));
+        }
+        self.depth.set(depth + 1);
+        let found = then();
+        self.depth.set(depth);
+        found
+    }
+
     /// # Errors
     /// Where they are used up.
     pub fn spend(&self, steps: usize) -> Result<(), Fault> {
-        match self.0.get().checked_sub(steps) {
+        match self.left.get().checked_sub(steps) {
             Some(left) => {
-                self.0.set(left);
+                self.left.set(left);
                 Ok(())
             }
             None => {
-                self.0.set(0);
+                self.left.set(0);
                 Fault::new("the evaluation takes more than 1,000,000 steps")
             }
         }
@@ -46,7 +76,7 @@ impl Steps {
 
     /// Changes places with others.
     pub fn swap(&self, others: &Self) {
-        self.0.swap(&others.0);
+        self.left.swap(&others.left);
     }
 }
 
