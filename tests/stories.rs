@@ -44,6 +44,7 @@ mod stories {
     pub mod lint;
     pub mod locks;
     pub mod log_verify;
+    pub mod managed_identities;
     pub mod management_groups;
     pub mod moves;
     pub mod mqtt_devices;

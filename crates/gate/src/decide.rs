@@ -59,6 +59,12 @@ impl Link {
     fn recorded(&self) -> Reached {
         Reached { action: self.action.as_str().to_owned(), scope: self.scope.as_str().to_owned() }
     }
+
+    /// From a trace; `None` where there is no such action or scope.
+    pub fn replayed(told: &Reached) -> Option<Self> {
+        let scope = Scope::parse(&told.scope).ok()?;
+        model::operations::action(&told.action).map(|action| Self { action, scope })
+    }
 }
 
 /// What a gate said, with the denial to answer where it said no.

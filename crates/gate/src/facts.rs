@@ -10,6 +10,7 @@ mod management;
 mod people;
 mod places;
 mod proofs;
+mod resources;
 mod roles;
 mod shards;
 
@@ -20,6 +21,7 @@ pub use groups::{Group, Groups, Membership};
 pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
 pub use people::{People, Person, SignIn};
 pub use proofs::{Authority, Counts, OwnCertificate, OwnKeys, OwnProof};
+pub use resources::UserAssigned;
 pub(crate) use roles::Seen;
 pub use roles::{Granting, List, Permission, Role, RoleAssignment};
 
@@ -276,6 +278,8 @@ pub struct Facts {
     hubs_by_place: Arc<HashMap<Place, Arc<Hub>, Quick>>,
     /// By lower-case scope.
     pub provisioning: Arc<BTreeMap<String, Arc<Dps>>>,
+    /// By lower-case scope.
+    pub user_assigned: Arc<BTreeMap<String, Arc<UserAssigned>>>,
     /// Host name to lower-case scope of the hub or provisioning service.
     pub hosts: Arc<HashMap<String, String>>,
     /// Lower-case scopes of subscriptions and resource groups that exist.
@@ -315,6 +319,7 @@ impl Facts {
             hubs: Arc::default(),
             hubs_by_place: Arc::default(),
             provisioning: Arc::default(),
+            user_assigned: Arc::default(),
             hosts: Arc::default(),
             containers: Arc::default(),
             container_documents: Arc::default(),

@@ -13,6 +13,7 @@ mod hub_registry;
 mod hub_services;
 mod hubs;
 mod insights;
+mod managed_identity;
 mod op;
 mod provisioning;
 mod resources;
@@ -33,6 +34,7 @@ const PARTS: &[&[Operation]] = &[
     sign_in::ROWS,
     resources::ROWS,
     hubs::ROWS,
+    managed_identity::ROWS,
     authorization::ROWS,
     insights::ROWS,
     graph::ROWS,

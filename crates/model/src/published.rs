@@ -2,7 +2,7 @@
 //! them, `az provider operation show` lists them, and nobody can call them.
 //!
 //! An operation that gets an address moves to [`OPERATIONS`](crate::OPERATIONS). Source: the operations that
-//! Azure publishes for `Microsoft.Devices`; `securityPolicies` are this product's own.
+//! Azure publishes for `Microsoft.Devices`, and of `Microsoft.ManagedIdentity` the one that attaches; `securityPolicies` are this product's own.
 
 use crate::action::ActionName;
 use crate::operations::row::act;
@@ -281,6 +281,10 @@ pub const PUBLISHED: &[Operation] = &[
     ),
     control(&[act("Microsoft.Devices/register/action")], "Registers a subscription for hubs"),
     control(&[act("Microsoft.Devices/usages/read")], "Shows how many hubs a subscription may have"),
+    control(
+        &[act("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action")],
+        "Attaches a user-assigned identity to a resource",
+    ),
 ];
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::{
-    authorization, certificates, devices, diagnose, entra, insights, management, policy_insights,
-    provisioning, questions, resources, who_can,
+    authorization, certificates, devices, diagnose, entra, insights, managed_identity, management,
+    policy_insights, provisioning, questions, resources, who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -166,6 +166,18 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::ListPolicyExemptions => Box::pin(authorization::exemptions::list(permit, input, env)),
         Op::DeletePolicyExemption => {
             Box::pin(authorization::exemptions::delete(permit, input, env))
+        }
+        Op::PutUserAssignedIdentity | Op::PatchUserAssignedIdentity => {
+            Box::pin(managed_identity::user_assigned::put(permit, input, env))
+        }
+        Op::GetUserAssignedIdentity => {
+            Box::pin(managed_identity::user_assigned::get(permit, input, env))
+        }
+        Op::ListUserAssignedIdentities => {
+            Box::pin(managed_identity::user_assigned::list(permit, input, env))
+        }
+        Op::DeleteUserAssignedIdentity => {
+            Box::pin(managed_identity::user_assigned::delete(permit, input, env))
         }
         Op::PutLock => Box::pin(authorization::locks::put(permit, input, env)),
         Op::GetLock => Box::pin(authorization::locks::get(permit, input, env)),

@@ -22,6 +22,7 @@ pub mod input;
 pub mod insights;
 pub mod limits;
 pub mod link;
+mod managed_identity;
 mod management;
 pub mod metrics;
 mod objects;

@@ -4,8 +4,10 @@
 
 use crate::env::Env;
 use crate::input::Input;
+use crate::managed_identity::attached;
 use crate::{
-    authorization, decisions, deletions, devices, diagnose, management, provisioning, resources,
+    authorization, decisions, deletions, devices, diagnose, managed_identity, management,
+    provisioning, resources,
 };
 use gate::facts::Instance;
 use gate::{Attributes, Link};
@@ -101,6 +103,8 @@ pub(crate) async fn prepare(
         prepared.linked = resources::moves::links(input, env).await?;
         return Ok(prepared);
     }
+    // Before a patch is merged: what it does not name is not asked for.
+    let assigned = attached::links(row.op, &input.body);
     if row.actions.iter().any(|it| it.is_write()) {
         if is_patch(row) {
             input.body = merged(row.op, &prepared.scope, &input.body, env).await?;
@@ -123,6 +127,7 @@ pub(crate) async fn prepare(
     }
     prepared.objects.extend(deletions::objects(row, &prepared.scope, env).await?);
     prepared.linked = links(row.op, input, env).await?;
+    prepared.linked.extend(assigned);
     if row.op == Op::PutRoleAssignment {
         let seen = authorization::role_assignments::asked_for(input, &env.facts.load());
         prepared.asked_for = Some(seen);
@@ -219,6 +224,8 @@ async fn merged(op: Op, scope: &Scope, patch: &Value, env: &Env) -> Result<Value
         devices::hubs::current(env, scope).await?
     } else if op == Op::PatchDps {
         provisioning::services::current(env, scope).await?
+    } else if op == Op::PatchUserAssignedIdentity {
+        managed_identity::user_assigned::current(env, scope).await?
     } else {
         authorization::policies::current(env, scope).await?
     };

@@ -53,6 +53,8 @@ pub(super) struct Place<'a> {
     pub(super) address: &'a str,
     pub(super) host_name: &'a str,
     pub(super) etag: &'a str,
+    /// As it is shown, see [`Identities::shown`](crate::managed_identity::attached::Identities::shown).
+    pub(super) identity: &'a Value,
 }
 
 /// The hub that a body describes, whole. `stored` is the hub as it is, where it exists.
@@ -76,10 +78,6 @@ pub(super) fn read(
         ));
     }
     let (sku, partitions_max) = read_sku(&fields, stored)?;
-    if let Some(identity) = fields.object("identity")? {
-        // Refused and not ignored: the caller would count on an identity that is not there.
-        identity.word("type", &["None"])?;
-    }
     let nothing = json!({});
     let properties = match fields.object("properties")? {
         Some(properties) => properties,
@@ -97,7 +95,7 @@ pub(super) fn read(
         "subscriptionid": scope.subscription_id(),
         "properties": read_properties(&properties, stored, place, location, partitions_max)?,
         "sku": sku,
-        "identity": { "type": "None" },
+        "identity": place.identity,
     });
     match hub.to_string().len() <= HUB_BYTES_MAX {
         true => Ok(hub),

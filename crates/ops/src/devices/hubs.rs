@@ -11,8 +11,11 @@ use super::names::{HUBS, host_name};
 use crate::call::may_see;
 use crate::certificates::{self, CertificateDocument};
 use crate::control;
+use crate::entra::principals;
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use crate::managed_identity::Identity;
+use crate::managed_identity::attached::Identities;
 use crate::resources::{
     Cascade, check_etag, container_of, group_of, long_running, no_resource, scope_as_made,
 };
@@ -41,6 +44,9 @@ pub(crate) struct HubDocument {
     /// Grows with every write; the etag is made of it.
     pub(crate) version: u64,
     pub(crate) policies: Vec<PolicyDocument>,
+    /// Its system-assigned identity, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<Identity>,
     /// The CAs whose devices it takes.
     #[serde(default)]
     pub(crate) certificates: Vec<CertificateDocument>,
@@ -114,10 +120,21 @@ pub(crate) async fn save(
     hub: &HubDocument,
     revision: u64,
 ) -> Result<(), Error> {
+    save_with(permit, env, hub, revision, None).await
+}
+
+/// The same together with what changes in the directory.
+async fn save_with(
+    permit: &Permit,
+    env: &Env,
+    hub: &HubDocument,
+    revision: u64,
+    besides: Option<Change>,
+) -> Result<(), Error> {
     let scope = scope_of_document(hub)?;
     let expect = Expect::Revision(revision);
     let change = control::put(tables::RESOURCES, scope.key(), expect, hub)?;
-    control::commit(permit, env, vec![change]).await?;
+    control::commit(permit, env, besides.into_iter().chain([change]).collect()).await?;
     // Keys of devices may have been switched off, or a CA taken away: who is silent must hear of it, too.
     env.presence.changed_all(&hub.uid);
     Ok(())
@@ -176,12 +193,17 @@ pub(crate) async fn as_stored(
     body: &Value,
 ) -> Result<Option<Value>, Error> {
     let former = stored(env, scope).await?;
-    let address = former.as_ref().map_or("", |(it, _)| it.address.as_str());
-    let place = Place { scope, address, host_name: address, etag: "" };
-    Ok(body::read(body, former.as_ref().map(|(it, _)| &it.resource), &place).ok())
+    let former = former.as_ref().map(|(it, _)| it);
+    let address = former.map_or("", |it| it.address.as_str());
+    let resource = former.map(|it| &it.resource);
+    let identities = Identities::of(resource).wanted(body, &env.facts.load());
+    let Ok(identities) = identities else { return Ok(None) };
+    let identity = &identities.shown(former.and_then(|it| it.identity), env.settings.tenant);
+    let place = Place { scope, address, host_name: address, etag: "", identity };
+    Ok(body::read(body, resource, &place).ok())
 }
 
-/// The changes that take a hub to another group. Its shard, its address and its keys stay.
+/// The changes that take a hub to another group, and its identity with it. Its shard, its address and its keys stay.
 ///
 /// # Errors
 /// `ResourceNotFound`.
@@ -194,10 +216,14 @@ pub(crate) async fn changes_to_move(
     let (mut hub, revision) = found.ok_or_else(|| no_resource(from))?;
     hub.version = hub.version.saturating_add(1);
     set_place(&mut hub.resource, to, &etag(hub.version));
-    Ok(vec![
+    let mut changes = vec![
         control::delete(tables::RESOURCES, from.key(), Expect::Revision(revision)),
         control::put(tables::RESOURCES, to.key(), Expect::Absent, &hub)?,
-    ])
+    ];
+    if let Some(it) = hub.identity {
+        changes.push(principals::change_moved_identity(env, it.principal_id, to).await?);
+    }
+    Ok(changes)
 }
 
 /// Writes into a resource where it lies now.
@@ -227,7 +253,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let etag = stored.as_ref().and_then(|(it, _)| model::json::text(&it.resource, &["etag"]));
     check_etag(input, etag)?;
     match stored {
-        Some((hub, revision)) => update(permit, input, env, hub, revision).await,
+        Some((hub, revision)) => update(permit, input, env, &facts, hub, revision).await,
         None if permit.operation().op == Op::PatchHub => Err(no_resource(&scope)),
         None => create(permit, input, env, &facts, scope).await,
     }
@@ -248,15 +274,16 @@ async fn create(
         address: addresses::lowest_free(facts, &env.settings.loopback_net, "IotHubQuotaExceeded")?,
         version: first_version(now),
         policies: shared_access::made(&keys::DEFAULTS, &|| shared_access::new_key(env)),
+        identity: None,
         certificates: Vec::new(),
     };
-    let hub = composed(input, env, &scope, blank)?;
+    let (hub, besides) = composed(input, env, facts, &scope, blank)?;
     let change = control::put(tables::RESOURCES, scope.key(), Expect::Absent, &hub)?;
     // Before the commit: a hub that cannot be reached must not be there.
     env.open_host(&hub.address).await.map_err(|it| Error::Unavailable {
         message: format!("the server cannot listen at `{}`, so no hub was made: {it}", hub.address),
     })?;
-    control::commit(permit, env, vec![change]).await?;
+    control::commit(permit, env, besides.into_iter().chain([change]).collect()).await?;
     Ok(Reply::created(body::show(&hub.resource)))
 }
 
@@ -264,37 +291,42 @@ async fn update(
     permit: &Permit,
     input: &Input,
     env: &Env,
+    facts: &Facts,
     former: HubDocument,
     revision: u64,
 ) -> Result<Reply, Error> {
     let scope = scope_of_document(&former)?;
     let next = HubDocument { version: former.version.saturating_add(1), ..former };
-    let hub = composed(input, env, &scope, next)?;
-    save(permit, env, &hub, revision).await?;
+    let (hub, besides) = composed(input, env, facts, &scope, next)?;
+    save_with(permit, env, &hub, revision, besides).await?;
     Ok(Reply::ok(body::show(&hub.resource)))
 }
 
-/// `hub` as the body wants it.
+/// `hub` as the body wants it, and what changes in the directory with it.
 fn composed(
     input: &Input,
     env: &Env,
+    facts: &Facts,
     scope: &Scope,
     mut hub: HubDocument,
-) -> Result<HubDocument, Error> {
+) -> Result<(HubDocument, Option<Change>), Error> {
+    let stored = Some(&hub.resource).filter(|it| it.is_object());
+    let identities = Identities::of(stored).wanted(&input.body, facts)?;
+    let (identity, change) = identities.system(hub.identity, scope, env)?;
     let place = Place {
         scope,
         address: &hub.address,
         host_name: &host_name(&hub.address, env.settings.hub_port),
         etag: &etag(hub.version),
+        identity: &identities.shown(identity, env.settings.tenant),
     };
-    let stored = Some(&hub.resource).filter(|it| it.is_object());
     let resource = body::read(&input.body, stored, &place)?;
     let stored = stored.map_or(&[][..], |_| hub.policies.as_slice());
     if let Some(given) = shared_access::given(&input.body, Right::HUB, stored, env)? {
         hub.policies = given;
     }
-    hub.resource = resource;
-    Ok(hub)
+    (hub.resource, hub.identity) = (resource, identity);
+    Ok((hub, change))
 }
 
 /// The time first, in a fixed width, so that uids sort by age.
@@ -382,6 +414,7 @@ mod tests {
             policies: shared_access::made(&keys::DEFAULTS, &|| {
                 "AAAAAAAAAAAAAAAAAAAAAA==".to_owned()
             }),
+            identity: None,
             certificates: Vec::new(),
         };
         serde_json::to_vec(&hub).unwrap()
