@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("gate", &["model", "expression"]),
     ("store", &["model"]),
     ("egress", &[]),
-    ("ops", &["model", "gate", "store", "egress"]),
+    ("ops", &["model", "expression", "template", "gate", "store", "egress"]),
     ("front", &["model", "wire", "amqp", "ops"]),
     ("server", &["model", "store", "egress", "ops", "front"]),
     ("cli", &["model", "wire", "gate", "store", "ops"]),

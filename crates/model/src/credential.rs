@@ -1,6 +1,7 @@
 //! What a caller shows to prove who it is, still unproven. `gate` proves it.
 
 use crate::Timestamp;
+use crate::ids::ObjectId;
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,8 +51,24 @@ pub enum Credential {
     Password { tenant: String, client_id: String, username: String, password: Secret<String> },
     /// What a client got when a person signed in, to get further tokens with, at the token endpoint.
     RefreshToken { tenant: String, client_id: String, token: Secret<String> },
+    /// A deployment calls for whoever has deployed it. No front makes one, and nothing of it is a secret: it is
+    /// worth what the gates find of its principal at each call.
+    Deployment(Deployer),
     /// Something that could not be read; the sentence says what.
     Malformed { kind: &'static str, because: String },
+}
+
+/// For whom a deployment calls: who was proven when it was accepted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deployer {
+    pub principal: ObjectId,
+    pub app_id: Option<ObjectId>,
+    /// When the token was issued by which it was accepted.
+    pub token_issued: Option<Timestamp>,
+    /// The deployment's id.
+    pub deployment: String,
+    /// The deployment ends by then, and nobody is called for it any more.
+    pub until: Timestamp,
 }
 
 /// A shared access signature, taken apart but not verified.
@@ -106,6 +123,7 @@ impl Credential {
             | Self::ClientAssertion { .. }
             | Self::Password { .. }
             | Self::RefreshToken { .. }
+            | Self::Deployment(_)
             | Self::Malformed { .. } => None,
         }
     }

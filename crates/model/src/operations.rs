@@ -7,6 +7,7 @@
 //! finds one.
 
 mod authorization;
+mod deployments;
 mod graph;
 mod hub_devices;
 mod hub_registry;
@@ -18,6 +19,7 @@ mod op;
 mod provisioning;
 mod resources;
 mod right;
+pub mod routing;
 pub(crate) mod row;
 mod sign_in;
 
@@ -33,6 +35,7 @@ use std::sync::LazyLock;
 const PARTS: &[&[Operation]] = &[
     sign_in::ROWS,
     resources::ROWS,
+    deployments::ROWS,
     hubs::ROWS,
     managed_identity::ROWS,
     authorization::ROWS,
@@ -164,6 +167,8 @@ pub enum Body {
     None,
     /// One JSON value; absent is `null`.
     Json,
+    /// The same as templates are written: with comments, names without quotes and texts of several lines.
+    Template,
     /// `application/x-www-form-urlencoded`, read into an object of texts.
     Form,
     /// Bytes, which nobody looks into before the call is admitted.

@@ -137,6 +137,7 @@ pub(crate) async fn look_up(
         | Credential::Certificate(_)
         | Credential::ClientSecret { .. }
         | Credential::ClientAssertion { .. }
+        | Credential::Deployment(_)
         | Credential::Malformed { .. } => Ok(LookedUp::Nothing),
     }
 }
