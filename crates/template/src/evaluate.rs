@@ -16,7 +16,7 @@ pub(crate) struct Context {
     pub(crate) parameters: BTreeMap<String, Value>,
     pub(crate) variables: BTreeMap<String, Value>,
     /// What resources of the template are called, with their ids and api-versions.
-    pub(crate) resources: Vec<Called>,
+    pub(crate) resources: CalledBy,
     /// True where messages show no values: some may be secret.
     pub(crate) is_quiet: bool,
 }
@@ -30,13 +30,36 @@ pub(crate) struct Called {
     pub(crate) api_version: String,
 }
 
+/// The resources of a template by what they go by, in lower case: symbolic names come before ids, and ids before names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CalledBy {
+    all: Vec<Called>,
+    by: BTreeMap<String, (u8, usize)>,
+}
+
+impl CalledBy {
+    pub(crate) fn add(&mut self, called: Called) {
+        let at = self.all.len();
+        let words = [called.symbol.as_ref(), Some(&called.id), Some(&called.name)];
+        for (rank, word) in (0_u8..).zip(words) {
+            let Some(word) = word else { continue };
+            let found = self.by.entry(word.to_ascii_lowercase()).or_insert((rank, at));
+            if rank < found.0 {
+                *found = (rank, at);
+            }
+        }
+        self.all.push(called);
+    }
+
+    fn get(&self, word: &str) -> Option<&Called> {
+        self.all.get(self.by.get(&word.to_ascii_lowercase())?.1)
+    }
+}
+
 impl Context {
-    /// The resource of the template that a text speaks of: by its symbolic name, its id or its name.
+    /// The resource of the template that a text speaks of.
     pub(crate) fn resource(&self, text: &str) -> Option<&Called> {
-        let is = |it: &str| it.eq_ignore_ascii_case(text);
-        let symbol = self.resources.iter().find(|it| it.symbol.as_deref().is_some_and(is));
-        let id = || self.resources.iter().find(|it| is(&it.id));
-        symbol.or_else(id).or_else(|| self.resources.iter().find(|it| is(&it.name)))
+        self.resources.get(text)
     }
 }
 

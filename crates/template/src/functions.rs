@@ -308,13 +308,13 @@ impl<'a> Evaluator<'a> {
 
     /// What a text's expressions speak of by `reference` and `list...`, as far as it is settled before the plan is
     /// carried out: these come first.
-    pub(crate) fn speaks_of(&self, text: &str, all: &mut Vec<String>) {
-        let Some(syntax) =
-            inner(text).and_then(|it| expression::parse(it, EXPRESSION_CHARS_MAX).ok())
-        else {
-            return;
-        };
-        self.look(&syntax, all);
+    pub(crate) fn speaks_of(&self, text: &str, all: &mut Vec<String>) -> Result<(), Stop> {
+        let Some(inner) = inner(text) else { return Ok(()) };
+        self.steps.spend_bytes(inner.len())?;
+        if let Ok(syntax) = expression::parse(inner, EXPRESSION_CHARS_MAX) {
+            self.look(&syntax, all);
+        }
+        Ok(())
     }
 
     fn look(&self, syntax: &Syntax, all: &mut Vec<String>) {

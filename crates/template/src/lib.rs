@@ -40,6 +40,8 @@ pub const OUTPUTS_MAX: usize = 64;
 pub const EXPRESSION_CHARS_MAX: usize = 24_576;
 /// Most iterations of one `copy`. Source: "Resource iteration in ARM templates".
 pub const COPIES_MAX: i64 = 800;
+/// Most bytes of the parameters that a deployment shows, and of its outputs.
+pub const SHOWN_BYTES_MAX: usize = 4 << 20;
 /// Most resources that evaluating one resource may ask about.
 pub const NEEDS_MAX: usize = 64;
 

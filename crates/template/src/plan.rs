@@ -1,11 +1,12 @@
 //! A template's resources in the order in which they can be made.
 
-use crate::evaluate::{Context, Copying, Evaluator};
-use crate::order::{in_order, speaks_of, written_dependencies};
+use crate::evaluate::{CalledBy, Context, Copying, Evaluator};
+use crate::order::{Names, in_order, speaks_of, written_dependencies};
 use crate::read::Reading;
 use crate::settle::{Settling, settle};
 use crate::{
-    Known, NotATemplate, OUTPUTS_MAX, Stop, Surroundings, VARIABLES_MAX, nested, parameters,
+    Known, NotATemplate, OUTPUTS_MAX, SHOWN_BYTES_MAX, Stop, Surroundings, VARIABLES_MAX, nested,
+    parameters,
 };
 use expression::Steps;
 use model::Scope;
@@ -13,6 +14,7 @@ use model::json::{member, text};
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What belongs to the template and not to the resource.
@@ -47,7 +49,8 @@ pub struct Planned {
     pub(crate) symbol: Option<String>,
     /// The name of the loop that made it.
     pub(crate) of_loop: Option<String>,
-    pub(crate) written: Value,
+    /// Shared by all copies; without its children.
+    pub(crate) written: Arc<Value>,
     pub(crate) copies: Vec<Copying>,
 }
 
@@ -104,7 +107,7 @@ impl Plan {
             around,
             parameters: BTreeMap::new(),
             variables: BTreeMap::new(),
-            resources: Vec::new(),
+            resources: CalledBy::default(),
             is_quiet,
         };
         let steps = Steps::default();
@@ -132,14 +135,10 @@ impl Plan {
                 },
             );
         }
+        let shown = Value::Object(shown);
+        check_size("the parameters", &shown)?;
         let context = Context { parameters: values, variables, ..blank };
-        let mut plan = Self {
-            context,
-            resources: Vec::new(),
-            parameters: Value::Object(shown),
-            secrets,
-            outputs,
-        };
+        let mut plan = Self { context, resources: Vec::new(), parameters: shown, secrets, outputs };
         plan.read_resources(template, &steps)?;
         plan.order(&steps)?;
         Ok(plan)
@@ -187,29 +186,35 @@ impl Plan {
 
     /// Works out who depends on whom, and puts them in order.
     fn order(&mut self, steps: &Steps) -> Result<(), NotATemplate> {
+        let names = Names::of(&self.resources);
         let mut depends = Vec::with_capacity(self.resources.len());
         for (index, it) in self.resources.iter().enumerate() {
             let at = Evaluator::with(&self.context, steps, &it.copies, None);
+            let refused = |stop: Stop| stop.at(&it.id).before_it_runs();
             let mut on = BTreeSet::new();
-            for word in written_dependencies(&at, &it.written)
-                .map_err(|stop| stop.at(&it.id).before_it_runs())?
-            {
-                on.extend(
-                    self.named(&word).map_err(|why| NotATemplate(format!("{}: {why}", it.id)))?,
-                );
+            for word in written_dependencies(&at, &it.written).map_err(refused)? {
+                let found = names.find(&word);
+                // A resource that a condition has left out is none.
+                if found.is_empty() && self.context.resource(&word).is_none() {
+                    return Err(NotATemplate(format!(
+                        "{}: the resource `{}` is not defined in the template",
+                        it.id,
+                        word.escape_debug()
+                    )));
+                }
+                steps.spend(found.len())?;
+                on.extend(found);
             }
             let mut spoken = Vec::new();
-            speaks_of(&at, &it.written, &mut spoken);
+            speaks_of(&at, &it.written, &mut spoken).map_err(refused)?;
             for word in spoken {
                 // What is no resource of the template is there already, or is not: it is asked for in time.
-                on.extend(self.named(&word).unwrap_or_default());
+                on.extend(names.find(&word));
             }
-            if let Some(parent) =
+            if let Some((above, _)) =
                 it.id.rsplit_once('/').and_then(|(above, _)| above.rsplit_once('/'))
             {
-                on.extend(
-                    self.resources.iter().position(|it| it.id.eq_ignore_ascii_case(parent.0)),
-                );
+                on.extend(names.find(above));
             }
             on.remove(&index);
             depends.push(on);
@@ -236,31 +241,6 @@ impl Plan {
             self.resources.push(Planned { depends_on, ..found });
         }
         Ok(())
-    }
-
-    /// The resources that a word of `dependsOn` means. A resource that a condition has left out is none.
-    fn named(&self, word: &str) -> Result<Vec<usize>, String> {
-        let is = |it: &str| it.eq_ignore_ascii_case(word);
-        let among = |fits: &dyn Fn(&Planned) -> bool| -> Vec<usize> {
-            self.resources.iter().enumerate().filter(|(_, it)| fits(it)).map(|(at, _)| at).collect()
-        };
-        for found in [
-            among(&|it| it.symbol.as_deref().is_some_and(is)),
-            among(&|it| is(&it.id)),
-            among(&|it| it.of_loop.as_deref().is_some_and(is)),
-            among(&|it| is(&it.name) || is(&format!("{}/{}", it.kind, it.name))),
-        ] {
-            if !found.is_empty() {
-                return Ok(found);
-            }
-        }
-        match self.context.resource(word) {
-            Some(_) => Ok(Vec::new()),
-            None => Err(format!(
-                "the resource `{}` is not defined in the template",
-                word.escape_debug()
-            )),
-        }
     }
 
     /// The body that the call for a resource sends. `steps` are those that are left to the whole plan.
@@ -314,7 +294,21 @@ impl Plan {
             let kind = text(it, &["type"]).unwrap_or("object").to_owned();
             all.push(Output { name: name.clone(), kind, value: (!is_secure).then_some(value) });
         }
-        Ok(all)
+        let bytes: usize =
+            all.iter().filter_map(|it| it.value.as_ref()).map(|it| it.to_string().len()).sum();
+        match bytes <= SHOWN_BYTES_MAX {
+            true => Ok(all),
+            false => {
+                Err(Stop::Fault(format!("the outputs have more than {SHOWN_BYTES_MAX} bytes")))
+            }
+        }
+    }
+}
+
+fn check_size(what: &str, value: &Value) -> Result<(), NotATemplate> {
+    match value.to_string().len() <= SHOWN_BYTES_MAX {
+        true => Ok(()),
+        false => Err(NotATemplate(format!("{what} have more than {SHOWN_BYTES_MAX} bytes"))),
     }
 }
 

@@ -1,18 +1,19 @@
 //! The resources of a template, each copy and child for itself.
 
-use crate::evaluate::{Called, Evaluator};
+use crate::evaluate::{Called, CalledBy, Evaluator};
 use crate::nested::{self, is_deployment};
 use crate::plan::Planned;
 use crate::{RESOURCES_MAX, Stop, ids};
 use model::json::{member, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What was read so far.
 #[derive(Default)]
 pub(crate) struct Reading {
     pub(crate) all: Vec<Planned>,
-    pub(crate) called: Vec<Called>,
+    pub(crate) called: CalledBy,
 }
 
 /// The resource around a child.
@@ -30,8 +31,17 @@ impl Reading {
         symbol: Option<&str>,
         parent: Option<&Parent<'_>>,
     ) -> Result<(), Stop> {
+        let own = resource.as_object().into_iter().flatten();
+        let own = own.filter(|(name, _)| !name.eq_ignore_ascii_case("resources"));
+        let written =
+            Arc::new(Value::Object(own.map(|(name, it)| (name.clone(), it.clone())).collect()));
         let Some(copy) = member(resource, "copy") else {
-            return self.read_one(at, resource, (symbol.map(str::to_owned), None), parent);
+            return self.read_one(
+                at,
+                (resource, &written),
+                (symbol.map(str::to_owned), None),
+                parent,
+            );
         };
         let Some(name) = text(copy, &["name"]) else {
             return Stop::fault("a `copy` has a `name` and a `count`");
@@ -39,7 +49,12 @@ impl Reading {
         for index in 0..at.count(copy)? {
             let own = symbol.map(|it| format!("{it}[{index}]"));
             let of_loop = symbol.unwrap_or(name).to_owned();
-            self.read_one(&at.within(name, index), resource, (own, Some(of_loop)), parent)?;
+            self.read_one(
+                &at.within(name, index),
+                (resource, &written),
+                (own, Some(of_loop)),
+                parent,
+            )?;
         }
         Ok(())
     }
@@ -47,7 +62,7 @@ impl Reading {
     fn read_one(
         &mut self,
         at: &Evaluator<'_>,
-        resource: &Value,
+        (resource, written): (&Value, &Arc<Value>),
         (symbol, of_loop): (Option<String>, Option<String>),
         parent: Option<&Parent<'_>>,
     ) -> Result<(), Stop> {
@@ -75,7 +90,7 @@ impl Reading {
             None => deploys_to.clone().unwrap_or_else(|| scope.clone()),
         };
         let id = ids::id(&above, &kind, &name).map_err(Stop::Fault)?;
-        self.called.push(Called {
+        self.called.add(Called {
             symbol: symbol.clone(),
             name: name.clone(),
             id: id.clone(),
@@ -101,7 +116,7 @@ impl Reading {
             depends_on: BTreeSet::new(),
             symbol,
             of_loop,
-            written: resource.clone(),
+            written: Arc::clone(written),
             copies: at.copies.clone(),
         });
         for it in children.into_iter().flatten() {

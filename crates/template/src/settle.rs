@@ -52,6 +52,7 @@ impl Evaluator<'_> {
         key: &str,
     ) -> Result<Value, Stop> {
         if let Some(it) = settling.settled.borrow().0.get(key) {
+            expression::charge(it, self.steps)?;
             return Ok(it.clone());
         }
         let found = settling.parameters.iter().find(|(it, _)| it.eq_ignore_ascii_case(key));
@@ -83,6 +84,7 @@ impl Evaluator<'_> {
         key: &str,
     ) -> Result<Value, Stop> {
         if let Some(it) = settling.settled.borrow().1.get(key) {
+            expression::charge(it, self.steps)?;
             return Ok(it.clone());
         }
         let place = format!("variables.{key}");

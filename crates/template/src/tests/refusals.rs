@@ -77,6 +77,9 @@ fn nothing_grows_without_bound() {
     );
     let long = format!("[concat('{}')]", "x".repeat(EXPRESSION_CHARS_MAX));
     assert!(refused(json!({ "variables": { "a": long }, "resources": [] })).contains("24,576"));
+    let large = json!({ "large": "[padLeft('x', 100000, 'y')]",
+        "copy": [{ "name": "all", "count": 800, "input": "[variables('large')]" }] });
+    assert!(refused(json!({ "variables": large, "resources": [] })).contains("steps"));
     let wide = json!({ "copy": [{ "name": "a", "count": 800, "input": { "copy": [{ "name": "b", "count": 800, "input": {
         "copy": [{ "name": "c", "count": 800, "input": "x" }] } }] } }] });
     assert!(refused(json!({ "variables": wide, "resources": [] })).contains("steps"));

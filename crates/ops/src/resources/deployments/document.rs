@@ -4,9 +4,8 @@ use super::{Asked, KEPT_MAX, providers};
 use crate::control;
 use crate::env::Env;
 use crate::input::Input;
-use gate::Permit;
 use model::json::set;
-use model::{Error, ObjectId, Scope, Timestamp};
+use model::{Error, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -69,8 +68,6 @@ pub(crate) struct Document {
     /// Names this run of it.
     pub(super) operation: Uuid,
     pub(super) correlation_id: String,
-    /// Who deploys.
-    pub(super) deployer: Option<ObjectId>,
     pub(super) started: Timestamp,
     /// Of the last change of its state.
     pub(super) timestamp: Timestamp,
@@ -111,7 +108,7 @@ impl Document {
         id: &Scope,
         asked: &Asked<'_>,
         plan: &Plan,
-        (permit, input): (&Permit, &Input),
+        input: &Input,
         env: &Env,
     ) -> Self {
         let now = env.now();
@@ -125,7 +122,6 @@ impl Document {
             state: State::Accepted,
             operation: env.new_uuid(),
             correlation_id: input.correlation_id.clone(),
-            deployer: permit.caller().object_id,
             started: now,
             timestamp: now,
             template_hash: u64::from_be_bytes(eight).to_string(),

@@ -259,7 +259,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let plan = asked.plan(&place, &facts, env)?;
     secrets.extend_from_slice(&plan.secrets);
     env.deployments.check_room()?;
-    let document = Document::accepted(&place.id(), &asked, &plan, (permit, input), env);
+    let document = Document::accepted(&place.id(), &asked, &plan, input, env);
     let expect = stored.map_or(Expect::Absent, |(_, revision)| Expect::Revision(revision));
     let mut changes = vec![control::put(tables::DEPLOYMENTS, key.clone(), expect, &document)?];
     changes.extend(document::outdated(env, &place.above, &key).await?);

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// Most deployments that run or wait at a time, nested ones included.
-pub(crate) const ACTIVE_MAX: usize = 256;
+pub(crate) const ACTIVE_MAX: usize = 64;
 /// Most that run at a time, nested ones with those around them; the others wait.
 const AT_ONCE: usize = 16;
 
@@ -164,7 +164,6 @@ mod tests {
             state,
             operation: Uuid::nil(),
             correlation_id: String::new(),
-            deployer: None,
             started: Timestamp::from_seconds(at_s),
             timestamp: Timestamp::from_seconds(at_s),
             template_hash: String::new(),
