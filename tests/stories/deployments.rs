@@ -259,6 +259,26 @@ fn what_a_policy_denies_fails_with_its_reason_and_takes_along_what_depends_on_it
     world.arm("GET", &stage.id("", "v"), &Value::Null).expect(404);
 }
 
+/// S3-05: each resource is judged by the facts of its own call, those that the deployment has just changed included.
+#[test]
+fn what_a_deployment_changes_counts_for_its_next_resource() {
+    let stage = Stage::new();
+    let (world, admin) = (&stage.world, stage.world.admin());
+    let rule = json!({ "if": { "field": "type", "equals": "Microsoft.Devices/IotHubs" }, "then": { "effect": "deny" } });
+    world.define_policy("no-hubs", &rule).expect(201);
+    let mut behind = hub("behind");
+    behind["dependsOn"] = json!(["no-hubs"]);
+    let assignment = json!({ "type": "Microsoft.Authorization/policyAssignments", "apiVersion": "2022-06-01", "name": "no-hubs",
+        "properties": { "policyDefinitionId":
+            "[subscriptionResourceId('Microsoft.Authorization/policyDefinitions', 'no-hubs')]" } });
+    let resources = json!({ "resources": [hub("before"), behind, assignment] });
+    let ended = stage.deploy(&admin, "d", &template(resources), &Value::Null);
+    assert_eq!(ended["error"]["details"][0]["code"], "RequestDisallowedByPolicy", "{ended}");
+    let states: Vec<Value> =
+        stage.operations("d").iter().map(|it| it["provisioningState"].clone()).collect();
+    assert_eq!(states, ["Succeeded", "Succeeded", "Failed"]);
+}
+
 /// Threat 57: what is secure is kept and shown nowhere; circles, depth and size are refused by name.
 #[test]
 fn hostile_templates_are_refused_and_secrets_never_told() {
@@ -280,12 +300,17 @@ fn hostile_templates_are_refused_and_secrets_never_told() {
     assert!(ended.to_string().contains("location"), "{ended}");
     let fine = template(json!({ "parameters": declared, "resources": [], "outputs": outputs }));
     let succeeded = stage.deploy(&admin, "fine", &fine, &values(&[("password", secret)]));
+    let properties = json!({ "template": fine, "parameters": values(&[("password", secret)]) });
+    let kept = world.explained(&stage.put(&admin, "again", &properties).expect(201).tracking());
+    assert_eq!(kept["decision"]["call"]["operation"], "PutDeployment");
+    assert!(!kept.to_string().contains(secret), "{kept}");
+    stage.ended(&stage.id("", "again"));
     assert_eq!(succeeded["outputs"]["hidden"], json!({ "type": "securestring" }));
     let all = world
         .arm("GET", &stage.id("", "").replace("/deployments/", "/deployments"), &Value::Null)
         .expect(200)
         .body;
-    assert_eq!(all["value"].as_array().unwrap().len(), 3);
+    assert_eq!(all["value"].as_array().unwrap().len(), 4);
     for shown in [
         all.to_string(),
         format!("{:?}", stage.operations("secret")),

@@ -6,7 +6,7 @@ use expression::{Steps, Syntax, below, charge, owned};
 use model::json::{member, text};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// What holds for a whole template. Names are in lower case.
@@ -76,7 +76,7 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) known: Option<&'a Known>,
     pub(crate) settling: Option<&'a Settling<'a>>,
     /// True within the default of a parameter, which alone may ask for the time and new ids.
-    pub(crate) is_default: Cell<bool>,
+    pub(crate) is_default: bool,
     /// The variables of lambdas around.
     pub(crate) bound: RefCell<Vec<(String, Value)>>,
 }
@@ -89,7 +89,7 @@ impl<'a> Evaluator<'a> {
             copies: Vec::new(),
             known: None,
             settling: None,
-            is_default: Cell::new(false),
+            is_default: false,
             bound: RefCell::default(),
         }
     }
@@ -111,7 +111,7 @@ impl<'a> Evaluator<'a> {
             copies,
             known: self.known,
             settling: self.settling,
-            is_default: self.is_default.clone(),
+            is_default: self.is_default,
             bound: self.bound.clone(),
             ..Self::new(self.context, self.steps)
         }

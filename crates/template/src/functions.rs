@@ -95,11 +95,11 @@ impl<'a> Evaluator<'a> {
             }
             "uniquestring" => unique(&texts(given)?).into(),
             "guid" => guid(&texts(given)?).into(),
-            "utcnow" => match self.is_default.get() {
+            "utcnow" => match self.is_default {
                 true if given.0.len() <= 1 => formatted(around.now, given.text(0).ok())?,
                 _ => return Stop::fault("only the defaults of parameters may ask for the time"),
             },
-            "newguid" => match (self.is_default.get(), self.settling) {
+            "newguid" => match (self.is_default, self.settling) {
                 (true, Some(it)) => (it.new_guid)().to_string().into(),
                 (_, _) => {
                     return Stop::fault("only the defaults of parameters may ask for a new id");

@@ -5,7 +5,7 @@ use crate::{NotATemplate, Stop, parameters};
 use expression::Steps;
 use model::json::{member, text};
 use serde_json::{Map, Value, json};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -66,10 +66,8 @@ impl Evaluator<'_> {
             (Some(it), _) => it.clone(),
             (None, Some(default)) => {
                 let place = format!("parameters.{name}");
-                let before = self.is_default.replace(true);
-                let found = self.guarded(settling, &place, |it| it.value(default));
-                self.is_default.set(before);
-                found.map_err(|it| it.at(&place))?
+                self.guarded(settling, &place, |it| it.value(default))
+                    .map_err(|it| it.at(&place))?
             }
             (None, None) => Value::Null,
         };
@@ -134,10 +132,9 @@ impl Evaluator<'_> {
                 return Stop::fault("it speaks of itself");
             }
         }
-        let is_default = place.starts_with("parameters.");
         let at = Evaluator {
             settling: self.settling,
-            is_default: Cell::new(is_default),
+            is_default: place.starts_with("parameters."),
             ..Evaluator::new(self.context, self.steps)
         };
         let found = then(&at);
