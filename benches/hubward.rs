@@ -1,6 +1,6 @@
 //! What a decision costs, how many devices are written in a second, how soon a server is ready, how many
-//! messages it keeps, how soon and for how much, how fast they are read again, what queries take and how many
-//! devices register. `cargo bench` prints them all, `cargo bench -- telemetry` those that start with this word;
+//! messages it keeps, how soon and for how much, how fast they are read again, what queries and templates take and how
+//! many devices register. `cargo bench` prints them all, `cargo bench -- telemetry` those that start with this word;
 //! `docs/benchmarks.md` keeps them with the machine they came from.
 
 #![expect(
@@ -13,6 +13,8 @@
 
 #[path = "hubward/access.rs"]
 mod access;
+#[path = "hubward/deployments.rs"]
+mod deployments;
 #[path = "hubward/idle.rs"]
 mod idle;
 #[path = "hubward/latency.rs"]
@@ -89,6 +91,9 @@ fn main() {
     }
     if is_wanted("queries") {
         queries(&home("queries"));
+    }
+    if is_wanted("deployments") {
+        deployments::template_of_many(&home("deployments"));
     }
     if is_wanted("registrations") {
         registrations(&home("registrations"));

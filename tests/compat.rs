@@ -17,6 +17,7 @@ mod compat {
     pub mod certificates;
     pub mod clients;
     pub mod conversations;
+    pub mod deployments;
     pub mod device_commands;
     pub mod diagnosis;
     pub mod entra_services;

@@ -25,6 +25,7 @@ mod stories {
     pub mod control_plane;
     pub mod conversations;
     pub mod deny_assignments;
+    pub mod deployments;
     pub mod device_https;
     pub mod device_story;
     pub mod devices;

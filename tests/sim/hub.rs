@@ -161,6 +161,7 @@ impl Plan {
             message_locks: ops::devices::messages::Locks::default(),
             held: ops::devices::service_queues::Held::default(),
             queries: ops::devices::queries::Turns::default(),
+            deployments: ops::resources::deployments::Deployments::default(),
             chores: ops::devices::chores::Chores::default(),
             readers: ops::devices::readers::Readers::default(),
             logs: Logs::with(self.shard.clone(), hub_log),

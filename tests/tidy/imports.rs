@@ -10,10 +10,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("wire", &["model"]),
     ("amqp", &[]),
-    ("gate", &["model"]),
+    ("expression", &["model"]),
+    ("template", &["model", "expression"]),
+    ("gate", &["model", "expression"]),
     ("store", &["model"]),
     ("egress", &[]),
-    ("ops", &["model", "gate", "store", "egress"]),
+    ("ops", &["model", "expression", "template", "gate", "store", "egress"]),
     ("front", &["model", "wire", "amqp", "ops"]),
     ("server", &["model", "store", "egress", "ops", "front"]),
     ("cli", &["model", "wire", "gate", "store", "ops"]),
@@ -25,7 +27,7 @@ const TESTKIT: &str = "testkit";
 const ORACLE: &str = "oracle";
 
 /// Crates that know no runtime, no clock, no socket and no file.
-const PURE: &[&str] = &["model", "wire", "amqp", "gate"];
+const PURE: &[&str] = &["model", "wire", "amqp", "expression", "template", "gate"];
 /// What a pure crate may not take.
 const IMPURE_CRATES: &[&str] = &[
     "hyper",

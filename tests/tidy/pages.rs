@@ -144,7 +144,7 @@ fn the_page_of_policies_names_all_that_rules_can_say_and_every_limit() {
     let page = files::read("docs/reference/policies.md");
     let operators = Operator::ALL.iter().map(|(_, it)| format!("`{it}`"));
     let effects = Effect::ALL.iter().map(|it| format!("`{}`", it.as_str()));
-    let functions = policy::functions().map(|it| format!("`{it}`"));
+    let functions = policy::functions().into_iter().map(|it| format!("`{it}`"));
     let kinds = Kind::ALL.iter().map(|(_, it)| format!("`{it}`"));
     let settings = policy::CHANGEABLE
         .iter()

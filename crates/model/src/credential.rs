@@ -1,6 +1,7 @@
 //! What a caller shows to prove who it is, still unproven. `gate` proves it.
 
 use crate::Timestamp;
+use crate::ids::ObjectId;
 use std::fmt;
 use std::sync::Arc;
 
@@ -52,6 +53,9 @@ pub enum Credential {
     RefreshToken { tenant: String, client_id: String, token: Secret<String> },
     /// What an application of this machine shows where it asks for the token of a managed identity.
     Local(Box<LocalCaller>),
+    /// A deployment calls for whoever has deployed it. No front makes one, and nothing of it is a secret: it is
+    /// worth what the gates find of its principal at each call.
+    Deployment(Deployer),
     /// Something that could not be read; the sentence says what.
     Malformed { kind: &'static str, because: String },
 }
@@ -70,6 +74,19 @@ pub struct LocalCaller {
     pub forwarded: Option<&'static str>,
     /// Which identity is meant, by name of the parameter: `client_id`, `object_id`, `mi_res_id`, `msi_res_id`.
     pub meant: Vec<(&'static str, String)>,
+}
+
+/// For whom a deployment calls: who was proven when it was accepted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deployer {
+    pub principal: ObjectId,
+    pub app_id: Option<ObjectId>,
+    /// When the token was issued by which it was accepted.
+    pub token_issued: Option<Timestamp>,
+    /// The deployment's id.
+    pub deployment: String,
+    /// The deployment ends by then, and nobody is called for it any more.
+    pub until: Timestamp,
 }
 
 /// A shared access signature, taken apart but not verified.
@@ -125,6 +142,7 @@ impl Credential {
             | Self::Password { .. }
             | Self::RefreshToken { .. }
             | Self::Local(_)
+            | Self::Deployment(_)
             | Self::Malformed { .. } => None,
         }
     }

@@ -22,7 +22,7 @@ pub mod time;
 pub mod trace;
 
 pub use action::{ActionName, ActionPattern};
-pub use credential::{CertificateChain, Credential, SasToken, Secret};
+pub use credential::{CertificateChain, Credential, Deployer, SasToken, Secret};
 pub use error::{Error, Wire};
 pub use ids::{DeviceId, ObjectId, TrackingId};
 pub use network::Network;

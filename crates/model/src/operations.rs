@@ -7,6 +7,7 @@
 //! finds one.
 
 mod authorization;
+mod deployments;
 mod event_hubs;
 mod graph;
 mod hub_devices;
@@ -20,6 +21,7 @@ mod private_endpoints;
 mod provisioning;
 mod resources;
 mod right;
+pub mod routing;
 pub(crate) mod row;
 mod service_bus;
 mod sign_in;
@@ -37,6 +39,7 @@ use std::sync::LazyLock;
 const PARTS: &[&[Operation]] = &[
     sign_in::ROWS,
     resources::ROWS,
+    deployments::ROWS,
     hubs::ROWS,
     managed_identity::ROWS,
     private_endpoints::ROWS,
@@ -175,6 +178,8 @@ pub enum Body {
     None,
     /// One JSON value; absent is `null`.
     Json,
+    /// The same as templates are written: with comments, names without quotes and texts of several lines.
+    Template,
     /// `application/x-www-form-urlencoded`, read into an object of texts.
     Form,
     /// Bytes, which nobody looks into before the call is admitted.

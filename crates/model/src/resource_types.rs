@@ -73,6 +73,20 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
         secrets: &[],
     },
     ResourceType {
+        namespace: "Microsoft.Resources",
+        name: "deployments",
+        api_versions: &[
+            "2025-04-01",
+            "2024-03-01",
+            "2022-09-01",
+            "2021-04-01",
+            "2020-10-01",
+            "2019-10-01",
+        ],
+        is_tracked: false,
+        secrets: &["template", "parameters"],
+    },
+    ResourceType {
         namespace: "Microsoft.Devices",
         name: "IotHubs",
         api_versions: &[

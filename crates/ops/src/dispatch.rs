@@ -57,6 +57,21 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         }
         Op::ListResources => Box::pin(resources::groups::list_resources(permit, input, env)),
         Op::GetOperationResult => Box::pin(resources::long_running::get(permit, input, env)),
+        Op::PutDeployment => Box::pin(resources::deployments::put(permit, input, env)),
+        Op::GetDeployment => Box::pin(resources::deployments::get(permit, input, env)),
+        Op::HasDeployment => Box::pin(resources::deployments::has(permit, input, env)),
+        Op::ListDeployments => Box::pin(resources::deployments::list(permit, input, env)),
+        Op::DeleteDeployment => Box::pin(resources::deployments::delete(permit, input, env)),
+        Op::ValidateDeployment => Box::pin(resources::deployments::validate(permit, input, env)),
+        Op::WhatIfDeployment => Box::pin(resources::deployments::what_if(permit, input, env)),
+        Op::CancelDeployment => Box::pin(resources::deployments::cancel(permit, input, env)),
+        Op::ListDeploymentOperations => {
+            Box::pin(resources::deployments::list_operations(permit, input, env))
+        }
+        Op::GetDeploymentOperation => {
+            Box::pin(resources::deployments::get_operation(permit, input, env))
+        }
+        Op::GetDeploymentStatus => Box::pin(resources::deployments::status(permit, input, env)),
         Op::PutHub | Op::PatchHub => Box::pin(devices::hubs::put(permit, input, env)),
         Op::GetHub => Box::pin(devices::hubs::get(permit, input, env)),
         Op::ListHubs => Box::pin(devices::hubs::list(permit, input, env)),

@@ -20,6 +20,7 @@ use crate::propagation::Propagation;
 use crate::provisioning::challenges::Challenges;
 use crate::provisioning::latency::Latencies;
 use crate::provisioning::pace::Pace;
+use crate::resources::deployments::Deployments;
 use model::{Network, ObjectId, Timestamp, TrackingId};
 use rand::RngCore;
 use std::collections::BTreeMap;
@@ -95,6 +96,8 @@ pub struct Env {
     pub message_locks: Locks,
     /// Which records of a hub's queues services hold.
     pub held: Held,
+    /// Which deployments run.
+    pub deployments: Deployments,
     /// Which hubs have jobs and configurations to look at.
     pub chores: Chores,
     /// How many queries may run at a time.

@@ -50,6 +50,7 @@ pub(crate) fn env() -> Env {
         presence: crate::devices::presence::Presence::default(),
         message_locks: crate::devices::messages::Locks::default(),
         held: crate::devices::service_queues::Held::default(),
+        deployments: crate::resources::deployments::Deployments::default(),
         chores: crate::devices::chores::Chores::default(),
         queries: crate::devices::queries::Turns::default(),
         readers: crate::devices::readers::Readers::default(),

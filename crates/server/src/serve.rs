@@ -26,6 +26,7 @@ use ops::metrics::Metrics;
 use ops::provisioning::challenges::Challenges;
 use ops::provisioning::latency::Latencies;
 use ops::provisioning::pace::Pace;
+use ops::resources::deployments::Deployments;
 use ops::{Env, decisions, devices, insights, provisioning, resources};
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -238,6 +239,7 @@ async fn environment(
         presence: Presence::default(),
         message_locks: Locks::default(),
         held: Held::default(),
+        deployments: Deployments::default(),
         chores: Chores::default(),
         queries: Turns::default(),
         readers: Readers::default(),
@@ -267,6 +269,7 @@ fn latencies(options: &Up) -> Result<Latencies, String> {
 async fn tidy_up(env: &Env) -> Result<(), String> {
     resources::long_running::finish_open_intents(env).await.map_err(|it| it.cause())?;
     provisioning::register::finish_open_registrations(env).await.map_err(|it| it.cause())?;
+    resources::deployments::finish_interrupted(env).await.map_err(|it| it.cause())?;
     let facts = env.facts.load();
     let mut known = vec![ShardId::control(), ShardId::decisions()];
     for hub in facts.hubs.values() {
@@ -305,10 +308,12 @@ async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-/// Jobs and configurations, until the server stops: what is under way then goes on at the next start.
+/// Jobs, configurations and deployments, until the server stops: what is under way then goes on at the next start,
+/// but for deployments, which end.
 async fn work(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
     tokio::select! {
-        () = devices::chores::run(env) => {}
+        () = devices::chores::run(Arc::clone(&env)) => {}
+        () = resources::deployments::work(env) => {}
         () = stopped(&mut stopping) => {}
     }
 }

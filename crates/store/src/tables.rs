@@ -83,6 +83,9 @@ pub const ACTIVITY: Table = Table("activity");
 /// Control: long-running operations, under the operation id.
 pub const OPERATIONS: Table = Table("operations");
 
+/// Control: template deployments, under their id in lower case.
+pub const DEPLOYMENTS: Table = Table("deployments");
+
 /// Control: custom role definitions, under their GUID.
 pub const ROLE_DEFINITIONS: Table = Table("role_definitions");
 

@@ -1,7 +1,8 @@
 //! Tests of routing: every row of the table is reached at its own address and at no other.
 
 use super::*;
-use model::Op;
+use model::operations::Protocol;
+use model::{OPERATIONS, Op};
 use proptest::prelude::*;
 
 const MANAGEMENT: &[Surface] = &[Surface::Arm, Surface::Entra, Surface::Graph];

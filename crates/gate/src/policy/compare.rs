@@ -69,12 +69,12 @@ pub(super) fn charge(actual: Seen<'_>, expected: &Value, env: Env<'_>) -> Result
     env.spend(1)?;
     match actual {
         Seen::Missing => {}
-        Seen::Text(it) => env.spend_bytes(it.len())?,
+        Seen::Text(it) => env.context.steps.spend_bytes(it.len())?,
         Seen::Value(Value::Array(it)) => env.spend(it.len())?,
         Seen::Value(_) => {}
     }
     match expected {
-        Value::String(it) => env.spend_bytes(it.len()),
+        Value::String(it) => env.context.steps.spend_bytes(it.len()),
         Value::Array(items) => env.spend(match actual {
             Seen::Value(Value::Array(it)) => items.len().saturating_mul(it.len() + 1),
             Seen::Value(Value::Object(it)) => items.len().saturating_mul(it.len() + 1),

@@ -13,16 +13,14 @@ use super::parameters::Arguments;
 use super::select::{self, Room, Seen};
 use super::{Comparison, Count, FieldName, Left, Operator, Over, Test};
 use crate::facts::Facts;
+use ::expression::Steps;
 use model::trace::{Caller, Condition, EnrollmentKind, Object};
 use model::{Scope, Timestamp};
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::fmt;
 
-/// Most steps of one evaluation of a rule: a condition, a call of a function, a value that is read or made, 64
-/// bytes of a text are one each.
-pub const STEPS_MAX: usize = 1_000_000;
 /// Most members that a count over values goes through.
 pub const ITERATIONS_MAX: usize = 100;
 /// Most values, and bytes of text, of a value that a record shows.
@@ -81,10 +79,9 @@ pub(super) struct Context<'a> {
     /// None where only parameters have values.
     pub(super) subject: Option<&'a Subject<'a>>,
     pub(super) arguments: Arguments<'a>,
-    /// Steps that are left.
-    steps: Cell<usize>,
+    pub(super) steps: Steps,
     /// Steps that are left for what is only looked at.
-    steps_aside: Cell<usize>,
+    steps_aside: Steps,
     groups: OnceCell<Value>,
 }
 
@@ -93,8 +90,8 @@ impl<'a> Context<'a> {
         Self {
             subject,
             arguments,
-            steps: Cell::new(STEPS_MAX),
-            steps_aside: Cell::new(STEPS_MAX),
+            steps: Steps::default(),
+            steps_aside: Steps::default(),
             groups: OnceCell::new(),
         }
     }
@@ -124,23 +121,7 @@ pub(super) struct Env<'v> {
 
 impl<'v> Env<'v> {
     pub(super) fn spend(self, steps: usize) -> Result<(), Fault> {
-        match self.context.steps.get().checked_sub(steps) {
-            Some(left) => {
-                self.context.steps.set(left);
-                Ok(())
-            }
-            None => {
-                self.context.steps.set(0);
-                Fault::new("the evaluation takes more than 1,000,000 steps")
-            }
-        }
-    }
-
-    pub(super) fn spend_bytes(self, bytes: usize) -> Result<(), Fault> {
-        match bytes / 64 {
-            0 => Ok(()),
-            steps => self.spend(steps),
-        }
+        self.context.steps.spend(steps)
     }
 
     /// What the count over values of that name has bound.
@@ -227,11 +208,11 @@ impl Walk<'_, '_> {
             return;
         }
         let context = self.env.context;
-        let kept = context.steps.replace(context.steps_aside.get());
+        context.steps.swap(&context.steps_aside);
         self.is_aside = true;
         let _ = self.test(test);
         self.is_aside = false;
-        context.steps_aside.set(context.steps.replace(kept));
+        context.steps.swap(&context.steps_aside);
     }
 
     fn compare(&mut self, it: &Comparison) -> Answer {

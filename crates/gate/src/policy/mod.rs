@@ -27,6 +27,10 @@ mod selectors;
 mod then;
 mod walk;
 
+pub use ::expression::{
+    ARGUMENTS_MAX, EXPRESSION_DEPTH_MAX, STEPS_MAX, TEXT_CHARS_MAX, VALUE_DEPTH_MAX,
+    VALUE_NODES_MAX,
+};
 pub(crate) use bound::Bound;
 pub use changes::{
     CHANGEABLE, Change, ChangeStep, Changes, Conflict, Doing, OPERATIONS_MAX, Setting,
@@ -34,11 +38,8 @@ pub use changes::{
 pub use compliance::{Compliance, Detail, Existing, State, percentage, reaching, states};
 pub use effects::{Cascade, Effect, check_mode};
 pub use envelope::evaluated;
-pub use evaluate::{EvaluationError, ITERATIONS_MAX, Names, STEPS_MAX, Subject, holds};
-pub use expression::{
-    ARGUMENTS_MAX, EXPRESSION_CHARS_MAX, EXPRESSION_DEPTH_MAX, FUNCTIONS_MAX, TEXT_CHARS_MAX,
-    Template, VALUE_DEPTH_MAX, VALUE_NODES_MAX, functions,
-};
+pub use evaluate::{EvaluationError, ITERATIONS_MAX, Names, Subject, holds};
+pub use expression::{EXPRESSION_CHARS_MAX, FUNCTIONS_MAX, Template, functions};
 pub use fields::{Field, Place, Step};
 pub use initiative::{
     Initiative, MEMBERS_MAX, Member, bind_initiative, check_members, parse_members, version_fits,

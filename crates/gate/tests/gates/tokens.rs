@@ -4,7 +4,7 @@ use super::world::*;
 use gate::{Door, Facts, Refusal, authenticate};
 use model::error::{AuthFault, DenialKind};
 use model::operations::operation;
-use model::{Credential, Op, Scope, Secret, Timestamp, Verdict};
+use model::{Credential, Deployer, Op, Scope, Secret, Timestamp, Verdict};
 use serde_json::{Value, json};
 
 fn shows(facts: &Facts, op: Op, token: &str, now: Timestamp) -> Result<String, Box<Refusal>> {
@@ -21,6 +21,50 @@ fn shows(facts: &Facts, op: Op, token: &str, now: Timestamp) -> Result<String, B
     };
     let credential = Credential::Bearer(Secret::new(token.to_owned()));
     authenticate(&credential, &door, facts).map(|it| it.caller().name.clone())
+}
+
+fn deploys(facts: &Facts, op: Op, who: &str, now: Timestamp) -> Result<String, String> {
+    let (scope, mut head) = (Scope::root(), head("PUT /subscriptions"));
+    head.time = now;
+    let door = Door {
+        operation: operation(op),
+        scope: &scope,
+        access: None,
+        own: &[],
+        looked_up: &gate::LookedUp::Nothing,
+        resource: "",
+        head: &head,
+    };
+    let credential = Credential::Deployment(Deployer {
+        principal: id(who),
+        app_id: None,
+        token_issued: Some(NOW),
+        deployment: "/subscriptions/s/providers/Microsoft.Resources/deployments/d".into(),
+        until: NOW.plus_seconds(60),
+    });
+    let who = authenticate(&credential, &door, facts);
+    who.map(|it| it.caller().signed_in.clone()).map_err(|it| it.denial.message)
+}
+
+/// A deployment is who deploys it, as long as that one is there, switched on, and the deployment in its time.
+#[test]
+fn a_deployment_calls_as_its_deployer_who_must_still_be_there() {
+    let all = facts();
+    assert!(deploys(&all, Op::PutHub, ANA, NOW).unwrap().contains("deployments/d"));
+    let last = NOW.plus_seconds(59);
+    assert!(deploys(&all, Op::PutHub, ANA, last).is_ok());
+    let refused = |facts: &Facts, op, who, now| deploys(facts, op, who, now).unwrap_err();
+    assert!(refused(&all, Op::PutHub, ANA, NOW.plus_seconds(60)).contains("longer"));
+    let nobody = "99999999-9999-4999-8999-999999999999";
+    assert!(refused(&all, Op::PutHub, nobody, NOW).contains("does not exist any more"));
+    for op in [Op::PutDevice, Op::ListUsers, Op::IssueToken, Op::SendTelemetry] {
+        assert!(refused(&all, op, ANA, NOW).contains("control plane"), "{op:?}");
+    }
+    let mut off = facts();
+    let mut ana = off.principals.get(&id(ANA)).unwrap().clone();
+    ana.is_enabled = false;
+    off.put_principal(ana);
+    assert!(refused(&off, Op::PutHub, ANA, NOW).contains("switched off"));
 }
 
 fn fault(facts: &Facts, token: &str) -> (AuthFault, String) {

@@ -22,6 +22,9 @@ pub struct Channel {
     /// By what that device registers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrollment: Option<EnrollmentKind>,
+    /// The deployment that makes the call, by its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<Box<str>>,
     /// The rule that what was sent breaks, in a sentence, where no hub takes anything like it from anybody: a
     /// message with QoS 2, a topic of another device.
     #[serde(default, skip_serializing_if = "Option::is_none")]

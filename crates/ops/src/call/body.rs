@@ -45,7 +45,9 @@ pub(super) async fn read_into(
     reader: BodyReader,
 ) -> Result<(), Error> {
     match operation.body {
-        Body::Json => input.body = read_json(reader, operation, &input.headers).await?,
+        Body::Json | Body::Template => {
+            input.body = read_json(reader, operation, &input.headers).await?;
+        }
         Body::Raw => input.raw = read(reader, RAW_BODY_BYTES_MAX, &input.headers).await?,
         Body::None | Body::Form => {}
     }
@@ -73,8 +75,11 @@ async fn read_json(
     {
         return Err(Error::NotTheContentType { got: media, wanted: "application/json" });
     }
-    model::json::parse(&bytes)
-        .map_err(|it| Error::invalid("body", format!("not JSON that can be taken: {it}")))
+    let read = match operation.body {
+        Body::Template => model::json::parse_relaxed(&bytes),
+        Body::None | Body::Json | Body::Form | Body::Raw => model::json::parse(&bytes),
+    };
+    read.map_err(|it| Error::invalid("body", format!("not JSON that can be taken: {it}")))
 }
 
 pub(super) async fn read_form(reader: BodyReader, headers: &Headers) -> Result<Value, Error> {

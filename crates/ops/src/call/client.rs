@@ -22,14 +22,15 @@ pub(super) fn client_credential(shown: Credential, input: &Input) -> Credential 
             Credential::ClientSecret { tenant, client_id, secret }
         }
         Credential::Malformed { kind, because } => Credential::Malformed { kind, because },
-        // No front makes the last two: they stand in a form.
+        // No front makes the last three: two stand in a form, and deployments sign in nowhere.
         Credential::None
         | Credential::Bearer(_)
         | Credential::Sas(_)
         | Credential::Certificate(_)
         | Credential::Local(_)
         | Credential::Password { .. }
-        | Credential::RefreshToken { .. } => Credential::ClientSecret {
+        | Credential::RefreshToken { .. }
+        | Credential::Deployment(_) => Credential::ClientSecret {
             tenant,
             client_id: input.text(&["client_id"]).unwrap_or("").to_owned(),
             secret: Secret::new(input.text(&["client_secret"]).unwrap_or("").to_owned()),

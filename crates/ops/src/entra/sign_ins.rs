@@ -138,6 +138,7 @@ pub(crate) async fn look_up(
         | Credential::ClientSecret { .. }
         | Credential::ClientAssertion { .. }
         | Credential::Local(_)
+        | Credential::Deployment(_)
         | Credential::Malformed { .. } => Ok(LookedUp::Nothing),
     }
 }

@@ -18,7 +18,8 @@ use store::{Change, Expect, ShardId, Table, tables};
 pub(crate) const CASCADE_DOCUMENTS_MAX: usize = 900;
 
 /// Documents that lie at a scope besides the resource itself.
-const EXTENSIONS: [Table; 6] = [
+const EXTENSIONS: [Table; 7] = [
+    tables::DEPLOYMENTS,
     tables::ROLE_ASSIGNMENTS,
     tables::DENY_ASSIGNMENTS,
     tables::POLICY_ASSIGNMENTS,

@@ -5,6 +5,7 @@
 //! the gates' facts say which of them exist.
 
 mod cascade;
+pub mod deployments;
 pub(crate) mod discovery;
 pub(crate) mod fields;
 pub(crate) mod filter;

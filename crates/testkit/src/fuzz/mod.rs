@@ -17,6 +17,7 @@ mod mqtt;
 mod policy;
 mod query;
 mod sas;
+mod template;
 
 pub use amqp::amqp;
 pub use condition::condition;
@@ -26,6 +27,7 @@ pub use mqtt::mqtt;
 pub use policy::policy;
 pub use query::query;
 pub use sas::sas;
+pub use template::template;
 
 /// Checks what must hold of a decoder that gets these bytes.
 pub type Target = fn(&[u8]);
@@ -40,6 +42,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("policy", policy),
     ("query", query),
     ("sas", sas),
+    ("template", template),
 ];
 
 #[cfg(test)]

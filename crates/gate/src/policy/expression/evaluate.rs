@@ -1,18 +1,18 @@
-//! The value of an expression. Recursion is bounded by the depth that reading allows; whatever is copied or
-//! made is counted first, so that no expression makes more than it may.
+//! The value of an expression. Recursion is bounded by the depth that reading allows.
 
-use super::functions::{Given, Run};
-use super::{Current, Expression, Fault, TEXT_CHARS_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX};
+use super::functions::{Function, Run};
+use super::{Current, Expression, Fault};
 use crate::policy::evaluate::Env;
 use crate::policy::fields::{self, Field};
 use crate::policy::select::{self, Seen};
-use model::json::member;
+use ::expression::{Given, below, charge, checked, owned};
 use serde_json::Value;
 use std::borrow::Cow;
 
 impl Expression {
     pub(in crate::policy) fn evaluate<'v>(&'v self, env: Env<'v>) -> Result<Cow<'v, Value>, Fault> {
-        env.spend(1)?;
+        let steps = &env.context.steps;
+        steps.spend(1)?;
         match self {
             Self::Literal(it) => Ok(Cow::Borrowed(it)),
             Self::Parameter(name) => match env.context.arguments.get(name) {
@@ -34,15 +34,13 @@ impl Expression {
                 for it in arguments {
                     all.push(it.evaluate(env)?);
                 }
+                let own = match function {
+                    Function::Common(it) => return it.call(&all, steps),
+                    Function::Own(it) => it,
+                };
                 let given = Given(&all);
-                let made = match function.run {
-                    Run::Whole(run) => {
-                        for it in &all {
-                            charge(it, env)?;
-                        }
-                        run(&given)
-                    }
-                    Run::Part(run) => run(&given),
+                let made = match own.run {
+                    Run::Alone(run) => run(&given),
                     Run::Around(run) => run(&given, env),
                     Run::Field => {
                         let name = given.text(0)?;
@@ -52,18 +50,18 @@ impl Expression {
                     // Reading turns these into trees of their own.
                     Run::Parameters | Run::Current | Run::If => Fault::new("it has no value here"),
                 };
-                let made = made.map_err(|it| Fault(format!("`{}`: {}", function.name, it.0)))?;
-                checked(made, env).map_err(|it| Fault(format!("`{}`: {}", function.name, it.0)))
+                let named = |it: Fault| Fault(format!("`{}`: {}", function.name(), it.0));
+                made.and_then(|it| checked(it, steps)).map_err(named)
             }
-            Self::Access { of, steps } => {
+            Self::Access { of, steps: path } => {
                 let mut value = of.evaluate(env)?;
-                for step in steps {
+                for step in path {
                     let key = step.evaluate(env)?;
                     value = match value {
                         Cow::Borrowed(it) => Cow::Borrowed(below(it, &key)?),
                         Cow::Owned(it) => {
                             let found = below(&it, &key)?;
-                            charge(found, env)?;
+                            charge(found, steps)?;
                             Cow::Owned(found.clone())
                         }
                     };
@@ -71,35 +69,6 @@ impl Expression {
                 Ok(value)
             }
         }
-    }
-}
-
-/// The member of an object or of a list.
-fn below<'v>(value: &'v Value, key: &Value) -> Result<&'v Value, Fault> {
-    let found = match (value, key) {
-        (Value::Object(_), Value::String(name)) => member(value, name),
-        (Value::Array(items), Value::Number(at)) => {
-            at.as_u64().and_then(|it| usize::try_from(it).ok()).and_then(|it| items.get(it))
-        }
-        (_, _) => None,
-    };
-    match found {
-        Some(it) => Ok(it),
-        None => Fault::new(format!("there is nothing at `{}`", brief(key))),
-    }
-}
-
-/// A value in a message: not the whole of it where it is long.
-pub(super) fn brief(value: &Value) -> String {
-    let text = match value {
-        Value::String(it) => it.chars().take(41).collect::<String>(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::Array(_) => return "a list".into(),
-        Value::Object(_) => return "an object".into(),
-    };
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or("").escape_debug()),
-        None => text.escape_debug().to_string(),
     }
 }
 
@@ -111,9 +80,9 @@ pub(in crate::policy) fn field_value<'v>(
     if field.is_many() {
         let mut items = Vec::new();
         for it in select::many(field, env)? {
-            items.push(owned(shown(it, env)?, env)?);
+            items.push(owned(shown(it, env)?, &env.context.steps)?);
         }
-        return checked(Value::Array(items), env);
+        return checked(Value::Array(items), &env.context.steps);
     }
     let mut room = select::Room::default();
     Ok(match select::stored(field, env) {
@@ -130,7 +99,7 @@ fn shown<'v>(seen: Seen<'v>, env: Env<'_>) -> Result<Cow<'v, Value>, Fault> {
     Ok(match seen {
         Seen::Missing => Cow::Owned(Value::Null),
         Seen::Text(it) => {
-            env.spend_bytes(it.len())?;
+            env.context.steps.spend_bytes(it.len())?;
             Cow::Owned(it.into())
         }
         Seen::Value(it) => Cow::Borrowed(it),
@@ -151,64 +120,5 @@ fn current<'v>(which: &'v Current, env: Env<'v>) -> Result<Cow<'v, Value>, Fault
     match found {
         Some(it) => Ok(Cow::Borrowed(it)),
         None => Fault::new("`current`: nothing is counted here"),
-    }
-}
-
-/// A value to keep: copied where it lies elsewhere, and counted then.
-pub(super) fn owned(value: Cow<'_, Value>, env: Env<'_>) -> Result<Value, Fault> {
-    match value {
-        Cow::Owned(it) => Ok(it),
-        Cow::Borrowed(it) => {
-            charge(it, env)?;
-            Ok(it.clone())
-        }
-    }
-}
-
-/// Counts what it takes to read or copy a value: a step for each in it, and for every 64 bytes of text. It
-/// stops where the steps are used up.
-pub(in crate::policy) fn charge(value: &Value, env: Env<'_>) -> Result<(), Fault> {
-    env.spend(1)?;
-    match value {
-        Value::String(it) => env.spend_bytes(it.len()),
-        Value::Array(items) => items.iter().try_for_each(|it| charge(it, env)),
-        Value::Object(members) => members.iter().try_for_each(|(name, it)| {
-            env.spend_bytes(name.len())?;
-            charge(it, env)
-        }),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
-    }
-}
-
-/// A value that was made, where it is within the limits.
-pub(super) fn checked<'v>(value: Value, env: Env<'_>) -> Result<Cow<'v, Value>, Fault> {
-    fn walk(value: &Value, depth: usize, nodes: &mut usize, env: Env<'_>) -> Result<(), Fault> {
-        *nodes += 1;
-        if *nodes > VALUE_NODES_MAX {
-            return Fault::new("the value holds more than 32,768 values");
-        }
-        if depth > VALUE_DEPTH_MAX {
-            return Fault::new(format!("the value is nested deeper than {VALUE_DEPTH_MAX} levels"));
-        }
-        env.spend(1)?;
-        match value {
-            Value::String(it) => text_fits(it),
-            Value::Array(items) => items.iter().try_for_each(|it| walk(it, depth + 1, nodes, env)),
-            Value::Object(members) => members.iter().try_for_each(|(name, it)| {
-                text_fits(name)?;
-                walk(it, depth + 1, nodes, env)
-            }),
-            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
-        }
-    }
-    walk(&value, 0, &mut 0, env)?;
-    Ok(Cow::Owned(value))
-}
-
-pub(super) fn text_fits(text: &str) -> Result<(), Fault> {
-    // Nearly every text is shorter than this in bytes already.
-    match text.len() > TEXT_CHARS_MAX && text.chars().count() > TEXT_CHARS_MAX {
-        true => Fault::new("a text is longer than 131,072 characters"),
-        false => Ok(()),
     }
 }

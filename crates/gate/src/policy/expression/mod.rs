@@ -10,33 +10,21 @@ mod functions;
 mod parse;
 
 pub(super) use functions::Function;
+pub use functions::functions;
 pub(super) use parse::{Counted, Scope};
 
 use super::evaluate::Env;
 use super::fields::Field;
 use super::lacking::Lack;
+pub(super) use ::expression::Fault;
+use ::expression::{checked, owned};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// The names of all functions, in their order.
-pub fn functions() -> impl Iterator<Item = &'static str> {
-    functions::FUNCTIONS.iter().map(|it| it.name)
-}
-
 /// Longest expression, in characters.
 pub const EXPRESSION_CHARS_MAX: usize = 81_920;
-/// Deepest nesting of calls and brackets in an expression.
-pub const EXPRESSION_DEPTH_MAX: usize = 64;
-/// Most arguments of one call.
-pub const ARGUMENTS_MAX: usize = 128;
 /// Most calls of functions in one rule.
 pub const FUNCTIONS_MAX: usize = 2_048;
-/// Longest text that an evaluation may make, in characters.
-pub const TEXT_CHARS_MAX: usize = 131_072;
-/// Deepest nesting of a value that an evaluation may make.
-pub const VALUE_DEPTH_MAX: usize = 128;
-/// Most values in one that an evaluation may make.
-pub const VALUE_NODES_MAX: usize = 32_768;
 
 /// Deepest nesting of lists and objects around expressions.
 const TEMPLATE_DEPTH_MAX: usize = 64;
@@ -53,7 +41,7 @@ pub enum Expression {
     Current(Current),
     If(Box<[Expression; 3]>),
     Call {
-        function: &'static Function,
+        function: Function,
         arguments: Vec<Expression>,
     },
     /// `.name`, `['name']` and `[0]`, one behind the other.
@@ -81,16 +69,6 @@ pub enum Template {
     Expression(Expression),
     List(Vec<Template>),
     Object(Vec<(String, Template)>),
-}
-
-/// Why an expression has no value.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Fault(pub(super) String);
-
-impl Fault {
-    pub(super) fn new<T>(because: impl Into<String>) -> Result<T, Self> {
-        Err(Self(because.into()))
-    }
 }
 
 /// What a text means: itself, or an expression.
@@ -172,17 +150,17 @@ impl Template {
             Self::List(items) => {
                 let mut all = Vec::with_capacity(items.len());
                 for it in items {
-                    all.push(self::evaluate::owned(it.evaluate(env)?, env)?);
+                    all.push(owned(it.evaluate(env)?, &env.context.steps)?);
                 }
-                self::evaluate::checked(Value::Array(all), env)
+                checked(Value::Array(all), &env.context.steps)
             }
             Self::Object(members) => {
                 let mut all = Map::new();
                 for (name, it) in members {
-                    let value = self::evaluate::owned(it.evaluate(env)?, env)?;
+                    let value = owned(it.evaluate(env)?, &env.context.steps)?;
                     all.insert(name.clone(), value);
                 }
-                self::evaluate::checked(Value::Object(all), env)
+                checked(Value::Object(all), &env.context.steps)
             }
         }
     }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::policy::evaluate::Context;
 use crate::policy::parameters::{Arguments, Declared, Values};
+use ::expression::{ARGUMENTS_MAX, EXPRESSION_DEPTH_MAX, TEXT_CHARS_MAX, VALUE_DEPTH_MAX};
 use serde_json::json;
 
 /// The value of an expression in which parameters `list`, `object` and `text` stand.

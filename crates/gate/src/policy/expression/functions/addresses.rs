@@ -1,6 +1,7 @@
 //! Ranges of IP addresses.
 
-use super::{Fault, Given};
+use super::Fault;
+use ::expression::Given;
 // An address as a number: `core` knows no sockets.
 use core::net::IpAddr;
 use serde_json::Value;

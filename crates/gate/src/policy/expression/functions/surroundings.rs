@@ -1,17 +1,12 @@
 //! What surrounds the object: the call, its time, the group and subscription, the policy itself.
 
-use super::{Fault, Given};
+use super::Fault;
 use crate::policy::evaluate::{Env, Subject};
+use ::expression::{Given, universal};
 use model::{PrincipalKind, Timestamp};
 use serde_json::{Value, json};
 
 type Found = Result<Value, Fault>;
-
-/// `2026-11-22T08:00:00.0000000Z`.
-fn universal(moment: Timestamp) -> Value {
-    let text = moment.rfc3339();
-    format!("{}0000Z", text.strip_suffix('Z').unwrap_or(&text)).into()
-}
 
 /// Milliseconds of a day, and of the end of the year 9999.
 const DAY_MS: i64 = 86_400_000;

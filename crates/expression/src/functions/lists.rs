@@ -1,7 +1,7 @@
 //! Lists and objects.
 
-use super::{Fault, Given};
-use crate::policy::expression::VALUE_NODES_MAX;
+use super::Given;
+use crate::{Fault, VALUE_NODES_MAX};
 use model::json::member;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;

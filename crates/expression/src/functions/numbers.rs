@@ -1,6 +1,7 @@
 //! Numbers, truth and order. Whole numbers have 64 bits, and what does not fit is an error.
 
-use super::{Fault, Given};
+use super::Given;
+use crate::Fault;
 use serde_json::{Number, Value};
 use std::cmp::Ordering;
 
@@ -96,7 +97,7 @@ pub(super) fn equals(given: &Given<'_>) -> Found {
 }
 
 /// Whole numbers exactly, others as floating-point numbers.
-pub(in crate::policy) fn compare_numbers(a: &Value, b: &Value) -> Option<Ordering> {
+pub fn compare_numbers(a: &Value, b: &Value) -> Option<Ordering> {
     match (a.as_i64(), b.as_i64()) {
         (Some(a), Some(b)) => Some(a.cmp(&b)),
         (_, _) => a.as_f64()?.partial_cmp(&b.as_f64()?),

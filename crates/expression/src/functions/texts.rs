@@ -1,8 +1,7 @@
 //! Texts. What is made is counted while it grows, so that nothing larger than a text may be is built first.
 
-use super::{Fault, Given};
-use crate::policy::expression::TEXT_CHARS_MAX;
-use crate::policy::expression::VALUE_NODES_MAX;
+use super::Given;
+use crate::{Fault, TEXT_CHARS_MAX, VALUE_NODES_MAX};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -240,7 +239,7 @@ fn parts(pattern: &str) -> Option<Vec<Part<'_>>> {
 }
 
 /// True for a pattern that asks for an alignment or a layout: `{0,5}`, `{0:N2}`.
-pub(in crate::policy::expression) fn has_layout(pattern: &str) -> bool {
+pub fn has_layout(pattern: &str) -> bool {
     parts(pattern).is_some_and(|all| {
         all.iter().any(|it| matches!(it, Part::Place(inner) if inner.contains([',', ':'])))
     })
