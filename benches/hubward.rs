@@ -198,6 +198,7 @@ fn facts(policies: usize) -> Facts {
             }],
         },
         authorities: Vec::new(),
+        security: None,
     });
     for number in 0..30_u128 {
         facts.put_principal(Principal {

@@ -120,6 +120,7 @@ pub fn around(tenant: &Tenant, policies: usize) -> Facts {
             location: "westus".into(),
             access: SharedAccess::default(),
             authorities: Vec::new(),
+            security: None,
         });
     }
     let verbs = ["read", "write", "delete", "*"];

@@ -28,6 +28,7 @@ use crate::locks::Lock;
 use crate::policy::{Bound, Exemption, Initiative, PolicyAssignment, PolicyDefinition};
 use granted::AllGranted;
 use model::operations::Right;
+use model::security::SecurityDefaults;
 use model::{ObjectId, Place, PrincipalKind, Scope, Secret, Timestamp};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -147,6 +148,8 @@ pub struct Hub {
     pub location: String,
     pub access: SharedAccess,
     pub authorities: Vec<Authority>,
+    /// What its devices are held to that have no security policy of their own, where anything was said.
+    pub security: Option<Arc<SecurityDefaults>>,
 }
 
 /// What the gates know of a provisioning service.

@@ -14,6 +14,7 @@ pub mod lint;
 pub mod locks;
 pub mod policy;
 mod replay;
+mod security;
 pub mod writes;
 pub mod x509;
 

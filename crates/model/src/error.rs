@@ -189,6 +189,9 @@ impl Error {
                 DenialKind::Policy { .. } => {
                     (403, 403_000, "RequestDisallowedByPolicy", "RequestDisallowedByPolicy")
                 }
+                DenialKind::SecurityPolicy => {
+                    (403, 403_000, "DisallowedBySecurityPolicy", "DisallowedBySecurityPolicy")
+                }
                 DenialKind::HubGone => (404, 401_001, "IotHubNotFound", "ResourceNotFound"),
                 DenialKind::Locked => (409, 409_000, "GenericConflict", "ScopeLocked"),
                 DenialKind::Violation => (400, 400_004, "ArgumentInvalid", "ArgumentInvalid"),

@@ -18,6 +18,7 @@ mod provisioning;
 mod resources;
 mod right;
 pub(crate) mod row;
+mod security;
 mod sign_in;
 
 pub use op::Op;
@@ -33,6 +34,7 @@ const PARTS: &[&[Operation]] = &[
     sign_in::ROWS,
     resources::ROWS,
     hubs::ROWS,
+    security::ROWS,
     authorization::ROWS,
     insights::ROWS,
     graph::ROWS,
@@ -222,6 +224,15 @@ impl Operation {
     pub fn writes(&self) -> bool {
         self.moves()
             || self.actions.iter().any(|it| it.is_write() && !it.as_str().starts_with(POLICIES))
+    }
+
+    /// True for each change of the control plane: who made it can be asked for as long as it is kept.
+    pub fn is_on_record(&self) -> bool {
+        match self.effect {
+            Effect::ChangesFacts => true,
+            Effect::Writes => self.plane == Plane::Control && !self.moves(),
+            Effect::Reads | Effect::Calls | Effect::Appends => false,
+        }
     }
 
     /// True where resources leave their group for another one, or are asked about as if they did.

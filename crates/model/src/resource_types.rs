@@ -43,6 +43,9 @@ pub fn normal_location(text: &str) -> String {
     text.chars().filter(|it| *it != ' ').flat_map(char::to_lowercase).collect()
 }
 
+/// Azure has no such types; the version is the one that their first users name.
+const SECURITY_VERSIONS: &[&str] = &["2021-07-01"];
+
 pub const RESOURCE_TYPES: &[ResourceType] = &[
     ResourceType {
         namespace: "Microsoft.Resources",
@@ -79,6 +82,20 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
         ],
         is_tracked: true,
         secrets: &["authorizationPolicies", "storageEndpoints", "routing.endpoints"],
+    },
+    ResourceType {
+        namespace: "Microsoft.Devices",
+        name: "IotHubs/securityPolicies",
+        api_versions: SECURITY_VERSIONS,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.Devices",
+        name: "IotHubs/securitySettings",
+        api_versions: SECURITY_VERSIONS,
+        is_tracked: false,
+        secrets: &["alertWebhook"],
     },
     ResourceType {
         namespace: "Microsoft.Devices",

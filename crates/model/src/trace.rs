@@ -14,6 +14,7 @@ pub use lacked::LackedRole;
 
 use crate::ids::{ObjectId, TrackingId};
 use crate::principal::{AuthType, PrincipalKind};
+use crate::security::{Secured, TlsVersion};
 use crate::{Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -130,6 +131,12 @@ pub struct Channel {
     /// message with QoS 2, a topic of another device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub violation: Option<Box<str>>,
+    /// The version of TLS that the connection speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsVersion>,
+    /// The security policy that a device's call is held to, where one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<Box<Secured>>,
 }
 
 /// The view of role assignments that judged a call, where changes of them spread slowly.
@@ -246,6 +253,8 @@ pub enum FindingKind {
     Plane,
     Lock,
     Resource,
+    /// One member of a security policy that a device's call does not keep to.
+    SecurityPolicy,
 }
 
 /// What came of it.
@@ -460,6 +469,11 @@ impl Trace {
     #[must_use]
     pub fn redacted(mut self) -> Self {
         self.warnings.clear();
+        self.call.channel.security = None;
+        let secured = self.steps.iter_mut().flat_map(|it| &mut it.findings);
+        secured
+            .filter(|it| it.kind == FindingKind::SecurityPolicy)
+            .for_each(|it| it.conditions.clear());
         for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Policy) {
             step.findings
                 .retain(|it| matches!(it.result, FindingResult::Deny | FindingResult::Error));

@@ -11,7 +11,7 @@ pub(crate) use ended::ended;
 pub use ended::{Ended, Gone, Violation};
 pub use limits::Weighed;
 
-use crate::call::{Call, Failed, Passed, admitted, keep};
+use crate::call::{Call, Failed, Passed, admitted, keep, remember};
 use crate::devices::identity::{self, Device};
 use crate::devices::journal::{self, Entry, Reason};
 use crate::devices::logs::HubLog;
@@ -55,6 +55,13 @@ impl Shown {
         }
     }
 }
+
+/// What a device can hear, and the operation by which it does.
+const INTERESTS: [(Interest, Op); 3] = [
+    (Interest::Messages, Op::ReceiveMessages),
+    (Interest::Methods, Op::ReceiveMethods),
+    (Interest::Desired, Op::ReceiveDesired),
+];
 
 /// A connected device or module.
 pub struct Session {
@@ -149,7 +156,7 @@ impl Session {
         let former = std::mem::replace(&mut self.shown.credential, credential);
         self.head.id = env.new_tracking_id();
         self.head.time = env.now();
-        let proven = self.prove(env, &env.facts.load()).await.map_err(ended);
+        let proven = self.prove_and_judge(env, &env.facts.load()).await;
         if proven.is_err() {
             self.shown.credential = former;
         }
@@ -176,13 +183,9 @@ impl Session {
     pub async fn listen(&mut self, env: &Env, hears: u8, is_kept: bool) -> Result<(), Ended> {
         let facts = self.current(env).await?;
         let (before, now) = (Interests(self.hears), Interests(hears));
-        let each = [
-            (Interest::Messages, Op::ReceiveMessages),
-            (Interest::Methods, Op::ReceiveMethods),
-            (Interest::Desired, Op::ReceiveDesired),
-        ];
-        for (interest, op) in each {
-            if now.has(interest) && !before.has(interest) {
+        for (interest, op) in INTERESTS {
+            let is_new = !before.has(interest) || self.head.channel.security.is_some();
+            if now.has(interest) && is_new {
                 self.permit(env, &facts, operation(op)).await?;
             }
         }
@@ -298,7 +301,7 @@ impl Session {
         if is_changed || self.expires().is_some_and(|it| self.head.time > it) {
             self.head.id = env.new_tracking_id();
             // Apart: it is rare, and each session that waits would take the memory for it.
-            Box::pin(self.prove(env, &facts)).await.map_err(ended)?;
+            Box::pin(self.prove_and_judge(env, &facts)).await?;
         }
         Ok(facts)
     }
@@ -335,6 +338,7 @@ impl Session {
         records: Vec<Weighed>,
         began_ns: u64,
     ) -> Result<Sent, Ended> {
+        self.count_messages(env, records.len());
         let permit = self.permit(env, facts, operation(Op::SendTelemetry)).await?;
         let log = match &self.log {
             Some(log) => log,
@@ -426,7 +430,24 @@ impl Session {
         self.head.id = env.new_tracking_id();
         let ask = Ask::new(row, &self.hub.scope, self.who.caller(), &self.head);
         let draft = &mut Draft::unwanted();
-        admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)
+        let permit = admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)?;
+        remember(&mut self.head, &permit);
+        Ok(permit)
+    }
+
+    /// Proves the device anew. Where a security policy limits it, it must still be allowed to be connected and to hear
+    /// what it hears: the policy may be what has changed.
+    async fn prove_and_judge(&mut self, env: &Env, facts: &Facts) -> Result<(), Ended> {
+        self.prove(env, facts).await.map_err(ended)?;
+        if self.head.channel.security.is_none() {
+            return Ok(());
+        }
+        self.permit(env, facts, operation(Op::ConnectDevice)).await?;
+        let hears = Interests(self.hears);
+        for (_, op) in INTERESTS.into_iter().filter(|(it, _)| hears.has(*it)) {
+            self.permit(env, facts, operation(op)).await?;
+        }
+        Ok(())
     }
 
     /// Proves the device by what it showed, and what the facts and its document say now.
@@ -439,13 +460,17 @@ impl Session {
                 if hub.uid == self.hub.uid {
                     self.hub = Arc::clone(hub);
                 }
-                identity::credentials(env, hub, &self.named).await
+                identity::credentials(env, hub, &self.named, &self.shown.credential).await
             }
             Instance::Dps(_) => Ok(None),
         };
         let own = own.map_err(failed)?;
         // A device of the same name that was made since is another device.
-        let own = own.filter(|it| self.generation.is_empty() || it.generation == self.generation);
+        let mut own =
+            own.filter(|it| self.generation.is_empty() || it.generation == self.generation);
+        let security = own.as_mut().and_then(|it| it.security.take());
+        let former = self.head.channel.security.take();
+        self.head.channel.security = security.map(|it| Box::new(it.after(former.as_deref())));
         let proving = Proving {
             operation: self.shown.operation,
             host: &self.shown.host,

@@ -48,6 +48,7 @@ pub(crate) fn env() -> Env {
         kept: crate::decisions::Kept::default(),
         presence: crate::devices::presence::Presence::default(),
         message_locks: crate::devices::messages::Locks::default(),
+        message_rates: crate::devices::security::Rates::default(),
         held: crate::devices::service_queues::Held::default(),
         chores: crate::devices::chores::Chores::default(),
         queries: crate::devices::queries::Turns::default(),

@@ -406,6 +406,7 @@ fn told_by(trace: &Trace, denial: Option<Denial>) -> Map<String, Value> {
         | FindingKind::Secret
         | FindingKind::Certificate
         | FindingKind::Plane
+        | FindingKind::SecurityPolicy
         | FindingKind::Resource => None,
     };
     if let Some((word, name)) = decisive.and_then(|it| Some((kind(it.kind)?, &it.name))) {

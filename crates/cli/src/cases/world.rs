@@ -230,6 +230,7 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
             location: told.location,
             access,
             authorities: Vec::new(),
+            security: None,
         }),
         false => world.facts.put_dps(Dps {
             scope,

@@ -137,6 +137,7 @@ pub(crate) fn detail(found: &Finding, page: &mut Page) {
         | FindingKind::Certificate
         | FindingKind::SasRight
         | FindingKind::Plane
+        | FindingKind::SecurityPolicy
         | FindingKind::Resource => "id",
     };
     field(id_label, &found.id);
@@ -251,6 +252,7 @@ pub(crate) const fn kind(kind: FindingKind) -> &'static str {
         FindingKind::Plane => "plane",
         FindingKind::Lock => "lock",
         FindingKind::Resource => "resource",
+        FindingKind::SecurityPolicy => "security policy",
     }
 }
 

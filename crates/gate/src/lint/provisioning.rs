@@ -122,6 +122,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         location: String::new(),
         access: access(),
         authorities: Vec::new(),
+        security: None,
     });
     facts.put_dps(Dps {
         scope: who.scope.clone(),

@@ -77,6 +77,7 @@ pub fn facts() -> Facts {
                 ],
             },
             authorities: Vec::new(),
+            security: None,
         });
     }
     facts

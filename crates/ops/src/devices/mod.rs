@@ -27,6 +27,7 @@ pub mod query;
 pub mod readers;
 pub(crate) mod regenerate;
 pub mod registry;
+pub mod security;
 pub(crate) mod sending;
 pub mod service_queues;
 pub(crate) mod story;

@@ -17,6 +17,7 @@ fn hub(name: &str, host: &str) -> Hub {
         location: "westus".into(),
         access: SharedAccess::default(),
         authorities: Vec::new(),
+        security: None,
     }
 }
 

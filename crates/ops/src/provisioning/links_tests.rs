@@ -19,6 +19,7 @@ fn facts() -> Facts {
             location: "westus".into(),
             access: SharedAccess::default(),
             authorities: Vec::new(),
+            security: None,
         });
     }
     facts

@@ -22,6 +22,7 @@ fn hub() -> Hub {
         location: "westus".into(),
         access: SharedAccess::default(),
         authorities: Vec::new(),
+        security: None,
     }
 }
 
