@@ -205,7 +205,13 @@ fn a_hub_has_security_settings() {
     let all = json!({ "defaultPolicy": { "minimumTlsVersion": "1.2" }, "defaultAction": "audit",
         "alertThresholdPercent": 25, "alertWebhook": "https://alerts.example/in?code=secret" });
     let path = "securitySettings/default";
-    let made = plant.asks(&who, "PUT", path, &saying(all)).expect(201).body;
+    let answer = plant.asks(&who, "PUT", path, &saying(all)).expect(201);
+    let told = plant.world.explained(&answer.tracking());
+    assert!(
+        told.to_string().contains("alertThresholdPercent") && !told.to_string().contains("code="),
+        "{told}"
+    );
+    let made = answer.body;
     assert_eq!(made["properties"]["alertWebhook"], "https://alerts.example/in");
     assert_eq!(made["properties"]["defaultPolicy"], json!({ "minimumTlsVersion": "1.2" }));
     assert_eq!(shown(), made);
@@ -254,7 +260,32 @@ fn every_built_in_role_is_refused() {
     }
 }
 
-/// S1-37, S1-41: the preset role of three actions writes and reads policies and writes settings, and no more; it can be
+/// Whoever is refused is told the role to make, and once there is one that names the action, to be given that at the
+/// hub.
+#[test]
+fn a_refusal_proposes_the_role_that_names_the_action() {
+    let plant = Plant::new();
+    let who = plant.world.service_principal("ingest");
+    plant.world.assign(&who, model::roles::OWNER, &plant.world.subscription()).expect(201);
+    let proposed = || {
+        let path = "securityPolicies/device1";
+        let refused = plant.asks(&who, "PUT", path, &saying(json!({}))).expect(403);
+        let told = plant.world.explained(&refused.tracking());
+        assert_eq!(told["fixes"][0]["then"], "the call would pass every gate", "{told}");
+        told["fixes"][0]["command"].as_str().unwrap().to_owned()
+    };
+    let command = proposed();
+    assert!(command.starts_with("az role definition create --role-definition '{"), "{command}");
+    let assign = format!("--role 'IoT Hub Security Admin' --scope {}", plant.hub);
+    assert!(command.ends_with(&assign), "{command}");
+    plant.role("Policies at Night", &["securityPolicies/*"]);
+    let command = proposed();
+    assert!(command.starts_with("az role assignment create"), "{command}");
+    let assign = format!("--role 'Policies at Night' --scope {}", plant.hub);
+    assert!(command.ends_with(&assign), "{command}");
+}
+
+/// S1-37, S1-38, S1-41: the preset role of three actions writes and reads policies and writes settings, and no more; it can be
 /// assigned at its hub alone. A role that names the actions at hand does, too.
 #[test]
 fn the_preset_role_does_its_three_things() {

@@ -4,12 +4,13 @@
 //! judged again as it was. Nobody but devices is held to one, and a call without one costs a look at an `Option`.
 
 use crate::decide::{Ask, Findings, Ruling};
+// An address as a number: `core` knows no sockets.
+use core::net::IpAddr;
 use model::error::{Denial, DenialKind};
 use model::security::{OperationClass, Secured, SecurityAction, SecurityMember, TlsVersion};
 use model::trace::{Condition, Finding, FindingKind, FindingResult};
 use model::{Gate, Op, PrincipalKind, Timestamp};
 use serde_json::{Value, json};
-use std::net::IpAddr;
 
 const DAY_S: i64 = 24 * 3_600;
 

@@ -3,6 +3,8 @@
 //! Nothing is guessed: each proposal is laid over a copy of the facts and judged by the same gates; one
 //! that does not move the refusal is not shown.
 
+mod preset;
+
 use crate::env::Env;
 use crate::questions::row_of;
 use gate::facts::{List, RoleAssignment};
@@ -330,24 +332,28 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
         .filter(|it| it.kind == FindingKind::RoleAssignment && it.result == FindingResult::NoMatch)
         .any(|it| !it.conditions.is_empty());
     let mut found = Vec::new();
+    let place = preset::place(&scope);
     for role in facts.roles_that_grant(&missing, list).into_iter().take(2) {
-        if !role.assignable_scopes.iter().any(|it| facts.contains(it, &scope)) {
+        if !role.assignable_scopes.iter().any(|it| facts.contains(it, &place)) {
             continue;
         }
         let mut changed = facts.clone();
-        changed.put_role_assignment(proposed(&scope, "proposed", principal, role.id, env));
+        changed.put_role_assignment(proposed(&place, "proposed", principal, role.id, env));
         if still_refused(trace, &changed, env) == Some(Gate::Access) {
             continue;
         }
         found.push(Fix {
-            says: format!("give `{}` the role `{}` on `{}`", caller.name, role.name, place_name(&scope)),
-            command: assigns(caller, principal, &role.name, &scope),
+            says: format!("give `{}` the role `{}` on `{}`", caller.name, role.name, place_name(&place)),
+            command: assigns(caller, principal, &role.name, &place),
             then: then(trace, &changed, env),
             warning: is_by_condition.then(|| {
                 "a condition limits the roles that are held now: without one, this role is not limited"
                     .into()
             }),
         });
+    }
+    if found.is_empty() {
+        found.extend(preset::named_role(trace, &missing, (caller, principal), facts, env));
     }
     found
 }

@@ -6,6 +6,7 @@
 
 mod ended;
 mod limits;
+mod security;
 
 pub(crate) use ended::ended;
 pub use ended::{Ended, Gone, Violation};
@@ -19,7 +20,7 @@ use crate::devices::message::{AuthMethod, Sender};
 use crate::devices::messages::{self, Delivery, Settlement};
 use crate::devices::model_id;
 use crate::devices::named::Named;
-use crate::devices::presence::{Interest, Interests, Seat, Standing, Told};
+use crate::devices::presence::{Interests, Seat, Standing, Told};
 use crate::devices::telemetry::{self, Sent};
 use crate::devices::twins;
 use crate::env::Env;
@@ -33,6 +34,7 @@ use model::limits::Throttle;
 use model::operations::{Surface, operation};
 use model::trace::TraceHead;
 use model::{Credential, Error, Op, Operation, Timestamp};
+use security::INTERESTS;
 use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -55,13 +57,6 @@ impl Shown {
         }
     }
 }
-
-/// What a device can hear, and the operation by which it does.
-const INTERESTS: [(Interest, Op); 3] = [
-    (Interest::Messages, Op::ReceiveMessages),
-    (Interest::Methods, Op::ReceiveMethods),
-    (Interest::Desired, Op::ReceiveDesired),
-];
 
 /// A connected device or module.
 pub struct Session {
@@ -433,21 +428,6 @@ impl Session {
         let permit = admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)?;
         remember(&mut self.head, &permit);
         Ok(permit)
-    }
-
-    /// Proves the device anew. Where a security policy limits it, it must still be allowed to be connected and to hear
-    /// what it hears: the policy may be what has changed.
-    async fn prove_and_judge(&mut self, env: &Env, facts: &Facts) -> Result<(), Ended> {
-        self.prove(env, facts).await.map_err(ended)?;
-        if self.head.channel.security.is_none() {
-            return Ok(());
-        }
-        self.permit(env, facts, operation(Op::ConnectDevice)).await?;
-        let hears = Interests(self.hears);
-        for (_, op) in INTERESTS.into_iter().filter(|(it, _)| hears.has(*it)) {
-            self.permit(env, facts, operation(op)).await?;
-        }
-        Ok(())
     }
 
     /// Proves the device by what it showed, and what the facts and its document say now.

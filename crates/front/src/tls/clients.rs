@@ -82,9 +82,10 @@ pub(crate) fn shown(connection: &ServerConnection) -> Option<CertificateChain> {
 
 /// The version that a connection speaks, of those that the server takes.
 pub(crate) fn spoken(connection: &ServerConnection) -> Option<TlsVersion> {
-    match connection.protocol_version()? {
-        ProtocolVersion::TLSv1_2 => Some(TlsVersion::V1_2),
-        ProtocolVersion::TLSv1_3 => Some(TlsVersion::V1_3),
-        _ => None,
-    }
+    let spoken = connection.protocol_version()?;
+    let known = [
+        (ProtocolVersion::TLSv1_2, TlsVersion::V1_2),
+        (ProtocolVersion::TLSv1_3, TlsVersion::V1_3),
+    ];
+    known.into_iter().find(|(it, _)| *it == spoken).map(|(_, it)| it)
 }

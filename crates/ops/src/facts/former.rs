@@ -149,10 +149,14 @@ fn without_secrets(table: Table, key: &str, document: &Document) -> Result<Value
     if table == tables::USERS {
         set(&mut body, "password", json!(""));
     }
-    // Of hubs and provisioning services: their keys and CAs, and the connection strings of endpoints and links.
+    // Of hubs and provisioning services: their keys and CAs, the connection strings of endpoints and links, and whom
+    // hubs alert.
     if table == tables::RESOURCES && body.get("resource").is_some() {
         for name in ["policies", "certificates"] {
             set(&mut body, name, json!([]));
+        }
+        if let Some(document) = body.as_object_mut() {
+            document.remove("security");
         }
         if let Some(resource) = body.get_mut("resource") {
             set(resource, "properties", json!({}));

@@ -54,16 +54,6 @@ impl Session {
         meter.send(bytes, QUEUE_MS, env.now())
     }
 
-    /// Counts messages of the device that its security policy limits: the count is what the last gate looks at.
-    pub(super) fn count_messages(&mut self, env: &Env, messages: usize) {
-        let limited = self.head.channel.security.as_mut();
-        if let Some(secured) = limited.filter(|it| it.policy.max_messages_per_minute.is_some()) {
-            let (hub, device) = (&self.hub, &self.named.device);
-            let sent = env.message_rates.count(hub, device, messages, self.head.time);
-            secured.messages_in_minute = Some(sent);
-        }
-    }
-
     /// Until when a front should read nothing more from the device: more has come from devices than the hub takes.
     pub fn held_until(&self, env: &Env) -> Option<Timestamp> {
         let meter = self.meter.as_ref()?;
