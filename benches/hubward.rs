@@ -29,8 +29,9 @@ mod registrations;
 mod tenant;
 
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess};
+use gate::network::NetworkRules;
 use gate::policy::{Declared, PolicyAssignment, PolicyDefinition, Values, parse_rules};
-use gate::{Ask, Attributes, Authenticated, Door, Facts, admit, authenticate};
+use gate::{Ask, Authenticated, Door, Facts, admit, authenticate};
 use model::operations::{Right, operation};
 use model::trace::{Channel, Object, TraceHead, Verb};
 use model::{
@@ -122,15 +123,8 @@ fn decisions() {
         let mut caller = proven.caller().clone();
         caller.kind = PrincipalKind::ServicePrincipal;
         caller.object_id = Some(principal(who));
-        let ask = Ask {
-            operation: operation(Op::PutDevice),
-            scope: &scope,
-            objects: &objects,
-            linked: &[],
-            attributes: Attributes::default(),
-            caller: &caller,
-            head: &head,
-        };
+        let ask = Ask::new(operation(Op::PutDevice), &scope, &caller, &head);
+        let ask = Ask { objects: &objects, ..ask };
         let rounds = (0..15).map(|_| {
             let began = now();
             for _ in 0..20_000 {
@@ -199,6 +193,7 @@ fn facts(policies: usize) -> Facts {
         },
         authorities: Vec::new(),
         security: None,
+        network: NetworkRules::default(),
     });
     for number in 0..30_u128 {
         facts.put_principal(Principal {
@@ -207,6 +202,7 @@ fn facts(policies: usize) -> Facts {
             app_id: None,
             display_name: format!("principal {number}"),
             is_enabled: true,
+            resource: None,
         });
         for at in 0..4 {
             let scope = match (number, at) {

@@ -2,8 +2,9 @@
 
 use super::NOW;
 use gate::facts::{Group, Hub, ManagementGroup, Permission, Role, RoleAssignment, SharedAccess};
+use gate::network::NetworkRules;
 use gate::policy::{Declared, PolicyAssignment, PolicyDefinition, Values, parse_rules};
-use gate::{Ask, Attributes, Facts};
+use gate::{Ask, Facts};
 use model::operations::operation;
 use model::principal::AuthType;
 use model::trace::{Caller, Channel, Object, TraceHead, Verb};
@@ -121,6 +122,7 @@ pub fn around(tenant: &Tenant, policies: usize) -> Facts {
             access: SharedAccess::default(),
             authorities: Vec::new(),
             security: None,
+            network: NetworkRules::default(),
         });
     }
     let verbs = ["read", "write", "delete", "*"];
@@ -206,15 +208,8 @@ pub struct Question {
 
 impl Question {
     pub fn ask(&self) -> Ask<'_> {
-        Ask {
-            operation: operation(self.op),
-            scope: &self.scope,
-            objects: &self.objects,
-            linked: &[],
-            attributes: Attributes::default(),
-            caller: &self.caller,
-            head: &self.head,
-        }
+        let ask = Ask::new(operation(self.op), &self.scope, &self.caller, &self.head);
+        Ask { objects: &self.objects, ..ask }
     }
 
     /// True where every policy of the tenant has its say.

@@ -122,6 +122,7 @@ impl Plan {
             propagation: "off".parse().unwrap(),
             keeps_facts: true,
             latencies: ops::provisioning::latency::Latencies::default(),
+            private_nets: Vec::new(),
         };
         let ticks = AtomicU64::new(0);
         let clock = Clock {

@@ -141,7 +141,7 @@ fn what_is_wrong_with_a_link_is_told_with_what_mends_it() {
 
     // Without an identity the link by it cannot stay; what can be kept, can be diagnosed.
     let off = json!({ "identity": { "type": "None" } });
-    patch(&fleet.dps, off.clone()).expect(400);
+    patch(&fleet.dps, off.clone()).expect(409);
     patch(&fleet.dps, json!({ "identity": { "type": "None" }, "properties": { "iotHubs": [] } }))
         .expect(200);
     let told = diagnosed(&fleet);

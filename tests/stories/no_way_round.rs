@@ -183,26 +183,6 @@ fn an_explanation_tells_of_no_role_that_its_reader_may_not_see() {
 }
 
 #[test]
-fn network_rules_that_nobody_keeps_are_refused() {
-    let world = World::new();
-    let body = |properties: Value| json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 }, "properties": properties });
-    for properties in [
-        json!({ "publicNetworkAccess": "Disabled" }),
-        json!({ "ipFilterRules": [{ "filterName": "all", "action": "Reject", "ipMask": "0.0.0.0/0" }] }),
-    ] {
-        let refused = world.arm("PUT", &world.hub_named("closed"), &body(properties)).expect(400);
-        assert!(refused.text().contains("not enforced yet"), "{refused:?}");
-    }
-    world
-        .arm(
-            "PUT",
-            &world.hub_named("open-hub"),
-            &body(json!({ "publicNetworkAccess": "Enabled", "ipFilterRules": [] })),
-        )
-        .expect(201);
-}
-
-#[test]
 fn somebody_who_can_sign_in_stays_owner() {
     let world = World::new();
     let ghost = json!({ "properties": { "principalId": world.guid(), "principalType": "User",

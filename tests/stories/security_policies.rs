@@ -168,7 +168,7 @@ fn what_is_not_known_is_refused_with_its_place() {
     check(policy, saying(json!({ "maxKeyAge": 9 })), "properties.maxKeyAge");
     check(
         policy,
-        saying(json!({ "allowedNetworks": ["10.0.0.1/8"] })),
+        saying(json!({ "allowedNetworks": ["10.0.0.0/33"] })),
         "properties.allowedNetworks[0]",
     );
     check(policy, json!({ "maxKeyAgeDays": 9, "properties": {} }), "maxKeyAgeDays");

@@ -160,7 +160,7 @@ pub fn authenticate(
             "devices sign in with their own key or certificate; an access token opens no device endpoint".into(),
             finding(FindingKind::Token, "access token", FindingResult::Deny, "an access token at a device endpoint"),
         )),
-        (Plane::Service, Credential::Bearer(_)) if door.operation.takes_keys_only() => Err(no(
+        (Plane::Service, Credential::Bearer(_)) if door.operation.is_built_in_endpoint() => Err(no(
             AuthFault::Invalid,
             KEYS_ONLY.into(),
             finding(FindingKind::Token, "access token", FindingResult::Deny, "an access token where keys alone are taken"),

@@ -4,12 +4,12 @@ use crate::authentication::Authenticated;
 use crate::condition::Attributes;
 use crate::facts::{Facts, Lookups};
 use crate::policy::Change;
-use crate::{access, locks, policy, security};
+use crate::{access, locks, network, policy, security};
 use model::error::{Denial, DenialKind};
 use model::operations::Surface;
 use model::trace::{
-    Caller, Finding, FindingKind, FindingResult, Object, Outcome, Reached, Recorded, Step, Trace,
-    TraceHead,
+    Caller, Finding, FindingKind, FindingResult, Object, Outcome, Reached, Recorded, Step,
+    Stranded, Trace, TraceHead,
 };
 use model::{ActionName, Error, Gate, Operation, Plane, Scope, Verdict};
 
@@ -28,6 +28,8 @@ pub struct Ask<'a> {
     pub objects: &'a [Object],
     /// What the caller must be allowed elsewhere, too, for the call to pass.
     pub linked: &'a [Link],
+    /// What the write would leave without the managed identity that it uses.
+    pub stranded: &'a [Stranded],
     /// What conditions of roles look at.
     pub attributes: Attributes<'a>,
     pub caller: &'a Caller,
@@ -43,7 +45,8 @@ impl<'a> Ask<'a> {
         head: &'a TraceHead,
     ) -> Self {
         let attributes = Attributes::default();
-        Self { operation, scope, objects: &[], linked: &[], attributes, caller, head }
+        let (objects, linked, stranded) = (&[], &[], &[]);
+        Self { operation, scope, objects, linked, stranded, attributes, caller, head }
     }
 }
 
@@ -58,6 +61,12 @@ pub struct Link {
 impl Link {
     fn recorded(&self) -> Reached {
         Reached { action: self.action.as_str().to_owned(), scope: self.scope.as_str().to_owned() }
+    }
+
+    /// From a trace; `None` where there is no such action or scope.
+    pub fn replayed(told: &Reached) -> Option<Self> {
+        let scope = Scope::parse(&told.scope).ok()?;
+        model::operations::action(&told.action).map(|action| Self { action, scope })
     }
 }
 
@@ -240,6 +249,7 @@ pub fn judge_timed(
     let call = Recorded {
         objects: ask.objects.to_vec(),
         linked: ask.linked.iter().map(Link::recorded).collect(),
+        stranded: ask.stranded.to_vec(),
         attributes: ask.attributes.recorded(),
         caller: Some(ask.caller.clone()),
         ..recorded(ask.head, ask.operation, ask.scope)
@@ -288,15 +298,20 @@ fn rule(gate: Gate, ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ru
     }
 }
 
-/// The last gate: the state of what is addressed. The hub must still be there when a write begins, what was sent must
-/// be something that hubs take, a device must keep to its security policy, and no management lock may stand against it.
+/// The last gate: the state of what is addressed. The hub must still be there when a write begins, and let in
+/// who comes from where the caller is; what was sent must be something that hubs take, a device must keep to its security
+/// policy, no management lock may stand against it, and what is written must have the identities that it uses.
 fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     Lookups::count(&facts.lookups.resource);
-    let is_there = || facts.hub(ask.scope).is_some() || facts.dps(ask.scope).is_some();
-    if ask.operation.plane == Plane::Service && !is_there() {
+    let has_address = matches!(ask.operation.plane, Plane::Service | Plane::Device);
+    let rules = has_address.then(|| facts.network_rules(ask.scope)).flatten();
+    if ask.operation.plane == Plane::Service && rules.is_none() {
         let message = format!("`{}` does not exist any more", ask.scope.name());
         let reason = "it does not exist any more";
         return stands_against(ask, DenialKind::HubGone, "it is gone", reason, message, findings);
+    }
+    if let Some(closed) = rules.and_then(|it| network::rule(ask, it, findings)) {
+        return closed;
     }
     if let Some(rule) = &ask.head.channel.violation {
         let (reason, message) = ("no hub takes it", rule.to_string());
@@ -308,8 +323,26 @@ fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     if let Some(locked) = locks::rule(ask, facts, findings) {
         return locked;
     }
+    if !ask.stranded.is_empty() {
+        let (found, kind) = (without_identity(ask), DenialKind::IdentityInUse);
+        let message = format!(
+            "`{}` would not have every managed identity that is used there: {found}; attach them, or let what \
+             uses them sign in another way first",
+            ask.scope.name()
+        );
+        return stands_against(ask, kind, "an identity is in use", &found, message, findings);
+    }
     let reason = findings.told(|| "nothing in the resource's state stands against it".into());
     Ruling { denial: None, reason }
+}
+
+/// Everything that would be without its identity, and which that is.
+fn without_identity(ask: &Ask<'_>) -> String {
+    let told = ask.stranded.iter().map(|it| match &it.identity {
+        None => format!("{} uses the system-assigned identity", it.what),
+        Some(id) => format!("{} uses `{id}`", it.what),
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// The resource itself refuses: its ruling in a few words, what it found as a sentence, and what the caller is told.
@@ -348,6 +381,7 @@ pub(crate) fn recorded(head: &TraceHead, operation: &Operation, scope: &Scope) -
         scope: scope.as_str().to_owned(),
         objects: Vec::new(),
         linked: Vec::new(),
+        stranded: Vec::new(),
         attributes: None,
         caller: None,
         channel: head.channel.clone(),

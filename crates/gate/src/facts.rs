@@ -10,6 +10,7 @@ mod management;
 mod people;
 mod places;
 mod proofs;
+mod resources;
 mod roles;
 mod shards;
 
@@ -20,11 +21,13 @@ pub use groups::{Group, Groups, Membership};
 pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
 pub use people::{People, Person, SignIn};
 pub use proofs::{Authority, Counts, OwnCertificate, OwnKeys, OwnProof};
+pub use resources::UserAssigned;
 pub(crate) use roles::Seen;
 pub use roles::{Granting, List, Permission, Role, RoleAssignment};
 
 use crate::deny::DenyAssignment;
 use crate::locks::Lock;
+use crate::network::NetworkRules;
 use crate::policy::{Bound, Exemption, Initiative, PolicyAssignment, PolicyDefinition};
 use granted::AllGranted;
 use model::operations::Right;
@@ -48,6 +51,8 @@ pub struct Principal {
     /// The name for people; of a user the one to sign in with.
     pub display_name: String,
     pub is_enabled: bool,
+    /// The resource whose managed identity it is, where it is one.
+    pub resource: Option<Scope>,
 }
 
 /// An application's secret as it is kept: salted and hashed.
@@ -150,6 +155,7 @@ pub struct Hub {
     pub authorities: Vec<Authority>,
     /// What its devices are held to that have no security policy of their own, where anything was said.
     pub security: Option<Arc<SecurityDefaults>>,
+    pub network: NetworkRules,
 }
 
 /// What the gates know of a provisioning service.
@@ -165,10 +171,13 @@ pub struct Dps {
     pub access: SharedAccess,
     /// Its system-assigned identity, where it has one.
     pub identity: Option<ObjectId>,
+    /// The principals of the user-assigned ones that it has attached, by their lower-case ids. One may be gone since.
+    pub user_assigned: BTreeMap<String, ObjectId>,
     /// The hubs that it assigns devices to, in their order.
     pub links: Vec<DpsLink>,
     /// The CAs that its enrollments may refer to.
     pub authorities: Vec<Authority>,
+    pub network: NetworkRules,
     /// For enrollments that have no policy of their own.
     pub allocation: Allocation,
 }
@@ -201,6 +210,8 @@ pub enum LinkAuthentication {
     KeyBased { policy: String, key: Secret<Vec<u8>> },
     /// As its own identity.
     SystemAssigned,
+    /// As an identity that it has attached.
+    UserAssigned { identity: Scope },
 }
 
 /// Whoever answers at an address of its own.
@@ -279,6 +290,8 @@ pub struct Facts {
     hubs_by_place: Arc<HashMap<Place, Arc<Hub>, Quick>>,
     /// By lower-case scope.
     pub provisioning: Arc<BTreeMap<String, Arc<Dps>>>,
+    /// By lower-case scope.
+    pub user_assigned: Arc<BTreeMap<String, Arc<UserAssigned>>>,
     /// Host name to lower-case scope of the hub or provisioning service.
     pub hosts: Arc<HashMap<String, String>>,
     /// Lower-case scopes of subscriptions and resource groups that exist.
@@ -318,6 +331,7 @@ impl Facts {
             hubs: Arc::default(),
             hubs_by_place: Arc::default(),
             provisioning: Arc::default(),
+            user_assigned: Arc::default(),
             hosts: Arc::default(),
             containers: Arc::default(),
             container_documents: Arc::default(),

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod jwt;
 pub mod lint;
 pub mod locks;
+pub mod network;
 pub mod policy;
 mod replay;
 mod security;

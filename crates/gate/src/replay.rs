@@ -6,7 +6,7 @@
 use crate::condition::Attributes;
 use crate::decide::{Ask, Judgement, Link, judge_timed};
 use crate::facts::Facts;
-use model::operations::{action, named};
+use model::operations::named;
 use model::trace::{Object, TraceHead};
 use model::{Gate, Scope, Trace};
 use std::fmt;
@@ -61,11 +61,7 @@ pub fn replay(trace: &Trace, facts: &Facts) -> Result<Judgement, NotReplayable> 
     }
     let scope = |text: &str| Scope::parse(text).map_err(|_| NotReplayable::Unknown);
     let operation = named(&call.operation).ok_or(NotReplayable::Unknown)?;
-    let mut linked = Vec::with_capacity(call.linked.len());
-    for it in &call.linked {
-        let action = action(&it.action).ok_or(NotReplayable::Unknown)?;
-        linked.push(Link { action, scope: scope(&it.scope)? });
-    }
+    let linked: Option<Vec<Link>> = call.linked.iter().map(Link::replayed).collect();
     let head = TraceHead {
         id: trace.id,
         time: trace.time,
@@ -77,7 +73,8 @@ pub fn replay(trace: &Trace, facts: &Facts) -> Result<Judgement, NotReplayable> 
         operation,
         scope: &scope(&call.scope)?,
         objects: &call.objects,
-        linked: &linked,
+        linked: &linked.ok_or(NotReplayable::Unknown)?,
+        stranded: &call.stranded,
         attributes: Attributes::replayed(call.attributes.as_deref()),
         caller,
         head: &head,

@@ -19,6 +19,7 @@ mod gates {
     pub mod initiatives;
     pub mod locks;
     pub mod naming;
+    pub mod networks;
     pub mod people;
     pub mod policies;
     pub mod policy_language;

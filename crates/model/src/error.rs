@@ -193,7 +193,14 @@ impl Error {
                     (403, 403_000, "DisallowedBySecurityPolicy", "DisallowedBySecurityPolicy")
                 }
                 DenialKind::HubGone => (404, 401_001, "IotHubNotFound", "ResourceNotFound"),
+                // Source: IoT Hub documentation, "Use IP filters", and that of DPS.
+                DenialKind::Network => {
+                    (401, 401_002, "IotHubUnauthorizedAccess", "PublicNetworkAccessDenied")
+                }
                 DenialKind::Locked => (409, 409_000, "GenericConflict", "ScopeLocked"),
+                DenialKind::IdentityInUse => {
+                    (409, 409_000, "GenericConflict", "ManagedIdentityInUse")
+                }
                 DenialKind::Violation => (400, 400_004, "ArgumentInvalid", "ArgumentInvalid"),
                 DenialKind::NotAuthorizedLinked => {
                     (403, 401_003, "IotHubUnauthorized", "LinkedAuthorizationFailed")

@@ -13,7 +13,9 @@ mod hub_registry;
 mod hub_services;
 mod hubs;
 mod insights;
+mod managed_identity;
 mod op;
+mod private_endpoints;
 mod provisioning;
 mod resources;
 mod right;
@@ -35,6 +37,8 @@ const PARTS: &[&[Operation]] = &[
     resources::ROWS,
     hubs::ROWS,
     security::ROWS,
+    managed_identity::ROWS,
+    private_endpoints::ROWS,
     authorization::ROWS,
     insights::ROWS,
     graph::ROWS,
@@ -242,7 +246,7 @@ impl Operation {
 
     /// True for the endpoint from which services read what devices have sent: no role leads there.
     /// Source: IoT Hub documentation, "Read device-to-cloud messages from the built-in endpoint".
-    pub const fn takes_keys_only(&self) -> bool {
+    pub const fn is_built_in_endpoint(&self) -> bool {
         matches!(
             self.op,
             Op::ConnectToEvents

@@ -2,7 +2,7 @@
 //! them, `az provider operation show` lists them, and nobody can call them.
 //!
 //! An operation that gets an address moves to [`OPERATIONS`](crate::OPERATIONS). Source: the operations that
-//! Azure publishes for `Microsoft.Devices`.
+//! Azure publishes for `Microsoft.Devices`, and of `Microsoft.ManagedIdentity` the one that attaches.
 
 use crate::action::ActionName;
 use crate::operations::row::act;
@@ -133,20 +133,8 @@ pub const PUBLISHED: &[Operation] = &[
         "Creates or updates a private endpoint proxy of a hub",
     ),
     control(
-        &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/delete")],
-        "Deletes a private endpoint of a hub",
-    ),
-    control(
         &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/operationResults/read")],
         "Tells how an operation on a private endpoint of a hub stands",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/read")],
-        "Shows or lists the private endpoints of a hub",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/privateEndpointConnections/write")],
-        "Changes a private endpoint of a hub",
     ),
     control(
         &[act("Microsoft.Devices/IotHubs/privateEndpointConnectionsApproval/action")],
@@ -230,22 +218,10 @@ pub const PUBLISHED: &[Operation] = &[
         "Creates or updates a private endpoint proxy of a provisioning service",
     ),
     control(
-        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnections/delete")],
-        "Deletes a private endpoint of a provisioning service",
-    ),
-    control(
         &[act(
             "Microsoft.Devices/provisioningServices/privateEndpointConnections/operationResults/read",
         )],
         "Tells how an operation on a private endpoint of a provisioning service stands",
-    ),
-    control(
-        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnections/read")],
-        "Shows or lists the private endpoints of a provisioning service",
-    ),
-    control(
-        &[act("Microsoft.Devices/provisioningServices/privateEndpointConnections/write")],
-        "Changes a private endpoint of a provisioning service",
     ),
     control(
         &[act("Microsoft.Devices/provisioningServices/privateEndpointConnectionsApproval/action")],
@@ -261,6 +237,10 @@ pub const PUBLISHED: &[Operation] = &[
     ),
     control(&[act("Microsoft.Devices/register/action")], "Registers a subscription for hubs"),
     control(&[act("Microsoft.Devices/usages/read")], "Shows how many hubs a subscription may have"),
+    control(
+        &[act("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action")],
+        "Attaches a user-assigned identity to a resource",
+    ),
 ];
 
 #[cfg(test)]

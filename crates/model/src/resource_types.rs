@@ -111,6 +111,19 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
         secrets: &["authorizationPolicies", "iotHubs"],
     },
     ResourceType {
+        namespace: "Microsoft.ManagedIdentity",
+        name: "userAssignedIdentities",
+        api_versions: &[
+            "2024-11-30",
+            "2025-05-31-preview",
+            "2023-01-31",
+            "2018-11-30",
+            "2015-08-31-preview",
+        ],
+        is_tracked: true,
+        secrets: &[],
+    },
+    ResourceType {
         namespace: "Microsoft.Authorization",
         name: "roleDefinitions",
         api_versions: &["2022-05-01-preview", "2022-04-01", "2018-01-01-preview", "2015-07-01"],

@@ -3,18 +3,18 @@
 //! A trace is data, not text: `hubward explain`, the decisions API, diagnostic logs, the activity log and
 //! the denial envelopes are views of it. It never holds a key, a token or a signature.
 
-mod object;
-
-pub use object::{Object, Verb};
+mod channel;
 mod enrollment;
 mod lacked;
+mod object;
 
+pub use channel::Channel;
 pub use enrollment::EnrollmentKind;
 pub use lacked::LackedRole;
+pub use object::{Object, Verb};
 
 use crate::ids::{ObjectId, TrackingId};
 use crate::principal::{AuthType, PrincipalKind};
-use crate::security::{Secured, TlsVersion};
 use crate::{Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -111,34 +111,6 @@ impl Caller {
     }
 }
 
-/// Over what the call came.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Channel {
-    /// `https`, later `mqtt` and `amqp`.
-    pub protocol: String,
-    /// `PUT /devices/d1`: no query, which may hold what is secret.
-    pub request: String,
-    /// The peer's address without its port.
-    pub address: String,
-    /// For whom the caller calls: the device whose registration a provisioning service carries out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_behalf_of: Option<Box<Caller>>,
-    /// By what that device registers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub enrollment: Option<EnrollmentKind>,
-    /// The rule that what was sent breaks, in a sentence, where no hub takes anything like it from anybody: a
-    /// message with QoS 2, a topic of another device.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub violation: Option<Box<str>>,
-    /// The version of TLS that the connection speaks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<TlsVersion>,
-    /// The security policy that a device's call is held to, where one is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub security: Option<Box<Secured>>,
-}
-
 /// The view of role assignments that judged a call, where changes of them spread slowly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -184,6 +156,9 @@ pub struct Recorded {
     /// What else it needs, and where.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub linked: Vec<Reached>,
+    /// What the write would leave without the managed identity that it uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stranded: Vec<Stranded>,
     /// What conditions could look at, where there was anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attributes: Option<Box<RecordedAttributes>>,
@@ -205,6 +180,16 @@ pub struct RecordedAttributes {
     pub principal: Option<Map<String, Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Map<String, Value>>,
+}
+
+/// Something of a resource that proves itself elsewhere as a managed identity which the resource would not have.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stranded {
+    /// For people: "the routing endpoint `telemetry`".
+    pub what: String,
+    /// The id of a user-assigned identity; absent for the resource's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<ScopeText>,
 }
 
 /// An action at a further scope that a call reaches.
@@ -252,6 +237,8 @@ pub enum FindingKind {
     SasRight,
     Plane,
     Lock,
+    /// Network rules of a hub or provisioning service.
+    Network,
     Resource,
     /// One member of a security policy that a device's call does not keep to.
     SecurityPolicy,
@@ -446,6 +433,7 @@ pub struct Trace {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -485,6 +473,16 @@ impl Trace {
         }
         for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Access) {
             step.findings.clear();
+        }
+        // Which networks are let in is shown to who may read what they are let in to.
+        for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Resource) {
+            for found in step.findings.iter_mut().filter(|it| it.kind == FindingKind::Network) {
+                found.conditions.clear();
+                found.reason = "the rules are shown to who may read what they keep".into();
+                if found.result == FindingResult::Deny {
+                    step.reason = "its network rules stand against it".into();
+                }
+            }
         }
         self
     }

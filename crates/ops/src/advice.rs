@@ -4,14 +4,18 @@
 //! that does not move the refusal is not shown.
 
 mod preset;
+mod roles;
+
+pub(crate) use roles::access_fixes;
+mod network;
 
 use crate::env::Env;
 use crate::questions::row_of;
-use gate::facts::{List, RoleAssignment};
+use gate::facts::RoleAssignment;
 use gate::policy::{Exemption, Rule, parse_rules};
-use gate::{Ask, Facts};
+use gate::{Ask, Facts, Link};
 use model::trace::{Caller, Finding, FindingKind, FindingResult, Gate, Object, Trace, TraceHead};
-use model::{ActionName, Scope, Verdict};
+use model::{Scope, Verdict};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -37,13 +41,17 @@ pub(crate) fn fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
     };
     let mut found = match gate {
         Gate::Policy => policy_fixes(trace, facts, env),
-        // What a linked scope lacks is not in the trace: no proposal is better than a wrong one.
-        Gate::Access if trace.outcome.code == "LinkedAuthorizationFailed" => Vec::new(),
+        Gate::Access if trace.outcome.code == "LinkedAuthorizationFailed" => {
+            roles::linked_fixes(trace, facts, env)
+        }
         Gate::Access => match deny_fix(trace, facts, env) {
             Some(fix) => vec![fix],
             None => access_fixes(trace, facts, env),
         },
-        Gate::Resource => lock_fix(trace, facts, env).into_iter().collect(),
+        Gate::Resource => match lock_fix(trace, facts, env) {
+            Some(fix) => vec![fix],
+            None => network::fixes(trace, facts, env),
+        },
         Gate::Authentication => Vec::new(),
     };
     found.truncate(FIXES_MAX);
@@ -57,7 +65,9 @@ fn still_refused(trace: &Trace, facts: &Facts, env: &Env) -> Option<Gate> {
     };
     let scope = trace.scope();
     let head = TraceHead::new(trace.id, env.now(), trace.call.channel.clone());
-    let ask = Ask { objects: &trace.call.objects, ..Ask::new(row, &scope, caller, &head) };
+    let linked: Vec<Link> = trace.call.linked.iter().filter_map(Link::replayed).collect();
+    let (objects, linked) = (&trace.call.objects, &linked);
+    let ask = Ask { objects, linked, ..Ask::new(row, &scope, caller, &head) };
     gate::judge(&ask, facts).denial.map(|it| it.gate)
 }
 
@@ -294,68 +304,6 @@ fn exempted(trace: &Trace, denied: &Finding) -> Scope {
         Some(it) if !it.contains(&at) => it,
         Some(_) | None => at,
     }
-}
-
-/// The narrowest known role that grants what is missing.
-pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
-    let (Some(row), Some(caller)) = (row_of(trace), &trace.call.caller) else { return Vec::new() };
-    let scope = trace.scope();
-    let Some(principal) = caller.object_id else {
-        let rights: Vec<&str> = row.sas.iter().map(|it| it.as_str()).collect();
-        return vec![Fix {
-            says: format!(
-                "use a shared access policy with {}; this one lists them",
-                rights.join(" or ")
-            ),
-            command: format!(
-                "az iot hub policy list --hub-name {} --resource-group {}",
-                quoted(scope.name()),
-                quoted(scope.resource_group().unwrap_or(""))
-            ),
-            then: "with such a key this gate would pass".into(),
-            warning: None,
-        }];
-    };
-    let list = List::of(row.plane);
-    let is_held = |action: &ActionName| {
-        let here = facts.held_by(principal).filter(|it| facts.contains(&it.scope, &scope));
-        here.filter(|it| it.condition.is_none()).any(|it| {
-            facts
-                .roles
-                .get(&it.role)
-                .is_some_and(|role| facts.grants(role, action.as_str(), list).is_some())
-        })
-    };
-    let missing: Vec<ActionName> = row.actions.iter().filter(|it| !is_held(it)).copied().collect();
-    let looked_at = trace.step(Gate::Access).into_iter().flat_map(|it| &it.findings);
-    let is_by_condition = looked_at
-        .filter(|it| it.kind == FindingKind::RoleAssignment && it.result == FindingResult::NoMatch)
-        .any(|it| !it.conditions.is_empty());
-    let mut found = Vec::new();
-    let place = preset::place(&scope);
-    for role in facts.roles_that_grant(&missing, list).into_iter().take(2) {
-        if !role.assignable_scopes.iter().any(|it| facts.contains(it, &place)) {
-            continue;
-        }
-        let mut changed = facts.clone();
-        changed.put_role_assignment(proposed(&place, "proposed", principal, role.id, env));
-        if still_refused(trace, &changed, env) == Some(Gate::Access) {
-            continue;
-        }
-        found.push(Fix {
-            says: format!("give `{}` the role `{}` on `{}`", caller.name, role.name, place_name(&place)),
-            command: assigns(caller, principal, &role.name, &place),
-            then: then(trace, &changed, env),
-            warning: is_by_condition.then(|| {
-                "a condition limits the roles that are held now: without one, this role is not limited"
-                    .into()
-            }),
-        });
-    }
-    if found.is_empty() {
-        found.extend(preset::named_role(trace, &missing, (caller, principal), facts, env));
-    }
-    found
 }
 
 /// The deny assignments that stand against the call, deleted. Roles are no way round them.

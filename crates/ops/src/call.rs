@@ -181,11 +181,13 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         params,
         query,
         headers,
-        channel,
+        mut channel,
         body,
         mut credential,
         surface,
     } = call;
+    // What a client says of its way is not asked: the address is its connection's, and the operator's word counts.
+    channel.is_private = env.settings.is_private(&channel.address);
     let facts = env.facts.load();
     let instance = match surface {
         Surface::Hub | Surface::Dps => {
@@ -300,6 +302,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         scope: &prepared.scope,
         objects: &prepared.objects,
         linked: &prepared.linked,
+        stranded: &prepared.stranded,
         attributes: prepared.attributes(),
         caller: who.caller(),
         head: &head,

@@ -6,10 +6,10 @@
 //! Which certificates of devices a CA leads to is decided in `gate`.
 
 use crate::certificate_text;
-use crate::devices::hubs::{self, HubDocument, etag, first_version};
+use crate::devices::hubs::{etag, first_version};
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use crate::provisioning::services::{self, DpsDocument};
+use crate::owner::Owner;
 use crate::resources::fields::Fields;
 use crate::resources::{check_etag, no_resource};
 use base64::Engine as _;
@@ -60,7 +60,7 @@ impl CertificateDocument {
         Ok(json!({
             "id": format!("{}/certificates/{}", owner.scope()?, self.name),
             "name": self.name,
-            "type": owner.kind(),
+            "type": owner.kind_of_certificate(),
             "etag": etag(self.version),
             "properties": {
                 "subject": read.subject,
@@ -94,14 +94,7 @@ pub(crate) fn facts_of(certificates: &[CertificateDocument]) -> Result<Vec<Autho
 
 /// The CA at a scope as an answer shows it, where there is one.
 pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, Error> {
-    let above = scope.as_str().rsplitn(3, '/').last().and_then(|it| Scope::parse(it).ok());
-    let Some(above) = above else { return Ok(None) };
-    let kind = above.resource_type().unwrap_or_default();
-    let owner = match kind.eq_ignore_ascii_case("Microsoft.Devices/IotHubs") {
-        true => hubs::stored(env, &above).await?.map(|(hub, _)| Owner::Hub(hub)),
-        false => services::stored(env, &above).await?.map(|(dps, _)| Owner::Dps(dps)),
-    };
-    let Some(owner) = owner else { return Ok(None) };
+    let Some(owner) = Owner::above(scope, env).await? else { return Ok(None) };
     let found = owner.certificates().iter().find(|it| it.name.eq_ignore_ascii_case(scope.name()));
     found.map(|it| it.shown(&owner)).transpose()
 }
@@ -265,12 +258,6 @@ pub(crate) async fn verify(permit: &Permit, input: &Input, env: &Env) -> Result<
     Ok(Reply::ok(certificate.shown(&place.owner)?))
 }
 
-/// Whose CAs they are. It holds keys: no `Debug`.
-enum Owner {
-    Hub(HubDocument),
-    Dps(DpsDocument),
-}
-
 impl Owner {
     const fn certificates(&self) -> &Vec<CertificateDocument> {
         match self {
@@ -286,24 +273,10 @@ impl Owner {
         }
     }
 
-    fn scope(&self) -> Result<Scope, Error> {
-        match self {
-            Self::Hub(it) => hubs::scope_of_document(it),
-            Self::Dps(it) => services::scope_of_document(it),
-        }
-    }
-
-    const fn kind(&self) -> &'static str {
+    const fn kind_of_certificate(&self) -> &'static str {
         match self {
             Self::Hub(_) => "Microsoft.Devices/IotHubs/Certificates",
             Self::Dps(_) => "Microsoft.Devices/ProvisioningServices/Certificates",
-        }
-    }
-
-    const fn noun(&self) -> &'static str {
-        match self {
-            Self::Hub(_) => "a hub",
-            Self::Dps(_) => "a provisioning service",
         }
     }
 }
@@ -316,24 +289,12 @@ struct Place {
 
 impl Place {
     async fn of(input: &Input, env: &Env) -> Result<Self, Error> {
-        let (owner, revision) = match input.params.contains_key("dps") {
-            true => {
-                let (dps, revision) = services::named(input, env).await?;
-                (Owner::Dps(dps), revision)
-            }
-            false => {
-                let (hub, revision) = hubs::named(input, env).await?;
-                (Owner::Hub(hub), revision)
-            }
-        };
+        let (owner, revision) = Owner::of(input, env).await?;
         Ok(Self { owner, revision })
     }
 
     async fn save(&self, permit: &Permit, env: &Env) -> Result<(), Error> {
-        match &self.owner {
-            Owner::Hub(it) => hubs::save(permit, env, it, self.revision).await,
-            Owner::Dps(it) => services::save(permit, env, it, self.revision).await,
-        }
+        self.owner.save(permit, env, self.revision).await
     }
 
     fn index(&self, name: &str) -> Option<usize> {

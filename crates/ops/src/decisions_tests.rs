@@ -32,6 +32,7 @@ fn refusal(number: usize, caller: Option<&Caller>) -> Trace {
             caller: caller.cloned(),
             replica: None,
             linked: Vec::new(),
+            stranded: Vec::new(),
             attributes: None,
             channel: Channel { address: "127.0.0.1".into(), ..Channel::default() },
         },

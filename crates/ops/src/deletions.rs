@@ -6,7 +6,9 @@
 
 use crate::control::get as read;
 use crate::env::Env;
-use crate::{certificates, devices, objects, provisioning, resources};
+use crate::{
+    certificates, devices, managed_identity, objects, private_endpoints, provisioning, resources,
+};
 use model::trace::{Object, Verb};
 use model::{Error, Op, Operation, Scope};
 use serde_json::{Value, json};
@@ -27,9 +29,7 @@ pub(crate) async fn objects(
     }
     let mut found = vec![object(scope, Verb::Delete, env).await?];
     if row.op == Op::DeleteResourceGroup {
-        let hubs = facts.hubs.values().map(|it| &it.scope);
-        let services = facts.provisioning.values().map(|it| &it.scope);
-        for it in hubs.chain(services).filter(|it| scope.contains(it)) {
+        for it in facts.resources().filter(|it| scope.contains(it)) {
             found.push(object(it, Verb::DeleteWithGroup, env).await?);
         }
     }
@@ -56,8 +56,15 @@ pub(crate) async fn stored(scope: &Scope, env: &Env) -> Result<Option<Value>, Er
         | "microsoft.devices/provisioningservices/certificates" => {
             return certificates::current(env, scope).await;
         }
+        "microsoft.devices/iothubs/privateendpointconnections"
+        | "microsoft.devices/provisioningservices/privateendpointconnections" => {
+            return private_endpoints::current(env, scope).await;
+        }
         "microsoft.devices/provisioningservices" => {
             return provisioning::services::current(env, scope).await;
+        }
+        "microsoft.managedidentity/userassignedidentities" => {
+            return managed_identity::user_assigned::current(env, scope).await;
         }
         "microsoft.authorization/roleassignments" => tables::ROLE_ASSIGNMENTS,
         "microsoft.insights/diagnosticsettings" => tables::DIAGNOSTIC_SETTINGS,

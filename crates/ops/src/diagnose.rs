@@ -7,6 +7,7 @@
 
 mod case;
 mod history;
+mod identity;
 mod integration;
 mod onset;
 mod policies;

@@ -3,8 +3,8 @@
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::{
-    authorization, certificates, devices, diagnose, entra, insights, management, policy_insights,
-    provisioning, questions, resources, who_can,
+    authorization, certificates, devices, diagnose, entra, insights, managed_identity, management,
+    policy_insights, private_endpoints, provisioning, questions, resources, who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -88,6 +88,18 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::PutSecuritySettings => Box::pin(devices::security::put_settings(permit, input, env)),
         Op::GetSecuritySettings => Box::pin(devices::security::get_settings(permit, input, env)),
         Op::ListSecuritySettings => Box::pin(devices::security::list_settings(permit, input, env)),
+        Op::ListHubPrivateEndpoints | Op::ListDpsPrivateEndpoints => {
+            Box::pin(private_endpoints::list(permit, input, env))
+        }
+        Op::GetHubPrivateEndpoint | Op::GetDpsPrivateEndpoint => {
+            Box::pin(private_endpoints::get(permit, input, env))
+        }
+        Op::PutHubPrivateEndpoint | Op::PutDpsPrivateEndpoint => {
+            Box::pin(private_endpoints::put(permit, input, env))
+        }
+        Op::DeleteHubPrivateEndpoint | Op::DeleteDpsPrivateEndpoint => {
+            Box::pin(private_endpoints::delete(permit, input, env))
+        }
         Op::CheckHubName => Box::pin(devices::hubs::check_name(permit, input, env)),
         Op::PutRoleDefinition => Box::pin(authorization::roles::put_definition(permit, input, env)),
         Op::GetRoleDefinition => Box::pin(authorization::roles::get_definition(permit, input, env)),
@@ -173,6 +185,18 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::ListPolicyExemptions => Box::pin(authorization::exemptions::list(permit, input, env)),
         Op::DeletePolicyExemption => {
             Box::pin(authorization::exemptions::delete(permit, input, env))
+        }
+        Op::PutUserAssignedIdentity | Op::PatchUserAssignedIdentity => {
+            Box::pin(managed_identity::user_assigned::put(permit, input, env))
+        }
+        Op::GetUserAssignedIdentity => {
+            Box::pin(managed_identity::user_assigned::get(permit, input, env))
+        }
+        Op::ListUserAssignedIdentities => {
+            Box::pin(managed_identity::user_assigned::list(permit, input, env))
+        }
+        Op::DeleteUserAssignedIdentity => {
+            Box::pin(managed_identity::user_assigned::delete(permit, input, env))
         }
         Op::PutLock => Box::pin(authorization::locks::put(permit, input, env)),
         Op::GetLock => Box::pin(authorization::locks::get(permit, input, env)),

@@ -20,9 +20,10 @@ use crate::propagation::Propagation;
 use crate::provisioning::challenges::Challenges;
 use crate::provisioning::latency::Latencies;
 use crate::provisioning::pace::Pace;
-use model::{ObjectId, Timestamp, TrackingId};
+use model::{Network, ObjectId, Timestamp, TrackingId};
 use rand::RngCore;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use store::Engine;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub keeps_facts: bool,
     /// How far devices are from regions.
     pub latencies: Latencies,
+    /// From where callers come through private endpoints.
+    pub private_nets: Vec<Network>,
 }
 
 /// Asks the server to listen at a hub's address; answered once it does, or with the reason why not.
@@ -112,6 +115,14 @@ pub struct Env {
     pub identity_tokens: IdentityTokens,
     /// To whoever owns the listeners. Where nobody does (tests without sockets), hubs open unheard.
     pub hosts: Option<mpsc::Sender<OpenHost>>,
+}
+
+impl Settings {
+    /// True where who has an address comes through private endpoints.
+    pub fn is_private(&self, address: &str) -> bool {
+        let parsed: Option<IpAddr> = address.parse().ok();
+        parsed.is_some_and(|it| self.private_nets.iter().any(|net| net.contains(it)))
+    }
 }
 
 impl Env {

@@ -7,7 +7,7 @@
 pub mod former;
 pub mod past;
 
-use crate::{authorization, devices, entra, management, provisioning, resources};
+use crate::{authorization, devices, entra, managed_identity, management, provisioning, resources};
 use arc_swap::ArcSwap;
 use gate::Facts;
 use gate::facts::VerifyingKey;
@@ -165,6 +165,11 @@ pub(crate) fn put(
         }
         tables::RESOURCES if key.contains("/providers/microsoft.devices/provisioningservices/") => {
             provisioning::services::change_facts(facts, key, body).map_err(told)
+        }
+        tables::RESOURCES
+            if key.contains("/providers/microsoft.managedidentity/userassignedidentities/") =>
+        {
+            managed_identity::user_assigned::change_facts(facts, key, body).map_err(told)
         }
         tables::RESOURCES => resources::groups::change_facts(facts, key, body).map_err(told),
         tables::ROLE_DEFINITIONS => {

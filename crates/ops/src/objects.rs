@@ -4,13 +4,15 @@
 
 use crate::env::Env;
 use crate::input::Input;
+use crate::managed_identity::attached;
 use crate::{
-    authorization, decisions, deletions, devices, diagnose, management, provisioning, resources,
+    authorization, decisions, deletions, devices, diagnose, managed_identity, management,
+    provisioning, resources,
 };
 use gate::facts::Instance;
 use gate::{Attributes, Link};
 use model::operations::{Body, Effect, operation};
-use model::trace::{Caller, Object, Verb};
+use model::trace::{Caller, Object, Stranded, Verb};
 use model::{ActionName, Error, Op, Operation, Plane, Scope, TrackingId};
 use serde_json::{Map, Value};
 
@@ -20,6 +22,8 @@ pub(crate) struct Prepared {
     pub(crate) scope: Scope,
     pub(crate) objects: Vec<Object>,
     pub(crate) linked: Vec<Link>,
+    /// What the write would leave without the managed identity that it uses.
+    pub(crate) stranded: Vec<Stranded>,
     /// What conditions see of the request, where they see anything of it.
     pub(crate) asked_for: Option<Map<String, Value>>,
     /// What they see of the resource that is there.
@@ -33,6 +37,7 @@ impl Prepared {
             scope,
             objects: Vec::new(),
             linked: Vec::new(),
+            stranded: Vec::new(),
             asked_for: None,
             stored: None,
         }
@@ -101,6 +106,8 @@ pub(crate) async fn prepare(
         prepared.linked = resources::moves::links(input, env).await?;
         return Ok(prepared);
     }
+    // Before a patch is merged: what it does not name is not asked for.
+    let assigned = attached::links(row.op, &input.body);
     if row.actions.iter().any(|it| it.is_write()) {
         if is_patch(row) {
             input.body = merged(row.op, &prepared.scope, &input.body, env).await?;
@@ -112,17 +119,24 @@ pub(crate) async fn prepare(
             return Err(Error::invalid("body", "a JSON object is required"));
         }
         let scope = &prepared.scope;
-        let stored = if row.op == Op::PutHub || row.op == Op::PatchHub {
-            devices::hubs::as_stored(env, scope, &input.body).await?
+        let (stored, uses) = if row.op == Op::PutHub || row.op == Op::PatchHub {
+            let stored = devices::hubs::as_stored(env, scope, &input.body).await?;
+            let uses = stored.as_ref().map(devices::endpoints::uses);
+            (stored, uses)
         } else if row.op == Op::PutDps || row.op == Op::PatchDps {
-            provisioning::services::as_stored(env, scope, &input.body).await?
+            let stored = provisioning::services::as_stored(env, scope, &input.body).await?;
+            let uses = stored.as_ref().map(provisioning::links::uses);
+            (stored, uses)
         } else {
-            None
+            (None, None)
         };
+        let identities = attached::Identities::of(stored.as_ref());
+        prepared.stranded = identities.stranded(uses.unwrap_or_default());
         prepared.objects = vec![object(&prepared.scope, stored.as_ref().unwrap_or(&input.body))];
     }
     prepared.objects.extend(deletions::objects(row, &prepared.scope, env).await?);
     prepared.linked = links(row.op, input, env).await?;
+    prepared.linked.extend(assigned);
     if row.op == Op::PutRoleAssignment {
         let seen = authorization::role_assignments::asked_for(input, &env.facts.load());
         prepared.asked_for = Some(seen);
@@ -219,6 +233,8 @@ async fn merged(op: Op, scope: &Scope, patch: &Value, env: &Env) -> Result<Value
         devices::hubs::current(env, scope).await?
     } else if op == Op::PatchDps {
         provisioning::services::current(env, scope).await?
+    } else if op == Op::PatchUserAssignedIdentity {
+        managed_identity::user_assigned::current(env, scope).await?
     } else {
         authorization::policies::current(env, scope).await?
     };

@@ -462,6 +462,10 @@ impl Session {
         let proven = proving.prove(env, facts, &self.hub.scope, &self.head);
         match (proven, own) {
             (Ok(who), Some(own)) => {
+                // From where it comes may be closed by now, and a silent device asks for nothing else.
+                let ask = Ask::new(self.shown.operation, &self.hub.scope, who.caller(), &self.head);
+                let permit = admitted(env, &who, &ask, facts, &mut Draft::unwanted()).await?;
+                remember(&mut self.head, &permit);
                 self.who = who;
                 self.epoch = facts.epoch;
                 if self.generation.is_empty() {

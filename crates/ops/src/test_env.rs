@@ -24,6 +24,7 @@ pub(crate) fn env() -> Env {
         propagation: crate::propagation::Propagation::default(),
         keeps_facts: true,
         latencies: crate::provisioning::latency::Latencies::default(),
+        private_nets: Vec::new(),
     };
     let metrics = Metrics::default();
     let (diagnostics, _writer) = Diagnostics::start("/nowhere".into(), metrics.clone());

@@ -1,5 +1,6 @@
 //! What can be configured, with which default.
 
+use model::Network;
 use model::limits::Sku;
 use ops::propagation::Propagation;
 use std::net::IpAddr;
@@ -76,6 +77,12 @@ pub struct Up {
     /// without TLS: where the webhooks of custom allocation are. Several where it is given several times.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_egress: Vec<egress::Allowed>,
+
+    /// A network whose callers come through private endpoints: hubs and provisioning services that have an approved
+    /// private endpoint connection let them in, whatever their network rules say. Several where it is given several
+    /// times.
+    #[arg(long, value_name = "NET")]
+    pub private_net: Vec<Network>,
 
     /// How far devices are from regions, for allocation by lowest latency: a file of JSON.
     #[arg(

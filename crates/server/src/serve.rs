@@ -205,6 +205,7 @@ async fn environment(
         propagation: options.propagation.clone(),
         keeps_facts: options.keep_facts,
         latencies: latencies(options)?,
+        private_nets: options.private_net.clone(),
     };
     let signing_keys = signing_keys::in_force(&saved.signing_keys)?;
     let mut facts = facts::load(&store, settings.tenant, &settings.origin).await?;

@@ -1,14 +1,14 @@
 //! An AMQP client for tests: says what it is told, and shows what came back.
 
-use crate::mqtt_client::Closed;
-use crate::wire_client::{PATIENCE, Tls, Wire};
+use crate::mqtt_client::{Closed, Stream};
+use crate::wire_client::{PATIENCE, Wire};
 use amqp::performative::{
     Begin, Disposition, Flow, Open, Performative, Role, Terminus, Transfer, read, write,
 };
 use amqp::{Attach, Body, Condition, Message, Outcome, Properties, Value};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use std::collections::VecDeque;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 
 const HEADER: &[u8] = b"AMQP\0\x01\0\0";
 
@@ -21,9 +21,9 @@ pub struct Delivered {
     pub message: Message,
 }
 
-/// A connection to a server's AMQP port, with one session.
+/// A connection to a server's AMQP port, or in a WebSocket, with one session.
 pub struct Amqp {
-    stream: Tls,
+    stream: Box<dyn Stream>,
     incoming: BytesMut,
     /// What came while something else was awaited.
     aside: VecDeque<Performative>,
@@ -40,15 +40,20 @@ impl Amqp {
     /// # Errors
     /// Where nobody listens, or the server does not prove itself.
     pub fn open(wire: &Wire, host: &str, port: u16) -> io::Result<Self> {
-        Ok(Self {
-            stream: wire.connects(&format!("{host}:{port}"))?,
+        Ok(Self::over(wire.connects(&format!("{host}:{port}"))?))
+    }
+
+    /// The same over any stream, such as a WebSocket's.
+    pub fn over(stream: impl Read + Write + Send + 'static) -> Self {
+        Self {
+            stream: Box::new(stream),
             incoming: BytesMut::new(),
             aside: VecDeque::new(),
             handles: 0,
             deliveries: 0,
             partial: BytesMut::new(),
             cbs: None,
-        })
+        }
     }
 
     /// Opens a connection and a session, without SASL.

@@ -10,7 +10,7 @@ use wire::mqtt::{self, ByteString, Connect, ConnectCode, Packet, Publish, Qos};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Closed;
 
-trait Stream: Read + Write + Send {}
+pub(crate) trait Stream: Read + Write + Send {}
 
 impl<S: Read + Write + Send> Stream for S {}
 

@@ -7,10 +7,12 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpSocket;
+use tokio::runtime::Builder;
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 
@@ -80,6 +82,8 @@ pub struct Wire {
     tls: Arc<ClientConfig>,
     roots: RootCertStore,
     authorities: Vec<Certificate<'static>>,
+    /// From where it connects, but for requests of [`Wire::send`]; from wherever the system says where there is none.
+    source: Option<IpAddr>,
 }
 
 fn agent(authorities: &[Certificate<'static>], shown: Option<ClientCert>) -> Agent {
@@ -114,7 +118,7 @@ impl Wire {
             roots.add(it.expect("the CA is PEM")).expect("the CA is a certificate");
         }
         let by_hand = trusting(&roots).with_no_client_auth();
-        Self { agent, tls: Arc::new(by_hand), roots, authorities }
+        Self { agent, tls: Arc::new(by_hand), roots, authorities, source: None }
     }
 
     /// The same client, which shows a certificate.
@@ -143,6 +147,26 @@ impl Wire {
         Self { tls: Arc::new(by_hand), ..self.clone() }
     }
 
+    /// The same client at another address of this machine, for connections that are opened by hand.
+    #[must_use]
+    pub fn from(&self, address: &str) -> Self {
+        let source = address.parse().expect("an address of this machine");
+        Self { source: Some(source), ..self.clone() }
+    }
+
+    fn socket(&self, to: &str) -> io::Result<TcpStream> {
+        let Some(source) = self.source else { return TcpStream::connect(to) };
+        let to = to.parse().map_err(io::Error::other)?;
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let socket = runtime.block_on(async {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(SocketAddr::new(source, 0))?;
+            socket.connect(to).await?.into_std()
+        })?;
+        socket.set_nonblocking(false)?;
+        Ok(socket)
+    }
+
     /// The trust of this client, for others.
     pub fn tls(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.tls)
@@ -156,7 +180,7 @@ impl Wire {
         let host = address.split(':').next().unwrap_or(address).to_owned();
         let name = host.try_into().map_err(io::Error::other)?;
         let client = ClientConnection::new(self.tls(), name).map_err(io::Error::other)?;
-        let socket = TcpStream::connect(address)?;
+        let socket = self.socket(address)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(StreamOwned::new(client, socket))
@@ -210,7 +234,7 @@ impl Wire {
         let name = ServerName::try_from(name).expect("the host is a name or an address");
         let client =
             ClientConnection::new(Arc::clone(&self.tls), name).expect("the configuration is whole");
-        let socket = TcpStream::connect(host).expect("the server listens");
+        let socket = self.socket(host).expect("the server listens");
         let head = format!(
             "{method} /{path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {authorization}\r\n\
              Content-Type: application/json\r\nContent-Length: {body_bytes}\r\n\r\n"

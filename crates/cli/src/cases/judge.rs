@@ -187,6 +187,7 @@ fn call(request: &Request, world: &World) -> Result<(Trace, Option<Denial>), Sto
         scope: &scope,
         objects: &objects,
         linked: &[],
+        stranded: &[],
         attributes: Attributes {
             request: Some(&request.request_attributes),
             resource: Some(&request.resource_attributes),
@@ -407,6 +408,7 @@ fn told_by(trace: &Trace, denial: Option<Denial>) -> Map<String, Value> {
         | FindingKind::Certificate
         | FindingKind::Plane
         | FindingKind::SecurityPolicy
+        | FindingKind::Network
         | FindingKind::Resource => None,
     };
     if let Some((word, name)) = decisive.and_then(|it| Some((kind(it.kind)?, &it.name))) {

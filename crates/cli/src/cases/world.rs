@@ -8,6 +8,7 @@ use super::{holders, initiatives};
 use gate::Facts;
 use gate::facts::{Dps, Group, Hub, Principal, SasPolicy, SharedAccess};
 use gate::locks::{Level, Lock};
+use gate::network::NetworkRules;
 use gate::policy::{
     Exemption, NotAPolicy, PolicyAssignment, PolicyDefinition, bind, bind_initiative, check_mode,
     parse,
@@ -157,6 +158,7 @@ fn principals(world: &mut World, told: &Told) -> Result<(), Stop> {
                 app_id,
                 display_name,
                 is_enabled: true,
+                resource: None,
             }),
         }
     }
@@ -231,6 +233,7 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
             access,
             authorities: Vec::new(),
             security: None,
+            network: NetworkRules::default(),
         }),
         false => world.facts.put_dps(Dps {
             scope,
@@ -240,8 +243,10 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
             location: told.location,
             access,
             identity: None,
+            user_assigned: std::collections::BTreeMap::new(),
             links: Vec::new(),
             authorities: Vec::new(),
+            network: NetworkRules::default(),
             allocation: gate::facts::Allocation::default(),
         }),
     }

@@ -97,6 +97,7 @@ impl Write<'_> {
             scope: self.scope,
             objects: &[],
             linked,
+            stranded: &[],
             attributes: Attributes::default(),
             caller: self.caller,
             head: &head,

@@ -138,6 +138,7 @@ pub(crate) fn detail(found: &Finding, page: &mut Page) {
         | FindingKind::SasRight
         | FindingKind::Plane
         | FindingKind::SecurityPolicy
+        | FindingKind::Network
         | FindingKind::Resource => "id",
     };
     field(id_label, &found.id);
@@ -251,6 +252,7 @@ pub(crate) const fn kind(kind: FindingKind) -> &'static str {
         FindingKind::SasRight => "shared access policy",
         FindingKind::Plane => "plane",
         FindingKind::Lock => "lock",
+        FindingKind::Network => "network rules of",
         FindingKind::Resource => "resource",
         FindingKind::SecurityPolicy => "security policy",
     }

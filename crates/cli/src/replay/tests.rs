@@ -20,6 +20,7 @@ fn difference() -> Difference {
         caller: None,
         replica: None,
         linked: Vec::new(),
+        stranded: Vec::new(),
         attributes: None,
         channel: Channel::default(),
     };

@@ -201,7 +201,7 @@ fn signed_by(token: &SasToken, policy: Option<&SasPolicy>) -> bool {
 /// The same where the text of a key, as connection strings have it, was the key: so sign the clients that read
 /// events, who know hubs as event hubs. Source: the public client libraries for Event Hubs.
 fn signed_by_text(token: &SasToken, policy: Option<&SasPolicy>, door: &Door<'_>) -> bool {
-    if !door.operation.takes_keys_only() {
+    if !door.operation.is_built_in_endpoint() {
         return false;
     }
     let text = |key: Option<&[u8]>| STANDARD.encode(key.unwrap_or(&[0; 32])).into_bytes();
@@ -212,7 +212,7 @@ fn signed_by_text(token: &SasToken, policy: Option<&SasPolicy>, door: &Door<'_>)
 
 /// Checks what a proven signature is for, and until when.
 fn fits_here(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Result<(), (AuthFault, String)> {
-    if !covers(&token.resource, door.resource, door.operation.takes_keys_only()) {
+    if !covers(&token.resource, door.resource, door.operation.is_built_in_endpoint()) {
         let sentence = "the signature is for another resource (`sr`) than the one addressed";
         return Err((AuthFault::Invalid, sentence.to_owned()));
     }

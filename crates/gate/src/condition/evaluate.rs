@@ -151,7 +151,7 @@ fn look_up<'a>(attribute: &Attribute, subject: &Subject<'a>) -> Option<Cow<'a, V
             () if name.eq_ignore_ascii_case("UtcNow") => {
                 subject.now.map(|it| Cow::Owned(json!(it.rfc3339())))
             }
-            // There is no private link to come by.
+            // Private endpoints lead to hubs and provisioning services, and no condition here asks for one.
             () if name.eq_ignore_ascii_case("isPrivateLink") => {
                 Some(Cow::Owned(Value::Bool(false)))
             }

@@ -63,6 +63,7 @@ impl Facts {
             app_id: None,
             display_name: person.upn.clone(),
             is_enabled: person.is_enabled,
+            resource: None,
         });
         let people = Arc::make_mut(&mut self.people);
         people.by_upn.insert(person.upn.to_lowercase(), person.id);

@@ -3,6 +3,7 @@
 use super::{Code, Warning, place};
 use crate::decide::{Ask, Judgement, judge};
 use crate::facts::{Dps, Facts, Group, Hub, Principal, Role, RoleAssignment, SharedAccess};
+use crate::network::NetworkRules;
 use crate::policy::{Effect, PolicyAssignment, PolicyDefinition, Values};
 use model::operations::operation;
 use model::principal::AuthType;
@@ -123,6 +124,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         access: access(),
         authorities: Vec::new(),
         security: None,
+        network: NetworkRules::default(),
     });
     facts.put_dps(Dps {
         scope: who.scope.clone(),
@@ -132,8 +134,10 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         location: String::new(),
         access: access(),
         identity: Some(who.id),
+        user_assigned: std::collections::BTreeMap::new(),
         links: Vec::new(),
         authorities: Vec::new(),
+        network: NetworkRules::default(),
         allocation: crate::facts::Allocation::default(),
     });
     facts.put_principal(Principal {
@@ -142,6 +146,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         app_id: None,
         display_name: "a provisioning service".into(),
         is_enabled: true,
+        resource: None,
     });
     for id in &who.groups {
         facts.put_group(Group { id: *id, display_name: id.to_string(), members: [who.id].into() });

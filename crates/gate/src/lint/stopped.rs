@@ -19,13 +19,13 @@ pub fn newly_stopped(before: &Facts, after: &Facts, now: Timestamp) -> Vec<Strin
     let mut found = Vec::new();
     for (dps, link) in links.take(LINKS_MAX) {
         let Some(hub) = after.hub_at(&link.hub) else { continue };
-        let caller = match (&link.authentication, dps.identity) {
+        let caller = match (&link.authentication, dps.signs_in_as(link)) {
             (LinkAuthentication::KeyBased { policy, .. }, _) => by_key(hub, policy),
-            (LinkAuthentication::SystemAssigned, Some(id)) => {
+            (_, Some(id)) => {
                 let app_id = after.principals.get(&id).and_then(|it| it.app_id);
                 identity(id, app_id, dps.scope.name())
             }
-            (LinkAuthentication::SystemAssigned, None) => continue,
+            (_, None) => continue,
         };
         let stopped = |way: Way| {
             let denying = |facts: &Facts| assignments(way, &caller, hub, dps, facts, now);

@@ -82,10 +82,20 @@ impl Room {
 /// How rules name every provisioning service, whatever it is called.
 const PROVISIONING_SERVICE: &str = "Device Provisioning Service";
 
-/// The provisioning service whose own identity the caller is.
+/// The provisioning service that the caller is, at work as its own identity or, while it registers a device, as one
+/// that it has attached.
 fn service<'a>(subject: &Subject<'a>) -> Option<&'a Dps> {
     let id = subject.caller.object_id?;
-    subject.facts.provisioning.values().find(|it| it.identity == Some(id)).map(|it| &**it)
+    let is_registration = subject.enrollment.is_some();
+    let mut all = subject.facts.provisioning.values();
+    all.find(|it| it.is_at_work_as(id, is_registration)).map(|it| &**it)
+}
+
+/// The resource whose managed identity the caller is: a provisioning service, or a user-assigned identity itself.
+fn resource<'a>(subject: &Subject<'a>) -> Option<&'a model::Scope> {
+    let id = subject.caller.object_id?;
+    let known = subject.facts.principals.get(&id).and_then(|it| it.resource.as_ref());
+    known.or_else(|| service(subject).map(|it| &it.scope))
 }
 
 /// The one value of a field that lies somewhere. `None` for those that are put together, see [`made`]; a field
@@ -105,7 +115,7 @@ pub(super) fn stored<'v>(field: &Field, env: Env<'v>) -> Option<Seen<'v>> {
         Field::PrincipalType => Seen::text(subject.caller.kind.as_str()),
         Field::AuthType => Seen::text(subject.caller.auth.as_str()),
         Field::CallerResource => {
-            service(subject).map_or(Seen::Missing, |it| Seen::text(it.scope.as_str()))
+            resource(subject).map_or(Seen::Missing, |it| Seen::text(it.as_str()))
         }
         Field::CallerService => {
             service(subject).map_or(Seen::Missing, |_| Seen::text(PROVISIONING_SERVICE))

@@ -178,6 +178,7 @@ fn what_devices_do_for_themselves_nobody_else_may() {
             scope: &here,
             objects: &[],
             linked: &[],
+            stranded: &[],
             attributes: Attributes::default(),
             caller: &caller,
             head: &head,

@@ -41,6 +41,7 @@ fn gives(facts: &Facts, request: &Value) -> Judgement {
             scope: &scope,
             objects: &[],
             linked: &[],
+            stranded: &[],
             attributes: Attributes { request: request.as_object(), ..Attributes::default() },
             caller: &caller,
             head: &head,

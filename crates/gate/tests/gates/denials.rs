@@ -191,6 +191,7 @@ fn an_action_at_a_linked_scope_is_granted_and_denied_there() {
             scope: &here,
             objects: &[],
             linked: &[Link { action: lifts, scope: scope(HUB10) }],
+            stranded: &[],
             attributes: Attributes::default(),
             caller: &caller,
             head: &head,

@@ -393,6 +393,7 @@ fn a_rule_tells_every_kind_of_caller_from_the_others() {
                 scope: &place,
                 objects: &objects,
                 linked: &[],
+                stranded: &[],
                 attributes: gate::Attributes::default(),
                 caller: &caller,
                 head: &head,

@@ -7,7 +7,8 @@ use model::error::DenialKind;
 use model::operations::operation;
 use model::principal::AuthType;
 use model::security::{
-    Network, OperationClass, Secured, SecurityAction, SecurityMember, SecurityPolicy, TlsVersion,
+    OperationClass, Secured, SecurityAction, SecurityMember, SecurityPolicy, TlsVersion,
+    WrittenNetwork,
 };
 use model::trace::{Caller, FindingResult, Gate, Trace, TraceHead};
 use model::{Credential, Op, PrincipalKind, Scope, Timestamp};
@@ -80,7 +81,7 @@ fn each_member_stands_against_what_breaks_it_and_nothing_else() {
     check(SecurityMember::MinimumTlsVersion, tls(TlsVersion::V1_3), Op::ConnectDevice, false);
 
     let from = |it: &str| SecurityPolicy {
-        allowed_networks: Some(vec![Network::parse(it).unwrap()]),
+        allowed_networks: Some(vec![WrittenNetwork::parse(it).unwrap()]),
         ..SecurityPolicy::default()
     };
     check(SecurityMember::AllowedNetworks, from("10.1.2.0/24"), Op::GetOwnTwin, true);
@@ -158,7 +159,7 @@ fn messages_count_to_the_last_that_is_allowed() {
 fn an_unknown_address_or_version_breaks_a_limit() {
     let mut head = calling(held_to(SecurityPolicy {
         minimum_tls_version: Some(TlsVersion::V1_2),
-        allowed_networks: Some(vec![Network::parse("0.0.0.0/0").unwrap()]),
+        allowed_networks: Some(vec![WrittenNetwork::parse("0.0.0.0/0").unwrap()]),
         ..SecurityPolicy::default()
     }));
     assert!(decide(Op::ConnectDevice, &device(), &head).denial.is_none());

@@ -35,6 +35,7 @@ fn seen(facts: &Facts, op: Op, is_healed_by_token: bool, issued: Timestamp) -> J
         scope: &here,
         objects: &[device(HUB, "d1")],
         linked: &[],
+        stranded: &[],
         attributes: Attributes::default(),
         caller: &caller,
         head: &head,

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess, VerifyingKey};
+use gate::network::NetworkRules;
 use gate::policy::{Declared, PolicyAssignment, PolicyDefinition, Values, parse_rules};
 use gate::{Ask, Attributes, Door, Facts, Judgement, admit, authenticate, judge, judge_timed};
 use model::operations::{Right, operation};
@@ -58,6 +59,7 @@ pub fn facts() -> Facts {
             app_id: Some(id(who)),
             display_name: name.into(),
             is_enabled: true,
+            resource: None,
         });
     }
     for (hub, host) in [(HUB, HUB_HOST), (HUB10, "127.70.1.20")] {
@@ -78,6 +80,7 @@ pub fn facts() -> Facts {
             },
             authorities: Vec::new(),
             security: None,
+            network: NetworkRules::default(),
         });
     }
     facts
@@ -253,6 +256,7 @@ fn asked(
         scope: &scope,
         objects,
         linked: &[],
+        stranded: &[],
         attributes: Attributes::default(),
         caller: &caller,
         head: &head,

@@ -84,6 +84,10 @@ pub enum DenialKind {
     HubGone,
     /// A management lock stands against it.
     Locked,
+    /// Something would be left without the managed identity that it uses.
+    IdentityInUse,
+    /// The network rules of what is called let nobody in from there.
+    Network,
     /// What was sent breaks a rule of the protocol, see [`crate::trace::Channel::violation`].
     Violation,
     /// The device does not keep to its security policy.

@@ -13,6 +13,7 @@ pub(crate) mod roles;
 use crate::env::Env;
 use gate::Facts;
 use gate::facts::management_group;
+use model::resource_types::resource_type;
 use model::{Error, Scope};
 use serde_json::{Value, json};
 
@@ -50,11 +51,7 @@ pub(crate) fn check_scope(scope: &Scope, facts: &Facts) -> Result<(), Error> {
             }),
         };
     }
-    if scope.is_root()
-        || facts.containers.contains_key(&key)
-        || facts.hubs.contains_key(&key)
-        || facts.provisioning.contains_key(&key)
-    {
+    if scope.is_root() || facts.containers.contains_key(&key) || facts.resource(scope).is_some() {
         return Ok(());
     }
     if let Some(hub) = facts.hubs.values().find(|it| it.scope.contains(scope)) {
@@ -69,7 +66,7 @@ pub(crate) fn check_scope(scope: &Scope, facts: &Facts) -> Result<(), Error> {
     }
     let code = match (
         scope.resource_group(),
-        scope.resource_type().is_some_and(|it| it.contains("Devices")),
+        scope.resource_type().is_some_and(|it| resource_type(&it).is_some_and(|it| it.is_tracked)),
     ) {
         (_, true) => "ResourceNotFound",
         (Some(_), false) => "ResourceGroupNotFound",

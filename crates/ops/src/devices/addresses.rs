@@ -38,6 +38,7 @@ fn free(net: &str, is_taken: impl Fn(&str) -> bool) -> Option<String> {
 mod tests {
     use super::*;
     use gate::facts::{Dps, DpsLink, LinkAuthentication, SharedAccess};
+    use gate::network::NetworkRules;
     use model::{ObjectId, Scope};
 
     #[test]
@@ -72,8 +73,10 @@ mod tests {
                 location: String::new(),
                 access: SharedAccess::default(),
                 identity: None,
+                user_assigned: std::collections::BTreeMap::new(),
                 links: links.clone(),
                 authorities: Vec::new(),
+                network: NetworkRules::default(),
                 allocation: gate::facts::Allocation::default(),
             });
         }

@@ -5,24 +5,18 @@
 //! the answer. Sources: the published contract of Microsoft.Devices, api-version 2023-06-30-preview, and
 //! the sources of Azure CLI 2.91.
 
+use super::{endpoints, secrets};
+use crate::network;
 use crate::resources::fields::Fields;
 use crate::resources::{location, tags};
 use model::json::set;
 use model::resource_types::LOCATIONS;
 use model::{Error, Scope};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::ops::RangeInclusive;
 
 /// Largest hub in bytes of JSON.
 const HUB_BYTES_MAX: usize = 256 << 10;
-/// Source: IoT Hub quotas and throttling.
-const ROUTES_MAX: usize = 100;
-/// Of one kind. Source: IoT Hub quotas and throttling.
-const CUSTOM_ENDPOINTS_MAX: usize = 10;
-/// Source: IoT Hub quotas and throttling.
-const ENRICHMENTS_MAX: usize = 10;
-/// Source: IoT Hub documentation, "Use IP filters".
-const IP_RULES_MAX: usize = 100;
 /// A bound of ours: fully qualified names that the hub may send to.
 const ALLOWED_NAMES_MAX: usize = 100;
 
@@ -44,8 +38,6 @@ const DELIVERY_COUNT: RangeInclusive<i64> = 1..=100;
 /// Time to live of messages and notifications: a minute to two days.
 const TTL_S: RangeInclusive<u64> = 60..=172_800;
 const LOCK_S: RangeInclusive<u64> = 5..=300;
-/// Life of a file upload's signature: a minute to a day.
-const UPLOAD_TTL_S: RangeInclusive<u64> = 60..=86_400;
 
 /// What a hub has whatever its body says.
 pub(super) struct Place<'a> {
@@ -53,6 +45,8 @@ pub(super) struct Place<'a> {
     pub(super) address: &'a str,
     pub(super) host_name: &'a str,
     pub(super) etag: &'a str,
+    /// As it is shown, see [`Identities::shown`](crate::managed_identity::attached::Identities::shown).
+    pub(super) identity: &'a Value,
 }
 
 /// The hub that a body describes, whole. `stored` is the hub as it is, where it exists.
@@ -76,10 +70,6 @@ pub(super) fn read(
         ));
     }
     let (sku, partitions_max) = read_sku(&fields, stored)?;
-    if let Some(identity) = fields.object("identity")? {
-        // Refused and not ignored: the caller would count on an identity that is not there.
-        identity.word("type", &["None"])?;
-    }
     let nothing = json!({});
     let properties = match fields.object("properties")? {
         Some(properties) => properties,
@@ -97,7 +87,7 @@ pub(super) fn read(
         "subscriptionid": scope.subscription_id(),
         "properties": read_properties(&properties, stored, place, location, partitions_max)?,
         "sku": sku,
-        "identity": { "type": "None" },
+        "identity": place.identity,
     });
     match hub.to_string().len() <= HUB_BYTES_MAX {
         true => Ok(hub),
@@ -154,28 +144,24 @@ fn read_properties(
         "provisioningState": "Succeeded",
         "hostName": place.host_name,
         "eventHubEndpoints": { "events": read_events(given, former, place, partitions_max)? },
-        "routing": read_routing(given)?,
-        "storageEndpoints": read_storage(given)?,
+        "routing": endpoints::read_routing(given)?,
+        "storageEndpoints": endpoints::read_storage(given)?,
         "messagingEndpoints": read_messaging(given)?,
         "enableFileUploadNotifications": given.bool("enableFileUploadNotifications")?.unwrap_or(false),
         "cloudToDevice": read_cloud_to_device(given)?,
         "features": given.word("features", &["None", "DeviceManagement"])?.unwrap_or("None"),
-        "ipFilterRules": given.array("ipFilterRules", IP_RULES_MAX)?.unwrap_or(&[]),
         "allowedFqdnList": read_names(given, "allowedFqdnList")?,
         "disableLocalAuth": given.bool("disableLocalAuth")?.unwrap_or(false),
         "disableDeviceSAS": given.bool("disableDeviceSAS")?.unwrap_or(false),
         "disableModuleSAS": given.bool("disableModuleSAS")?.unwrap_or(false),
         "restrictOutboundNetworkAccess": given.bool("restrictOutboundNetworkAccess")?.unwrap_or(false),
     });
-    check_network(given)?;
-    let access = given.word("publicNetworkAccess", &["Enabled", "Disabled"])?;
+    network::store(given, former, &mut all)?;
     let optional = [
-        ("publicNetworkAccess", access.map(Value::from)),
         ("minTlsVersion", given.text("minTlsVersion")?.map(Value::from)),
         ("comments", given.text("comments")?.map(Value::from)),
         ("ipVersion", given.text("ipVersion")?.map(Value::from)),
         ("enableDataResidency", given.bool("enableDataResidency")?.map(Value::from)),
-        ("networkRuleSets", object(given, "networkRuleSets")?),
         ("deviceStreams", object(given, "deviceStreams")?),
         ("encryption", object(given, "encryption")?),
         ("rootCertificate", object(given, "rootCertificate")?),
@@ -185,7 +171,7 @@ fn read_properties(
             set(&mut all, name, value);
         }
     }
-    restore(&mut all, former, given.at())?;
+    secrets::restore(&mut all, former, given.at())?;
     Ok(all)
 }
 
@@ -238,117 +224,6 @@ fn read_events(
     }))
 }
 
-const ENDPOINT_KINDS: [&str; 5] = [
-    "serviceBusQueues",
-    "serviceBusTopics",
-    "eventHubs",
-    "storageContainers",
-    "cosmosDBSqlContainers",
-];
-
-fn read_routing(given: &Fields<'_>) -> Result<Value, Error> {
-    let mut endpoints = Map::new();
-    let mut routes = Vec::new();
-    let mut enrichments = Vec::new();
-    let mut fallback = json!({
-        "name": "$fallback",
-        "source": "DeviceMessages",
-        "condition": "true",
-        "endpointNames": ["events"],
-        "isEnabled": true,
-    });
-    let routing = given.object("routing")?;
-    let custom = match &routing {
-        Some(routing) => routing.object("endpoints")?,
-        None => None,
-    };
-    for kind in ENDPOINT_KINDS {
-        let of_kind = match &custom {
-            Some(custom) => named_objects(custom, kind, CUSTOM_ENDPOINTS_MAX)?,
-            None => Vec::new(),
-        };
-        endpoints.insert(kind.to_owned(), Value::Array(of_kind));
-    }
-    if let Some(routing) = &routing {
-        routes = named_objects(routing, "routes", ROUTES_MAX)?;
-        if let Some(given) = routing.objects("enrichments", ENRICHMENTS_MAX)? {
-            enrichments = given.iter().map(|it| it.value().clone()).collect();
-        }
-        if let Some(given) = routing.object("fallbackRoute")? {
-            fallback = read_fallback(&given)?;
-        }
-    }
-    Ok(json!({
-        "endpoints": endpoints,
-        "routes": routes,
-        "fallbackRoute": fallback,
-        "enrichments": enrichments,
-    }))
-}
-
-/// A list of objects, each with a name of its own.
-fn named_objects(given: &Fields<'_>, name: &str, items_max: usize) -> Result<Vec<Value>, Error> {
-    let mut names: Vec<&str> = Vec::new();
-    let mut all = Vec::new();
-    for item in given.objects(name, items_max)?.unwrap_or_default() {
-        let Some(its) = item.text("name")?.filter(|it| !it.is_empty()) else {
-            return Err(item.refuse("name", "required"));
-        };
-        if names.iter().any(|it| it.eq_ignore_ascii_case(its)) {
-            return Err(item.refuse("name", "stands in the list already"));
-        }
-        names.push(its);
-        all.push(item.value().clone());
-    }
-    Ok(all)
-}
-
-fn read_fallback(given: &Fields<'_>) -> Result<Value, Error> {
-    let names = given.array("endpointNames", 1)?.unwrap_or(&[]);
-    let [Value::String(endpoint)] = names else {
-        return Err(given.refuse("endpointNames", "expected a list of one text"));
-    };
-    Ok(json!({
-        "name": given.text("name")?.unwrap_or("$fallback"),
-        "source": given.text("source")?.unwrap_or("DeviceMessages"),
-        "condition": given.text("condition")?.unwrap_or("true"),
-        "endpointNames": [endpoint],
-        "isEnabled": given.bool("isEnabled")?.unwrap_or(true),
-    }))
-}
-
-fn read_storage(given: &Fields<'_>) -> Result<Value, Error> {
-    let mut endpoint = json!({
-        "sasTtlAsIso8601": "PT1H",
-        "connectionString": "",
-        "containerName": "",
-    });
-    if let Some(endpoints) = given.object("storageEndpoints")? {
-        if let Some(other) =
-            endpoints.members().and_then(|it| it.keys().find(|name| *name != "$default"))
-        {
-            return Err(given.refuse(
-                "storageEndpoints",
-                format!("only `$default` can be set, and not `{}`", other.escape_debug()),
-            ));
-        }
-        if let Some(own) = endpoints.object("$default")? {
-            if let Some(ttl) = own.duration("sasTtlAsIso8601", UPLOAD_TTL_S)? {
-                set(&mut endpoint, "sasTtlAsIso8601", json!(ttl));
-            }
-            for name in ["connectionString", "containerName", "authenticationType"] {
-                if let Some(text) = own.text(name)? {
-                    set(&mut endpoint, name, json!(text));
-                }
-            }
-            if let Some(identity) = own.object("identity")? {
-                set(&mut endpoint, "identity", identity.value().clone());
-            }
-        }
-    }
-    Ok(json!({ "$default": endpoint }))
-}
-
 fn read_messaging(given: &Fields<'_>) -> Result<Value, Error> {
     let endpoints = given.object("messagingEndpoints")?;
     let notifications = match &endpoints {
@@ -385,110 +260,6 @@ fn read_delivery(given: Option<&Fields<'_>>) -> Result<Value, Error> {
         "ttlAsIso8601": ttl.unwrap_or("PT1H"),
         "maxDeliveryCount": count.unwrap_or(10),
     }))
-}
-
-const CONNECTION_STRING: &str = "connectionString";
-/// What stands in an answer in place of a key.
-const MASK: &str = "****";
-
-/// Refuses what would close the hub to somebody, as long as nobody looks at it when they come: a rule that
-/// is stored and not kept is worse than none.
-fn check_network(given: &Fields<'_>) -> Result<(), Error> {
-    let later = "network rules are not enforced yet, so they are refused and not ignored";
-    if !given.array("ipFilterRules", IP_RULES_MAX)?.unwrap_or(&[]).is_empty() {
-        return Err(given.refuse("ipFilterRules", later));
-    }
-    if given.word("publicNetworkAccess", &["Enabled", "Disabled"])? == Some("Disabled") {
-        return Err(given.refuse("publicNetworkAccess", later));
-    }
-    let rules = object(given, "networkRuleSets")?;
-    let has_rules =
-        rules.as_ref().and_then(|it| model::json::at(it, &["ipRules"])).and_then(Value::as_array);
-    match has_rules.is_some_and(|it| !it.is_empty()) {
-        true => Err(given.refuse("networkRuleSets", later)),
-        false => Ok(()),
-    }
-}
-
-/// The hub as an answer shows it: the keys in its connection strings masked.
-pub(super) fn show(hub: &Value) -> Value {
-    let mut shown = hub.clone();
-    mask(&mut shown);
-    shown
-}
-
-fn mask(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members.iter_mut() {
-                match member.as_str().filter(|_| name.eq_ignore_ascii_case(CONNECTION_STRING)) {
-                    Some(text) => *member = Value::String(masked(text)),
-                    None => mask(member),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(mask),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-/// A connection string without its secrets: what is not known to be harmless is masked.
-fn masked(text: &str) -> String {
-    const HARMLESS: [&str; 6] = [
-        "DefaultEndpointsProtocol",
-        "AccountName",
-        "EndpointSuffix",
-        "Endpoint",
-        "SharedAccessKeyName",
-        "EntityPath",
-    ];
-    let parts = text.split(';').map(|part| match part.split_once('=') {
-        Some((name, _)) if HARMLESS.iter().any(|it| it.eq_ignore_ascii_case(name.trim())) => {
-            part.to_owned()
-        }
-        Some((name, _)) => format!("{name}={MASK}"),
-        None if part.is_empty() => String::new(),
-        None => MASK.to_owned(),
-    });
-    parts.collect::<Vec<_>>().join(";")
-}
-
-/// Puts back the connection strings that a client read masked and sends back as it read them. Endpoints
-/// in lists are found by their names.
-fn restore(value: &mut Value, former: Option<&Value>, at: &str) -> Result<(), Error> {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members.iter_mut() {
-                let before = former.and_then(|it| model::json::member(it, name));
-                let here = format!("{at}.{name}");
-                let is_masked = name.eq_ignore_ascii_case(CONNECTION_STRING)
-                    && member.as_str().is_some_and(|it| it.contains(MASK));
-                match (is_masked, before) {
-                    (false, _) => restore(member, before, &here)?,
-                    (true, Some(Value::String(whole))) if *member == masked(whole) => {
-                        *member = Value::String(whole.clone());
-                    }
-                    (true, _) => {
-                        let because = "the key is masked; send the whole connection string";
-                        return Err(Error::invalid(here, because));
-                    }
-                }
-            }
-        }
-        Value::Array(items) => {
-            for item in items {
-                let name = model::json::text(item, &["name"]).map(str::to_owned);
-                let before = former.and_then(Value::as_array).and_then(|all| {
-                    all.iter().find(|it| {
-                        name.is_some() && model::json::text(it, &["name"]) == name.as_deref()
-                    })
-                });
-                restore(item, before, at)?;
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-    Ok(())
 }
 
 #[cfg(test)]

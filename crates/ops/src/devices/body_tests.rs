@@ -1,4 +1,5 @@
 use super::*;
+use crate::devices::secrets::show;
 
 const ID: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/IotHubs/Plant";
 
@@ -9,6 +10,7 @@ fn hub(body: &Value, stored: Option<&Value>) -> Result<Value, Error> {
         address: "127.71.3.2",
         host_name: "127.71.3.2:8443",
         etag: "AAAAAAAAAAE=",
+        identity: &json!({ "type": "None" }),
     };
     read(body, stored, &place)
 }
@@ -134,8 +136,6 @@ fn what_is_wrong_is_said_with_its_place() {
     check(json!({ "sku": { "name": "S3", "capacity": 11 } }), "sku.capacity");
     check(json!({ "sku": { "name": "F1", "capacity": 2 } }), "sku.capacity");
     check(json!({ "sku": { "name": "S1", "capacity": "1" } }), "sku.capacity");
-    check(json!({ "identity": { "type": "SystemAssigned" } }), "identity.type");
-    check(json!({ "identity": "None" }), "identity");
     check(json!({ "properties": [] }), "properties");
     let check = |properties: Value, place: &str| {
         assert_eq!(
@@ -271,6 +271,50 @@ fn keys_in_connection_strings_are_masked_and_put_back() {
         place_of(&tampered, Some(&stored)),
         "properties.storageEndpoints.$default.connectionString"
     );
+}
+
+#[test]
+fn the_keys_of_a_database_are_masked_whole_and_put_back() {
+    let body = with(json!({ "properties": { "routing": { "endpoints": { "cosmosDBSqlContainers": [
+        { "name": "db", "endpointUri": "https://x/", "primaryKey": "c2VjcmV0==", "secondaryKey": "" },
+    ] } } } }));
+    let stored = hub(&body, None).unwrap();
+    let shown = show(&stored);
+    let endpoint = &shown["properties"]["routing"]["endpoints"]["cosmosDBSqlContainers"][0];
+    assert_eq!((&endpoint["primaryKey"], &endpoint["secondaryKey"]), (&json!("****"), &json!("")));
+    assert_eq!(hub(&shown, Some(&stored)).unwrap(), stored);
+    assert_eq!(
+        place_of(&shown, None),
+        "properties.routing.endpoints.cosmosDBSqlContainers.primaryKey"
+    );
+}
+
+#[test]
+fn an_endpoint_signs_in_by_key_or_as_an_identity() {
+    let routing = |endpoint: Value| {
+        with(json!({ "properties": { "routing": { "endpoints": { "eventHubs": [endpoint] } } } }))
+    };
+    let id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/a";
+    let taken = hub(
+        &routing(json!({ "name": "a.b-c_1", "authenticationType": "IDENTITYBASED",
+            "identity": { "userAssignedIdentity": id } })),
+        None,
+    );
+    let taken = taken.unwrap();
+    let endpoint = &taken["properties"]["routing"]["endpoints"]["eventHubs"][0];
+    assert_eq!(endpoint["authenticationType"], "identityBased");
+    let check = |endpoint: Value, place: &str| {
+        let at = format!("properties.routing.endpoints.eventHubs[0].{place}");
+        assert_eq!(place_of(&routing(endpoint), None), at);
+    };
+    check(json!({ "name": "a/b" }), "name");
+    check(json!({ "name": "a".repeat(65) }), "name");
+    check(json!({ "name": "a", "authenticationType": "by word" }), "authenticationType");
+    let nobody = json!({ "userAssignedIdentity": "somebody" });
+    check(json!({ "name": "a", "identity": nobody }), "identity.userAssignedIdentity");
+    let storage = json!({ "$default": { "authenticationType": "x" } });
+    let storage = with(json!({ "properties": { "storageEndpoints": storage } }));
+    assert_eq!(place_of(&storage, None), "properties.storageEndpoints.$default.authenticationType");
 }
 
 #[test]

@@ -8,12 +8,17 @@ use super::addresses;
 use super::body::{self, Place};
 use super::keys;
 use super::names::{HUBS, host_name};
+use super::secrets;
 use super::security::SettingsDocument;
 use crate::call::may_see;
 use crate::certificates::{self, CertificateDocument};
 use crate::control;
+use crate::entra::principals;
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use crate::managed_identity::Identity;
+use crate::managed_identity::attached::Identities;
+use crate::network;
 use crate::resources::{
     Cascade, check_etag, container_of, group_of, long_running, no_resource, scope_as_made,
 };
@@ -43,6 +48,9 @@ pub(crate) struct HubDocument {
     /// Grows with every write; the etag is made of it.
     pub(crate) version: u64,
     pub(crate) policies: Vec<PolicyDocument>,
+    /// Its system-assigned identity, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<Identity>,
     /// The CAs whose devices it takes.
     #[serde(default)]
     pub(crate) certificates: Vec<CertificateDocument>,
@@ -81,6 +89,7 @@ pub(crate) fn change_facts(
         },
         authorities: certificates::facts_of(&document.certificates)?,
         security: document.security.map(|it| it.defaults()).map(Arc::new),
+        network: network::facts_of(&document.resource)?,
         uid: document.uid,
         host: document.address,
         scope: scope_as_made(key, &document.resource)?,
@@ -120,10 +129,21 @@ pub(crate) async fn save(
     hub: &HubDocument,
     revision: u64,
 ) -> Result<(), Error> {
+    save_with(permit, env, hub, revision, None).await
+}
+
+/// The same together with what changes in the directory.
+async fn save_with(
+    permit: &Permit,
+    env: &Env,
+    hub: &HubDocument,
+    revision: u64,
+    besides: Option<Change>,
+) -> Result<(), Error> {
     let scope = scope_of_document(hub)?;
     let expect = Expect::Revision(revision);
     let change = control::put(tables::RESOURCES, scope.key(), expect, hub)?;
-    control::commit(permit, env, vec![change]).await?;
+    control::commit(permit, env, besides.into_iter().chain([change]).collect()).await?;
     // Keys of devices may have been switched off, or a CA taken away: who is silent must hear of it, too.
     env.presence.changed_all(&hub.uid);
     Ok(())
@@ -171,7 +191,7 @@ pub(super) fn created(uid: &str) -> Timestamp {
 
 /// The hub at `scope` as an answer shows it, where it exists: what a patch is laid over.
 pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, Error> {
-    Ok(stored(env, scope).await?.map(|(hub, _)| body::show(&hub.resource)))
+    Ok(stored(env, scope).await?.map(|(hub, _)| secrets::show(&hub.resource)))
 }
 
 /// The hub as a `PUT` of the body would store it, for policy to judge: what a body leaves out has a value
@@ -182,12 +202,17 @@ pub(crate) async fn as_stored(
     body: &Value,
 ) -> Result<Option<Value>, Error> {
     let former = stored(env, scope).await?;
-    let address = former.as_ref().map_or("", |(it, _)| it.address.as_str());
-    let place = Place { scope, address, host_name: address, etag: "" };
-    Ok(body::read(body, former.as_ref().map(|(it, _)| &it.resource), &place).ok())
+    let former = former.as_ref().map(|(it, _)| it);
+    let address = former.map_or("", |it| it.address.as_str());
+    let resource = former.map(|it| &it.resource);
+    let identities = Identities::of(resource).wanted(body, &env.facts.load());
+    let Ok(identities) = identities else { return Ok(None) };
+    let identity = &identities.shown(former.and_then(|it| it.identity), env.settings.tenant);
+    let place = Place { scope, address, host_name: address, etag: "", identity };
+    Ok(body::read(body, resource, &place).ok())
 }
 
-/// The changes that take a hub to another group. Its shard, its address and its keys stay.
+/// The changes that take a hub to another group, and its identity with it. Its shard, its address and its keys stay.
 ///
 /// # Errors
 /// `ResourceNotFound`.
@@ -200,10 +225,14 @@ pub(crate) async fn changes_to_move(
     let (mut hub, revision) = found.ok_or_else(|| no_resource(from))?;
     hub.version = hub.version.saturating_add(1);
     set_place(&mut hub.resource, to, &etag(hub.version));
-    Ok(vec![
+    let mut changes = vec![
         control::delete(tables::RESOURCES, from.key(), Expect::Revision(revision)),
         control::put(tables::RESOURCES, to.key(), Expect::Absent, &hub)?,
-    ])
+    ];
+    if let Some(it) = hub.identity {
+        changes.push(principals::change_moved_identity(env, it.principal_id, to).await?);
+    }
+    Ok(changes)
 }
 
 /// Writes into a resource where it lies now.
@@ -233,7 +262,7 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let etag = stored.as_ref().and_then(|(it, _)| model::json::text(&it.resource, &["etag"]));
     check_etag(input, etag)?;
     match stored {
-        Some((hub, revision)) => update(permit, input, env, hub, revision).await,
+        Some((hub, revision)) => update(permit, input, env, &facts, hub, revision).await,
         None if permit.operation().op == Op::PatchHub => Err(no_resource(&scope)),
         None => create(permit, input, env, &facts, scope).await,
     }
@@ -254,54 +283,60 @@ async fn create(
         address: addresses::lowest_free(facts, &env.settings.loopback_net, "IotHubQuotaExceeded")?,
         version: first_version(now),
         policies: shared_access::made(&keys::DEFAULTS, &|| shared_access::new_key(env)),
+        identity: None,
         certificates: Vec::new(),
         security: None,
     };
-    let hub = composed(input, env, &scope, blank)?;
+    let (hub, besides) = composed(input, env, facts, &scope, blank)?;
     let change = control::put(tables::RESOURCES, scope.key(), Expect::Absent, &hub)?;
     // Before the commit: a hub that cannot be reached must not be there.
     env.open_host(&hub.address).await.map_err(|it| Error::Unavailable {
         message: format!("the server cannot listen at `{}`, so no hub was made: {it}", hub.address),
     })?;
-    control::commit(permit, env, vec![change]).await?;
-    Ok(Reply::created(body::show(&hub.resource)))
+    control::commit(permit, env, besides.into_iter().chain([change]).collect()).await?;
+    Ok(Reply::created(secrets::show(&hub.resource)))
 }
 
 async fn update(
     permit: &Permit,
     input: &Input,
     env: &Env,
+    facts: &Facts,
     former: HubDocument,
     revision: u64,
 ) -> Result<Reply, Error> {
     let scope = scope_of_document(&former)?;
     let next = HubDocument { version: former.version.saturating_add(1), ..former };
-    let hub = composed(input, env, &scope, next)?;
-    save(permit, env, &hub, revision).await?;
-    Ok(Reply::ok(body::show(&hub.resource)))
+    let (hub, besides) = composed(input, env, facts, &scope, next)?;
+    save_with(permit, env, &hub, revision, besides).await?;
+    Ok(Reply::ok(secrets::show(&hub.resource)))
 }
 
-/// `hub` as the body wants it.
+/// `hub` as the body wants it, and what changes in the directory with it.
 fn composed(
     input: &Input,
     env: &Env,
+    facts: &Facts,
     scope: &Scope,
     mut hub: HubDocument,
-) -> Result<HubDocument, Error> {
+) -> Result<(HubDocument, Option<Change>), Error> {
+    let stored = Some(&hub.resource).filter(|it| it.is_object());
+    let identities = Identities::of(stored).wanted(&input.body, facts)?;
+    let (identity, change) = identities.system(hub.identity, scope, env)?;
     let place = Place {
         scope,
         address: &hub.address,
         host_name: &host_name(&hub.address, env.settings.hub_port),
         etag: &etag(hub.version),
+        identity: &identities.shown(identity, env.settings.tenant),
     };
-    let stored = Some(&hub.resource).filter(|it| it.is_object());
     let resource = body::read(&input.body, stored, &place)?;
     let stored = stored.map_or(&[][..], |_| hub.policies.as_slice());
     if let Some(given) = shared_access::given(&input.body, Right::HUB, stored, env)? {
         hub.policies = given;
     }
-    hub.resource = resource;
-    Ok(hub)
+    (hub.resource, hub.identity) = (resource, identity);
+    Ok((hub, change))
 }
 
 /// The time first, in a fixed width, so that uids sort by age.
@@ -322,7 +357,7 @@ pub(crate) fn etag(version: u64) -> String {
 /// `ResourceNotFound`.
 pub(crate) async fn get(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let (hub, _) = named(input, env).await?;
-    Ok(Reply::ok(body::show(&hub.resource)))
+    Ok(Reply::ok(secrets::show(&hub.resource)))
 }
 
 /// Lists the hubs of a group, or of a subscription where the path names no group.
@@ -337,7 +372,7 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     for hub in facts.hubs.values().filter(|it| is_shown(&it.scope)) {
         // One that is deleted while the list is made is not in it.
         if let Some((hub, _)) = stored(env, &hub.scope).await? {
-            hubs.push(body::show(&hub.resource));
+            hubs.push(secrets::show(&hub.resource));
         }
     }
     Ok(Reply::list(hubs))
@@ -389,6 +424,7 @@ mod tests {
             policies: shared_access::made(&keys::DEFAULTS, &|| {
                 "AAAAAAAAAAAAAAAAAAAAAA==".to_owned()
             }),
+            identity: None,
             certificates: Vec::new(),
             security: None,
         };

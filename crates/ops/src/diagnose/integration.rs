@@ -2,6 +2,7 @@
 //! to it?
 
 use super::case::{Case, without_policies};
+use super::identity;
 use super::{Check, Mark, Section, check};
 use crate::advice::{Fix, quoted};
 use crate::devices::names::host_name;
@@ -9,11 +10,11 @@ use crate::env::Env;
 use crate::proving::Proving;
 use crate::provisioning::allocation;
 use gate::Facts;
-use gate::facts::{Dps, DpsLink, Hub, LinkAuthentication, Principal};
+use gate::facts::{Dps, DpsLink, Hub, LinkAuthentication};
 use model::operations::{Right, operation};
 use model::principal::AuthType;
 use model::trace::{Caller, TraceHead};
-use model::{Gate, Op, PrincipalKind};
+use model::{Gate, ObjectId, Op, PrincipalKind, Scope};
 use subtle::ConstantTimeEq as _;
 
 pub(super) const NAME: &str = "DPS integration permissions";
@@ -22,10 +23,14 @@ pub(super) const NAME: &str = "DPS integration permissions";
 const OWNER_POLICY: &str = "iothubowner";
 
 /// How the service shows itself to the hub.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum How {
     Unlinked,
-    ByIdentity,
+    ByIdentity {
+        /// A user-assigned one; `None` for the service's own.
+        identity: Option<Scope>,
+        place: usize,
+    },
     ByKey {
         policy: String,
         /// Where the link stands among the service's.
@@ -48,11 +53,14 @@ impl<'a> Proof<'a> {
         let found =
             dps.links.iter().enumerate().find(|(_, it)| hub.host.eq_ignore_ascii_case(&it.hub));
         let Some((place, link)) = found else {
-            let caller = identity_of(facts, dps);
+            let caller = identity::meant(facts, dps, None);
             return Self { how: How::Unlinked, link: None, caller, fault: None };
         };
         let how = match &link.authentication {
-            LinkAuthentication::SystemAssigned => How::ByIdentity,
+            LinkAuthentication::SystemAssigned => How::ByIdentity { identity: None, place },
+            LinkAuthentication::UserAssigned { identity } => {
+                How::ByIdentity { identity: Some(identity.clone()), place }
+            }
             LinkAuthentication::KeyBased { policy, .. } => {
                 How::ByKey { policy: policy.clone(), place }
             }
@@ -62,12 +70,19 @@ impl<'a> Proof<'a> {
             Err(fault) => {
                 let meant = match &how {
                     How::ByKey { policy, .. } => key_of(hub, policy),
-                    How::ByIdentity | How::Unlinked => identity_of(facts, dps),
+                    How::ByIdentity { .. } | How::Unlinked => {
+                        identity::meant(facts, dps, Some(link))
+                    }
                 };
                 (meant, Some(fault))
             }
         };
         Self { how, link: Some(link), caller, fault }
+    }
+
+    /// The principal behind the link, where it has one, whether that is still there or not.
+    pub(super) fn signs_in_as(&self, dps: &Dps) -> Option<ObjectId> {
+        self.link.and_then(|it| dps.signs_in_as(it))
     }
 }
 
@@ -95,26 +110,6 @@ fn prove(
     }
 }
 
-/// The service's identity, or one that it would have.
-fn identity_of(facts: &Facts, dps: &Dps) -> Caller {
-    let principal = principal_of(facts, dps);
-    Caller {
-        kind: PrincipalKind::ManagedIdentity,
-        object_id: principal.map(|it| it.id),
-        app_id: principal.and_then(|it| it.app_id),
-        name: dps.scope.name().to_owned(),
-        auth: AuthType::Entra,
-        signed_in: "not at all: a diagnosis takes the identity as given".into(),
-        token_issued: None,
-        via: None,
-        rights: Vec::new(),
-    }
-}
-
-fn principal_of<'a>(facts: &'a Facts, dps: &Dps) -> Option<&'a Principal> {
-    dps.identity.and_then(|it| facts.principals.get(&it))
-}
-
 /// A key of the policy, with the rights that it has today.
 fn key_of(hub: &Hub, policy: &str) -> Caller {
     let known = hub.access.policies.iter().find(|it| it.name.eq_ignore_ascii_case(policy));
@@ -134,10 +129,11 @@ fn key_of(hub: &Hub, policy: &str) -> Caller {
 pub(super) fn section(case: &Case<'_>) -> Section {
     let mut checks = match &case.proof.how {
         How::Unlinked => unlinked(case),
-        How::ByIdentity => by_identity(case),
+        How::ByIdentity { identity, .. } => by_identity(case, identity.as_ref()),
         How::ByKey { policy, .. } => by_key(case, policy),
     };
     let is_linked_well = checks.iter().all(|it| it.mark != Mark::Fail);
+    checks.extend(networks(case));
     checks.extend(enrollments(case));
     let failed: Vec<&str> =
         checks.iter().filter(|it| it.mark == Mark::Fail).map(|it| it.says.as_str()).collect();
@@ -153,23 +149,6 @@ pub(super) fn section(case: &Case<'_>) -> Section {
     let mut fixes = if is_linked_well { Vec::new() } else { fixes(case) };
     fixes.extend(first_enrollment(case));
     Section { name: NAME, verdict, says, checks, rights: Vec::new(), findings: Vec::new(), fixes }
-}
-
-fn identity_check(case: &Case<'_>) -> Check {
-    let name = case.dps.scope.name();
-    match (case.dps.identity, principal_of(case.facts, case.dps)) {
-        (None, _) => check(Mark::Fail, format!("`{name}` has no system-assigned identity")),
-        (Some(id), None) => {
-            check(Mark::Fail, format!("the identity `{id}` of `{name}` does not exist any more"))
-        }
-        (Some(id), Some(it)) if !it.is_enabled => {
-            check(Mark::Fail, format!("the identity `{id}` of `{name}` is switched off"))
-        }
-        (Some(id), Some(_)) => check(
-            Mark::Pass,
-            format!("`{name}` has an identity, object id {id}, and it is switched on"),
-        ),
-    }
 }
 
 fn unlinked(case: &Case<'_>) -> Vec<Check> {
@@ -189,9 +168,16 @@ fn unlinked(case: &Case<'_>) -> Vec<Check> {
     )]
 }
 
-fn by_identity(case: &Case<'_>) -> Vec<Check> {
-    let mut checks = vec![link_check(case, "by the service's own identity (`SystemAssigned`)")];
-    let identity = identity_check(case);
+fn by_identity(case: &Case<'_>, identity: Option<&Scope>) -> Vec<Check> {
+    let how = match identity {
+        None => "by the service's own identity (`SystemAssigned`)".to_owned(),
+        Some(id) => format!("by the identity `{}` (`UserAssigned`)", id.name()),
+    };
+    let mut checks = vec![link_check(case, &how)];
+    let identity = match identity {
+        None => identity::own(case),
+        Some(id) => identity::attached(case, id),
+    };
     // Whatever else the gate may find.
     let is_told = identity.mark == Mark::Fail;
     checks.push(identity);
@@ -227,7 +213,8 @@ fn by_key(case: &Case<'_>, policy: &str) -> Vec<Check> {
             let is = |it: &[u8]| bool::from(it.ct_eq(key.reveal().as_slice()));
             is(known.primary.reveal()) | is(known.secondary.reveal())
         }
-        Some(LinkAuthentication::SystemAssigned) | None => false,
+        Some(LinkAuthentication::SystemAssigned | LinkAuthentication::UserAssigned { .. })
+        | None => false,
     };
     checks.push(match is_current {
         true => check(Mark::Pass, format!("the key is one of the two that `{policy}` has")),
@@ -244,6 +231,24 @@ fn by_key(case: &Case<'_>, policy: &str) -> Vec<Check> {
             check(Mark::Fail, format!("`{policy}` holds {rights}; registrations take {needed}"))
         }
     });
+    checks
+}
+
+/// Network rules stand against nothing here, and devices come from where nobody knows.
+fn networks(case: &Case<'_>) -> Vec<Check> {
+    let (dps, hub) = (case.dps.scope.name(), case.hub.scope.name());
+    let mut checks = Vec::new();
+    if !case.dps.network.is_open() {
+        let says =
+            format!("`{dps}` has network rules: devices register from where it lets them in");
+        checks.push(check(Mark::Note, says));
+    }
+    if !case.hub.network.is_open() {
+        let says = format!(
+            "`{hub}` has network rules: they let `{dps}` in, which calls from within, and devices from where they say"
+        );
+        checks.push(check(Mark::Note, says));
+    }
     checks
 }
 
@@ -274,25 +279,29 @@ fn enrollments(case: &Case<'_>) -> Vec<Check> {
 }
 
 /// A change that may help, before it is tried.
-struct Proposal {
-    says: String,
-    command: String,
+pub(super) struct Proposal {
+    pub(super) says: String,
+    pub(super) command: String,
     /// The facts with it; `None` where it makes an identity, whose id nobody knows yet.
-    changed: Option<Facts>,
-    warning: Option<String>,
+    pub(super) changed: Option<Facts>,
+    pub(super) warning: Option<String>,
 }
 
 fn fixes(case: &Case<'_>) -> Vec<Fix> {
     let proposals = match &case.proof.how {
         How::Unlinked => vec![link(case)],
-        How::ByIdentity if case.dps.identity.is_none() => vec![Proposal {
+        How::ByIdentity { identity: None, .. } if case.dps.identity.is_none() => vec![Proposal {
             says: format!("give `{}` an identity", case.dps.scope.name()),
             command: update(case),
             changed: None,
             warning: None,
         }],
         // An identity that was taken from the directory comes back with its service alone.
-        How::ByIdentity => Vec::new(),
+        How::ByIdentity { identity: None, .. } => Vec::new(),
+        How::ByIdentity { identity: Some(id), place } => {
+            let own = without_key(case, *place).filter(|_| case.dps.identity.is_some());
+            identity::mended(case, id).into_iter().chain(own).collect()
+        }
         How::ByKey { place, .. } => {
             let other = match case.hub.access.is_disabled {
                 true => Some(keys_on(case)),

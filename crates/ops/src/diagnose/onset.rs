@@ -57,7 +57,7 @@ struct Refused<'a> {
 pub(super) async fn find(case: &Case<'_>) -> Result<Option<Onset>, Error> {
     let is_silent = match case.proof.how {
         How::Unlinked => true,
-        How::ByIdentity => case.dps.identity.is_none(),
+        How::ByIdentity { .. } => case.proof.signs_in_as(case.dps).is_none(),
         How::ByKey { .. } => false,
     };
     if is_silent {

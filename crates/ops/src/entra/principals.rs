@@ -4,6 +4,10 @@
 //! goes with that: then it has no application, no secret, and is not changed here. The gates learn from
 //! it who exists and who is switched off ([`change_facts`]).
 
+mod managed;
+
+pub(crate) use managed::{change_managed_identity, change_moved_identity, change_no_identity};
+
 use super::applications::{self, Application};
 use super::filters::{self, Forms, Listing};
 use super::passwords::Holder;
@@ -144,7 +148,11 @@ impl ServicePrincipal {
         all.insert("signInAudience".into(), json!("AzureADMyOrg"));
         all.extend(properties::shown_with(defaults(), &self.properties));
         if let Some(resource) = &self.resource_id {
-            all.insert("alternativeNames".into(), json!(["isExplicit=False", resource]));
+            let kind = match managed::is_user_assigned(resource) {
+                true => "isExplicit=True",
+                false => "isExplicit=False",
+            };
+            all.insert("alternativeNames".into(), json!([kind, resource]));
         }
         all
     }
@@ -410,51 +418,6 @@ pub(super) async fn changeable(
     }
 }
 
-/// Makes the identity of a resource, named after it.
-pub(crate) fn change_managed_identity(
-    object_id: ObjectId,
-    app_id: ObjectId,
-    resource: &Scope,
-    tenant_id: ObjectId,
-    now: Timestamp,
-) -> Result<Change, Error> {
-    let principal = ServicePrincipal {
-        object_id,
-        app_id,
-        application_id: object_id,
-        resource_id: Some(resource.as_str().to_owned()),
-        tenant_id,
-        display_name: resource.name().to_owned(),
-        created_date_time: now,
-        account_enabled: true,
-        properties: Object::new(),
-    };
-    control::put(tables::SERVICE_PRINCIPALS, principal.key(), Expect::Absent, &principal)
-}
-
-/// Says where the resource of an identity lies now; everything else of the identity stays.
-///
-/// # Errors
-/// [`Error::Internal`] where the identity is not there.
-pub(crate) async fn change_moved_identity(
-    env: &Env,
-    object_id: ObjectId,
-    resource: &Scope,
-) -> Result<Change, Error> {
-    let key = object_id.to_string();
-    let found = control::get::<ServicePrincipal>(env, tables::SERVICE_PRINCIPALS, &key).await?;
-    let (mut principal, revision) = found.ok_or_else(|| Error::Internal {
-        message: format!("the identity `{key}` of `{resource}` is not in the directory"),
-    })?;
-    principal.resource_id = Some(resource.as_str().to_owned());
-    control::put(tables::SERVICE_PRINCIPALS, key, Expect::Revision(revision), &principal)
-}
-
-/// Removes the identity of a resource. Roles that it holds stay, orphaned.
-pub(crate) fn change_no_identity(object_id: ObjectId) -> Change {
-    control::delete(tables::SERVICE_PRINCIPALS, object_id.to_string(), Expect::Anything)
-}
-
 /// Brings a service principal's document into the facts, or takes it out, and ties it to its application.
 pub(crate) fn change_facts(
     facts: &mut gate::Facts,
@@ -478,6 +441,7 @@ pub(crate) fn change_facts(
         app_id: Some(principal.app_id),
         display_name: principal.display_name,
         is_enabled: principal.account_enabled,
+        resource: principal.resource_id.as_deref().and_then(|it| Scope::parse(it).ok()),
     });
     tie(facts, Some(principal.app_id), Some(principal.object_id));
     Ok(())

@@ -9,6 +9,7 @@ use super::TABLES;
 use crate::control::{self, delete, failed, put, unread};
 use crate::decisions::KEPT_S_MAX;
 use crate::env::Env;
+use crate::network;
 use crate::propagation::Propagation;
 use gate::Facts;
 use model::json::set;
@@ -150,7 +151,7 @@ fn without_secrets(table: Table, key: &str, document: &Document) -> Result<Value
         set(&mut body, "password", json!(""));
     }
     // Of hubs and provisioning services: their keys and CAs, the connection strings of endpoints and links, and whom
-    // hubs alert.
+    // hubs alert. Their network rules are no secret, and the last gate reads them.
     if table == tables::RESOURCES && body.get("resource").is_some() {
         for name in ["policies", "certificates"] {
             set(&mut body, name, json!([]));
@@ -159,7 +160,8 @@ fn without_secrets(table: Table, key: &str, document: &Document) -> Result<Value
             document.remove("security");
         }
         if let Some(resource) = body.get_mut("resource") {
-            set(resource, "properties", json!({}));
+            let rules = resource.get("properties").map(network::alone).unwrap_or_default();
+            set(resource, "properties", rules);
         }
     }
     Ok(body)

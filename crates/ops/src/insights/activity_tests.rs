@@ -61,6 +61,7 @@ fn refused() -> Trace {
             }),
             replica: None,
             linked: Vec::new(),
+            stranded: Vec::new(),
             attributes: None,
             channel: Channel {
                 protocol: "https".into(),

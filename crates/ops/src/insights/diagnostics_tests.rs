@@ -2,6 +2,7 @@ use super::*;
 use crate::input::Headers;
 use crate::test_env;
 use gate::facts::{Hub, Lookups, SharedAccess};
+use gate::network::NetworkRules;
 use model::operations::{Surface, operation};
 use model::{Credential, Op, TrackingId};
 use serde_json::Value;
@@ -18,6 +19,7 @@ fn hub(name: &str, host: &str) -> Hub {
         access: SharedAccess::default(),
         authorities: Vec::new(),
         security: None,
+        network: NetworkRules::default(),
     }
 }
 
@@ -30,8 +32,10 @@ fn dps() -> Dps {
         location: "westus".into(),
         access: SharedAccess::default(),
         identity: None,
+        user_assigned: std::collections::BTreeMap::new(),
         links: Vec::new(),
         authorities: Vec::new(),
+        network: NetworkRules::default(),
         allocation: gate::facts::Allocation::default(),
     }
 }

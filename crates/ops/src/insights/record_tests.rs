@@ -59,6 +59,7 @@ fn refused_by_policy() -> Trace {
             caller: Some(Caller::anyone()),
             replica: None,
             linked: Vec::new(),
+            stranded: Vec::new(),
             attributes: None,
             channel: Channel {
                 protocol: "https".into(),

@@ -1,6 +1,7 @@
 use super::*;
 use crate::facts::FactsCell;
 use gate::facts::SharedAccess;
+use gate::network::NetworkRules;
 use model::Scope;
 
 fn hub(name: &str) -> Hub {
@@ -14,6 +15,7 @@ fn hub(name: &str) -> Hub {
         access: SharedAccess::default(),
         authorities: Vec::new(),
         security: None,
+        network: NetworkRules::default(),
     }
 }
 

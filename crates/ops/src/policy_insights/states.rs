@@ -8,7 +8,7 @@ use crate::deletions::stored;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::objects::object;
-use crate::resources::container_of;
+use crate::resources::{container_of, reading};
 use gate::policy::{
     Compliance, Detail, Existing, PolicyAssignment, State, evaluated, reaching, states,
 };
@@ -176,12 +176,9 @@ async fn collect(
     env: &Env,
 ) -> Result<Vec<Row>, Error> {
     let groups = facts.containers.values().filter(|it| it.resource_group().is_some());
-    let hubs = facts.hubs.values().map(|it| &it.scope);
-    let services = facts.provisioning.values().map(|it| &it.scope);
     let all = groups
         .map(|it| (it, Op::GetResourceGroup))
-        .chain(hubs.map(|it| (it, Op::GetHub)))
-        .chain(services.map(|it| (it, Op::GetDps)));
+        .chain(facts.resources().map(|it| (it, reading(it))));
     let (mut rows, mut walks) = (Vec::new(), 0);
     for (scope, reads) in all.filter(|(it, _)| facts.contains(&about.scope, it)) {
         let mut assigned = reaching(scope, facts);

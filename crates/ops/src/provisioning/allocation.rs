@@ -143,10 +143,15 @@ pub(crate) fn credential(
     hub: &Hub,
 ) -> Result<Credential, String> {
     match &link.authentication {
-        LinkAuthentication::SystemAssigned => {
-            let identity = dps
-                .identity
-                .ok_or("the provisioning service has no system-assigned identity any more")?;
+        LinkAuthentication::SystemAssigned | LinkAuthentication::UserAssigned { .. } => {
+            let identity = dps.signs_in_as(link).ok_or_else(|| match &link.authentication {
+                LinkAuthentication::UserAssigned { identity } => {
+                    format!("the provisioning service does not have the identity `{identity}` attached any more")
+                }
+                LinkAuthentication::SystemAssigned | LinkAuthentication::KeyBased { .. } => {
+                    "the provisioning service has no system-assigned identity any more".to_owned()
+                }
+            })?;
             let token =
                 crate::entra::tokens::of_identity(env, identity, "https://iothubs.azure.net")
                     .map_err(|_| "the server could not sign a token")?;

@@ -25,8 +25,10 @@ pub(in crate::provisioning) fn dps(uid: &str) -> Dps {
         location: "westus".into(),
         access: gate::facts::SharedAccess::default(),
         identity: None,
+        user_assigned: std::collections::BTreeMap::new(),
         links: Vec::new(),
         authorities: Vec::new(),
+        network: gate::network::NetworkRules::default(),
         allocation: gate::facts::Allocation::default(),
     }
 }

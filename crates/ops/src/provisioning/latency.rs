@@ -2,6 +2,7 @@
 //!
 //! Azure asks its own network. Here nobody is further away than the operator says.
 
+use model::Network;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,15 +13,8 @@ const NETWORKS_MAX: usize = 10_000;
 /// Latencies by the network that a device's address is in.
 #[derive(Clone, Debug, Default)]
 pub struct Latencies {
-    networks: Vec<Network>,
-}
-
-#[derive(Clone, Debug)]
-struct Network {
-    address: IpAddr,
-    bits: u8,
-    /// By the region's name, in lower case and without blanks, as a hub's location has it.
-    ms: BTreeMap<String, f64>,
+    /// With each the ms by the region's name, in lower case and without blanks, as a hub's location has it.
+    networks: Vec<(Network, BTreeMap<String, f64>)>,
 }
 
 /// A table as it is written.
@@ -52,16 +46,15 @@ impl Latencies {
             return Err(format!("a table has at most {NETWORKS_MAX} networks"));
         }
         let read = |row: Row| {
-            let (address, bits) = network(&row.network).ok_or_else(|| {
-                format!("`{}` is no network, as `10.1.0.0/16` or `fd00::/8`", row.network)
-            })?;
+            let network = Network::parse(&row.network)
+                .map_err(|because| format!("`{}` is no network: {because}", row.network))?;
             if let Some((region, ms)) = row.ms.iter().find(|(_, it)| !(0.0..=1e6).contains(*it)) {
                 return Err(format!("{ms} ms to `{region}` from `{}` cannot be", row.network));
             }
             let ms = row.ms.into_iter().map(|(region, ms)| (plain(&region), ms)).collect();
-            Ok(Network { address, bits, ms })
+            Ok((network, ms))
         };
-        let networks: Result<Vec<Network>, String> = table.networks.into_iter().map(read).collect();
+        let networks: Result<_, String> = table.networks.into_iter().map(read).collect();
         Ok(Self { networks: networks? })
     }
 
@@ -69,35 +62,10 @@ impl Latencies {
     pub(super) fn ms(&self, address: &str, region: &str) -> Option<f64> {
         let address: IpAddr = address.parse().ok()?;
         let region = plain(region);
-        let knows = |it: &&Network| it.holds(address) && it.ms.contains_key(&region);
-        let closest = self.networks.iter().filter(knows).max_by_key(|it| it.bits)?;
-        closest.ms.get(&region).copied()
+        let around = self.networks.iter().filter(|(it, _)| it.contains(address));
+        let known = around.filter_map(|(it, ms)| Some((it, ms.get(&region)?)));
+        known.max_by_key(|(it, _)| it.bits()).map(|(_, ms)| *ms)
     }
-}
-
-impl Network {
-    fn holds(&self, address: IpAddr) -> bool {
-        let bits = u32::from(self.bits);
-        match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(it)) => {
-                let apart = own.to_bits() ^ it.to_bits();
-                apart.leading_zeros() >= bits
-            }
-            (IpAddr::V6(own), IpAddr::V6(it)) => {
-                let apart = own.to_bits() ^ it.to_bits();
-                apart.leading_zeros() >= bits
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-}
-
-fn network(text: &str) -> Option<(IpAddr, u8)> {
-    let (address, bits) = text.split_once('/')?;
-    let address: IpAddr = address.parse().ok()?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let bits = bits.parse().ok().filter(|it| *it <= most)?;
-    Some((address, bits))
 }
 
 /// `West Europe` and `westeurope` are one region.
@@ -135,7 +103,7 @@ mod tests {
         let wrong = [
             ("{}", "networks"),
             (r#"{"networks": [{"network": "10.0.0.0/33", "ms": {}}]}"#, "10.0.0.0/33"),
-            (r#"{"networks": [{"network": "10.0.0.0", "ms": {}}]}"#, "is no network"),
+            (r#"{"networks": [{"network": "10.0.0", "ms": {}}]}"#, "is no network"),
             (r#"{"networks": [{"network": "10.0.0.0/8", "ms": {"eastus": -1}}]}"#, "eastus"),
             (r#"{"networks": [{"network": "10.0.0.0/8", "ms": {}, "to": 1}]}"#, "to"),
         ];

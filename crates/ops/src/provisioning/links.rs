@@ -4,9 +4,11 @@
 //! A link is kept under its hub's host name, without a port. One with a key keeps the connection string
 //! whole; an answer masks the key, and a masked string that comes back means the kept one. Whether the
 //! key or the identity is enough for the hub is not decided here: the hub's gates say so, with every
-//! registration. Source: the published contract of Microsoft.Devices, api-version 2025-02-01-preview.
+//! registration. Nor is it whether the identity is there: a write that leaves a link without it is the resource gate's to
+//! refuse, see [`uses`]. Source: the published contract of Microsoft.Devices, api-version 2025-02-01-preview.
 
 use crate::devices::names::{host_name, without_port};
+use crate::managed_identity::attached::{Use, user_assigned_id};
 use crate::resources::fields::Fields;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +16,7 @@ use gate::Facts;
 use gate::facts::{DpsLink, Hub, LinkAuthentication};
 use model::json::set;
 use model::resource_types::{LOCATIONS, normal_location};
-use model::{Error, Secret};
+use model::{Error, Scope, Secret};
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -31,6 +33,8 @@ const IDENTITY_LINKS_SINCE: &str = "2025-02-01";
 
 const KEY_BASED: &str = "KeyBased";
 const SYSTEM_ASSIGNED: &str = "SystemAssigned";
+const USER_ASSIGNED: &str = "UserAssigned";
+const SELECTED: &str = "selectedUserAssignedIdentityResourceId";
 
 const FORM: &str = "expected `HostName=...;SharedAccessKeyName=...;SharedAccessKey=...`";
 
@@ -41,12 +45,11 @@ const FORM: &str = "expected `HostName=...;SharedAccessKeyName=...;SharedAccessK
 pub(super) fn read(
     properties: &Fields<'_>,
     former: &[Value],
-    has_identity: bool,
     facts: &Facts,
 ) -> Result<Vec<Value>, Error> {
     let mut links: Vec<Value> = Vec::new();
     for given in properties.objects("iotHubs", LINKS_MAX)?.unwrap_or_default() {
-        let link = read_one(&given, former, has_identity, facts)?;
+        let link = read_one(&given, former, facts)?;
         let host = host_of(&link);
         if links.iter().any(|it| host_of(it) == host) {
             let because = format!("the hub `{host}` stands in the list already");
@@ -57,12 +60,7 @@ pub(super) fn read(
     Ok(links)
 }
 
-fn read_one(
-    given: &Fields<'_>,
-    former: &[Value],
-    has_identity: bool,
-    facts: &Facts,
-) -> Result<Value, Error> {
+fn read_one(given: &Fields<'_>, former: &[Value], facts: &Facts) -> Result<Value, Error> {
     let string = match given.text("connectionString")?.filter(|it| !it.is_empty()) {
         Some(text) => Some(
             ConnectionString::parse(text)
@@ -79,17 +77,16 @@ fn read_one(
         "applyAllocationPolicy": given.bool("applyAllocationPolicy")?.unwrap_or(true),
         "allocationWeight": given.integer("allocationWeight", WEIGHTS)?.unwrap_or(1),
     });
-    if is_key_based(given, string.as_ref(), former)? {
-        let string = read_key(given, string.as_ref(), &host, former)?;
-        set(&mut link, "connectionString", json!(string));
-    } else if has_identity {
-        set(&mut link, "authenticationType", json!(SYSTEM_ASSIGNED));
-    } else {
-        return Err(given.refuse(
-            "authenticationType",
-            "the provisioning service has no system-assigned identity; set `identity.type` to \
-             `SystemAssigned`, too",
-        ));
+    match way(given, string.as_ref(), former)? {
+        Way::Key => {
+            let string = read_key(given, string.as_ref(), &host, former)?;
+            set(&mut link, "connectionString", json!(string));
+        }
+        Way::Own => set(&mut link, "authenticationType", json!(SYSTEM_ASSIGNED)),
+        Way::As(identity) => {
+            set(&mut link, "authenticationType", json!(USER_ASSIGNED));
+            set(&mut link, SELECTED, json!(identity));
+        }
     }
     Ok(link)
 }
@@ -111,7 +108,7 @@ fn read_host<'a>(
         (None, None, None) => {
             let because = format!(
                 "required: a hub's connection string, or its host name with `authenticationType` \
-                 `{SYSTEM_ASSIGNED}`"
+                 `{SYSTEM_ASSIGNED}` or `{USER_ASSIGNED}`"
             );
             return Err(given.refuse("connectionString", because));
         }
@@ -153,23 +150,38 @@ fn read_location(
     Ok(hub.map_or(kept.unwrap_or(""), |it| it.location.as_str()).to_owned())
 }
 
-/// False for the identity of the provisioning service. Older clients do not know `authenticationType`
-/// and send none: a link without a key then stays what it is.
-fn is_key_based(
+/// How a link signs in.
+enum Way {
+    Key,
+    /// As the service's own identity.
+    Own,
+    /// As one that it has attached.
+    As(Scope),
+}
+
+/// Older clients do not know `authenticationType` and send none: a link without a key then stays what it is.
+fn way(
     given: &Fields<'_>,
     string: Option<&ConnectionString<'_>>,
     former: Option<&Value>,
-) -> Result<bool, Error> {
-    if given.text("authenticationType")?.is_some_and(|it| it.eq_ignore_ascii_case("UserAssigned")) {
-        let because = format!(
-            "user-assigned identities are not offered yet; use `{SYSTEM_ASSIGNED}` or `{KEY_BASED}`"
-        );
-        return Err(given.refuse("authenticationType", because));
-    }
-    let has_key = string.is_some_and(|it| it.key.is_some());
-    Ok(match given.word("authenticationType", &[KEY_BASED, SYSTEM_ASSIGNED])? {
-        Some(word) => word == KEY_BASED,
-        None => has_key || !former.is_some_and(is_by_identity),
+) -> Result<Way, Error> {
+    let kept = former.and_then(by_identity);
+    let words = [KEY_BASED, SYSTEM_ASSIGNED, USER_ASSIGNED];
+    Ok(match given.word("authenticationType", &words)? {
+        Some(SYSTEM_ASSIGNED) => Way::Own,
+        Some(USER_ASSIGNED) => match (given.text(SELECTED)?, kept) {
+            (Some(text), _) => Way::As(user_assigned_id(text).ok_or_else(|| {
+                given.refuse(SELECTED, "this is no id of a user-assigned identity")
+            })?),
+            (None, Some(Way::As(identity))) => Way::As(identity),
+            (None, _) => {
+                let because = "required: the id of an identity that the provisioning service has";
+                return Err(given.refuse(SELECTED, because));
+            }
+        },
+        Some(_) => Way::Key,
+        None if string.is_some_and(|it| it.key.is_some()) => Way::Key,
+        None => kept.unwrap_or(Way::Key),
     })
 }
 
@@ -238,8 +250,29 @@ fn host_of(link: &Value) -> &str {
     model::json::text(link, &["name"]).unwrap_or("")
 }
 
-fn is_by_identity(link: &Value) -> bool {
-    model::json::text(link, &["authenticationType"]) == Some(SYSTEM_ASSIGNED)
+/// How a link signs in that needs no key.
+fn by_identity(link: &Value) -> Option<Way> {
+    let text = |name: &str| model::json::text(link, &[name]);
+    let kind = text("authenticationType")?;
+    if kind.eq_ignore_ascii_case(SYSTEM_ASSIGNED) {
+        return Some(Way::Own);
+    }
+    let identity = text(SELECTED).and_then(user_assigned_id);
+    identity.filter(|_| kind.eq_ignore_ascii_case(USER_ASSIGNED)).map(Way::As)
+}
+
+/// What of a provisioning service signs in as a managed identity of it, and as which.
+pub(crate) fn uses(dps: &Value) -> Vec<Use> {
+    let links = model::json::at(dps, &["properties", "iotHubs"]).and_then(Value::as_array);
+    let used = |link: &Value| {
+        let what = format!("the link to the hub `{}`", host_of(link));
+        match by_identity(link)? {
+            Way::Key => None,
+            Way::Own => Some(Use { what, identity: None }),
+            Way::As(identity) => Some(Use { what, identity: Some(identity) }),
+        }
+    };
+    links.into_iter().flatten().filter_map(used).collect()
 }
 
 /// A link as an answer shows it: its key masked, its host name with the port of the running server.
@@ -272,9 +305,10 @@ pub(super) fn show(link: &Value, port: u16, api_version: &str) -> Value {
 pub(super) fn facts_of(link: &Value) -> Result<DpsLink, String> {
     let hub = host_of(link).to_owned();
     let wrong = |what: &str| format!("the link to the hub `{hub}` {what}");
-    let authentication = match is_by_identity(link) {
-        true => LinkAuthentication::SystemAssigned,
-        false => {
+    let authentication = match by_identity(link) {
+        Some(Way::Own) => LinkAuthentication::SystemAssigned,
+        Some(Way::As(identity)) => LinkAuthentication::UserAssigned { identity },
+        Some(Way::Key) | None => {
             let text = model::json::text(link, &["connectionString"]).unwrap_or("");
             let string = ConnectionString::parse(text)
                 .ok()

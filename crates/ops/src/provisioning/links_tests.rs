@@ -1,5 +1,6 @@
 use super::*;
 use gate::facts::SharedAccess;
+use gate::network::NetworkRules;
 use model::{ObjectId, Scope};
 
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
@@ -20,6 +21,7 @@ fn facts() -> Facts {
             access: SharedAccess::default(),
             authorities: Vec::new(),
             security: None,
+            network: NetworkRules::default(),
         });
     }
     facts
@@ -29,20 +31,20 @@ fn string(host: &str, key: &str) -> String {
     format!("HostName={host};SharedAccessKeyName=iothubowner;SharedAccessKey={key}")
 }
 
-fn check(links: Value, former: &[Value], has_identity: bool) -> Result<Vec<Value>, Error> {
+fn check(links: Value, former: &[Value]) -> Result<Vec<Value>, Error> {
     let body = json!({ "iotHubs": links });
-    read(&Fields::of(&body).unwrap(), former, has_identity, &facts())
+    read(&Fields::of(&body).unwrap(), former, &facts())
 }
 
 #[track_caller]
 fn taken(links: Value, former: &[Value]) -> Vec<Value> {
-    check(links, former, true).unwrap_or_else(|it| panic!("{it}"))
+    check(links, former).unwrap_or_else(|it| panic!("{it}"))
 }
 
 /// Where the refusal points, and what it says.
 #[track_caller]
-fn refused(links: Value, former: &[Value], has_identity: bool) -> (String, String) {
-    match check(links, former, has_identity) {
+fn refused(links: Value, former: &[Value]) -> (String, String) {
+    match check(links, former) {
         Err(Error::Invalid { at: Some(at), message, .. }) => {
             assert!(!message.contains(KEY) && !message.contains(OTHER), "{message}");
             (at, message)
@@ -118,10 +120,10 @@ fn a_masked_key_means_the_kept_one_and_nothing_else() {
     let kept = taken(json!([{ "connectionString": string("plant", KEY) }]), &[]);
     let masked = |host: &str| json!([{ "connectionString": string(host, "****") }]);
     assert_eq!(taken(masked("127.71.3.2"), &kept), kept);
-    assert_eq!(refused(masked("127.71.3.20"), &kept, true).0, "iotHubs[0].connectionString");
-    assert_eq!(refused(masked("127.71.3.2"), &[], true).0, "iotHubs[0].connectionString");
+    assert_eq!(refused(masked("127.71.3.20"), &kept).0, "iotHubs[0].connectionString");
+    assert_eq!(refused(masked("127.71.3.2"), &[]).0, "iotHubs[0].connectionString");
     let policy = "HostName=127.71.3.2;SharedAccessKeyName=service;SharedAccessKey=****";
-    let (_, message) = refused(json!([{ "connectionString": policy }]), &kept, true);
+    let (_, message) = refused(json!([{ "connectionString": policy }]), &kept);
     assert!(message.contains("masked"), "{message}");
     let anew = taken(json!([{ "connectionString": string("127.71.3.2", OTHER) }]), &kept);
     assert_eq!(anew[0]["connectionString"], string("127.71.3.2", OTHER));
@@ -133,7 +135,7 @@ fn a_masked_key_means_the_kept_one_and_nothing_else() {
 
 #[test]
 fn what_is_wrong_with_a_link_is_said_with_its_place() {
-    let place = |link: Value| refused(json!([link]), &[], true).0;
+    let place = |link: Value| refused(json!([link]), &[]).0;
     let at = |name: &str| format!("iotHubs[0].{name}");
     assert_eq!(place(json!({})), at("connectionString"));
     assert_eq!(place(json!({ "hostName": "plant" })), at("connectionString"));
@@ -159,25 +161,13 @@ fn what_is_wrong_with_a_link_is_said_with_its_place() {
     let link = json!({ "connectionString": string("plant", KEY), "hostName": "plant2" });
     assert_eq!(place(link), at("hostName"));
     let link = json!({ "hostName": "plant", "authenticationType": "UserAssigned" });
-    let (at_type, message) = refused(json!([link]), &[], true);
-    assert_eq!(at_type, at("authenticationType"));
-    assert!(message.contains("not offered yet"), "{message}");
-    let (at_host, message) = refused(
-        json!([{ "hostName": "plant3", "authenticationType": "SystemAssigned" }]),
-        &[],
-        true,
-    );
+    assert_eq!(place(link), at(SELECTED));
+    let link = json!({ "hostName": "plant", "authenticationType": "UserAssigned", SELECTED: "x" });
+    assert_eq!(place(link), at(SELECTED));
+    let (at_host, message) =
+        refused(json!([{ "hostName": "plant3", "authenticationType": "SystemAssigned" }]), &[]);
     assert_eq!(at_host, at("hostName"));
     assert!(message.contains("`plant3`"), "{message}");
-}
-
-#[test]
-fn a_link_by_identity_needs_one() {
-    let link = json!([{ "hostName": "plant", "authenticationType": "SystemAssigned" }]);
-    assert!(check(link.clone(), &[], true).is_ok());
-    let (at, message) = refused(link, &[], false);
-    assert_eq!(at, "iotHubs[0].authenticationType");
-    assert!(message.contains("identity.type"), "{message}");
 }
 
 #[test]
@@ -186,7 +176,7 @@ fn a_hub_is_linked_once_under_whatever_name() {
     let same = json!({ "hostName": "PLANT", "authenticationType": "SystemAssigned" });
     let other = json!({ "hostName": "plant2", "authenticationType": "SystemAssigned" });
     assert_eq!(taken(json!([one, other]), &[]).len(), 2);
-    assert_eq!(refused(json!([one, same]), &[], true).0, "iotHubs[1]");
+    assert_eq!(refused(json!([one, same]), &[]).0, "iotHubs[1]");
 }
 
 #[test]
@@ -196,13 +186,13 @@ fn a_hub_that_is_gone_stays_linked_and_is_not_linked_anew() {
         "name": "127.71.3.9", "authenticationType": "SystemAssigned", "location": "westus",
         "applyAllocationPolicy": true, "allocationWeight": 1 })];
     assert_eq!(taken(link.clone(), &former), former);
-    assert_eq!(refused(link, &[], true).0, "iotHubs[0].hostName");
+    assert_eq!(refused(link, &[]).0, "iotHubs[0].hostName");
 }
 
 #[test]
 fn there_are_at_most_fifty_links() {
     let links: Vec<Value> = (0..=LINKS_MAX).map(|_| json!({ "hostName": "plant" })).collect();
-    assert_eq!(refused(json!(links), &[], true).0, "iotHubs");
+    assert_eq!(refused(json!(links), &[]).0, "iotHubs");
     // One fewer gets as far as the first link.
-    assert_eq!(refused(json!(links[1..]), &[], true).0, "iotHubs[0].connectionString");
+    assert_eq!(refused(json!(links[1..]), &[]).0, "iotHubs[0].connectionString");
 }

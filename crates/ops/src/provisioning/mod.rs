@@ -10,7 +10,7 @@ mod enrollment_body;
 pub mod enrollments;
 pub(crate) mod guarded;
 pub mod latency;
-mod links;
+pub(crate) mod links;
 mod moving;
 pub mod pace;
 pub(crate) mod progress;

@@ -16,6 +16,9 @@ use crate::devices::names::{PROVISIONING_SERVICES, host_name};
 use crate::entra::principals;
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use crate::managed_identity::Identity;
+use crate::managed_identity::attached::Identities;
+use crate::network;
 use crate::resources::{
     Cascade, check_etag, container_of, group_of, long_running, no_resource, scope_as_made,
 };
@@ -23,7 +26,7 @@ use crate::shared_access::{self, PolicyDocument};
 use gate::facts::{Allocation, Dps, SharedAccess};
 use gate::{Facts, Permit};
 use model::operations::Right;
-use model::{Error, ObjectId, Op, Scope};
+use model::{Error, Op, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{Change, Expect, tables};
@@ -33,14 +36,6 @@ use store::{Change, Expect, tables};
 const DEFAULTS: [(&str, &[Right]); 1] = [("provisioningserviceowner", Right::DPS)];
 /// How often an id scope is drawn before the server gives up. Two are the same once in four billion.
 const DRAWS_MAX: usize = 16;
-
-/// A system-assigned identity: the service principal behind it, and the name it signs in by.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Identity {
-    pub(crate) principal_id: ObjectId,
-    pub(crate) client_id: ObjectId,
-}
 
 /// A provisioning service as it is kept. It holds keys: no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -99,6 +94,7 @@ pub(crate) fn change_facts(
         },
         links: links.into_iter().flatten().map(links::facts_of).collect::<Result<_, _>>()?,
         authorities: certificates::facts_of(&document.certificates)?,
+        network: network::facts_of(&document.resource)?,
         allocation: match property("allocationPolicy").and_then(Value::as_str) {
             Some("GeoLatency") => Allocation::GeoLatency,
             Some("Static") => Allocation::Static,
@@ -108,6 +104,7 @@ pub(crate) fn change_facts(
         host: document.address,
         id_scope: document.id_scope,
         identity: document.identity.map(|it| it.principal_id),
+        user_assigned: Identities::of(Some(&document.resource)).principals(),
         scope: scope_as_made(key, &document.resource)?,
     });
     Ok(())
@@ -162,22 +159,18 @@ pub(crate) async fn as_stored(
     body: &Value,
 ) -> Result<Option<Value>, Error> {
     let former = stored(env, scope).await?;
-    let had = former.as_ref().and_then(|(it, _)| it.identity);
-    // The write alone makes an identity; policy only sees that there is one.
-    let blank = Identity {
-        principal_id: ObjectId(uuid::Uuid::nil()),
-        client_id: ObjectId(uuid::Uuid::nil()),
-    };
-    let Ok(wants_identity) = body::wants_identity(body, had.is_some()) else { return Ok(None) };
+    let former = former.as_ref().map(|(it, _)| it);
+    let facts = &env.facts.load();
+    let resource = former.map(|it| &it.resource);
+    let Ok(identities) = Identities::of(resource).wanted(body, facts) else { return Ok(None) };
     let place = Place {
         scope,
-        id_scope: former.as_ref().map_or("", |(it, _)| it.id_scope.as_str()),
+        id_scope: former.map_or("", |it| it.id_scope.as_str()),
         etag: "",
-        tenant: env.settings.tenant,
-        identity: wants_identity.then(|| had.unwrap_or(blank)),
-        facts: &env.facts.load(),
+        identity: &identities.shown(former.and_then(|it| it.identity), env.settings.tenant),
+        facts,
     };
-    Ok(body::read(body, former.as_ref().map(|(it, _)| &it.resource), &place).ok())
+    Ok(body::read(body, resource, &place).ok())
 }
 
 /// The changes that take a provisioning service to another group, and its identity with it. Its shard, its
@@ -291,44 +284,23 @@ fn composed(
     scope: &Scope,
     mut dps: DpsDocument,
 ) -> Result<(DpsDocument, Vec<Change>), Error> {
-    let mut changes = Vec::new();
-    dps.identity = match (body::wants_identity(&input.body, dps.identity.is_some())?, dps.identity)
-    {
-        (true, Some(it)) => Some(it),
-        (true, None) => {
-            let new = || ObjectId(env.new_uuid());
-            let identity = Identity { principal_id: new(), client_id: new() };
-            changes.push(principals::change_managed_identity(
-                identity.principal_id,
-                identity.client_id,
-                scope,
-                env.settings.tenant,
-                env.now(),
-            )?);
-            Some(identity)
-        }
-        (false, Some(it)) => {
-            changes.push(principals::change_no_identity(it.principal_id));
-            None
-        }
-        (false, None) => None,
-    };
+    let stored = Some(&dps.resource).filter(|it| it.is_object());
+    let identities = Identities::of(stored).wanted(&input.body, facts)?;
+    let (identity, change) = identities.system(dps.identity, scope, env)?;
     let place = Place {
         scope,
         id_scope: &dps.id_scope,
         etag: &etag(dps.version),
-        tenant: env.settings.tenant,
-        identity: dps.identity,
+        identity: &identities.shown(identity, env.settings.tenant),
         facts,
     };
-    let stored = Some(&dps.resource).filter(|it| it.is_object());
     let resource = body::read(&input.body, stored, &place)?;
     let stored = stored.map_or(&[][..], |_| dps.policies.as_slice());
     if let Some(given) = shared_access::given(&input.body, Right::DPS, stored, env)? {
         dps.policies = given;
     }
-    dps.resource = resource;
-    Ok((dps, changes))
+    (dps.resource, dps.identity) = (resource, identity);
+    Ok((dps, change.into_iter().collect()))
 }
 
 /// Devices carry it for life, so it never names two services at a time.

@@ -7,12 +7,12 @@
 //! 2025-02-01-preview, and the sources of Azure CLI 2.91.
 
 use super::links;
-use super::services::Identity;
+use crate::network;
 use crate::resources::fields::Fields;
 use crate::resources::{location, tags};
 use gate::Facts;
 use model::json::set;
-use model::{Error, ObjectId, Scope};
+use model::{Error, Scope};
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
 
@@ -28,26 +28,9 @@ pub(super) struct Place<'a> {
     pub(super) scope: &'a Scope,
     pub(super) id_scope: &'a str,
     pub(super) etag: &'a str,
-    pub(super) tenant: ObjectId,
-    pub(super) identity: Option<Identity>,
+    /// As it is shown, see [`Identities::shown`](crate::managed_identity::attached::Identities::shown).
+    pub(super) identity: &'a Value,
     pub(super) facts: &'a Facts,
-}
-
-/// True where the provisioning service is to have an identity of its own. `has` is whether it has one.
-///
-/// # Errors
-/// A type that is not offered.
-pub(super) fn wants_identity(body: &Value, has: bool) -> Result<bool, Error> {
-    let Some(identity) = Fields::of(body)?.object("identity")? else { return Ok(has) };
-    // The command line takes `--set identity.type=None` for "nothing" and leaves the type out.
-    let Some(text) = identity.text("type")? else { return Ok(false) };
-    // Refused and not ignored: the caller would count on an identity that is not there.
-    if text.to_ascii_lowercase().contains("userassigned") {
-        let because =
-            "user-assigned identities are not offered yet; use `SystemAssigned` or `None`";
-        return Err(identity.refuse("type", because));
-    }
-    Ok(identity.word("type", &["None", "SystemAssigned"])? == Some("SystemAssigned"))
 }
 
 /// The provisioning service that a body describes, whole. `stored` is it as it is, where it exists.
@@ -87,7 +70,7 @@ pub(super) fn read(
         "subscriptionid": scope.subscription_id(),
         "properties": read_properties(&properties, stored, place)?,
         "sku": read_sku(&fields, stored)?,
-        "identity": show_identity(place),
+        "identity": place.identity,
     });
     match dps.to_string().len() <= DPS_BYTES_MAX {
         true => Ok(dps),
@@ -95,17 +78,6 @@ pub(super) fn read(
             let because = format!("a provisioning service has at most {DPS_BYTES_MAX} bytes");
             Err(Error::invalid("properties", because))
         }
-    }
-}
-
-fn show_identity(place: &Place<'_>) -> Value {
-    match place.identity {
-        None => json!({ "type": "None" }),
-        Some(identity) => json!({
-            "type": "SystemAssigned",
-            "principalId": identity.principal_id,
-            "tenantId": place.tenant,
-        }),
     }
 }
 
@@ -128,33 +100,23 @@ fn read_properties(
     place: &Place<'_>,
 ) -> Result<Value, Error> {
     let former = |name: &str| stored.and_then(|it| model::json::at(it, &["properties", name]));
-    if given.array("ipFilterRules", 1)?.is_some_and(|it| !it.is_empty()) {
-        // Refused and not ignored: the caller would count on a filter that lets everybody in.
-        return Err(given.refuse("ipFilterRules", "address filters are not offered yet"));
-    }
     let before = former("iotHubs").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let access = given.word("publicNetworkAccess", &["Enabled", "Disabled"])?;
-    if access == Some("Disabled") {
-        let because = "network rules are not enforced yet, so they are refused and not ignored";
-        return Err(given.refuse("publicNetworkAccess", because));
-    }
     let policy = given.word("allocationPolicy", &["Hashed", "GeoLatency", "Static"])?;
     let is_disabled = given.bool("disableLocalAuth")?;
     let was_disabled = || former("disableLocalAuth").and_then(Value::as_bool).unwrap_or(false);
     let mut all = json!({
         "state": "Active",
         "provisioningState": "Succeeded",
-        "iotHubs": links::read(given, before, place.identity.is_some(), place.facts)?,
+        "iotHubs": links::read(given, before, place.facts)?,
         "allocationPolicy": policy.unwrap_or("Hashed"),
         "serviceOperationsHostName": null,
         "deviceProvisioningHostName": null,
         "idScope": place.id_scope,
-        "publicNetworkAccess": access.unwrap_or("Enabled"),
+        "publicNetworkAccess": "Enabled",
         "disableLocalAuth": is_disabled.unwrap_or_else(was_disabled),
         "enableDataResidency": given.bool("enableDataResidency")?.unwrap_or(false),
-        "ipFilterRules": [],
-        "privateEndpointConnections": [],
     });
+    network::store(given, stored.and_then(|it| it.get("properties")), &mut all)?;
     let portal = given.text("portalOperationsHostName")?;
     if portal.is_some_and(|it| it.len() > HOST_NAME_BYTES_MAX) {
         let because = format!("longer than {HOST_NAME_BYTES_MAX} bytes");

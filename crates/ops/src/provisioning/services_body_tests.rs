@@ -1,30 +1,24 @@
 use super::*;
+use model::ObjectId;
 use uuid::Uuid;
 
 const ID: &str =
     "/subscriptions/s/resourceGroups/RG/providers/Microsoft.Devices/provisioningServices/Plant";
 
-fn identity() -> Identity {
-    let id = |it: u128| ObjectId(Uuid::from_u128(it));
-    Identity { principal_id: id(1), client_id: id(2) }
-}
-
-fn check(body: &Value, stored: Option<&Value>, identity: Option<Identity>) -> Result<Value, Error> {
-    let tenant = ObjectId(Uuid::nil());
+fn check(body: &Value, stored: Option<&Value>) -> Result<Value, Error> {
     let place = Place {
         scope: &Scope::parse(ID).unwrap(),
         id_scope: "0ne00000001",
         etag: "e",
-        tenant,
-        identity,
-        facts: &Facts::new(tenant, "https://localhost"),
+        identity: &json!({ "type": "None" }),
+        facts: &Facts::new(ObjectId(Uuid::nil()), "https://localhost"),
     };
     read(body, stored, &place)
 }
 
 #[track_caller]
 fn place(body: &Value, stored: Option<&Value>) -> String {
-    match check(body, stored, None) {
+    match check(body, stored) {
         Err(Error::Invalid { at: Some(at), .. }) => at,
         other => panic!("{other:?}"),
     }
@@ -36,7 +30,7 @@ fn least() -> Value {
 
 #[test]
 fn what_clients_look_for_is_there_whatever_the_body_says() {
-    let dps = check(&least(), None, None).unwrap();
+    let dps = check(&least(), None).unwrap();
     assert_eq!(
         dps,
         json!({
@@ -56,13 +50,7 @@ fn what_clients_look_for_is_there_whatever_the_body_says() {
     let shown = show(&dps, "127.71.3.3:8443", 8443, "2021-10-15");
     assert_eq!(shown["properties"]["serviceOperationsHostName"], "127.71.3.3:8443");
     assert_eq!(shown["properties"]["deviceProvisioningHostName"], "127.71.3.3:8443");
-    assert_eq!(check(&shown, Some(&dps), None).unwrap(), dps);
-    let with = check(&least(), None, Some(identity())).unwrap();
-    assert_eq!(
-        with["identity"],
-        json!({ "type": "SystemAssigned", "principalId": identity().principal_id,
-            "tenantId": ObjectId(Uuid::nil()) })
-    );
+    assert_eq!(check(&shown, Some(&dps)).unwrap(), dps);
 }
 
 #[test]
@@ -70,46 +58,26 @@ fn what_older_clients_do_not_know_stays() {
     let mut body = least();
     body["properties"] = json!({ "disableLocalAuth": true, "publicNetworkAccess": "enabled",
         "portalOperationsHostName": "portal.example", "allocationPolicy": "static" });
-    let dps = check(&body, None, None).unwrap();
+    let dps = check(&body, None).unwrap();
     assert_eq!(dps["properties"]["allocationPolicy"], "Static");
-    let later = check(&least(), Some(&dps), None).unwrap();
+    let later = check(&least(), Some(&dps)).unwrap();
     assert_eq!(later["properties"]["disableLocalAuth"], true);
     assert_eq!(later["properties"]["portalOperationsHostName"], "portal.example");
     assert_eq!(later["properties"]["publicNetworkAccess"], "Enabled");
     assert_eq!(later["properties"]["allocationPolicy"], "Hashed");
     // Only the capacity of one that is there may be left out.
     let no_sku = json!({ "location": "westus" });
-    assert_eq!(check(&no_sku, Some(&dps), None).unwrap()["sku"], dps["sku"]);
+    assert_eq!(check(&no_sku, Some(&dps)).unwrap()["sku"], dps["sku"]);
     assert_eq!(place(&no_sku, None), "sku");
     let mut closed = least();
     closed["properties"] = json!({ "publicNetworkAccess": "disabled" });
-    assert_eq!(place(&closed, None), "properties.publicNetworkAccess");
-}
-
-#[test]
-fn an_identity_stays_until_a_body_says_otherwise() {
-    let check = |identity: Value, has: bool, expected: bool| {
-        let body = json!({ "identity": identity });
-        assert_eq!(wants_identity(&body, has), Ok(expected), "{body}");
-    };
-    for has in [true, false] {
-        check(Value::Null, has, has);
-        check(json!({}), has, false);
-        check(json!({ "type": "None" }), has, false);
-        check(json!({ "type": "systemAssigned", "principalId": "x" }), has, true);
-    }
-    for wrong in
-        ["UserAssigned", "SystemAssigned, UserAssigned", "SystemAssigned,UserAssigned", "x"]
-    {
-        let refusal = wants_identity(&json!({ "identity": { "type": wrong } }), true).unwrap_err();
-        let Error::Invalid { at: Some(at), .. } = &refusal else { panic!("{refusal:?}") };
-        assert_eq!(at, "identity.type", "{wrong}");
-    }
+    let closed = check(&closed, None).unwrap();
+    assert_eq!(closed["properties"]["publicNetworkAccess"], "Disabled");
 }
 
 #[test]
 fn what_is_wrong_with_a_body_is_said_with_its_place() {
-    let dps = check(&least(), None, None).unwrap();
+    let dps = check(&least(), None).unwrap();
     let moved = json!({ "location": "eastus", "sku": { "name": "S1" } });
     assert_eq!(place(&moved, Some(&dps)), "location");
     let with = |name: &str, value: Value| {
@@ -122,7 +90,8 @@ fn what_is_wrong_with_a_body_is_said_with_its_place() {
     assert_eq!(with("disableLocalAuth", json!("yes")), "properties.disableLocalAuth");
     assert_eq!(with("iotHubs", json!({})), "properties.iotHubs");
     assert_eq!(with("iotHubs", json!([{ "hostName": "x" }])), "properties.iotHubs[0].hostName");
-    assert_eq!(with("ipFilterRules", json!([{ "filterName": "a" }])), "properties.ipFilterRules");
+    let rules = with("ipFilterRules", json!([{ "filterName": "a" }]));
+    assert_eq!(rules, "properties.ipFilterRules[0].action");
     let portal = with("portalOperationsHostName", json!("a".repeat(254)));
     assert_eq!(portal, "properties.portalOperationsHostName");
     for sku in [json!({}), json!({ "name": "S2" }), json!({ "name": "F1" })] {

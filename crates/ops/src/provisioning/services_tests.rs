@@ -1,4 +1,5 @@
 use super::*;
+use model::ObjectId;
 use serde_json::json;
 
 const GROUP: &str = "/subscriptions/s/resourceGroups/RG";

@@ -8,7 +8,8 @@
 use crate::control;
 use crate::entra::principals;
 use crate::env::Env;
-use model::{Error, ObjectId, Scope};
+use crate::managed_identity::Identity;
+use model::{Error, Scope};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use store::{Change, Expect, ShardId, Table, tables};
@@ -67,12 +68,6 @@ struct Resource {
     uid: Option<String>,
     #[serde(default)]
     identity: Option<Identity>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identity {
-    principal_id: ObjectId,
 }
 
 impl Resource {

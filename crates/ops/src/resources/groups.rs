@@ -5,7 +5,7 @@
 
 use super::filter::{self, Comparison, Operator};
 use super::{
-    Cascade, check_etag, group_of, location, long_running, no_group, scope_as_made,
+    Cascade, check_etag, group_of, location, long_running, no_group, reading, scope_as_made,
     subscription_of, tags,
 };
 use crate::call::may_see;
@@ -176,22 +176,14 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     let groups = found
         .into_iter()
         .filter(|(key, _)| !is_in_a_group(key))
-        .filter(|(key, _)| is_seen(permit, Op::GetResourceGroup, key, &facts, env))
+        .filter(|(key, _)| is_seen(permit, key, &facts, env))
         .map(|(_, it)| it);
     Ok(Reply::list(select(groups, &wanted, top(input)?)?))
 }
 
-/// True where the caller may read what lies under the key.
-fn is_seen(permit: &Permit, op: Op, key: &str, facts: &Facts, env: &Env) -> bool {
-    Scope::parse(key).is_ok_and(|it| may_see(permit, op, &it, facts, env))
-}
-
-/// The operation that shows a resource of the key's type.
-fn reading(key: &str) -> Op {
-    match key.contains("/providers/microsoft.devices/provisioningservices/") {
-        true => Op::GetDps,
-        false => Op::GetHub,
-    }
+/// True where the caller may read the group or resource that lies under the key.
+fn is_seen(permit: &Permit, key: &str, facts: &Facts, env: &Env) -> bool {
+    Scope::parse(key).is_ok_and(|it| may_see(permit, reading(&it), &it, facts, env))
 }
 
 /// True for the key of a resource and false for the key of a group.
@@ -225,7 +217,7 @@ pub(crate) async fn list_resources(
     let found = control::all::<Value>(env, tables::RESOURCES, &below).await?;
     let resources = found
         .into_iter()
-        .filter(|(key, _)| is_in_a_group(key) && is_seen(permit, reading(key), key, &facts, env))
+        .filter(|(key, _)| is_in_a_group(key) && is_seen(permit, key, &facts, env))
         .filter_map(|(_, document)| document.get("resource").map(generic));
     Ok(Reply::list(select(resources, &wanted, top(input)?)?))
 }

@@ -129,7 +129,7 @@ async fn an_identity_goes_with_its_resource_and_no_other_does() {
     let ids = [1, 2].map(|it| ObjectId(Uuid::from_u128(it)));
     for (name, id) in [("plant", ids[0]), ("plant2", ids[1])] {
         let key = format!("{}/{dps}/{name}", scope.key());
-        let document = json!({ "uid": name, "identity": { "principalId": id } });
+        let document = json!({ "uid": name, "identity": { "principalId": id, "clientId": id } });
         keep(&env, &control, tables::RESOURCES, &key, &document).await;
         keep(&env, &control, tables::SERVICE_PRINCIPALS, &id.to_string(), &json!({})).await;
     }

@@ -19,7 +19,7 @@ pub(crate) use cascade::Cascade;
 use crate::input::Input;
 use gate::Facts;
 use model::resource_types::{LOCATIONS, normal_location};
-use model::{Error, Scope};
+use model::{Error, Op, Scope};
 use serde_json::{Map, Value};
 
 /// Most tags of a resource.
@@ -60,6 +60,16 @@ pub(crate) fn container_of(input: &Input, facts: &Facts) -> Result<Scope, Error>
     match input.param("group").is_empty() {
         true => subscription_of(input, facts),
         false => group_of(input, facts),
+    }
+}
+
+/// The operation that shows a group or a resource.
+pub(crate) fn reading(scope: &Scope) -> Op {
+    match scope.resource_type().unwrap_or_default().to_ascii_lowercase().as_str() {
+        "microsoft.devices/iothubs" => Op::GetHub,
+        "microsoft.devices/provisioningservices" => Op::GetDps,
+        "microsoft.managedidentity/userassignedidentities" => Op::GetUserAssignedIdentity,
+        _ => Op::GetResourceGroup,
     }
 }
 

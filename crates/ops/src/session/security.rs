@@ -15,14 +15,13 @@ pub(super) const INTERESTS: [(Interest, Op); 3] = [
 ];
 
 impl Session {
-    /// Proves the device anew. Where a security policy limits it, it must still be allowed to be connected and to hear
-    /// what it hears: the policy may be what has changed.
+    /// Proves the device anew. Where a security policy limits it, it must still be allowed to hear what it hears: the
+    /// policy may be what has changed.
     pub(super) async fn prove_and_judge(&mut self, env: &Env, facts: &Facts) -> Result<(), Ended> {
         self.prove(env, facts).await.map_err(ended)?;
         if self.head.channel.security.is_none() {
             return Ok(());
         }
-        self.permit(env, facts, operation(Op::ConnectDevice)).await?;
         let hears = Interests(self.hears);
         for (_, op) in INTERESTS.into_iter().filter(|(it, _)| hears.has(*it)) {
             self.permit(env, facts, operation(op)).await?;

@@ -7,6 +7,7 @@ use gate::facts::{
 };
 use gate::jwt::Claims;
 use gate::locks::{Level, Lock};
+use gate::network::NetworkRules;
 use gate::policy::{Declared, Exemption, PolicyAssignment, PolicyDefinition, Values, parse_rules};
 use gate::{Ask, Attributes, Authenticated, Door, Facts, Link, authenticate, judge_claims};
 use model::error::{Denial, DenialKind};
@@ -137,6 +138,7 @@ fn put_places(facts: &mut Facts, world: &World) {
             },
             authorities: Vec::new(),
             security: None,
+            network: NetworkRules::default(),
         });
     }
 }
@@ -162,6 +164,7 @@ fn put_directory(facts: &mut Facts, world: &World) {
             app_id: it.app_id.as_deref().map(id),
             display_name: it.id.clone(),
             is_enabled: true,
+            resource: None,
         });
     }
     for it in &world.groups {
@@ -331,6 +334,7 @@ impl Question {
             scope: &self.scope,
             objects: &self.objects,
             linked: &self.linked,
+            stranded: &[],
             attributes: Attributes::default(),
             caller,
             head: &self.head,

@@ -235,6 +235,7 @@ fn replayed(trace: &Trace, facts: &Facts) -> Trace {
         scope: &scope,
         objects: &call.objects,
         linked: &[],
+        stranded: &[],
         attributes: gate::Attributes::default(),
         caller: call.caller.as_ref().unwrap(),
         head: &head,

@@ -38,7 +38,7 @@ pub(super) fn of_member(mut condition: Condition, member: Option<&Member>) -> Co
 pub(super) fn overridden(ask: &Ask<'_>, facts: &Facts, names: &str) -> Option<String> {
     ask.head.channel.enrollment?;
     let id = ask.caller.object_id?;
-    let is_service = facts.provisioning.values().any(|it| it.identity == Some(id));
+    let is_service = facts.provisioning.values().any(|it| it.is_at_work_as(id, true));
     is_service.then(|| format!("default DPS permission overridden by policy `{names}`"))
 }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::control::put as keep;
 use crate::test_env::env;
 use gate::facts::{Hub, SharedAccess};
+use gate::network::NetworkRules;
 use model::{DeviceId, Scope};
 use store::{Change, Expect};
 
@@ -23,6 +24,7 @@ fn hub() -> Hub {
         access: SharedAccess::default(),
         authorities: Vec::new(),
         security: None,
+        network: NetworkRules::default(),
     }
 }
 

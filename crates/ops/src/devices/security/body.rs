@@ -5,7 +5,7 @@ use crate::resources::fields::Fields;
 use model::Error;
 use model::principal::AuthType;
 use model::security::{
-    Network, OperationClass, SecurityAction, SecurityMember, SecurityPolicy, TlsVersion,
+    OperationClass, SecurityAction, SecurityMember, SecurityPolicy, TlsVersion, WrittenNetwork,
 };
 use serde_json::Value;
 
@@ -99,10 +99,10 @@ fn some_of<T: Copy>(
     given.into_iter().map(one).collect::<Result<_, _>>().map(Some)
 }
 
-fn networks(fields: &Fields<'_>) -> Result<Option<Vec<Network>>, Error> {
+fn networks(fields: &Fields<'_>) -> Result<Option<Vec<WrittenNetwork>>, Error> {
     let Some(given) = texts(fields, "allowedNetworks", NETWORKS_MAX)? else { return Ok(None) };
     let one = |(at, text): (String, &str)| {
-        Network::parse(text).map_err(|it| fields.refuse(&at, it.to_string()))
+        WrittenNetwork::parse(text).map_err(|it| fields.refuse(&at, it.to_string()))
     };
     given.into_iter().map(one).collect::<Result<_, _>>().map(Some)
 }
@@ -139,7 +139,7 @@ mod tests {
         check(json!({ "minimumTlsVersion": 1.2 }), "minimumTlsVersion");
         check(json!({ "allowedAuthentication": [] }), "allowedAuthentication");
         check(json!({ "allowedAuthentication": ["sas", "entra"] }), "allowedAuthentication[1]");
-        check(json!({ "allowedNetworks": ["10.0.0.0/8", "10.0.0.1/8"] }), "allowedNetworks[1]");
+        check(json!({ "allowedNetworks": ["10.0.0.0/8", "10.0.0.0/33"] }), "allowedNetworks[1]");
         check(json!({ "allowedNetworks": vec!["10.0.0.0/8"; 101] }), "allowedNetworks");
         check(json!({ "allowedOperations": ["telemetry", 1] }), "allowedOperations[1]");
         check(json!({ "maxMessagesPerMinute": 1_000_001 }), "maxMessagesPerMinute");

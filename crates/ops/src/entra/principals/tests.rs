@@ -1,4 +1,5 @@
 use super::*;
+use crate::managed_identity::Identity;
 use gate::Facts;
 use store::{Change, Write};
 
@@ -167,13 +168,15 @@ fn the_first_administrator_can_sign_in_by_the_given_secret() {
     assert_eq!(facts.principals.get(&id(SP)).unwrap().display_name, "admin");
 }
 
-#[test]
-fn a_resources_identity_is_a_managed_identity_and_has_no_application() {
+#[tokio::test]
+async fn a_resources_identity_is_a_managed_identity_and_has_no_application() {
     let resource =
         "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/provisioningServices/plant";
     let scope = Scope::parse(resource).unwrap();
-    let now = Timestamp::from_seconds(1_000);
-    let change = change_managed_identity(id(SP), id(APP), &scope, id(TENANT), now).unwrap();
+    let identity = Identity { principal_id: id(SP), client_id: id(APP) };
+    let mut env = crate::test_env::env();
+    env.settings.tenant = id(TENANT);
+    let change = change_managed_identity(identity, &scope, &env).unwrap();
     let Write::Put(body) = &change.write else { panic!("{change:?}") };
     let mut facts = Facts::new(id(TENANT), "https://localhost:8443");
     change_facts(&mut facts, &change.key, Some(body)).unwrap();
