@@ -148,12 +148,14 @@ impl Session {
     /// Why it is not.
     pub async fn renew(&mut self, env: &Env, credential: Credential) -> Result<(), Ended> {
         self.current(env).await?;
-        let former = std::mem::replace(&mut self.shown.credential, credential);
+        let security = self.head.channel.security.clone();
+        let former = (std::mem::replace(&mut self.shown.credential, credential), security);
         self.head.id = env.new_tracking_id();
         self.head.time = env.now();
         let proven = self.prove_and_judge(env, &env.facts.load()).await;
         if proven.is_err() {
-            self.shown.credential = former;
+            // What was observed of the former, too: its age is not the other's.
+            (self.shown.credential, self.head.channel.security) = former;
         }
         proven
     }
