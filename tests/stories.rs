@@ -70,6 +70,8 @@ mod stories {
     pub mod replay;
     pub mod role_matrix;
     pub mod roles;
+    pub mod security_enforcement;
+    pub mod security_policies;
     pub mod service_api;
     pub mod sign_in;
     pub mod targets;

@@ -121,6 +121,7 @@ pub fn around(tenant: &Tenant, policies: usize) -> Facts {
             location: "westus".into(),
             access: SharedAccess::default(),
             authorities: Vec::new(),
+            security: None,
             network: NetworkRules::default(),
         });
     }

@@ -21,7 +21,8 @@ fn place(server: &Process) -> Place {
 }
 
 /// S1-13, S1-16, S1-17, S1-18: the role file of the thread, as it stands there but for the hub's id, makes a custom
-/// role that is listed, and can be assigned at the hub alone. S1-08: its operations are listed.
+/// role that is listed, and can be assigned at the hub alone; who holds it writes, reads and deletes policies and
+/// writes and reads the settings. S1-08: its operations are listed.
 #[test]
 fn az_takes_the_role_of_the_thread_as_it_stands() {
     let home = tempfile::tempdir().unwrap();
@@ -68,6 +69,26 @@ fn az_takes_the_role_of_the_thread_as_it_stands() {
     let list = ["role", "assignment", "list", "--scope", &hub, "--assignee", app];
     let held = az.run(&list).json();
     assert_eq!(text(&held, "/0/roleDefinitionName"), "IoT Security Policy Manager");
+
+    let person = Az::at(&server);
+    person.sign_in(app, text(&account, "/password"), server.connection().tenant_id());
+    let rest = |method: &str, below: &str, body: Option<&str>| {
+        let url = format!("{hub}/{below}?api-version=2021-07-01");
+        let call = ["rest", "--method", method, "--url", &url];
+        let body: Vec<&str> = body.into_iter().flat_map(|it| ["--body", it]).collect();
+        person.run(&[call.as_slice(), &body].concat())
+    };
+    let policy = r#"{"properties":{"allowedAuthentication":["sas"],"maxKeyAgeDays":90}}"#;
+    let put = rest("put", "securityPolicies/device-1", Some(policy)).json();
+    assert_eq!(text(&put, "/name"), "device-1");
+    assert_eq!(rest("get", "securityPolicies/device-1", None).json(), put);
+    let settings = r#"{"properties":{"defaultAction":"audit"}}"#;
+    let set = rest("put", "securitySettings/default", Some(settings)).json();
+    assert_eq!(text(&set, "/properties/defaultAction"), "audit");
+    assert_eq!(rest("get", "securitySettings/default", None).json(), set);
+    let refused = rest("put", "securityPolicies/device-10", Some(policy)).refused();
+    assert!(refused.contains("DeviceNotFound"), "{refused}");
+    assert_eq!(rest("delete", "securityPolicies/device-1", None).status, 0);
 
     let shown =
         az.run(&["provider", "operation", "show", "--namespace", "Microsoft.Devices"]).json();

@@ -159,6 +159,7 @@ impl Plan {
             kept: ops::decisions::Kept::default(),
             presence: ops::devices::presence::Presence::default(),
             message_locks: ops::devices::messages::Locks::default(),
+            message_rates: ops::devices::security::Rates::default(),
             held: ops::devices::service_queues::Held::default(),
             queries: ops::devices::queries::Turns::default(),
             deployments: ops::resources::deployments::Deployments::default(),

@@ -289,7 +289,7 @@ impl Plant {
         self.serve(async move {
             let _served = served;
             let local = SocketAddr::new(local, 8_883);
-            let client = Client { peer, local, certificate: None };
+            let client = Client { peer, local, certificate: None, tls: None };
             speak(&env, far, client, waiting, stop).await;
         });
         Some(near)

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,10 +91,24 @@ impl Client {
         posted.unwrap_or(Err(EgressError::TimedOut))
     }
 
-    async fn posted(&self, target: &Target, body: Bytes) -> Result<Answer, EgressError> {
-        if !target.is_tls && !self.rule.names(&target.host, target.port) {
+    /// What can be told of a target before its name is resolved: whether it is encrypted, and where an address leads
+    /// that stands in place of a name.
+    ///
+    /// # Errors
+    /// [`EgressError::NotEncrypted`] and [`EgressError::NotAllowed`].
+    pub fn check(&self, target: &Target) -> Result<(), EgressError> {
+        let Target { host, port, .. } = target;
+        if !target.is_tls && !self.rule.names(host, *port) {
             return Err(EgressError::NotEncrypted);
         }
+        match host.parse::<IpAddr>() {
+            Ok(it) => self.rule.check(host, *port, it).map_err(EgressError::NotAllowed),
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn posted(&self, target: &Target, body: Bytes) -> Result<Answer, EgressError> {
+        self.check(target)?;
         let stream = self.connect(target).await?;
         if !target.is_tls {
             return exchange(stream, target, body).await;

@@ -30,7 +30,6 @@ mod waits;
 
 use crate::sessions::{Client, Waiting};
 use driver::Driver;
-use model::Credential;
 use ops::Env;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -44,8 +43,5 @@ pub(crate) async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
     waiting: Waiting,
     stop: watch::Receiver<bool>,
 ) {
-    let Client { peer, local, certificate } = client;
-    // A device whose handshake has shown a certificate need put no token.
-    let own = certificate.map_or(Credential::None, Credential::Certificate);
-    Driver::new(env, peer, local, own, waiting).run(stream, stop).await;
+    Driver::new(env, client, waiting).run(stream, stop).await;
 }

@@ -22,6 +22,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Version};
 use hyper_util::rt::TokioIo;
 use model::operations::{Protocol, Surface};
+use model::security::TlsVersion;
 use model::{CertificateChain, Error};
 use ops::call::BodyReader;
 use ops::{Call, Env};
@@ -108,7 +109,8 @@ async fn connection(
         Some(_) | None => exchange::Protocol::Http1,
     };
     let certificate = tls::shown(stream.get_ref().1);
-    let client = Client { address: peer.ip(), certificate, granted: Arc::default() };
+    let tls = tls::spoken(stream.get_ref().1);
+    let client = Client { address: peer.ip(), certificate, tls, granted: Arc::default() };
     let granted = Arc::clone(&client.granted);
     let answering = Arc::clone(&shared);
     let respond =
@@ -130,13 +132,13 @@ async fn speak(
     local: SocketAddr,
     stop: watch::Receiver<bool>,
 ) {
-    let Granted { socket, spoken, certificate } = granted;
+    let Granted { socket, spoken, certificate, tls } = granted;
     let Some(_slot) = shared.room.take(peer) else { return };
     let Some(waiting) = shared.room.wait(peer) else { return };
     let Ok(socket) = socket.await else { return };
     let allowance = Allowance::of(UNPROVEN_BYTES_MAX);
     let messages = Messages::new(TokioIo::new(socket), allowance.clone()).await;
-    let client = sessions::Client { peer, local, certificate };
+    let client = sessions::Client { peer, local, certificate, tls };
     let waiting = waiting.with(allowance);
     sessions::speak(spoken, &shared.env, messages, client, waiting, stop).await;
 }
@@ -146,6 +148,7 @@ async fn speak(
 struct Client {
     address: IpAddr,
     certificate: Option<CertificateChain>,
+    tls: Option<TlsVersion>,
     /// What the connection is to become.
     granted: Arc<Mutex<Option<Granted>>>,
 }
@@ -155,6 +158,7 @@ struct Granted {
     socket: OnUpgrade,
     spoken: Spoken,
     certificate: Option<CertificateChain>,
+    tls: Option<TlsVersion>,
 }
 
 /// Answers a request for a WebSocket. The connection goes over to it once the answer is written.
@@ -167,7 +171,7 @@ fn grant(client: &Client, mut request: Request<Incoming>) -> Reply {
         let is_own = !websocket::is_from_elsewhere(&parts);
         let certificate = client.certificate.clone().filter(|_| is_own);
         let mut granted = client.granted.lock().unwrap_or_else(PoisonError::into_inner);
-        *granted = Some(Granted { socket, spoken, certificate });
+        *granted = Some(Granted { socket, spoken, certificate, tls: client.tls });
     }
     reply
 }
@@ -185,7 +189,10 @@ async fn respond(
     let body = Unread::new(body);
     let reply =
         match request::read(shared.side, &parts, client.address, client.certificate.as_ref()) {
-            Ok(head) => run(&shared, head, &parts.method, body.reader(), slot).await,
+            Ok(mut head) => {
+                head.channel.tls = client.tls;
+                run(&shared, head, &parts.method, body.reader(), slot).await
+            }
             Err(Missed { surface, error }) => shared.refuse(surface, &error, &parts.method),
         };
     // HTTP/2 can end one request without its connection; and who asks before it sends need not send.

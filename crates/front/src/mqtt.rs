@@ -18,6 +18,7 @@ use crate::authorization;
 use crate::connections::stopped;
 use crate::sessions::{Client, Waiting};
 use model::operations::{Protocol, Surface, operation};
+use model::security::TlsVersion;
 use model::trace::Channel;
 use model::{CertificateChain, Credential, Op, Operation};
 use names::{Named, Peer};
@@ -66,9 +67,9 @@ pub async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
     if connect.protocol_level != 4 {
         return pipe.refuse(ConnectCode::UnacceptableProtocol).await;
     }
-    let Client { peer, local, certificate } = client;
+    let Client { peer, local, certificate, tls } = client;
     let credential = credential_of(&connect, certificate);
-    let greeting = Greeting { env, peer, local: local.ip(), connect, credential };
+    let greeting = Greeting { env, peer, tls, local: local.ip(), connect, credential };
     match greeting.named() {
         Some(named @ Named { peer: Peer::Device { .. }, .. }) => {
             device::serve(&greeting, &named, pipe, waiting).await;
@@ -87,6 +88,7 @@ pub async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
 struct Greeting<'a> {
     env: &'a Arc<Env>,
     peer: IpAddr,
+    tls: Option<TlsVersion>,
     local: IpAddr,
     connect: Connect,
     /// What its password says, or its handshake has shown; each of its calls brings it.
@@ -136,6 +138,7 @@ impl Greeting<'_> {
                 protocol: Protocol::Mqtt.as_str().to_owned(),
                 request: crate::path::shown(&request),
                 address: self.peer.to_canonical().to_string(),
+                tls: self.tls,
                 ..Channel::default()
             },
             body,

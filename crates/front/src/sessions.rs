@@ -12,6 +12,7 @@ use crate::websocket::Allowance;
 use crate::{amqp, mqtt};
 use model::CertificateChain;
 use model::operations::Protocol;
+use model::security::TlsVersion;
 use ops::Env;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -113,6 +114,7 @@ pub struct Client {
     /// The address of ours that it came to.
     pub local: SocketAddr,
     pub certificate: Option<CertificateChain>,
+    pub tls: Option<TlsVersion>,
 }
 
 /// What the connections of a listener share.
@@ -167,7 +169,8 @@ async fn connection(
     };
     let Ok(Some(stream)) = shaken else { return };
     let certificate = tls::shown(stream.get_ref().1);
-    let client = Client { peer: peer.ip(), local, certificate };
+    let tls = tls::spoken(stream.get_ref().1);
+    let client = Client { peer: peer.ip(), local, certificate, tls };
     speak(shared.spoken, env, stream, client, waiting, stop).await;
 }
 

@@ -9,8 +9,8 @@
 
 mod clients;
 
-pub(crate) use clients::shown;
 pub use clients::{CLIENT_CERTIFICATES_BYTES_MAX, CLIENT_CERTIFICATES_MAX};
+pub(crate) use clients::{shown, spoken};
 
 use crate::https::Side;
 use clients::AnyCertificate;

@@ -4,9 +4,9 @@ use crate::authentication::Authenticated;
 use crate::condition::Attributes;
 use crate::facts::{Facts, Lookups};
 use crate::policy::Change;
-use crate::{access, locks, network, policy};
+use crate::{access, locks, network, policy, security};
 use model::error::{Denial, DenialKind};
-use model::operations::{Effect, Surface};
+use model::operations::Surface;
 use model::trace::{
     Caller, Finding, FindingKind, FindingResult, Object, Outcome, Reached, Recorded, Step,
     Stranded, Trace, TraceHead,
@@ -153,7 +153,7 @@ impl Permit {
         &self.changes
     }
 
-    /// The whole trace: of changes of facts always, of other calls where a policy wants them on record.
+    /// The whole trace: of changes of the control plane always, of other calls where a policy wants them on record.
     pub fn trace(&self) -> Option<&Trace> {
         self.trace.as_deref()
     }
@@ -180,7 +180,7 @@ pub fn admit(
         trace,
     };
     // The usual case, an allowed call that nobody keeps, builds no trace.
-    if ask.operation.effect != Effect::ChangesFacts
+    if !ask.operation.is_on_record()
         && let (None, false) = walk_quickly(ask, facts)
     {
         return Ok(permit(None, Vec::new()));
@@ -285,7 +285,7 @@ fn walk_quickly(ask: &Ask<'_>, facts: &Facts) -> (Option<Denial>, bool) {
             return (ruling.denial, is_noted);
         }
     }
-    (None, is_noted)
+    (None, is_noted || security::is_noted(ask))
 }
 
 fn rule(gate: Gate, ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
@@ -299,8 +299,8 @@ fn rule(gate: Gate, ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ru
 }
 
 /// The last gate: the state of what is addressed. The hub must still be there when a write begins, and let in
-/// who comes from where the caller is; what was sent must be something that hubs take, no management lock may stand
-/// against it, and what is written must have the identities that it uses.
+/// who comes from where the caller is; what was sent must be something that hubs take, a device must keep to its security
+/// policy, no management lock may stand against it, and what is written must have the identities that it uses.
 fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     Lookups::count(&facts.lookups.resource);
     let has_address = matches!(ask.operation.plane, Plane::Service | Plane::Device);
@@ -316,6 +316,9 @@ fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     if let Some(rule) = &ask.head.channel.violation {
         let (reason, message) = ("no hub takes it", rule.to_string());
         return stands_against(ask, DenialKind::Violation, reason, rule, message, findings);
+    }
+    if let Some(ruled) = security::rule(ask, findings) {
+        return ruled;
     }
     if let Some(locked) = locks::rule(ask, facts, findings) {
         return locked;

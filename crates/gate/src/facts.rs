@@ -33,6 +33,7 @@ use crate::network::NetworkRules;
 use crate::policy::{Bound, Exemption, Initiative, PolicyAssignment, PolicyDefinition};
 use granted::AllGranted;
 use model::operations::Right;
+use model::security::SecurityDefaults;
 use model::{ObjectId, Place, PrincipalKind, Scope, Secret, Timestamp};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -154,6 +155,8 @@ pub struct Hub {
     pub location: String,
     pub access: SharedAccess,
     pub authorities: Vec<Authority>,
+    /// What its devices are held to that have no security policy of their own, where anything was said.
+    pub security: Option<Arc<SecurityDefaults>>,
     pub network: NetworkRules,
 }
 

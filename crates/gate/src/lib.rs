@@ -15,6 +15,7 @@ pub mod locks;
 pub mod network;
 pub mod policy;
 mod replay;
+mod security;
 pub mod writes;
 pub mod x509;
 

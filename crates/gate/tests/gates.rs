@@ -26,6 +26,7 @@ mod gates {
     pub mod required_roles;
     pub mod sas;
     pub mod secrets;
+    pub mod security;
     pub mod tokens;
     pub mod traces;
     pub mod views;

@@ -189,6 +189,9 @@ impl Error {
                 DenialKind::Policy { .. } => {
                     (403, 403_000, "RequestDisallowedByPolicy", "RequestDisallowedByPolicy")
                 }
+                DenialKind::SecurityPolicy => {
+                    (403, 403_000, "DisallowedBySecurityPolicy", "DisallowedBySecurityPolicy")
+                }
                 DenialKind::HubGone => (404, 401_001, "IotHubNotFound", "ResourceNotFound"),
                 // Source: IoT Hub documentation, "Use IP filters", and that of DPS.
                 DenialKind::Network => {

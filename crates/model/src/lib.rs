@@ -18,6 +18,7 @@ pub mod published;
 pub mod resource_types;
 pub mod roles;
 pub mod scope;
+pub mod security;
 pub mod time;
 pub mod trace;
 

@@ -23,6 +23,7 @@ mod resources;
 mod right;
 pub mod routing;
 pub(crate) mod row;
+mod security;
 mod service_bus;
 mod sign_in;
 mod storage;
@@ -41,6 +42,7 @@ const PARTS: &[&[Operation]] = &[
     resources::ROWS,
     deployments::ROWS,
     hubs::ROWS,
+    security::ROWS,
     managed_identity::ROWS,
     private_endpoints::ROWS,
     authorization::ROWS,
@@ -240,6 +242,15 @@ impl Operation {
     pub fn writes(&self) -> bool {
         self.moves()
             || self.actions.iter().any(|it| it.is_write() && !it.as_str().starts_with(POLICIES))
+    }
+
+    /// True for each change of the control plane: who made it can be asked for as long as it is kept.
+    pub fn is_on_record(&self) -> bool {
+        match self.effect {
+            Effect::ChangesFacts => true,
+            Effect::Writes => self.plane == Plane::Control && !self.moves(),
+            Effect::Reads | Effect::Calls | Effect::Appends => false,
+        }
     }
 
     /// True where resources leave their group for another one, or are asked about as if they did.

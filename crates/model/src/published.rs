@@ -2,7 +2,7 @@
 //! them, `az provider operation show` lists them, and nobody can call them.
 //!
 //! An operation that gets an address moves to [`OPERATIONS`](crate::OPERATIONS). Source: the operations that
-//! Azure publishes for `Microsoft.Devices`, and of `Microsoft.ManagedIdentity` the one that attaches; `securityPolicies` are this product's own.
+//! Azure publishes for `Microsoft.Devices`, and of `Microsoft.ManagedIdentity` the one that attaches.
 
 use crate::action::ActionName;
 use crate::operations::row::act;
@@ -161,28 +161,8 @@ pub const PUBLISHED: &[Operation] = &[
         "Shows the health of the endpoints of a hub",
     ),
     control(
-        &[act("Microsoft.Devices/IotHubs/securityPolicies/delete")],
-        "Deletes the security policy of a device",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/securityPolicies/read")],
-        "Shows or lists the security policies of devices",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/securityPolicies/write")],
-        "Creates or updates the security policy of a device",
-    ),
-    control(
         &[act("Microsoft.Devices/IotHubs/securitySettings/operationResults/read")],
         "Tells how a change of security settings stands",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/securitySettings/read")],
-        "Shows the security settings of a hub",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/securitySettings/write")],
-        "Changes the security settings of a hub",
     ),
     control(&[act("Microsoft.Devices/IotHubs/skus/read")], "Lists the sizes that a hub can have"),
     control(

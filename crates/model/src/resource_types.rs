@@ -50,6 +50,9 @@ const SERVICE_BUS: &[&str] = &["2026-01-01", "2024-01-01", "2021-11-01", "2017-0
 const STORAGE: &[&str] =
     &["2026-09-01", "2025-06-01", "2024-01-01", "2023-05-01", "2021-04-01", "2019-06-01"];
 
+/// Azure has no such types; the version is the one that their first users name.
+const SECURITY_VERSIONS: &[&str] = &["2021-07-01"];
+
 pub const RESOURCE_TYPES: &[ResourceType] = &[
     ResourceType {
         namespace: "Microsoft.Resources",
@@ -100,6 +103,20 @@ pub const RESOURCE_TYPES: &[ResourceType] = &[
         ],
         is_tracked: true,
         secrets: &["authorizationPolicies", "storageEndpoints", "routing.endpoints"],
+    },
+    ResourceType {
+        namespace: "Microsoft.Devices",
+        name: "IotHubs/securityPolicies",
+        api_versions: SECURITY_VERSIONS,
+        is_tracked: false,
+        secrets: &[],
+    },
+    ResourceType {
+        namespace: "Microsoft.Devices",
+        name: "IotHubs/securitySettings",
+        api_versions: SECURITY_VERSIONS,
+        is_tracked: false,
+        secrets: &["alertWebhook"],
     },
     ResourceType {
         namespace: "Microsoft.Devices",

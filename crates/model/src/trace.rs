@@ -240,6 +240,8 @@ pub enum FindingKind {
     /// Network rules of a hub or provisioning service.
     Network,
     Resource,
+    /// One member of a security policy that a device's call does not keep to.
+    SecurityPolicy,
 }
 
 /// What came of it.
@@ -454,6 +456,11 @@ impl Trace {
     #[must_use]
     pub fn redacted(mut self) -> Self {
         self.warnings.clear();
+        self.call.channel.security = None;
+        let secured = self.steps.iter_mut().flat_map(|it| &mut it.findings);
+        secured
+            .filter(|it| it.kind == FindingKind::SecurityPolicy)
+            .for_each(|it| it.conditions.clear());
         for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Policy) {
             step.findings
                 .retain(|it| matches!(it.result, FindingResult::Deny | FindingResult::Error));

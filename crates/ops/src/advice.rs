@@ -3,6 +3,7 @@
 //! Nothing is guessed: each proposal is laid over a copy of the facts and judged by the same gates; one
 //! that does not move the refusal is not shown.
 
+mod preset;
 mod roles;
 
 pub(crate) use roles::access_fixes;

@@ -19,8 +19,8 @@ use crate::env::Env;
 use crate::input::{Headers, Input, Message, Reply};
 use crate::insights::diagnostics::Draft;
 use crate::limits::Tab;
-use crate::proving::{Proving, instance, is_own_address, own_proofs};
-use crate::{decisions, dispatch, objects, questions};
+use crate::proving::{Proving, instance, is_own_address, own};
+use crate::{decisions, devices, dispatch, objects, questions};
 use body::{read_form, read_into};
 use bytes::Bytes;
 use challenged::challenged;
@@ -234,7 +234,8 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         channel,
         replica: env.settings.propagation.replica(tracking),
     };
-    let own = own_proofs(env, operation, instance, &input).await.map_err(failed)?;
+    let known = own(env, operation, instance, &input, &credential).await.map_err(failed)?;
+    head.channel.security = known.security;
     let path = input.path.clone();
     let looked_up = sign_ins::look_up(env, &facts, &credential).await.map_err(failed)?;
     let proving = Proving {
@@ -242,7 +243,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         host: &host,
         path: &path,
         credential: &credential,
-        own: &own,
+        own: &known.proofs,
         looked_up: &looked_up,
     };
     let mut who = match proving.prove(env, &facts, &input.scope, &head) {
@@ -281,14 +282,18 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     if operation.effect != Effect::Reads {
         head.time = env.now();
         let instance = facts.instance_at(&host).filter(|_| is_own_address(surface));
-        let own = own_proofs(env, operation, instance, &input).await.map_err(failed)?;
-        let proving = Proving { own: &own, ..proving };
+        let known = own(env, operation, instance, &input, &credential).await.map_err(failed)?;
+        head.channel.security = known.security;
+        let proving = Proving { own: &known.proofs, ..proving };
         who = match proving.prove(env, &facts, &input.scope, &head) {
             Ok(who) => who,
             Err(refusal) => return Err(keep(env, *refusal, &mut begun.draft).await),
         };
     }
     let instance = facts.instance_at(&host).filter(|_| is_own_address(surface));
+    if let Some(Instance::Hub(hub)) = instance {
+        devices::by_https::count(operation, &input, hub, &mut head, env);
+    }
     let prepared = objects::prepare(operation, &mut input, instance, who.caller(), env)
         .await
         .map_err(failed)?;
@@ -303,6 +308,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         head: &head,
     };
     let permit = admitted(env, &who, &ask, &facts, &mut begun.draft).await?;
+    remember(&mut head, &permit);
     if let Some(tab) = tab {
         tab.spend(&input, env).map_err(failed)?;
         begun.tab = Some(tab);
@@ -332,9 +338,16 @@ pub(crate) async fn admitted(
     }
 }
 
-/// Keeps an allowed call that a policy wants on record. Changes of facts are kept with their own commit.
+/// What a device's security policy has put on record is not to be once more in the same session.
+pub(crate) fn remember(head: &mut TraceHead, permit: &Permit) {
+    if let (Some(secured), Some(trace)) = (&mut head.channel.security, permit.trace()) {
+        secured.remember(trace);
+    }
+}
+
+/// Keeps an allowed call that a policy wants on record. Changes of the control plane are kept once they are made.
 async fn note(env: &Env, permit: &Permit) {
-    if permit.operation().effect == Effect::ChangesFacts {
+    if permit.operation().is_on_record() {
         return;
     }
     if let Some(trace) = permit.trace()

@@ -71,7 +71,21 @@ pub(crate) async fn keep(env: &Env, mut trace: Trace) -> Result<TrackingId, Erro
         return Ok(known);
     }
     shorten(&mut trace);
-    let mut changes = changes_of(&trace, &principal)?;
+    keep_one(env, &trace, principal).await?;
+    env.kept.keep(stream, &trace);
+    Ok(trace.id)
+}
+
+/// Keeps an allowed change of the control plane that was committed elsewhere: each singly, under its own id.
+pub(crate) async fn keep_change(env: &Env, permit: &Permit) -> Result<(), Error> {
+    let Some(trace) = permit.trace() else { return Ok(()) };
+    let mut trace = trace.clone();
+    shorten(&mut trace);
+    keep_one(env, &trace, principal_of(&trace)).await
+}
+
+async fn keep_one(env: &Env, trace: &Trace, principal: String) -> Result<(), Error> {
+    let mut changes = changes_of(trace, &principal)?;
     let size = weight(&changes);
     let sizes = env.kept.sizes.get_or_try_init(|| Sizes::read(env)).await?;
     let mut sizes = sizes.lock().await;
@@ -91,8 +105,7 @@ pub(crate) async fn keep(env: &Env, mut trace: Trace) -> Result<TrackingId, Erro
     let choosing = (!dropped.is_empty()).then_some(sizes);
     env.store.commit(&ShardId::decisions(), changes).await.map_err(|it| failed(&it))?;
     drop(choosing);
-    env.kept.keep(stream, &trace);
-    Ok(trace.id)
+    Ok(())
 }
 
 /// The documents that put an allowed change of the control plane on record, for its own commit.

@@ -50,6 +50,9 @@ pub(crate) async fn stored(scope: &Scope, env: &Env) -> Result<Option<Value>, Er
             return resources::groups::current(env, scope).await;
         }
         "microsoft.devices/iothubs" => return devices::hubs::current(env, scope).await,
+        "microsoft.devices/iothubs/securitypolicies" => {
+            return devices::security::current(env, scope).await;
+        }
         "microsoft.devices/iothubs/certificates"
         | "microsoft.devices/provisioningservices/certificates" => {
             return certificates::current(env, scope).await;

@@ -96,6 +96,13 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::VerifyHubCertificate | Op::VerifyDpsCertificate => {
             Box::pin(certificates::verify(permit, input, env))
         }
+        Op::PutSecurityPolicy => Box::pin(devices::security::put(permit, input, env)),
+        Op::GetSecurityPolicy => Box::pin(devices::security::get(permit, input, env)),
+        Op::ListSecurityPolicies => Box::pin(devices::security::list(permit, input, env)),
+        Op::DeleteSecurityPolicy => Box::pin(devices::security::delete(permit, input, env)),
+        Op::PutSecuritySettings => Box::pin(devices::security::put_settings(permit, input, env)),
+        Op::GetSecuritySettings => Box::pin(devices::security::get_settings(permit, input, env)),
+        Op::ListSecuritySettings => Box::pin(devices::security::list_settings(permit, input, env)),
         Op::ListHubPrivateEndpoints | Op::ListDpsPrivateEndpoints => {
             Box::pin(private_endpoints::list(permit, input, env))
         }

@@ -7,6 +7,7 @@ use crate::devices::messages::Locks;
 use crate::devices::presence::Presence;
 use crate::devices::queries::Turns;
 use crate::devices::readers::Readers;
+use crate::devices::security::Rates;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
 use crate::entra::signing::SigningKeys;
@@ -94,6 +95,8 @@ pub struct Env {
     pub presence: Presence,
     /// Who holds which message to a device.
     pub message_locks: Locks,
+    /// How many messages devices have sent in this minute.
+    pub message_rates: Rates,
     /// Which records of a hub's queues services hold.
     pub held: Held,
     /// Which deployments run.

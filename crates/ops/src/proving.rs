@@ -10,6 +10,7 @@ use crate::provisioning::attestation;
 use gate::facts::{Instance, OwnProof};
 use gate::{Authenticated, Door, Facts, LookedUp, Refusal};
 use model::operations::Surface;
+use model::security::Secured;
 use model::trace::{Channel, TraceHead};
 use model::{Credential, Error, Operation, Plane, Scope};
 
@@ -31,27 +32,40 @@ pub(crate) fn instance<'a>(
     }
 }
 
-/// By what the device that the path names may prove itself; nothing for what no device calls.
-pub(crate) async fn own_proofs(
+/// What is known of the device that a path names.
+#[derive(Default)]
+pub(crate) struct Own {
+    /// By what it may prove itself.
+    pub(crate) proofs: Vec<OwnProof>,
+    /// The security policy that it is held to, where one is.
+    pub(crate) security: Option<Box<Secured>>,
+}
+
+/// What is known of the device that the path names; nothing for what no device calls.
+pub(crate) async fn own(
     env: &Env,
     operation: &Operation,
     instance: Option<Instance<'_>>,
     input: &Input,
-) -> Result<Vec<OwnProof>, Error> {
+    shown: &Credential,
+) -> Result<Own, Error> {
     match instance.filter(|_| operation.plane == Plane::Device) {
         Some(Instance::Dps(dps)) => {
             let known =
                 attestation::candidates(env, dps, input.param("registration"), operation.op)
                     .await?;
-            Ok(known.into_iter().map(|it| it.proof).collect())
+            Ok(Own { proofs: known.into_iter().map(|it| it.proof).collect(), security: None })
         }
         Some(Instance::Hub(hub)) => {
             // What is no name is nobody's.
-            let Ok(named) = Named::of(input) else { return Ok(Vec::new()) };
-            let own = identity::credentials(env, hub, &named).await?;
-            Ok(own.map(|it| it.proof).into_iter().collect())
+            let Ok(named) = Named::of(input) else { return Ok(Own::default()) };
+            let own = identity::credentials(env, hub, &named, shown).await?;
+            Ok(own.map_or_else(Own::default, |it| Own {
+                proofs: vec![it.proof],
+                security: it.security,
+            }))
         }
-        None => Ok(Vec::new()),
+        None => Ok(Own::default()),
     }
 }
 

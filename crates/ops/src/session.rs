@@ -6,12 +6,13 @@
 
 mod ended;
 mod limits;
+mod security;
 
 pub(crate) use ended::ended;
 pub use ended::{Ended, Gone, Violation};
 pub use limits::Weighed;
 
-use crate::call::{Call, Failed, Passed, admitted, keep};
+use crate::call::{Call, Failed, Passed, admitted, keep, remember};
 use crate::devices::identity::{self, Device};
 use crate::devices::journal::{self, Entry, Reason};
 use crate::devices::logs::HubLog;
@@ -19,7 +20,7 @@ use crate::devices::message::{AuthMethod, Sender};
 use crate::devices::messages::{self, Delivery, Settlement};
 use crate::devices::model_id;
 use crate::devices::named::Named;
-use crate::devices::presence::{Interest, Interests, Seat, Standing, Told};
+use crate::devices::presence::{Interests, Seat, Standing, Told};
 use crate::devices::telemetry::{self, Sent};
 use crate::devices::twins;
 use crate::env::Env;
@@ -33,6 +34,7 @@ use model::limits::Throttle;
 use model::operations::{Surface, operation};
 use model::trace::TraceHead;
 use model::{Credential, Error, Op, Operation, Timestamp};
+use security::INTERESTS;
 use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -146,12 +148,14 @@ impl Session {
     /// Why it is not.
     pub async fn renew(&mut self, env: &Env, credential: Credential) -> Result<(), Ended> {
         self.current(env).await?;
-        let former = std::mem::replace(&mut self.shown.credential, credential);
+        let security = self.head.channel.security.clone();
+        let former = (std::mem::replace(&mut self.shown.credential, credential), security);
         self.head.id = env.new_tracking_id();
         self.head.time = env.now();
-        let proven = self.prove(env, &env.facts.load()).await.map_err(ended);
+        let proven = self.prove_and_judge(env, &env.facts.load()).await;
         if proven.is_err() {
-            self.shown.credential = former;
+            // What was observed of the former, too: its age is not the other's.
+            (self.shown.credential, self.head.channel.security) = former;
         }
         proven
     }
@@ -176,13 +180,9 @@ impl Session {
     pub async fn listen(&mut self, env: &Env, hears: u8, is_kept: bool) -> Result<(), Ended> {
         let facts = self.current(env).await?;
         let (before, now) = (Interests(self.hears), Interests(hears));
-        let each = [
-            (Interest::Messages, Op::ReceiveMessages),
-            (Interest::Methods, Op::ReceiveMethods),
-            (Interest::Desired, Op::ReceiveDesired),
-        ];
-        for (interest, op) in each {
-            if now.has(interest) && !before.has(interest) {
+        for (interest, op) in INTERESTS {
+            let is_new = !before.has(interest) || self.head.channel.security.is_some();
+            if now.has(interest) && is_new {
                 self.permit(env, &facts, operation(op)).await?;
             }
         }
@@ -298,7 +298,7 @@ impl Session {
         if is_changed || self.expires().is_some_and(|it| self.head.time > it) {
             self.head.id = env.new_tracking_id();
             // Apart: it is rare, and each session that waits would take the memory for it.
-            Box::pin(self.prove(env, &facts)).await.map_err(ended)?;
+            Box::pin(self.prove_and_judge(env, &facts)).await?;
         }
         Ok(facts)
     }
@@ -335,6 +335,7 @@ impl Session {
         records: Vec<Weighed>,
         began_ns: u64,
     ) -> Result<Sent, Ended> {
+        self.count_messages(env, records.len());
         let permit = self.permit(env, facts, operation(Op::SendTelemetry)).await?;
         let log = match &self.log {
             Some(log) => log,
@@ -426,7 +427,9 @@ impl Session {
         self.head.id = env.new_tracking_id();
         let ask = Ask::new(row, &self.hub.scope, self.who.caller(), &self.head);
         let draft = &mut Draft::unwanted();
-        admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)
+        let permit = admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)?;
+        remember(&mut self.head, &permit);
+        Ok(permit)
     }
 
     /// Proves the device by what it showed, and what the facts and its document say now.
@@ -439,13 +442,17 @@ impl Session {
                 if hub.uid == self.hub.uid {
                     self.hub = Arc::clone(hub);
                 }
-                identity::credentials(env, hub, &self.named).await
+                identity::credentials(env, hub, &self.named, &self.shown.credential).await
             }
             Instance::Dps(_) => Ok(None),
         };
         let own = own.map_err(failed)?;
         // A device of the same name that was made since is another device.
-        let own = own.filter(|it| self.generation.is_empty() || it.generation == self.generation);
+        let mut own =
+            own.filter(|it| self.generation.is_empty() || it.generation == self.generation);
+        let security = own.as_mut().and_then(|it| it.security.take());
+        let former = self.head.channel.security.take();
+        self.head.channel.security = security.map(|it| Box::new(it.after(former.as_deref())));
         let proving = Proving {
             operation: self.shown.operation,
             host: &self.shown.host,
@@ -459,7 +466,8 @@ impl Session {
             (Ok(who), Some(own)) => {
                 // From where it comes may be closed by now, and a silent device asks for nothing else.
                 let ask = Ask::new(self.shown.operation, &self.hub.scope, who.caller(), &self.head);
-                admitted(env, &who, &ask, facts, &mut Draft::unwanted()).await?;
+                let permit = admitted(env, &who, &ask, facts, &mut Draft::unwanted()).await?;
+                remember(&mut self.head, &permit);
                 self.who = who;
                 self.epoch = facts.epoch;
                 if self.generation.is_empty() {

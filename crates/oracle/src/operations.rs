@@ -38,6 +38,8 @@ pub enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     Other,
+    /// Changes the control plane and no decision: its trace is kept, too.
+    ChangesControl,
     /// Changes what decisions are made by, so its trace is always kept.
     ChangesFacts,
 }
@@ -93,7 +95,6 @@ const DENIALS: &str = "Microsoft.Authorization/denyAssignments";
 const LOCKS: &str = "Microsoft.Authorization/locks";
 const EXEMPTIONS: &str = "Microsoft.Authorization/policyExemptions";
 
-/// `Published` operations have no address and are told by their action.
 pub const OPERATIONS: &[Operation] = &[
     data("GetDevice", &["Microsoft.Devices/IotHubs/devices/read"], &[Right::RegistryRead], None),
     data(
@@ -143,18 +144,18 @@ pub const OPERATIONS: &[Operation] = &[
         Effect::Other,
     ),
     control(
-        "Published",
+        "GetSecurityPolicy",
         &["Microsoft.Devices/IotHubs/securityPolicies/read"],
         Place::Hub,
         None,
         Effect::Other,
     ),
     control(
-        "Published",
+        "PutSecurityPolicy",
         &["Microsoft.Devices/IotHubs/securityPolicies/write"],
         Place::Hub,
         Some("Microsoft.Devices/IotHubs/securityPolicies"),
-        Effect::Other,
+        Effect::ChangesControl,
     ),
     control(
         "PutResourceGroup",

@@ -14,6 +14,7 @@ use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
 use ops::devices::queries::Turns;
 use ops::devices::readers::Readers;
+use ops::devices::security::Rates;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
 use ops::entra::stretching::Tries;
@@ -238,6 +239,7 @@ async fn environment(
         kept: decisions::Kept::default(),
         presence: Presence::default(),
         message_locks: Locks::default(),
+        message_rates: Rates::default(),
         held: Held::default(),
         deployments: Deployments::default(),
         chores: Chores::default(),

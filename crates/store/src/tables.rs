@@ -37,6 +37,9 @@ pub const DEVICES: Table = Table("devices");
 /// Hub: module identities with their twins, under the device id, `/` and the module id.
 pub const MODULES: Table = Table("modules");
 
+/// Hub: security policies of devices, under the device id.
+pub const SECURITY_POLICIES: Table = Table("security_policies");
+
 /// Hub: how many messages wait for a device, under the device id.
 pub const MESSAGE_QUEUES: Table = Table("message_queues");
 

@@ -135,6 +135,18 @@ impl Wire {
         Self { agent, tls: Arc::new(by_hand), ..self.clone() }
     }
 
+    /// The same client, which speaks TLS 1.2 and nothing newer where it writes by hand.
+    #[must_use]
+    pub fn in_tls_1_2(&self) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let by_hand = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .expect("the provider knows TLS 1.2")
+            .with_root_certificates(self.roots.clone())
+            .with_no_client_auth();
+        Self { tls: Arc::new(by_hand), ..self.clone() }
+    }
+
     /// The same client at another address of this machine, for connections that are opened by hand.
     #[must_use]
     pub fn from(&self, address: &str) -> Self {

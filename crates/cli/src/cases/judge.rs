@@ -407,6 +407,7 @@ fn told_by(trace: &Trace, denial: Option<Denial>) -> Map<String, Value> {
         | FindingKind::Secret
         | FindingKind::Certificate
         | FindingKind::Plane
+        | FindingKind::SecurityPolicy
         | FindingKind::Network
         | FindingKind::Resource => None,
     };

@@ -232,6 +232,7 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
             location: told.location,
             access,
             authorities: Vec::new(),
+            security: None,
             network: NetworkRules::default(),
         }),
         false => world.facts.put_dps(Dps {

@@ -137,6 +137,7 @@ pub(crate) fn detail(found: &Finding, page: &mut Page) {
         | FindingKind::Certificate
         | FindingKind::SasRight
         | FindingKind::Plane
+        | FindingKind::SecurityPolicy
         | FindingKind::Network
         | FindingKind::Resource => "id",
     };
@@ -253,6 +254,7 @@ pub(crate) const fn kind(kind: FindingKind) -> &'static str {
         FindingKind::Lock => "lock",
         FindingKind::Network => "network rules of",
         FindingKind::Resource => "resource",
+        FindingKind::SecurityPolicy => "security policy",
     }
 }
 

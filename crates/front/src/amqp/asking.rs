@@ -51,6 +51,7 @@ impl Driver<'_> {
                 protocol: Protocol::Amqp.as_str().to_owned(),
                 request,
                 address: self.peer.to_canonical().to_string(),
+                tls: self.tls,
                 ..Channel::default()
             },
             body: body_of(body),

@@ -14,9 +14,10 @@ use super::service::Queue;
 use super::waits::{Woken, first, waits};
 use crate::connections::{DRAIN, stopped};
 use crate::scratch;
-use crate::sessions::Waiting;
+use crate::sessions::{Client, Waiting};
 use ::amqp::{Condition, Connection, Event, LinkId};
 use bytes::{Bytes, BytesMut};
+use model::security::TlsVersion;
 use model::{Credential, Timestamp};
 use ops::Env;
 use ops::devices::message::MESSAGE_BYTES_MAX;
@@ -92,6 +93,7 @@ pub(super) type Outbox = VecDeque<Bytes>;
 pub(super) struct Driver<'a> {
     pub(super) env: &'a Arc<Env>,
     pub(super) peer: IpAddr,
+    pub(super) tls: Option<TlsVersion>,
     pub(super) local: SocketAddr,
     /// What its handshake has shown.
     pub(super) own: Credential,
@@ -120,17 +122,15 @@ pub(super) struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    pub(super) fn new(
-        env: &'a Arc<Env>,
-        peer: IpAddr,
-        local: SocketAddr,
-        own: Credential,
-        waiting: Waiting,
-    ) -> Self {
+    pub(super) fn new(env: &'a Arc<Env>, client: Client, waiting: Waiting) -> Self {
+        let Client { peer, local, certificate, tls } = client;
+        // A device whose handshake has shown a certificate need put no token.
+        let own = certificate.map_or(Credential::None, Credential::Certificate);
         let now = Instant::now();
         Self {
             env,
             peer,
+            tls,
             local,
             own,
             engine: Connection::new("hubward".into(), MECHANISMS, PAYLOAD_BYTES_MAX),

@@ -4,12 +4,13 @@
 //! gates to say, which know the device and its hub: so every certificate passes here that is no burden.
 
 use model::CertificateChain;
+use model::security::TlsVersion;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConnection,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ProtocolVersion,
+    ServerConnection, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use std::sync::Arc;
@@ -77,4 +78,14 @@ impl ClientCertVerifier for AnyCertificate {
 pub(crate) fn shown(connection: &ServerConnection) -> Option<CertificateChain> {
     let certificates = connection.peer_certificates()?;
     CertificateChain::new(certificates.iter().map(|it| it.to_vec()).collect())
+}
+
+/// The version that a connection speaks, of those that the server takes.
+pub(crate) fn spoken(connection: &ServerConnection) -> Option<TlsVersion> {
+    let spoken = connection.protocol_version()?;
+    let known = [
+        (ProtocolVersion::TLSv1_2, TlsVersion::V1_2),
+        (ProtocolVersion::TLSv1_3, TlsVersion::V1_3),
+    ];
+    known.into_iter().find(|(it, _)| *it == spoken).map(|(_, it)| it)
 }

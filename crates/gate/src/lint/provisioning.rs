@@ -123,6 +123,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         location: String::new(),
         access: access(),
         authorities: Vec::new(),
+        security: None,
         network: NetworkRules::default(),
     });
     facts.put_dps(Dps {

@@ -79,6 +79,7 @@ pub fn facts() -> Facts {
                 ],
             },
             authorities: Vec::new(),
+            security: None,
             network: NetworkRules::default(),
         });
     }

@@ -90,6 +90,8 @@ pub enum DenialKind {
     Network,
     /// What was sent breaks a rule of the protocol, see [`crate::trace::Channel::violation`].
     Violation,
+    /// The device does not keep to its security policy.
+    SecurityPolicy,
     /// The token endpoint says no; see [`TokenFault`].
     Token(TokenFault),
 }

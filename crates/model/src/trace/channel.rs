@@ -1,6 +1,7 @@
 //! Over what a call came, and what else is true of it that gates look at.
 
 use super::{Caller, EnrollmentKind};
+use crate::security::{Secured, TlsVersion};
 use serde::{Deserialize, Serialize};
 
 /// Over what the call came.
@@ -29,6 +30,12 @@ pub struct Channel {
     /// message with QoS 2, a topic of another device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub violation: Option<Box<str>>,
+    /// The version of TLS that the connection speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsVersion>,
+    /// The security policy that a device's call is held to, where one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<Box<Secured>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

@@ -1,6 +1,6 @@
 //! Roles that would let a call pass which the access gate refused.
 
-use super::{Fix, assigns, place_name, proposed, quoted, still_refused, then};
+use super::{Fix, assigns, place_name, preset, proposed, quoted, still_refused, then};
 use crate::env::Env;
 use crate::questions::row_of;
 use gate::facts::List;
@@ -31,7 +31,13 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
     let is_missing =
         |it: &ActionName| !is_held(*it, &scope, (principal, List::of(row.plane)), facts);
     let missing: Vec<ActionName> = row.actions.iter().copied().filter(is_missing).collect();
-    role_fixes(trace, &missing, &[&scope], facts, env)
+    let found = role_fixes(trace, &missing, &[&preset::place(&scope)], facts, env);
+    match found.is_empty() {
+        true => preset::named_role(trace, &missing, (caller, principal), facts, env)
+            .into_iter()
+            .collect(),
+        false => found,
+    }
 }
 
 /// The same for what the call reaches besides, as far as one action is missing there.

@@ -204,8 +204,8 @@ async fn apply(
     {
         let (changes, gone) = deletion(env, shard, named, former).await?;
         so_far.changes.extend(changes);
-        so_far.touched.extend(gone.iter().map(Device::key));
-        so_far.happens.extend(gone.into_iter().map(|it| (Happened::Deleted, it)));
+        so_far.touched.extend(gone.iter().map(|(_, it)| it.key()));
+        so_far.happens.extend(gone);
         return Ok(());
     }
     if former.is_none() && named.module.is_some() {

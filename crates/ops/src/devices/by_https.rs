@@ -13,8 +13,10 @@ use crate::devices::message::{AuthMethod, Sender};
 use crate::env::Env;
 use crate::input::{Input, Message, Reply};
 use gate::Permit;
+use gate::facts::Hub;
 use model::error::HubFault;
-use model::{Error, Op};
+use model::trace::TraceHead;
+use model::{Error, Op, Operation};
 use uuid::Uuid;
 
 /// `POST /devices/{device}/messages/events`, also of modules: synced when this returns.
@@ -35,6 +37,23 @@ pub(crate) async fn send(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     let sent = telemetry::send(permit, &log, named.device.as_str(), now_ms, records).await?;
     sent.synced().await?;
     Ok(Reply::empty(204))
+}
+
+/// Counts the messages of a call that a security policy limits: the count is what the last gate looks at.
+pub(crate) fn count(
+    operation: &Operation,
+    input: &Input,
+    hub: &Hub,
+    head: &mut TraceHead,
+    env: &Env,
+) {
+    let Some(secured) = &mut head.channel.security else { return };
+    let is_limited = secured.policy.max_messages_per_minute.is_some();
+    if let (Op::SendTelemetry, true, Ok(named)) = (operation.op, is_limited, Named::of(input)) {
+        let messages = batch::count(input);
+        let sent = env.message_rates.count(hub, &named.device, messages, head.time);
+        secured.messages_in_minute = Some(sent);
+    }
 }
 
 /// `GET /devices/{device}/messages/deviceBound`: the first message that nobody holds; 204 where none waits.

@@ -9,6 +9,7 @@ use super::body::{self, Place};
 use super::keys;
 use super::names::{HUBS, host_name};
 use super::secrets;
+use super::security::SettingsDocument;
 use crate::call::may_see;
 use crate::certificates::{self, CertificateDocument};
 use crate::control;
@@ -31,6 +32,7 @@ use model::operations::Right;
 use model::{Error, Op, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use store::{Change, Expect, tables};
 
 /// A hub as it is kept. It holds keys: no `Debug`.
@@ -52,6 +54,9 @@ pub(crate) struct HubDocument {
     /// The CAs whose devices it takes.
     #[serde(default)]
     pub(crate) certificates: Vec<CertificateDocument>,
+    /// What was said of its devices' security as a whole, where anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) security: Option<SettingsDocument>,
 }
 
 /// Brings a hub's document into the facts.
@@ -83,6 +88,7 @@ pub(crate) fn change_facts(
             policies: shared_access::facts_of(&document.policies)?,
         },
         authorities: certificates::facts_of(&document.certificates)?,
+        security: document.security.map(|it| it.defaults()).map(Arc::new),
         network: network::facts_of(&document.resource)?,
         uid: document.uid,
         host: document.address,
@@ -237,7 +243,7 @@ pub(crate) fn set_place(resource: &mut Value, at: &Scope, etag: &str) {
 }
 
 /// The scope of the hub that the path names, whether the hub exists or not.
-fn scope_of(input: &Input, facts: &Facts) -> Result<Scope, Error> {
+pub(super) fn scope_of(input: &Input, facts: &Facts) -> Result<Scope, Error> {
     let group = group_of(input, facts)?;
     Ok(group.join(&format!("providers/Microsoft.Devices/IotHubs/{}", input.param("hub"))))
 }
@@ -279,6 +285,7 @@ async fn create(
         policies: shared_access::made(&keys::DEFAULTS, &|| shared_access::new_key(env)),
         identity: None,
         certificates: Vec::new(),
+        security: None,
     };
     let (hub, besides) = composed(input, env, facts, &scope, blank)?;
     let change = control::put(tables::RESOURCES, scope.key(), Expect::Absent, &hub)?;
@@ -419,6 +426,7 @@ mod tests {
             }),
             identity: None,
             certificates: Vec::new(),
+            security: None,
         };
         serde_json::to_vec(&hub).unwrap()
     }

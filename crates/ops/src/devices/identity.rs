@@ -5,6 +5,7 @@
 
 use super::named::Named;
 use super::registry::{read, shard};
+use super::security;
 use super::twin::{Twin, Wanted};
 use crate::env::Env;
 use crate::shared_access::{self, KEY_BYTES};
@@ -12,7 +13,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::facts::{Counts, Hub, OwnCertificate, OwnKeys, OwnProof};
 use model::json::{at, member, set, text};
-use model::{Error, Secret, Timestamp};
+use model::security::Secured;
+use model::{Credential, Error, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -39,6 +41,9 @@ pub(crate) struct Device {
     pub(crate) status_updated_time: String,
     /// `type`, `symmetricKey` and `x509Thumbprint`, as the service API writes them.
     pub(crate) authentication: Value,
+    /// Since when it proves itself by what stands there.
+    #[serde(default)]
+    pub(super) key_times: KeyTimes,
     pub(crate) capabilities: Value,
     /// The provisioning service and the enrollment that it came by; `null` for one made by hand.
     #[serde(default)]
@@ -57,6 +62,51 @@ pub(crate) struct Device {
     /// How far each configuration that is for it has come, by the configuration's id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) configurations: BTreeMap<String, String>,
+}
+
+/// When each of a device's two keys or thumbprints was written; absent where that was before anybody noted it.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+pub(super) struct KeyTimes {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    primary: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secondary: Option<Timestamp>,
+}
+
+impl KeyTimes {
+    /// Of a device whose authentication becomes another one: what stays as it was keeps its time.
+    pub(super) fn after(former: Option<&Device>, authentication: &Value, now: Timestamp) -> Self {
+        let time = |which: &str, kept: fn(Self) -> Option<Timestamp>| match former {
+            Some(it)
+                if proof_texts(&it.authentication, which) == proof_texts(authentication, which) =>
+            {
+                kept(it.key_times)
+            }
+            Some(_) | None => Some(now),
+        };
+        Self {
+            primary: time("primary", |it| it.primary),
+            secondary: time("secondary", |it| it.secondary),
+        }
+    }
+
+    /// The older of the two that the device has: an old key opens the hub as long as it is there. `None` where one of
+    /// them is of an unknown age, or the device has none.
+    fn oldest(self, authentication: &Value) -> Option<Timestamp> {
+        let has = |which: &str| proof_texts(authentication, which).iter().any(Option::is_some);
+        let all = [("primary", self.primary), ("secondary", self.secondary)];
+        let its: Option<Vec<Timestamp>> =
+            all.into_iter().filter(|(which, _)| has(which)).map(|(_, it)| it).collect();
+        its?.into_iter().min()
+    }
+}
+
+/// A key and a thumbprint, of which a device has one.
+fn proof_texts<'a>(authentication: &'a Value, which: &str) -> [Option<&'a str>; 2] {
+    [
+        text(authentication, &["symmetricKey", &format!("{which}Key")]),
+        text(authentication, &["x509Thumbprint", &format!("{which}Thumbprint")]),
+    ]
 }
 
 impl Device {
@@ -232,6 +282,7 @@ pub(super) fn built(
         },
         status,
         status_reason,
+        key_times: KeyTimes::after(former, &authentication, env.now()),
         authentication,
         capabilities,
         provisioned_by: former.and_then(|it| it.provisioned_by.clone()),
@@ -340,6 +391,7 @@ pub(super) fn provisioned(
     let new = built(named, body, None, env, "")?;
     let mut device = match former {
         Some(former) => Device {
+            key_times: KeyTimes::after(Some(former), &new.authentication, env.now()),
             authentication: new.authentication,
             edition: next_edition(Some(former), env),
             ..former.clone()
@@ -364,6 +416,8 @@ pub(crate) struct Credentials {
     pub(crate) generation: String,
     /// What it asked to be told of when it was connected before.
     pub(crate) hears: u8,
+    /// The security policy that it is held to, where one is.
+    pub(crate) security: Option<Box<Secured>>,
 }
 
 /// By what a device or module proves itself, as its type says; `None` where there is none of the name, or one that has
@@ -372,6 +426,7 @@ pub(crate) async fn credentials(
     env: &Env,
     hub: &Hub,
     named: &Named,
+    shown: &Credential,
 ) -> Result<Option<Credentials>, Error> {
     let shard = shard(hub)?;
     let Some((device, _)) = read(env, &shard, named).await? else { return Ok(None) };
@@ -383,7 +438,11 @@ pub(crate) async fn credentials(
         }
     };
     let Some(proof) = proof(&device, named.key(), is_enabled) else { return Ok(None) };
-    Ok(Some(Credentials { proof, generation: device.generation_id, hears: device.hears }))
+    let began = || security::certificate_began(&proof, shown);
+    let key_changed = device.key_times.oldest(&device.authentication).or_else(began);
+    let security = security::applied(env, hub, named, key_changed).await?;
+    let (generation, hears) = (device.generation_id, device.hears);
+    Ok(Some(Credentials { proof, generation, hears, security }))
 }
 
 /// What is kept of another type does not count: whoever makes a device of keys one of certificates ends its keys.

@@ -36,6 +36,8 @@ pub(crate) enum Happened {
     Created,
     Updated,
     Deleted,
+    SecurityPolicyWritten,
+    SecurityPolicyDeleted,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -148,7 +150,7 @@ impl Entry {
         }
     }
 
-    /// An identity was made, changed or deleted by a call that was allowed.
+    /// An identity or its security policy was made, changed or deleted by a call that was allowed.
     pub(super) fn of_identity(event: Happened, device: &Device, permit: &Permit) -> Self {
         let by = permit.caller();
         Self {
@@ -159,8 +161,10 @@ impl Entry {
             connection: None,
             reason: None,
             by: Some(By { kind: by.kind.as_str().to_owned(), name: by.name.clone() }),
-            status: (event != Happened::Deleted).then(|| device.status.clone()),
-            twin: (event != Happened::Updated).then(|| device.twin.judged()),
+            status: matches!(event, Happened::Created | Happened::Updated)
+                .then(|| device.status.clone()),
+            twin: matches!(event, Happened::Created | Happened::Deleted)
+                .then(|| device.twin.judged()),
         }
     }
 

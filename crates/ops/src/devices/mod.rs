@@ -29,6 +29,7 @@ pub mod readers;
 pub(crate) mod regenerate;
 pub mod registry;
 mod secrets;
+pub mod security;
 pub(crate) mod sending;
 pub mod service_queues;
 pub(crate) mod story;

@@ -2,7 +2,7 @@
 //!
 //! Source: the public client's model of the call, `BulkRegenerateDeviceKey`.
 
-use super::identity::Device;
+use super::identity::{Device, KeyTimes};
 use super::journal::{self, Entry, Happened};
 use super::named::Named;
 use super::registry::{TRIES, hub_of, object, read, shard};
@@ -165,7 +165,10 @@ fn with_new_keys(
     for name in which.names() {
         set(&mut keys, name, json!(shared_access::new_key(env)));
     }
-    set(&mut device.authentication, "symmetricKey", keys);
+    let mut authentication = device.authentication.clone();
+    set(&mut authentication, "symmetricKey", keys);
+    device.key_times = KeyTimes::after(Some(&device), &authentication, env.now());
+    device.authentication = authentication;
     device.count(env);
     Ok(device)
 }

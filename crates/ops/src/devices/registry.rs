@@ -4,7 +4,7 @@
 use super::identity::{Device, Live, built, provisioned};
 use super::journal::{self, Entry, Happened};
 use super::named::Named;
-use super::{bulk, configurations, jobs, messages, queries, regenerate, twins};
+use super::{bulk, configurations, jobs, messages, queries, regenerate, security, twins};
 use crate::control::{delete as remove, failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -262,8 +262,8 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
         let (changes, gone) = deletion(env, &shard, &named, (device, revision)).await?;
         match env.store.commit(&shard, changes).await {
             Ok(_) => {
-                gone.iter().for_each(|it| env.presence.changed(&hub.uid, &it.key()));
-                let entry = |it| Entry::of_identity(Happened::Deleted, it, permit);
+                gone.iter().for_each(|(_, it)| env.presence.changed(&hub.uid, &it.key()));
+                let entry = |(event, it): &(_, Device)| Entry::of_identity(*event, it, permit);
                 journal::note(env, &hub, gone.iter().map(entry).collect()).await;
                 return Ok(Reply::empty(204));
             }
@@ -274,19 +274,25 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
     Err(keeps_changing(&named))
 }
 
-/// What goes with a device: its modules and the messages that wait for it. All who are gone then.
+/// What goes with a device: its modules, its security policy and the messages that wait for it. What is gone then, and
+/// whose it was.
 pub(super) async fn deletion(
     env: &Env,
     shard: &ShardId,
     named: &Named,
     (device, revision): (Device, u64),
-) -> Result<(Vec<Change>, Vec<Device>), Error> {
+) -> Result<(Vec<Change>, Vec<(Happened, Device)>), Error> {
     let mut changes = vec![remove(named.table(), named.key(), Expect::Revision(revision))];
-    let mut gone = vec![device];
+    let mut gone = vec![(Happened::Deleted, device)];
     if named.module.is_none() {
+        let (change, had_policy) = security::deletion(env, shard, &named.device).await?;
+        changes.push(change);
+        if let Some((_, device)) = gone.first().filter(|_| had_policy) {
+            gone.push((Happened::SecurityPolicyDeleted, device.clone()));
+        }
         for (module, revision) in modules_of(env, shard, &named.device).await? {
             changes.push(remove(tables::MODULES, module.key(), Expect::Revision(revision)));
-            gone.push(module);
+            gone.push((Happened::Deleted, module));
         }
         changes.extend(messages::forget(env, shard, &named.device).await?);
     }

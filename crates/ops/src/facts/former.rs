@@ -150,13 +150,16 @@ fn without_secrets(table: Table, key: &str, document: &Document) -> Result<Value
     if table == tables::USERS {
         set(&mut body, "password", json!(""));
     }
-    // Of hubs and provisioning services: their keys and CAs, and the connection strings of endpoints and links. Their
-    // network rules are no secret, and the last gate reads them.
+    // Of hubs and provisioning services: their keys and CAs, the connection strings of endpoints and links, and whom
+    // hubs alert. Their network rules are no secret, and the last gate reads them.
     if table == tables::RESOURCES && body.get("resource").is_some() {
         for name in ["policies", "certificates"] {
             set(&mut body, name, json!([]));
         }
         set(&mut body, "keys", Value::Null);
+        if let Some(document) = body.as_object_mut() {
+            document.remove("security");
+        }
         if let Some(resource) = body.get_mut("resource") {
             let rules = resource.get("properties").map(network::alone).unwrap_or_default();
             set(resource, "properties", rules);

@@ -181,7 +181,9 @@ async fn what_is_kept_holds_no_credential() {
     let hub = format!("{place}/iothubs/h");
     keep(tables::RESOURCES, &hub, &json!({
         "resource": { "location": "westus", "properties": { "routing": { "connectionString": secret } } },
-        "uid": "u1", "address": "127.71.3.2", "version": 1, "policies": policies })).await;
+        "uid": "u1", "address": "127.71.3.2", "version": 1, "policies": policies,
+        "security": { "defaultAction": "audit", "alertThresholdPercent": 10, "version": 1,
+            "alertWebhook": format!("https://alerts.example/?code={secret}") } })).await;
     let dps = format!("{place}/provisioningservices/d");
     let string = format!("HostName=127.71.3.2;SharedAccessKeyName=k;SharedAccessKey={secret}");
     let link = json!({ "name": "127.71.3.2", "authenticationType": "KeyBased", "connectionString": string, "allocationWeight": 1, "applyAllocationPolicy": true });

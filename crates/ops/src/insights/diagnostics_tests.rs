@@ -18,6 +18,7 @@ fn hub(name: &str, host: &str) -> Hub {
         location: "westus".into(),
         access: SharedAccess::default(),
         authorities: Vec::new(),
+        security: None,
         network: NetworkRules::default(),
     }
 }

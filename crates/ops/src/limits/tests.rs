@@ -14,6 +14,7 @@ fn hub(name: &str) -> Hub {
         location: "westus".into(),
         access: SharedAccess::default(),
         authorities: Vec::new(),
+        security: None,
         network: NetworkRules::default(),
     }
 }

@@ -20,6 +20,7 @@ fn facts() -> Facts {
             location: "westus".into(),
             access: SharedAccess::default(),
             authorities: Vec::new(),
+            security: None,
             network: NetworkRules::default(),
         });
     }

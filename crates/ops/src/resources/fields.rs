@@ -138,6 +138,19 @@ impl<'a> Fields<'a> {
         objects.collect::<Result<_, _>>().map(Some)
     }
 
+    /// Refuses whatever is none of these: a member that nobody reads would look as if it had been heard.
+    pub(crate) fn only(&self, names: &[&str]) -> Result<(), Error> {
+        let known = |it: &str| names.iter().any(|name| name.eq_ignore_ascii_case(it));
+        match self.members().into_iter().flat_map(Map::keys).find(|it| !known(it)) {
+            None => Ok(()),
+            Some(name) => {
+                let name: String = name.chars().take(60).collect();
+                let because = format!("not known here; known are {}", names.join(", "));
+                Err(self.refuse(&name.escape_debug().to_string(), because))
+            }
+        }
+    }
+
     /// The members themselves, in their order.
     pub(crate) fn members(&self) -> Option<&'a Map<String, Value>> {
         self.value.as_object()

@@ -137,6 +137,7 @@ fn put_places(facts: &mut Facts, world: &World) {
                 policies: policies.collect(),
             },
             authorities: Vec::new(),
+            security: None,
             network: NetworkRules::default(),
         });
     }
@@ -343,13 +344,7 @@ impl Question {
 
 /// The product's row of an operation.
 pub fn row(operation: &oracle::Operation) -> &'static model::Operation {
-    match operation.name {
-        "Published" => model::operations::known()
-            .filter(|it| it.op == Op::Published && it.plane == model::Plane::Control)
-            .find(|it| it.actions[0].as_str() == operation.actions[0])
-            .unwrap(),
-        name => model::operations::named(name).unwrap(),
-    }
+    model::operations::named(operation.name).unwrap()
 }
 
 /// Who calls, as authentication proves it; or its refusal.

@@ -35,7 +35,7 @@ pub fn compare(world: &World, facts: &Facts, request: &Request) -> Result<Answer
         }
         Ok(permit) => {
             same("the quick path", (), &told, &Answer::allowed())?;
-            let is_told = request.operation.effect == Effect::ChangesFacts || expected.is_on_record;
+            let is_told = request.operation.effect != Effect::Other || expected.is_on_record;
             match permit.trace().is_some() == is_told {
                 true => Ok(expected),
                 false => Err(format!("a trace should be kept: {is_told}")),

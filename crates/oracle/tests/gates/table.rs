@@ -15,5 +15,7 @@ fn both_tables_say_the_same_of_an_operation() {
         assert_eq!(rights, its.sas, "{}", mine.name);
         let changes_facts = mine.effect == oracle::Effect::ChangesFacts;
         assert_eq!(changes_facts, its.effect == Effect::ChangesFacts, "{}", mine.name);
+        let is_kept = mine.effect != oracle::Effect::Other;
+        assert_eq!(is_kept, its.is_on_record(), "{}", mine.name);
     }
 }

@@ -40,8 +40,7 @@ const SYSTEM: &[(&str, SystemProperty)] = &[
 /// [`HubFault::MessageTooLarge`] past [`MESSAGE_BYTES_MAX`], which holds for all of a batch together; otherwise
 /// [`Error::DeviceInvalid`] with the place that is wrong. Nothing of the request is kept then.
 pub(super) fn records(input: &Input, sender: &Sender) -> Result<Vec<Bytes>, Error> {
-    let media = input.headers.content_type.as_deref().unwrap_or("");
-    if media.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(BATCH) {
+    if is_batch(input) {
         return batch(&input.raw, sender);
     }
     let mut draft = sender.message(input.raw.len());
@@ -49,6 +48,19 @@ pub(super) fn records(input: &Input, sender: &Sender) -> Result<Vec<Bytes>, Erro
         put(&mut draft, name, value).map_err(|it| refused(name, &it))?;
     }
     Ok(vec![draft.finish(&input.raw).map_err(|it| refused("body", &it))?])
+}
+
+fn is_batch(input: &Input) -> bool {
+    let media = input.headers.content_type.as_deref().unwrap_or("");
+    media.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(BATCH)
+}
+
+/// How many messages a request brings. What cannot be read counts as one: it is refused in any case.
+pub(super) fn count(input: &Input) -> usize {
+    match is_batch(input).then(|| model::json::parse(&input.raw)) {
+        Some(Ok(Value::Array(all))) => all.len().max(1),
+        Some(_) | None => 1,
+    }
 }
 
 fn put(draft: &mut Draft, name: &str, value: &str) -> Result<(), NotAMessage> {
