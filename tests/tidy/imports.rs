@@ -16,9 +16,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("egress", &[]),
     ("ops", &["model", "expression", "template", "gate", "store", "egress"]),
+    ("ingest", &["model"]),
     ("front", &["model", "wire", "amqp", "ops"]),
     ("server", &["model", "store", "egress", "ops", "front"]),
-    ("cli", &["model", "wire", "gate", "store", "ops"]),
+    ("cli", &["model", "wire", "gate", "store", "ops", "ingest"]),
     (ORACLE, &["model", "wire", "gate"]),
 ];
 const ROOT_MAY_IMPORT: &[&str] = &["server", "cli"];

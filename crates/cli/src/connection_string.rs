@@ -82,7 +82,7 @@ impl ConnectionString {
 
 /// A clock before 1970 gives signatures that ran out, which a hub refuses in so many words.
 #[expect(clippy::disallowed_methods, reason = "a client signs by its own clock")]
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_seconds(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

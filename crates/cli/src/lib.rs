@@ -3,7 +3,7 @@
 //! Decides nothing about access: it signs in, asks the decisions API and lays out the trace that comes
 //! back; [`log`] and [`logs`] read files of the data directory, [`cases`] judges calls that files tell of,
 //! [`lint`] looks policies and roles in files over, and [`replay`] judges the calls of the data directory
-//! again. Start at [`run`]; `target` finds the server, `client` speaks to it, `render` writes the answer.
+//! again; [`ingest`] writes policies of devices, to whatever Azure Resource Manager. Start at [`run`]; `target` finds the server, `client` speaks to it, `render` writes the answer.
 
 mod answer;
 pub mod cases;
@@ -13,6 +13,7 @@ pub mod device;
 pub mod diagnose;
 pub mod explain;
 mod hub;
+pub mod ingest;
 pub mod lint;
 pub mod log;
 pub mod logs;
@@ -38,6 +39,7 @@ pub enum Command {
     Device(device::Device),
     Diagnose(diagnose::Diagnose),
     Explain(explain::Explain),
+    Ingest(ingest::Ingest),
     Lint(lint::Lint),
     Log(log::Log),
     Logs(logs::Logs),
@@ -53,6 +55,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Device(device) => device::run(&device),
         Command::Diagnose(diagnose) => diagnose::run(&diagnose),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Ingest(asked) => ingest::run(&asked),
         Command::Lint(lint) => lint::run(&lint),
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
