@@ -38,6 +38,7 @@ mod stories {
     pub mod extension;
     pub mod groups;
     pub mod identity_endpoints;
+    pub mod ingestion;
     pub mod initiative_parameters;
     pub mod jobs;
     pub mod kills;

@@ -90,13 +90,13 @@ impl Plant {
 }
 
 /// A webhook that gives one answer after the other, and what it was asked.
-struct Webhook {
-    url: String,
-    asked: JoinHandle<Vec<Value>>,
+pub(super) struct Webhook {
+    pub(super) url: String,
+    pub(super) asked: JoinHandle<Vec<Value>>,
 }
 
 impl Webhook {
-    fn new(answers: Vec<(u16, String)>) -> Self {
+    pub(super) fn new(answers: Vec<(u16, String)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!(
             "http://{}/api/allocate?code=s3cret-of-the-webhook",

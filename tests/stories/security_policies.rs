@@ -7,14 +7,17 @@ use testkit::{Answer, Identity, World};
 const ARM: &str = "https://management.azure.com";
 const ROLE: &str = "Microsoft.Authorization/roleDefinitions";
 
-struct Plant {
-    world: World,
-    hub: String,
+pub(super) struct Plant {
+    pub(super) world: World,
+    pub(super) hub: String,
 }
 
 impl Plant {
     fn new() -> Self {
-        let world = World::new();
+        Self::of(World::new())
+    }
+
+    pub(super) fn of(world: World) -> Self {
         let plant = Self { hub: world.hub(), world };
         ["device1", "device10"].iter().for_each(|it| drop(plant.world.device(&plant.hub, it)));
         plant
@@ -31,13 +34,13 @@ impl Plant {
         self.world.wire().json_with(method, &url, &headers, body)
     }
 
-    fn asks(&self, who: &Identity, method: &str, below: &str, body: &Value) -> Answer {
+    pub(super) fn asks(&self, who: &Identity, method: &str, below: &str, body: &Value) -> Answer {
         let token = self.world.token(who, ARM);
         self.with(&token, method, &format!("{}/{below}", self.hub), "", body)
     }
 
     /// A role of the tenant's own, assignable at the hub alone; the id of its definition.
-    fn role(&self, name: &str, actions: &[&str]) -> String {
+    pub(super) fn role(&self, name: &str, actions: &[&str]) -> String {
         let id = self.world.guid();
         let actions: Vec<String> =
             actions.iter().map(|it| format!("Microsoft.Devices/IotHubs/{it}")).collect();

@@ -159,6 +159,6 @@ mod tests {
             ]
         );
         assert!((summary.auth_error_rate() - 0.3).abs() < 1e-9);
-        assert_eq!(summary.last_success_time.as_deref(), Some("1970-01-01T00:00:07Z"));
+        assert_eq!(summary.last_success_time.as_deref(), Some("1970-01-01T00:00:07.000Z"));
     }
 }
