@@ -433,7 +433,6 @@ pub struct Trace {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
