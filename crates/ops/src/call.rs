@@ -7,6 +7,7 @@ mod body;
 mod challenged;
 mod client;
 mod open;
+mod version;
 
 pub use body::{
     BodyFault, BodyReader, CONTROL_BODY_BYTES_MAX, FORM_BYTES_MAX, RAW_BODY_BYTES_MAX,
@@ -28,12 +29,13 @@ use client::client_credential;
 use gate::facts::Instance;
 use gate::{Ask, Authenticated, Facts, Permit, Refusal};
 use model::error::{Denial, DenialKind, TokenFault};
-use model::operations::{Body, Effect, Protocol, Surface, operation};
+use model::operations::{Body, Effect, Surface, operation};
 use model::trace::{Channel, TraceHead};
-use model::{Credential, Error, Op, Operation, Plane, Scope, TrackingId};
+use model::{Credential, Error, Op, Operation, Scope, TrackingId};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
+use version::check_api_version;
 
 /// One attempt at an operation, as a front decoded it.
 pub struct Call {
@@ -432,53 +434,6 @@ fn retry_hint(error: &Error) -> &'static str {
         () if is(&DenialKind::NotAuthorizedYet) => "propagation",
         () if error.retry_after_s().is_some() => "throttle",
         () => "never",
-    }
-}
-
-/// What a refusal names at the addresses of hubs and of provisioning services; dates between and after are taken.
-/// Source: the published contracts of both, and what the public client libraries send.
-const HUB_API_VERSIONS: &str = "2019-10-01, 2021-04-12 and any later date";
-const IDENTITY_API_VERSIONS: &str = "2018-02-01, 2019-08-01 and any later date";
-const DPS_API_VERSIONS: &str = "2019-03-31, 2021-06-01, 2021-10-01 and any later date";
-
-fn check_api_version(operation: &Operation, surface: Surface, input: &Input) -> Result<(), Error> {
-    if !matches!(surface, Surface::Arm | Surface::Hub | Surface::Dps | Surface::Identity)
-        || matches!(operation.plane, Plane::Open)
-    {
-        return Ok(());
-    }
-    let given: Vec<&str> = input
-        .query
-        .iter()
-        .filter(|(key, _)| key.eq_ignore_ascii_case("api-version"))
-        .map(|(_, it)| it.as_str())
-        .collect();
-    let known = || match surface {
-        Surface::Hub => HUB_API_VERSIONS.to_owned(),
-        Surface::Dps => DPS_API_VERSIONS.to_owned(),
-        Surface::Identity => IDENTITY_API_VERSIONS.to_owned(),
-        Surface::Arm | Surface::Entra | Surface::Graph => {
-            let full_type = input.scope.resource_type();
-            model::resource_types::known_api_versions(full_type.as_deref())
-        }
-    };
-    let invalid = |message| Err(Error::ApiVersion { code: "InvalidApiVersionParameter", message });
-    match given.as_slice() {
-        // Our own decisions have no versions to choose from yet, and devices need name none over MQTT.
-        [] if input.scope.as_str().starts_with("/decisions") => Ok(()),
-        [] if input.channel.protocol != Protocol::Https.as_str() => Ok(()),
-        [] => Err(Error::ApiVersion {
-            code: "MissingApiVersionParameter",
-            message: format!(
-                "the api-version query parameter (?api-version=) is required for all requests; supported are {}",
-                known()
-            ),
-        }),
-        [one] => model::resource_types::check_api_version(one, &known()).or_else(invalid),
-        _ => invalid(format!(
-            "the api-version query parameter stands more than once; supported are {}",
-            known()
-        )),
     }
 }
 
