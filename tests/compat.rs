@@ -24,6 +24,7 @@ mod compat {
     pub mod first_walk;
     pub mod fleet;
     pub mod groups;
+    pub mod ingestion;
     pub mod managed_identities;
     pub mod moves;
     pub mod onboarding;

@@ -131,7 +131,7 @@ impl Az {
     }
 }
 
-fn said(output: std::io::Result<Output>) -> Said {
+pub fn said(output: std::io::Result<Output>) -> Said {
     let output = output.expect("the program runs");
     Said {
         status: output.status.code().unwrap_or(-1),

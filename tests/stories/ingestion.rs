@@ -119,7 +119,8 @@ fn one_failure_never_loses_the_rest() {
     assert_eq!(pipeline.policy("pump-8"), strict);
 }
 
-/// S1-29: a token that is older than the role is given up once, for all that were refused together.
+/// S1-29, S1-35: a token that is older than the role is given up once, for all that were refused together; before the role
+/// nothing is written, and after it nothing by the token from before.
 #[test]
 fn a_token_that_is_older_than_its_role_is_renewed_once() {
     let plant = plant(World::spreading("600"), 8);
