@@ -242,7 +242,7 @@ fn a_data_role_alone_does_not_open_the_resource_and_reader_is_the_remedy() {
     world.arm_as(&who, "GET", &hub, &Value::Null).expect(200);
 }
 
-/// a refusal comes nested, or flat where that is asked for, with one message and one tracking id: the repeats
+/// S1-07, X-07: a refusal comes nested, or flat where that is asked for, with one message and one tracking id: the repeats
 /// that share an id share it whatever their form.
 #[test]
 fn a_nested_and_a_flat_error_share_their_tracking_id() {
