@@ -132,8 +132,8 @@ fn az_gives_a_provisioning_service_identities_and_their_roles() {
     assert_eq!(text(&none, "/identity/type"), "None");
 }
 
-/// S2-09: applications sign in with `DefaultAzureCredential` and no secret of their own, as on a machine and as in an app
-/// service, and so does the CLI.
+/// S2-09, S2-65: applications sign in with `DefaultAzureCredential` and no secret of their own, as on a machine and as in
+/// an app service, and so does the CLI; each makes the calls of Microsoft's samples for role-based access.
 #[test]
 fn applications_use_a_hub_as_a_managed_identity() {
     let home = tempfile::tempdir().unwrap();
@@ -166,6 +166,12 @@ fn applications_use_a_hub_as_a_managed_identity() {
         let device = format!("python-{number}");
         let make = [json!(device), json!(""), json!(""), json!("enabled")];
         assert_eq!(python.calls("create_device_with_sas", &make)["deviceId"], device.as_str());
+        let named = [json!(device)];
+        assert_eq!(python.calls("get_device", &named)["status"], "enabled");
+        python.calls("delete_device", &named);
+        let counted = python.calls("get_device_registry_statistics", &[]);
+        assert_eq!(counted["totalDeviceCount"], 1 + number, "{counted}");
+        assert_eq!(python.calls("get_service_statistics", &[])["connectedDeviceCount"], 0);
         let device = format!("node-{number}");
         let made = node.calls("create", &[json!({ "deviceId": device, "status": "enabled" })]);
         assert_eq!(made["deviceId"], device.as_str(), "{made}");
