@@ -371,8 +371,8 @@ fn who_can_list_keys_and_through_what_can_be_asked() {
     assert!(!said.contains("reader"), "{said}");
 }
 
-/// Whoever can list keys has no data role and reaches all data, and who asks about data is told of them, for as long
-/// as keys count.
+/// whoever can list keys has no data role and reaches all data, for as long as keys count; whoever may write the hub
+/// can set keys, and switch them on. Who asks about data is told of both.
 #[test]
 fn who_can_list_the_keys_is_told_beside_who_has_a_role_for_the_data() {
     let world = World::new();
@@ -381,6 +381,13 @@ fn who_can_list_the_keys_is_told_beside_who_has_a_role_for_the_data() {
     world.assign(&keys, CONTRIBUTOR, &hub).expect(201);
     world.assign(&data, DATA_CONTRIBUTOR, &hub).expect(201);
     world.assign(&reader, READER, &hub).expect(201);
+    let writer = world.service_principal("writer");
+    let id = world.guid();
+    let role = json!({ "properties": { "roleName": "Hub writer", "assignableScopes": [hub],
+        "permissions": [{ "actions": ["Microsoft.Devices/IotHubs/write"] }] } });
+    let path = format!("{hub}/providers/Microsoft.Authorization/roleDefinitions/{id}");
+    world.arm("PUT", &path, &role).expect(201);
+    world.assign(&writer, &id, &hub).expect(201);
     world.puts_device(&keys, &hub, "device1").expect(401);
     let listed = world.arm_as(&keys, "POST", &format!("{hub}/listkeys"), &Value::Null).expect(200);
     let owner = listed.body["value"][0].clone();
@@ -405,13 +412,32 @@ fn who_can_list_the_keys_is_told_beside_who_has_a_role_for_the_data() {
         all.iter().find(|it| it["name"] == name).unwrap()["through"][0]["roleName"].clone()
     };
     assert_eq!(of(&told, "keys"), "Contributor");
+    let by = |told: &Value, name: &str| {
+        let all = told["withKeys"].as_array().unwrap();
+        all.iter().find(|it| it["name"] == name).map(|it| it["by"].clone())
+    };
+    assert_eq!(
+        (by(&told, "keys"), by(&told, "writer")),
+        (Some(json!("lists")), Some(json!("writes")))
+    );
 
     let off = json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 },
         "properties": { "disableLocalAuth": true } });
     world.arm("PUT", &hub, &off).expect(200);
     assert_eq!(device().status, 401);
     let told = who_can(&world, WRITE, &hub);
-    assert!(names(&told["can"]).contains(&"data") && told["withKeys"] == json!([]), "{told}");
+    assert!(names(&told["can"]).contains(&"data"), "{told}");
+    assert_eq!((by(&told, "keys"), by(&told, "reader")), (Some(json!("writes")), None));
     let told = who_can(&world, LIST_KEYS, &hub);
     assert!(told["opens"].as_str().unwrap().starts_with("no data"), "{told}");
+    let told = who_can(&world, "Microsoft.Devices/IotHubs/write", &hub);
+    assert!(told["opens"].as_str().unwrap().contains("sets the keys"), "{told}");
+    // The writer does it: a key of its own, on a hub whose keys were off.
+    let own = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, [7; 32]);
+    let on = json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 }, "properties": {
+        "disableLocalAuth": false, "authorizationPolicies": [{ "keyName": "mine", "rights": "RegistryRead",
+            "primaryKey": own, "secondaryKey": own }] } });
+    world.arm_as(&writer, "PUT", &hub, &on).expect(200);
+    let sas = wire::sas::sign(&host, &[7; 32], until, Some("mine"));
+    world.hub_with(&sas, "GET", &hub, "/devices/device1", &Value::Null).expect(200);
 }

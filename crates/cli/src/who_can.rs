@@ -24,7 +24,7 @@ const COLUMNS: [Column; 6] = [
 /// Show who can do something at a place, and through which roles and groups
 ///
 /// Every principal is judged by the gates that serve, as if it called now. Who is switched off is left out; whom a
-/// role lets and a lock stops is listed with the gate that does. Who has no role for data and can list the keys
+/// role lets and a lock stops is listed with the gate that does. Who has no role for data and can list or set the keys
 /// that open it is listed apart. You need to be allowed to read decisions and role assignments there.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -121,7 +121,7 @@ fn render(answer: &Answer, mut page: Page) -> String {
     page.paragraph(0, Style::Bold, &shorten(&headline, TEXT_CHARS_MAX));
     table(&mut page, answer.can.iter().chain(&answer.stopped));
     if !answer.with_keys.is_empty() {
-        let says = "Without a role for it, but with keys that open it, which they can list:";
+        let says = "Without a role for it, but with keys that open it, which they can list or set:";
         page.blank();
         page.paragraph(0, Style::Bold, says);
         table(&mut page, answer.with_keys.iter());

@@ -37,11 +37,11 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let objects = objects_named(row, action, scope, input, env).await?;
     let head = head(action, env);
     let question = Question { row, scope, objects: &objects, head: &head };
-    let keys = by_keys(row, scope, &facts).map(|op| Question {
-        row: operation(op),
-        objects: &[],
-        ..question
+    let keys = by_keys(row, scope, &facts).map(|(by, op)| {
+        let question = Question { row: operation(op), objects: &[], ..question };
+        (by, question)
     });
+    let keys: Vec<(&str, Question<'_>)> = keys.collect();
     let mut near: Vec<_> = facts
         .principals
         .values()
@@ -63,9 +63,12 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             Judged::Stopped(told) => stopped.push(told),
             Judged::Cannot => {}
         }
-        let keys = keys.as_ref().map(|it| it.judged(&caller, permit, env, &facts));
-        if let Some(Judged::Can(told)) = keys {
-            with_keys.push(told);
+        for (by, question) in &keys {
+            if let Judged::Can(mut told) = question.judged(&caller, permit, env, &facts) {
+                model::json::set(&mut told, "by", *by);
+                with_keys.push(told);
+                break;
+            }
         }
     }
     let mut more = 0;
@@ -136,26 +139,43 @@ fn told(found: &Finding) -> Value {
     })
 }
 
-/// The service that lies at a place, and the operation that lists its keys.
-fn keys_at<'f>(scope: &Scope, facts: &'f Facts) -> Option<(Op, &'f SharedAccess)> {
-    let hub = facts.hub(scope).map(|it| (Op::ListHubKeys, &it.access));
-    hub.or_else(|| facts.dps(scope).map(|it| (Op::ListDpsKeys, &it.access)))
+/// The keys of the service that lies at a place, and the operations that list and that set them.
+fn keys_at<'f>(scope: &Scope, facts: &'f Facts) -> Option<([Op; 2], &'f SharedAccess)> {
+    let hub = facts.hub(scope).map(|it| ([Op::ListHubKeys, Op::PutHub], &it.access));
+    hub.or_else(|| facts.dps(scope).map(|it| ([Op::ListDpsKeys, Op::PutDps], &it.access)))
 }
 
-/// What lists keys that do the same as a role would: those of a policy with a right for it, while keys count.
-fn by_keys(row: &Operation, scope: &Scope, facts: &Facts) -> Option<Op> {
-    let (op, access) = keys_at(scope, facts)?;
-    let covers = |held: &Right| row.sas.iter().any(|needed| held.covers(*needed));
-    let does = access.policies.iter().any(|it| it.rights.iter().any(covers));
-    (does && !access.is_disabled).then_some(op)
+/// What gets somebody keys that do the same as a role would: who may list those of a policy with a right for it, while
+/// keys count, and always who may write the service: a body can hold policies with keys of its own, and switches keys
+/// on again.
+fn by_keys(
+    row: &Operation,
+    scope: &Scope,
+    facts: &Facts,
+) -> impl Iterator<Item = (&'static str, Op)> {
+    let found = keys_at(scope, facts).filter(|_| !row.sas.is_empty());
+    let ways = found.map(|([lists, writes], access)| {
+        let covers = |held: &Right| row.sas.iter().any(|needed| held.covers(*needed));
+        let does = access.policies.iter().any(|it| it.rights.iter().any(covers));
+        let lists = (does && !access.is_disabled).then_some(("lists", lists));
+        lists.into_iter().chain([("writes", writes)])
+    });
+    ways.into_iter().flatten()
 }
 
 /// What else follows for who can do this: keys open all data, whatever roles say. Nothing where they do not.
 fn opens(row: &Operation, scope: &Scope, facts: &Facts) -> Option<&'static str> {
+    let keys = keys_at(scope, facts);
+    if matches!(row.op, Op::PutHub | Op::PatchHub | Op::PutDps | Op::PatchDps) && keys.is_some() {
+        return Some(
+            "all data, without any data role: whoever may write the service sets the keys of its policies, and \
+             switches them on",
+        );
+    }
     if !matches!(row.op, Op::ListHubKeys | Op::GetHubKey | Op::ListDpsKeys | Op::GetDpsKey) {
         return None;
     }
-    match keys_at(scope, facts) {
+    match keys {
         Some((_, access)) if access.is_disabled => {
             Some("no data: the keys are switched off (`disableLocalAuth`)")
         }
