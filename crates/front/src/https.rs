@@ -24,8 +24,8 @@ use hyper_util::rt::TokioIo;
 use model::operations::{Protocol, Surface};
 use model::security::TlsVersion;
 use model::{CertificateChain, Error};
+use ops::Env;
 use ops::call::BodyReader;
-use ops::{Call, Env};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
@@ -209,20 +209,8 @@ async fn run(
     body: BodyReader,
     slot: Arc<Slot>,
 ) -> Reply {
-    let Head {
-        operation,
-        surface,
-        host,
-        path,
-        params,
-        query,
-        headers,
-        credential,
-        channel,
-        wanted_back,
-    } = head;
-    let call =
-        Call { operation, surface, host, path, params, query, headers, credential, channel, body };
+    let (operation, surface) = (head.operation, head.surface);
+    let (call, wanted_back) = head.with(body);
     let env = Arc::clone(&shared.env);
     let answer = shared.calls.run(async move {
         // A call counts as its connection until it ends: leaving early makes no room for more.

@@ -5,7 +5,7 @@ use crate::answer::{Reply, response};
 use crate::connections::{Slots, accept};
 use crate::exchange::{Protocol, converse};
 use crate::https::Side;
-use crate::request::{self, Head};
+use crate::request;
 use crate::router::Missed;
 use bytes::Bytes;
 use hyper::Request;
@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName};
 use model::credential::LocalCaller;
 use model::{Credential, Secret};
-use ops::{Call, Env};
+use ops::Env;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -57,24 +57,11 @@ async fn respond(env: Arc<Env>, port: u16, peer: IpAddr, request: Request<Incomi
             return response(ops::call::refuse_early(&env, surface, &error), &parts.method, None);
         }
     };
-    let Head {
-        operation,
-        surface,
-        host,
-        path,
-        params,
-        query,
-        headers,
-        credential,
-        channel,
-        wanted_back,
-    } = head;
     // Nothing that is asked here has a body.
     let body = Box::new(|_| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
         Box::pin(std::future::ready(Ok(Bytes::new())))
     });
-    let call =
-        Call { operation, surface, host, path, params, query, headers, credential, channel, body };
+    let (call, wanted_back) = head.with(body);
     response(ops::call::run(&env, call).await, &parts.method, wanted_back)
 }
 

@@ -10,6 +10,8 @@ use hyper::http::request::Parts;
 use model::operations::{Operation, Surface};
 use model::trace::Channel;
 use model::{CertificateChain, Credential, Error, Plane};
+use ops::Call;
+use ops::call::BodyReader;
 use ops::input::Headers;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -31,6 +33,37 @@ pub(crate) struct Head {
     pub(crate) channel: Channel,
     /// The client's own id for the request, where it wants it back.
     pub(crate) wanted_back: Option<String>,
+}
+
+impl Head {
+    /// The call that it is with its body, and the id that the client wants back.
+    pub(crate) fn with(self, body: BodyReader) -> (Call, Option<String>) {
+        let Self {
+            operation,
+            surface,
+            host,
+            path,
+            params,
+            query,
+            headers,
+            credential,
+            channel,
+            wanted_back,
+        } = self;
+        let call = Call {
+            operation,
+            surface,
+            host,
+            path,
+            params,
+            query,
+            headers,
+            credential,
+            channel,
+            body,
+        };
+        (call, wanted_back)
+    }
 }
 
 /// Decodes the head of a request of a client that has shown a certificate, or none.

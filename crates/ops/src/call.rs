@@ -299,16 +299,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     let prepared = objects::prepare(operation, &mut input, instance, who.caller(), env)
         .await
         .map_err(failed)?;
-    let ask = Ask {
-        operation: prepared.operation,
-        scope: &prepared.scope,
-        objects: &prepared.objects,
-        linked: &prepared.linked,
-        stranded: &prepared.stranded,
-        attributes: prepared.attributes(),
-        caller: who.caller(),
-        head: &head,
-    };
+    let ask = prepared.ask(who.caller(), &head);
     let permit = admitted(env, &who, &ask, &facts, &mut begun.draft).await?;
     remember(&mut head, &permit);
     if let Some(tab) = tab {

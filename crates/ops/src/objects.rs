@@ -10,9 +10,9 @@ use crate::{
     provisioning, resources, targets,
 };
 use gate::facts::Instance;
-use gate::{Attributes, Link};
+use gate::{Ask, Attributes, Link};
 use model::operations::{Body, Effect, operation};
-use model::trace::{Caller, Object, Stranded, Verb};
+use model::trace::{Caller, Object, Stranded, TraceHead, Verb};
 use model::{ActionName, Error, Op, Operation, Plane, Scope, TrackingId};
 use serde_json::{Map, Value};
 
@@ -43,11 +43,19 @@ impl Prepared {
         }
     }
 
-    pub(crate) fn attributes(&self) -> Attributes<'_> {
-        Attributes {
+    /// The question for the gates.
+    pub(crate) fn ask<'a>(&'a self, caller: &'a Caller, head: &'a TraceHead) -> Ask<'a> {
+        let attributes = Attributes {
             request: self.asked_for.as_ref(),
             resource: self.stored.as_ref(),
             ..Attributes::default()
+        };
+        Ask {
+            objects: &self.objects,
+            linked: &self.linked,
+            stranded: &self.stranded,
+            attributes,
+            ..Ask::new(self.operation, &self.scope, caller, head)
         }
     }
 }

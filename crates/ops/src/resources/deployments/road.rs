@@ -5,7 +5,7 @@ use crate::env::Env;
 use crate::input::{Headers, Input};
 use crate::objects;
 use bytes::Bytes;
-use gate::{Ask, Facts, Judgement};
+use gate::Judgement;
 use model::json::text;
 use model::operations::routing::fitting;
 use model::operations::{Operation, Surface};
@@ -209,18 +209,8 @@ impl Road<'_> {
             correlation_id: self.correlation_id.to_owned(),
             ..TraceHead::new(tracking, env.now(), channel)
         };
-        let facts: std::sync::Arc<Facts> = env.facts.load();
-        let ask = Ask {
-            operation: prepared.operation,
-            scope: &prepared.scope,
-            objects: &prepared.objects,
-            linked: &prepared.linked,
-            stranded: &prepared.stranded,
-            attributes: prepared.attributes(),
-            caller,
-            head: &head,
-        };
-        let judgement = gate::judge(&ask, &facts);
+        let facts = env.facts.load();
+        let judgement = gate::judge(&prepared.ask(caller, &head), &facts);
         Ok((prepared.objects.first().cloned(), judgement))
     }
 }
