@@ -17,6 +17,8 @@ mod access;
 mod deployments;
 #[path = "hubward/idle.rs"]
 mod idle;
+#[path = "hubward/ingestion.rs"]
+mod ingestion;
 #[path = "hubward/latency.rs"]
 mod latency;
 #[path = "hubward/mqtt.rs"]
@@ -94,6 +96,9 @@ fn main() {
     }
     if is_wanted("deployments") {
         deployments::template_of_many(&home("deployments"));
+    }
+    if is_wanted("ingestion") {
+        ingestion::policies_of_many(&home("ingestion"));
     }
     if is_wanted("registrations") {
         registrations(&home("registrations"));

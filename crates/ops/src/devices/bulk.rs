@@ -152,7 +152,7 @@ fn too_large(changes: usize) -> Error {
     Error::hub(
         HubFault::TooManyChanges,
         format!(
-            "the call comes to {changes} changes with the modules and messages of devices that it deletes; one call \
+            "the call comes to {changes} changes with the modules, messages and security policies of devices that it deletes; one call \
              takes at most {COMMIT_CHANGES_MAX} and {COMMIT_BYTES_MAX} bytes: send its entries in smaller calls"
         ),
     )

@@ -1,0 +1,117 @@
+//! How fast `hubward ingest` writes the policies of many devices, and what that takes of memory and of the server.
+
+use super::{now, owner};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use testkit::Process;
+
+const DEVICES: usize = 30_000;
+/// Of one bulk call. Source: IoT Hub quotas.
+const AT_ONCE: usize = 100;
+
+/// The server with its devices, and whose role it is to write their policies: the administrator's.
+fn plant(home: &Path) -> (Process, String) {
+    let server = Process::start(Path::new(env!("CARGO_BIN_EXE_hubward")), home, &[]);
+    let (connection, wire) = (server.connection(), server.wire());
+    let get = |key: &str| connection.get(key).unwrap().to_owned();
+    let token = |resource: &str| {
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={}&scope={resource}/.default",
+            get("HUBWARD_ADMIN_APP_ID"),
+            get("HUBWARD_ADMIN_SECRET")
+        );
+        let url =
+            format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let told = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
+        format!("Bearer {}", told["access_token"].as_str().unwrap())
+    };
+    let hub = format!(
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/IotHubs/{}",
+        get("HUBWARD_SUBSCRIPTION_ID"),
+        get("HUBWARD_RESOURCE_GROUP"),
+        get("HUBWARD_HUB")
+    );
+    let url = format!("{}/v1.0/servicePrincipals", get("HUBWARD_GRAPH"));
+    let all = wire.json("GET", &url, &token("https://graph.microsoft.com"), &Value::Null);
+    let all = all.expect(200).body["value"].as_array().unwrap().clone();
+    let own = all.iter().find(|it| it["appId"] == get("HUBWARD_ADMIN_APP_ID").as_str()).unwrap();
+    let arm = token("https://management.azure.com");
+    let put = |below: &str, body: &Value| {
+        let url = format!("{}{hub}{below}?api-version=2022-04-01", get("HUBWARD_ARM"));
+        wire.json("PUT", &url, &arm, body).expect(201)
+    };
+    let id = "5ecf01ec-0000-4000-8000-000000000001";
+    let actions = ["Microsoft.Devices/IotHubs/securityPolicies/write"];
+    let role = json!({ "roleName": "Policies", "assignableScopes": [hub], "permissions": [{ "actions": actions }] });
+    let roles = "/providers/Microsoft.Authorization";
+    let role = put(&format!("{roles}/roleDefinitions/{id}"), &json!({ "properties": role }));
+    let given = json!({ "roleDefinitionId": role.body["id"], "principalId": own["id"] });
+    put(&format!("{roles}/roleAssignments/{id}"), &json!({ "properties": given }));
+
+    let (host, sas) = owner(&server);
+    for first in (0..DEVICES).step_by(AT_ONCE) {
+        let some = (first..first + AT_ONCE)
+            .map(|it| json!({ "id": format!("pump-{it}"), "importMode": "create" }));
+        let url = format!("https://{host}/devices?api-version=2021-04-12");
+        wire.json("POST", &url, &sas, &some.collect()).expect(200);
+    }
+    (server, hub)
+}
+
+/// Writes them without pauses, and then once more, when the record has them all.
+pub fn policies_of_many(home: &Path) {
+    let (server, hub) = plant(&home.join("data"));
+    let connection = server.connection();
+    let lines = home.join("policies.jsonl");
+    let mut file = BufWriter::new(File::create(&lines).unwrap());
+    for number in 0..DEVICES {
+        let policy = json!({ "maxKeyAgeDays": 90, "allowedAuthentication": ["sas", "x509"],
+            "minimumTlsVersion": "1.2", "maxMessagesPerMinute": 60 + number });
+        let line = json!({ "deviceId": format!("pump-{number}"), "policy": policy });
+        writeln!(file, "{line}").unwrap();
+    }
+    file.into_inner().unwrap();
+    for what in ["written", "unchanged"] {
+        let (began, cpu) = (now(), testkit::cpu_seconds(server.pid()));
+        let mut client = Command::new(env!("CARGO_BIN_EXE_hubward"))
+            .args(["ingest", "--hub", &hub, "--batch", "10000", "--pause", "0s", "--at-once", "64"])
+            .args(["--credential", "secret", "-o", "table", "--data"])
+            .arg(home.join("data"))
+            .arg("--record")
+            .arg(home.join("written.jsonl"))
+            .arg(&lines)
+            .env("AZURE_TENANT_ID", connection.tenant_id())
+            .env("AZURE_CLIENT_ID", connection.admin_app_id())
+            .env("AZURE_CLIENT_SECRET", connection.get("HUBWARD_ADMIN_SECRET").unwrap())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut peak_kib = 0;
+        let status = loop {
+            peak_kib = peak_kib.max(peak_of(client.id()));
+            match client.try_wait().unwrap() {
+                Some(status) => break status,
+                None => std::thread::sleep(std::time::Duration::from_millis(20)),
+            }
+        };
+        assert!(status.success());
+        let took_s = began.elapsed().as_secs_f64();
+        println!(
+            "policies of {DEVICES} devices {what}: {:.0}/s, {:.2} CPU ms of the server each, client at most {:.1} MiB",
+            DEVICES as f64 / took_s,
+            (testkit::cpu_seconds(server.pid()) - cpu) / DEVICES as f64 * 1e3,
+            f64::from(peak_kib) / 1024.0
+        );
+    }
+}
+
+/// The most memory that a process has had, in KiB; 0 once it is gone.
+fn peak_of(pid: u32) -> u32 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|it| it.strip_prefix("VmHWM:"));
+    line.and_then(|it| it.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
