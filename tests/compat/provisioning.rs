@@ -174,7 +174,7 @@ fn an_identity_can_hold_roles_and_goes_with_its_provisioning_service() {
     let refused = az.run(&["ad", "sp", "delete", "--id", principal]).refused();
     assert!(refused.contains("identity.type"), "{refused}");
     let refused = switch("UserAssigned").refused();
-    assert!(refused.contains("not offered yet"), "{refused}");
+    assert!(refused.contains("identity.userAssignedIdentities"), "{refused}");
 
     let without = switch("None").json();
     assert_eq!(text(&without, "/identity/type"), "None");
@@ -270,7 +270,7 @@ fn a_hub_is_linked_by_key() {
     let id = format!("{}/provisioningServices/plant-dps", place.devices);
     let by_identity = "properties.iotHubs[0].authenticationType=SystemAssigned";
     let refused = az.run(&["resource", "update", "--ids", &id, "--set", by_identity]).refused();
-    assert!(refused.contains("identity.type"), "{refused}");
+    assert!(refused.contains("uses the system-assigned identity"), "{refused}");
     let both = ["--set", "identity.type=SystemAssigned", by_identity];
     az.run(&[&["resource", "update", "--ids", &id], &both[..]].concat()).json();
     let shown = az.run(&["resource", "show", "--ids", &id]).json();
