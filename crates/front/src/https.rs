@@ -10,7 +10,7 @@ use crate::connections::{CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, Slot, Slots,
 use crate::exchange::{self, converse};
 use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
 use crate::mqtt;
-use crate::request::{self, Head};
+use crate::request;
 use crate::router::Missed;
 use crate::sessions::{self, Room, Spoken};
 use crate::tasks::Tasks;
@@ -24,8 +24,7 @@ use hyper_util::rt::TokioIo;
 use model::operations::{Protocol, Surface};
 use model::security::TlsVersion;
 use model::{CertificateChain, Error};
-use ops::Env;
-use ops::call::BodyReader;
+use ops::{Call, Env};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
@@ -187,14 +186,15 @@ async fn respond(
         return grant(&client, Request::from_parts(parts, body));
     }
     let body = Unread::new(body);
-    let reply =
-        match request::read(shared.side, &parts, client.address, client.certificate.as_ref()) {
-            Ok(mut head) => {
-                head.channel.tls = client.tls;
-                run(&shared, head, &parts.method, body.reader(), slot).await
-            }
-            Err(Missed { surface, error }) => shared.refuse(surface, &error, &parts.method),
-        };
+    let certificate = client.certificate.as_ref();
+    let read = request::read(shared.side, &parts, client.address, certificate, body.reader());
+    let reply = match read {
+        Ok((mut call, wanted_back)) => {
+            call.channel.tls = client.tls;
+            run(&shared, call, wanted_back, &parts.method, slot).await
+        }
+        Err(Missed { surface, error }) => shared.refuse(surface, &error, &parts.method),
+    };
     // HTTP/2 can end one request without its connection; and who asks before it sends need not send.
     if parts.version < Version::HTTP_2 && !parts.headers.contains_key(EXPECT) {
         body.swallow().await;
@@ -204,13 +204,12 @@ async fn respond(
 
 async fn run(
     shared: &Shared,
-    head: Head,
+    call: Call,
+    wanted_back: Option<String>,
     method: &Method,
-    body: BodyReader,
     slot: Arc<Slot>,
 ) -> Reply {
-    let (operation, surface) = (head.operation, head.surface);
-    let (call, wanted_back) = head.with(body);
+    let (operation, surface) = (call.operation, call.surface);
     let env = Arc::clone(&shared.env);
     let answer = shared.calls.run(async move {
         // A call counts as its connection until it ends: leaving early makes no room for more.

@@ -5,6 +5,7 @@ use crate::answer::{Reply, response};
 use crate::connections::{Slots, accept};
 use crate::exchange::{Protocol, converse};
 use crate::https::Side;
+use crate::mqtt::body_of;
 use crate::request;
 use crate::router::Missed;
 use bytes::Bytes;
@@ -51,17 +52,14 @@ pub async fn serve(listener: TcpListener, port: u16, env: Arc<Env>, stop: watch:
 
 async fn respond(env: Arc<Env>, port: u16, peer: IpAddr, request: Request<Incoming>) -> Reply {
     let (parts, _) = request.into_parts();
-    let head = match request::read(Side::Identity(port), &parts, peer, None) {
-        Ok(head) => head,
+    // Nothing that is asked here has a body.
+    let read = request::read(Side::Identity(port), &parts, peer, None, body_of(Bytes::new()));
+    let (call, wanted_back) = match read {
+        Ok(it) => it,
         Err(Missed { surface, error }) => {
             return response(ops::call::refuse_early(&env, surface, &error), &parts.method, None);
         }
     };
-    // Nothing that is asked here has a body.
-    let body = Box::new(|_| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
-        Box::pin(std::future::ready(Ok(Bytes::new())))
-    });
-    let (call, wanted_back) = head.with(body);
     response(ops::call::run(&env, call).await, &parts.method, wanted_back)
 }
 

@@ -1,72 +1,23 @@
-//! The head of a request, to everything of a [`ops::Call`] but its body.
+//! The head of a request, decoded to a call.
 //!
 //! The order is: path, operation, then the rest; so an error is already answered in the shape that the
-//! client of that address parses. Nothing here proves a credential or reads a body.
+//! client of that address parses. Nothing here proves a credential or reads the body, which comes along unread.
 
 use crate::https::Side;
 use crate::router::{Found, Missed};
 use crate::{authorization, headers, identity_endpoint, path, router};
 use hyper::http::request::Parts;
-use model::operations::{Operation, Surface};
 use model::trace::Channel;
 use model::{CertificateChain, Credential, Error, Plane};
 use ops::Call;
 use ops::call::BodyReader;
-use ops::input::Headers;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Most pairs in a query. OData clients send six.
 pub(crate) const QUERY_PAIRS_MAX: usize = 64;
 
-/// A request without its body, decoded.
-#[derive(Debug)]
-pub(crate) struct Head {
-    pub(crate) operation: &'static Operation,
-    pub(crate) surface: Surface,
-    pub(crate) host: String,
-    pub(crate) path: String,
-    pub(crate) params: BTreeMap<&'static str, String>,
-    pub(crate) query: Vec<(String, String)>,
-    pub(crate) headers: Headers,
-    pub(crate) credential: Credential,
-    pub(crate) channel: Channel,
-    /// The client's own id for the request, where it wants it back.
-    pub(crate) wanted_back: Option<String>,
-}
-
-impl Head {
-    /// The call that it is with its body, and the id that the client wants back.
-    pub(crate) fn with(self, body: BodyReader) -> (Call, Option<String>) {
-        let Self {
-            operation,
-            surface,
-            host,
-            path,
-            params,
-            query,
-            headers,
-            credential,
-            channel,
-            wanted_back,
-        } = self;
-        let call = Call {
-            operation,
-            surface,
-            host,
-            path,
-            params,
-            query,
-            headers,
-            credential,
-            channel,
-            body,
-        };
-        (call, wanted_back)
-    }
-}
-
-/// Decodes the head of a request of a client that has shown a certificate, or none.
+/// The call that a request is, of a client that has shown a certificate, or none; and the client's own id for it, where
+/// it wants that back.
 ///
 /// # Errors
 /// [`Missed`], with the surface in whose shape to refuse.
@@ -75,7 +26,8 @@ pub(crate) fn read(
     parts: &Parts,
     peer: IpAddr,
     certificate: Option<&CertificateChain>,
-) -> Result<Head, Missed> {
+    body: BodyReader,
+) -> Result<(Call, Option<String>), Missed> {
     let surfaces = side.surfaces();
     let raw = parts.uri.path();
     let segments = path::segments(raw).map_err(|error| Missed {
@@ -101,24 +53,17 @@ pub(crate) fn read(
         address: peer.to_canonical().to_string(),
         ..Channel::default()
     };
-    Ok(Head {
-        operation,
-        surface,
-        host,
-        path,
-        params,
-        query,
-        wanted_back: headers::wanted_back(&parts.headers, &headers),
-        headers,
-        credential: match (said, certificate) {
-            // A device need not say what its handshake has shown. Everybody else says who they are.
-            (Credential::None, Some(chain)) if operation.plane == Plane::Device => {
-                Credential::Certificate(chain.clone())
-            }
-            (said, _) => said,
-        },
-        channel,
-    })
+    let credential = match (said, certificate) {
+        // A device need not say what its handshake has shown. Everybody else says who they are.
+        (Credential::None, Some(chain)) if operation.plane == Plane::Device => {
+            Credential::Certificate(chain.clone())
+        }
+        (said, _) => said,
+    };
+    let wanted_back = headers::wanted_back(&parts.headers, &headers);
+    let call =
+        Call { operation, surface, host, path, params, query, headers, credential, channel, body };
+    Ok((call, wanted_back))
 }
 
 fn query(raw: &str) -> Result<Vec<(String, String)>, Error> {
@@ -135,23 +80,32 @@ fn query(raw: &str) -> Result<Vec<(String, String)>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mqtt::body_of;
+    use bytes::Bytes;
     use hyper::Request;
     use model::Op;
+    use model::operations::Surface;
     use std::net::Ipv4Addr;
 
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 7));
 
-    fn head(
+    fn call(
         side: Side,
         method: &str,
         target: &str,
         headers: &[(&str, &str)],
-    ) -> Result<Head, Missed> {
+    ) -> Result<Call, Missed> {
         let mut request = Request::builder().method(method).uri(target);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        read(side, &request.body(()).unwrap().into_parts().0, PEER, None)
+        let parts = request.body(()).unwrap().into_parts().0;
+        read(side, &parts, PEER, None, body_of(Bytes::new())).map(|(call, _)| call)
+    }
+
+    #[track_caller]
+    fn missed(side: Side, method: &str, target: &str) -> Missed {
+        call(side, method, target, &[]).err().unwrap()
     }
 
     #[test]
@@ -159,24 +113,24 @@ mod tests {
         let target = "/devices/a%25b/?api-version=2021-04-12&$filter=a%20b+c&secret=x";
         let sent =
             [("host", "127.71.3.2:8443"), ("if-match", "\"*\""), ("authorization", "Bearer t")];
-        let head = head(Side::Hubs, "PUT", target, &sent).unwrap();
-        assert_eq!(head.operation.op, Op::PutDevice);
-        assert_eq!((head.host.as_str(), head.path.as_str()), ("127.71.3.2", "/devices/a%b"));
-        assert_eq!(head.params.get("device").map(String::as_str), Some("a%b"));
-        assert_eq!(head.query.get(1), Some(&("$filter".to_owned(), "a b c".to_owned())));
-        assert_eq!(head.headers.if_match.as_deref(), Some("*"));
-        assert_eq!(head.channel.request, "PUT /devices/a%b");
+        let call = call(Side::Hubs, "PUT", target, &sent).ok().unwrap();
+        assert_eq!(call.operation.op, Op::PutDevice);
+        assert_eq!((call.host.as_str(), call.path.as_str()), ("127.71.3.2", "/devices/a%b"));
+        assert_eq!(call.params.get("device").map(String::as_str), Some("a%b"));
+        assert_eq!(call.query.get(1), Some(&("$filter".to_owned(), "a b c".to_owned())));
+        assert_eq!(call.headers.if_match.as_deref(), Some("*"));
+        assert_eq!(call.channel.request, "PUT /devices/a%b");
         assert_eq!(
-            (head.channel.protocol.as_str(), head.channel.address.as_str()),
+            (call.channel.protocol.as_str(), call.channel.address.as_str()),
             ("https", "127.0.0.7")
         );
-        assert!(matches!(head.credential, Credential::Bearer(_)));
+        assert!(matches!(call.credential, Credential::Bearer(_)));
     }
 
     #[test]
     fn a_hostile_path_is_refused_in_the_shape_of_its_surface() {
         let check = |side: Side, target: &str, expected: Surface| {
-            let missed = head(side, "GET", target, &[]).unwrap_err();
+            let missed = missed(side, "GET", target);
             assert_eq!(missed.surface, expected, "{target}");
             assert_eq!(missed.error.status(missed.surface), 400, "{target}");
         };
@@ -191,17 +145,18 @@ mod tests {
     fn a_query_has_a_most_of_parameters() {
         let target = |pairs: usize| format!("/devices?{}", "a=b&".repeat(pairs));
         assert_eq!(
-            head(Side::Hubs, "GET", &target(QUERY_PAIRS_MAX), &[]).unwrap().query.len(),
+            call(Side::Hubs, "GET", &target(QUERY_PAIRS_MAX), &[]).ok().unwrap().query.len(),
             QUERY_PAIRS_MAX
         );
-        let missed = head(Side::Hubs, "GET", &target(QUERY_PAIRS_MAX + 1), &[]).unwrap_err();
+        let missed = missed(Side::Hubs, "GET", &target(QUERY_PAIRS_MAX + 1));
         assert_eq!(missed.error.status(Surface::Hub), 400);
     }
 
     #[test]
     fn a_mapped_address_is_shown_as_what_it_is() {
         let (parts, ()) = Request::builder().uri("/devices").body(()).unwrap().into_parts();
-        let mapped = read(Side::Hubs, &parts, "::ffff:10.0.0.1".parse().unwrap(), None).unwrap();
+        let (peer, body) = ("::ffff:10.0.0.1".parse().unwrap(), body_of(Bytes::new()));
+        let (mapped, _) = read(Side::Hubs, &parts, peer, None, body).ok().unwrap();
         assert_eq!(mapped.channel.address, "10.0.0.1");
     }
 
@@ -210,7 +165,7 @@ mod tests {
         for (method, target) in
             [("OPTIONS", "*"), ("CONNECT", "a:443"), ("GET", "https://h"), ("GET", "/?x")]
         {
-            let missed = head(Side::Management, method, target, &[]).unwrap_err();
+            let missed = missed(Side::Management, method, target);
             assert_eq!(missed.error.status(Surface::Arm), 404, "{method} {target}");
         }
     }
