@@ -110,28 +110,23 @@ impl Client {
         Self::start(node)
     }
 
-    /// Both of these by an application that signs in, in the order Python, Node.
+    /// The service libraries of Python and Node, in this order, for an application that signs in.
     pub fn services_of(server: &Process, app_id: &str, secret: &str) -> [Self; 2] {
         let connection = server.connection();
-        let ca_file = connection.ca_file();
-        let mut python = Command::new(interpreter());
-        python.arg(script("python/service.py")).env("REQUESTS_CA_BUNDLE", ca_file);
-        let mut node = Command::new("node");
-        node.arg(script("node/service.js")).env("NODE_PATH", node_modules());
-        node.env("NODE_EXTRA_CA_CERTS", ca_file);
-        [python, node].map(|mut client| {
-            client
-                .env("HUB_HOST", connection.get("HUBWARD_HUB_HOST").unwrap())
-                .env("AZURE_AUTHORITY_HOST", connection.authority())
-                .env("AZURE_TENANT_ID", connection.tenant_id())
-                .env("AZURE_CLIENT_ID", app_id)
-                .env("AZURE_CLIENT_SECRET", secret);
-            Self::start(client)
-        })
+        Self::services_led_by(
+            server,
+            &[
+                ("AZURE_AUTHORITY_HOST", connection.authority()),
+                ("AZURE_TENANT_ID", connection.tenant_id()),
+                ("AZURE_CLIENT_ID", app_id),
+                ("AZURE_CLIENT_SECRET", secret),
+            ],
+        )
     }
 
-    /// The same by the managed identity that these variables lead to, without any secret of its own.
-    pub fn services_as_identity(server: &Process, leading: &[(&str, &str)]) -> [Self; 2] {
+    /// The same, led to whom they sign in as by these variables: an application, or a managed identity without any
+    /// secret of its own.
+    pub fn services_led_by(server: &Process, leading: &[(&str, &str)]) -> [Self; 2] {
         let connection = server.connection();
         let ca_file = connection.ca_file();
         let mut python = Command::new(interpreter());

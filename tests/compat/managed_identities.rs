@@ -162,7 +162,7 @@ fn applications_use_a_hub_as_a_managed_identity() {
         &[("IDENTITY_ENDPOINT", &endpoint), ("IDENTITY_HEADER", &header)],
     ];
     for (number, way) in ways.into_iter().enumerate() {
-        let [mut python, mut node] = Client::services_as_identity(&server, way);
+        let [mut python, mut node] = Client::services_led_by(&server, way);
         let device = format!("python-{number}");
         let make = [json!(device), json!(""), json!(""), json!("enabled")];
         assert_eq!(python.calls("create_device_with_sas", &make)["deviceId"], device.as_str());
