@@ -172,13 +172,9 @@ fn proven(facts: &Facts, scope: &Scope, head: &TraceHead) -> Authenticated {
     let token: SasToken = wire::sas::parse(&text).unwrap();
     let hub = facts.hub(scope).unwrap();
     let door = Door {
-        operation: operation(Op::PutDevice),
-        scope,
         access: Some(&hub.access),
-        own: &[],
-        looked_up: &gate::LookedUp::Nothing,
         resource: "127.70.1.2/devices/d1",
-        head,
+        ..Door::new(operation(Op::PutDevice), scope, head)
     };
     authenticate(&Credential::Sas(token), &door, facts).unwrap()
 }

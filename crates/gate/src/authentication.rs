@@ -53,6 +53,14 @@ pub struct Door<'a> {
     pub head: &'a TraceHead,
 }
 
+impl<'a> Door<'a> {
+    /// At no service of its own, where nothing was looked up.
+    pub const fn new(operation: &'static Operation, scope: &'a Scope, head: &'a TraceHead) -> Self {
+        let looked_up = &LookedUp::Nothing;
+        Self { operation, scope, access: None, own: &[], looked_up, resource: "", head }
+    }
+}
+
 /// Proof that a caller is who it says. Only [`authenticate`] makes one.
 #[derive(Clone, Debug)]
 pub struct Authenticated {

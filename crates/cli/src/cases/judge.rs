@@ -169,15 +169,7 @@ fn call(request: &Request, world: &World) -> Result<(Trace, Option<Denial>), Sto
     let facts = &world.facts;
     let access =
         facts.hub(&scope).map(|it| &it.access).or_else(|| facts.dps(&scope).map(|it| &it.access));
-    let door = Door {
-        operation,
-        scope: &scope,
-        access,
-        own: &[],
-        looked_up: &gate::LookedUp::Nothing,
-        resource: &host,
-        head: &head,
-    };
+    let door = Door { access, resource: &host, ..Door::new(operation, &scope, &head) };
     let (caller, step) = match authenticated(request, &door, world)? {
         Ok(it) => it,
         Err(refusal) => return Ok((refusal.trace, Some(refusal.denial))),

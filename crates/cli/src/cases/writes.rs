@@ -8,7 +8,7 @@ use gate::writes::{
     NewAssignment, NewRole, PrincipalGiven, check_assignment, check_role_unused, links_of_change,
     scopes_of,
 };
-use gate::{Ask, Attributes, Link};
+use gate::{Ask, Link};
 use model::operations::{Surface, action, operation};
 use model::principal::AuthType;
 use model::trace::{Caller, Channel, TraceHead};
@@ -92,16 +92,7 @@ impl Write<'_> {
             channel: Channel { protocol: "case".into(), ..Channel::default() },
             replica: self.world.replica,
         };
-        let ask = Ask {
-            operation: operation(op),
-            scope: self.scope,
-            objects: &[],
-            linked,
-            stranded: &[],
-            attributes: Attributes::default(),
-            caller: self.caller,
-            head: &head,
-        };
+        let ask = Ask { linked, ..Ask::new(operation(op), self.scope, self.caller, &head) };
         match gate::judge(&ask, &self.world.facts).denial {
             None => Ok(()),
             Some(denial) => Err(Error::Denied(Box::new(denial))),

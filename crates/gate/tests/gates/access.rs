@@ -1,8 +1,8 @@
 //! Roles: planes apart, scopes by segment, grants that add up.
 
 use super::world::*;
+use gate::Ask;
 use gate::facts::{List, Permission, Role};
-use gate::{Ask, Attributes};
 use model::error::DenialKind;
 use model::operations::{Right, operation};
 use model::trace::{Caller, FindingResult};
@@ -173,16 +173,7 @@ fn what_devices_do_for_themselves_nobody_else_may() {
         let (here, head) = (scope(HUB), head("PUT /d1"));
         let it = caller(ANA);
         let caller = Caller { kind, object_id, rights: Right::HUB.to_vec(), ..it };
-        let ask = Ask {
-            operation: operation(Op::RegisterDevice),
-            scope: &here,
-            objects: &[],
-            linked: &[],
-            stranded: &[],
-            attributes: Attributes::default(),
-            caller: &caller,
-            head: &head,
-        };
+        let ask = Ask::new(operation(Op::RegisterDevice), &here, &caller, &head);
         assert_eq!(judged(&ask, &facts).denial.is_none(), expected, "{kind:?} {object_id:?}");
     };
     check(PrincipalKind::Device, None, true);

@@ -94,15 +94,7 @@ fn shows(
     assertion: &str,
 ) -> Result<(String, Option<Once>), Box<Refusal>> {
     let (scope, head) = (Scope::root(), head("POST /token"));
-    let door = Door {
-        operation: operation(Op::IssueToken),
-        scope: &scope,
-        access: None,
-        own: &[],
-        looked_up: &gate::LookedUp::Nothing,
-        resource: "",
-        head: &head,
-    };
+    let door = Door::new(operation(Op::IssueToken), &scope, &head);
     let credential = Credential::ClientAssertion {
         tenant: TENANT.into(),
         client_id: who.into(),

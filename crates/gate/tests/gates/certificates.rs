@@ -50,13 +50,10 @@ fn shows(
 ) -> Result<Authenticated, Box<Refusal>> {
     let (scope, head) = (scope(HUB), TraceHead { time: now, ..head("CONNECT d1") });
     let door = Door {
-        operation: operation(op),
-        scope: &scope,
         access: Some(&SharedAccess { is_disabled_for_devices: true, ..SharedAccess::default() }),
         own,
-        looked_up: &gate::LookedUp::Nothing,
         resource: "127.70.1.2/devices/d1",
-        head: &head,
+        ..Door::new(operation(op), &scope, &head)
     };
     let chain = CertificateChain::new(certificates).unwrap();
     authenticate(&Credential::Certificate(chain), &door, facts)

@@ -37,14 +37,8 @@ fn gives(facts: &Facts, request: &Value) -> Judgement {
     let (scope, head, caller) = (scope(HUB), head("PUT /x"), caller(ANA));
     judged(
         &Ask {
-            operation: operation(Op::PutRoleAssignment),
-            scope: &scope,
-            objects: &[],
-            linked: &[],
-            stranded: &[],
             attributes: Attributes { request: request.as_object(), ..Attributes::default() },
-            caller: &caller,
-            head: &head,
+            ..Ask::new(operation(Op::PutRoleAssignment), &scope, &caller, &head)
         },
         facts,
     )

@@ -3,7 +3,7 @@
 use super::world::*;
 use gate::deny::{DenyAssignment, Whom};
 use gate::facts::{Group, Permission};
-use gate::{Ask, Attributes, Facts, Judgement, Link};
+use gate::{Ask, Facts, Judgement, Link};
 use model::error::DenialKind;
 use model::operations::operation;
 use model::trace::{Finding, FindingKind, FindingResult};
@@ -187,14 +187,8 @@ fn an_action_at_a_linked_scope_is_granted_and_denied_there() {
         }
         let (here, head, caller) = (scope(HUB), head("PUT /x"), caller(ANA));
         let ask = Ask {
-            operation: operation(Op::PutPolicyExemption),
-            scope: &here,
-            objects: &[],
             linked: &[Link { action: lifts, scope: scope(HUB10) }],
-            stranded: &[],
-            attributes: Attributes::default(),
-            caller: &caller,
-            head: &head,
+            ..Ask::new(operation(Op::PutPolicyExemption), &here, &caller, &head)
         };
         let found = judged(&ask, &facts).denial;
         let target = found.as_ref().map(|it| it.target.clone());

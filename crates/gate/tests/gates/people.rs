@@ -27,15 +27,7 @@ fn facts_with(change: impl FnOnce(&mut Person)) -> Facts {
 
 fn shows(facts: &Facts, credential: &Credential, looked_up: &LookedUp) -> Result<(), TokenFault> {
     let (scope, head) = (Scope::root(), head("POST /token"));
-    let door = Door {
-        operation: operation(Op::IssueToken),
-        scope: &scope,
-        access: None,
-        own: &[],
-        looked_up,
-        resource: "",
-        head: &head,
-    };
+    let door = Door { looked_up, ..Door::new(operation(Op::IssueToken), &scope, &head) };
     match authenticate(credential, &door, facts) {
         Ok(who) => {
             let caller = who.caller();

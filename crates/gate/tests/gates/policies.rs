@@ -389,14 +389,13 @@ fn a_rule_tells_every_kind_of_caller_from_the_others() {
         for kind in kinds {
             let caller = model::trace::Caller { kind, ..caller(ANA) };
             let ask = gate::Ask {
-                operation: model::operations::operation(Op::PutDevice),
-                scope: &place,
                 objects: &objects,
-                linked: &[],
-                stranded: &[],
-                attributes: gate::Attributes::default(),
-                caller: &caller,
-                head: &head,
+                ..gate::Ask::new(
+                    model::operations::operation(Op::PutDevice),
+                    &place,
+                    &caller,
+                    &head,
+                )
             };
             let by_policy = judged(&ask, &facts).denial.is_some_and(|it| it.gate == Gate::Policy);
             assert_eq!(by_policy, kind == denied, "{kind:?} under a rule on {denied:?}");

@@ -2,7 +2,7 @@
 
 use super::world::*;
 use gate::facts::{OwnKeys, OwnProof, SharedAccess};
-use gate::{Ask, Attributes, Door, Facts, Refusal, authenticate};
+use gate::{Ask, Door, Facts, Refusal, authenticate};
 use model::error::{AuthFault, DenialKind};
 use model::operations::operation;
 use model::{Credential, Op, PrincipalKind, SasToken, Secret, Timestamp, Verdict};
@@ -27,13 +27,9 @@ fn shows(facts: &Facts, token: SasToken, path: &str) -> Result<gate::Authenticat
     let hub = facts.hub(&scope).unwrap();
     let resource = format!("{}{path}", hub.host);
     let door = Door {
-        operation: operation(Op::GetDevice),
-        scope: &scope,
         access: Some(&hub.access),
-        own: &[],
-        looked_up: &gate::LookedUp::Nothing,
         resource: &resource,
-        head: &head,
+        ..Door::new(operation(Op::GetDevice), &scope, &head)
     };
     authenticate(&Credential::Sas(token), &door, facts)
 }
@@ -141,16 +137,7 @@ fn a_policys_rights_cover_what_they_name_and_writing_covers_reading() {
             shows(&facts, token(HUB_HOST, &[seed; 32], LATER, Some(name)), "/devices/d1").unwrap();
         let (scope, head) = (scope(HUB), head("PUT /devices/d1"));
         let objects = [device(HUB, "d1")];
-        let ask = Ask {
-            operation: operation(op),
-            scope: &scope,
-            objects: &objects,
-            linked: &[],
-            stranded: &[],
-            attributes: Attributes::default(),
-            caller: who.caller(),
-            head: &head,
-        };
+        let ask = Ask { objects: &objects, ..Ask::new(operation(op), &scope, who.caller(), &head) };
         let judged = judged(&ask, &facts);
         assert_eq!(judged.denial.is_none(), expected, "{name} {op:?}");
         if !expected {
@@ -195,13 +182,10 @@ fn knocks(
     let (scope, head) = (scope(HUB), head("PUT /x"));
     let own: Vec<OwnProof> = own.iter().cloned().map(OwnProof::Keys).collect();
     let door = Door {
-        operation: operation(Op::RegisterDevice),
-        scope: &scope,
         access: Some(access),
         own: &own,
-        looked_up: &gate::LookedUp::Nothing,
         resource: "127.70.1.2/devices/d1",
-        head: &head,
+        ..Door::new(operation(Op::RegisterDevice), &scope, &head)
     };
     authenticate(&Credential::Sas(token), &door, &facts()).map_err(|it| {
         let DenialKind::Unauthenticated(fault) = it.denial.kind else { panic!("{:?}", it.denial) };
@@ -259,27 +243,15 @@ fn a_policys_key_acts_for_a_device_that_it_covers() {
         let hub = facts.hub(&scope).unwrap();
         let own: Vec<OwnProof> = own.iter().cloned().map(OwnProof::Keys).collect();
         let door = Door {
-            operation: operation(op),
-            scope: &scope,
             access: Some(&hub.access),
             own: &own,
-            looked_up: &gate::LookedUp::Nothing,
             resource: "127.70.1.2/devices/d1/messages/events",
-            head: &head,
+            ..Door::new(operation(op), &scope, &head)
         };
         let token = token(resource, &[seed; 32], LATER, Some(name));
         let who = authenticate(&Credential::Sas(token), &door, &facts);
         let who = who.map_err(|it| it.denial.message)?;
-        let ask = Ask {
-            operation: operation(op),
-            scope: &scope,
-            objects: &[],
-            linked: &[],
-            stranded: &[],
-            attributes: Attributes::default(),
-            caller: who.caller(),
-            head: &head,
-        };
+        let ask = Ask::new(operation(op), &scope, who.caller(), &head);
         match judged(&ask, &facts).denial {
             None => Ok((who.caller().kind, who.caller().name.clone())),
             Some(denial) => Err(denial.message),
@@ -312,13 +284,10 @@ fn keys_of_modules_and_of_devices_are_switched_off_apart() {
     let knocks = |access: &SharedAccess, name: &str, resource: &str| {
         let (scope, head) = (scope(HUB), head("POST /x"));
         let door = Door {
-            operation: operation(Op::SendTelemetry),
-            scope: &scope,
             access: Some(access),
             own: &[OwnProof::Keys(own(name, 1))],
-            looked_up: &gate::LookedUp::Nothing,
             resource,
-            head: &head,
+            ..Door::new(operation(Op::SendTelemetry), &scope, &head)
         };
         let token = token(resource, &[1; 32], LATER, None);
         authenticate(&Credential::Sas(token), &door, &facts()).is_ok()
@@ -341,15 +310,7 @@ fn a_key_of_a_policy_that_is_missing_or_shown_elsewhere_opens_nothing() {
     let (here, head) = (scope(HUB), head("GET /subscriptions"));
     let check = |op: Op| {
         let right = token(HUB_HOST, &OWNER_KEY, LATER, Some("iothubowner"));
-        let door = Door {
-            operation: operation(op),
-            scope: &here,
-            access: None,
-            own: &[],
-            looked_up: &gate::LookedUp::Nothing,
-            resource: HUB_HOST,
-            head: &head,
-        };
+        let door = Door { resource: HUB_HOST, ..Door::new(operation(op), &here, &head) };
         let refusal = authenticate(&Credential::Sas(right), &door, &facts).unwrap_err();
         assert!(matches!(refusal.denial.kind, DenialKind::Unauthenticated(AuthFault::Invalid)));
     };

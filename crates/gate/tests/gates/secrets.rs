@@ -38,15 +38,7 @@ fn facts_of_two() -> Facts {
 
 fn shows(facts: &Facts, tenant: &str, who: &str, secret: &str) -> Result<String, DenialKind> {
     let (scope, head) = (Scope::root(), head("POST /token"));
-    let door = Door {
-        operation: operation(Op::IssueToken),
-        scope: &scope,
-        access: None,
-        own: &[],
-        looked_up: &gate::LookedUp::Nothing,
-        resource: "",
-        head: &head,
-    };
+    let door = Door::new(operation(Op::IssueToken), &scope, &head);
     let credential = Credential::ClientSecret {
         tenant: tenant.into(),
         client_id: who.into(),

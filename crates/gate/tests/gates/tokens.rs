@@ -10,15 +10,7 @@ use serde_json::{Value, json};
 fn shows(facts: &Facts, op: Op, token: &str, now: Timestamp) -> Result<String, Box<Refusal>> {
     let (scope, mut head) = (Scope::root(), head("GET /subscriptions"));
     head.time = now;
-    let door = Door {
-        operation: operation(op),
-        scope: &scope,
-        access: None,
-        own: &[],
-        looked_up: &gate::LookedUp::Nothing,
-        resource: "",
-        head: &head,
-    };
+    let door = Door::new(operation(op), &scope, &head);
     let credential = Credential::Bearer(Secret::new(token.to_owned()));
     authenticate(&credential, &door, facts).map(|it| it.caller().name.clone())
 }
@@ -26,15 +18,7 @@ fn shows(facts: &Facts, op: Op, token: &str, now: Timestamp) -> Result<String, B
 fn deploys(facts: &Facts, op: Op, who: &str, now: Timestamp) -> Result<String, String> {
     let (scope, mut head) = (Scope::root(), head("PUT /subscriptions"));
     head.time = now;
-    let door = Door {
-        operation: operation(op),
-        scope: &scope,
-        access: None,
-        own: &[],
-        looked_up: &gate::LookedUp::Nothing,
-        resource: "",
-        head: &head,
-    };
+    let door = Door::new(operation(op), &scope, &head);
     let credential = Credential::Deployment(Deployer {
         principal: id(who),
         app_id: None,
@@ -94,17 +78,7 @@ fn a_right_token_is_taken() {
 
 #[test]
 fn a_proof_says_how_long_it_took_once_that_is_measured() {
-    let (scope, head) = (Scope::root(), head("GET /"));
-    let door = Door {
-        operation: operation(Op::ReadEndpoints),
-        scope: &scope,
-        access: None,
-        own: &[],
-        looked_up: &gate::LookedUp::Nothing,
-        resource: "",
-        head: &head,
-    };
-    let mut who = authenticate(&Credential::None, &door, &facts()).unwrap();
+    let mut who = somebody(&facts());
     assert_eq!(who.step().took_ns, None);
     who.took(7);
     assert_eq!(who.step().took_ns, Some(7));
@@ -134,15 +108,7 @@ fn each_fault_of_a_token_has_its_own_reason() {
     check(&signed(&with("oid", json!("cccccccc-0000-4000-8000-000000000003"))), AuthFault::Invalid);
 
     let (scope, head) = (Scope::root(), head("GET /subscriptions"));
-    let door = Door {
-        operation: operation(Op::ListSubscriptions),
-        scope: &scope,
-        access: None,
-        own: &[],
-        looked_up: &gate::LookedUp::Nothing,
-        resource: "",
-        head: &head,
-    };
+    let door = Door::new(operation(Op::ListSubscriptions), &scope, &head);
     let refusal = authenticate(&Credential::None, &door, &facts).unwrap_err();
     assert_eq!(refusal.denial.kind, DenialKind::Unauthenticated(AuthFault::Missing));
     assert!(reasons.insert(refusal.denial.message));

@@ -1,12 +1,10 @@
 //! What a trace keeps of a call, and what a permit says.
 
 use super::world::*;
-use gate::{
-    Ask, Attributes, Link, NotReplayable, admit, authenticate, is_same_decision, judge, replay,
-};
+use gate::{Ask, Attributes, Link, NotReplayable, admit, is_same_decision, judge, replay};
 use model::operations::operation;
 use model::trace::FindingResult;
-use model::{ActionName, Credential, Gate, Op, Scope};
+use model::{ActionName, Gate, Op};
 use serde_json::json;
 
 #[test]
@@ -20,14 +18,10 @@ fn a_trace_keeps_all_that_the_call_was_judged_by() {
     };
     let request = json!({ "a": 1 });
     let ask = Ask {
-        operation: operation(Op::PutPolicyExemption),
-        scope: &here,
         objects: &[device(HUB, "d1")],
         linked: &[link],
-        stranded: &[],
         attributes: Attributes { request: request.as_object(), ..Attributes::default() },
-        caller: &caller,
-        head: &head,
+        ..Ask::new(operation(Op::PutPolicyExemption), &here, &caller, &head)
     };
     let judged = judge(&ask, &facts);
     let call = &judged.trace.call;
@@ -98,28 +92,9 @@ fn a_permit_brings_a_trace_where_facts_change_or_a_policy_wants_it_and_else_none
     policy(&mut facts, "audit", &rule, HUB);
     let check = |op: Op, name: &str, expected: bool| {
         let (here, head, caller) = (scope(HUB), head("PUT /x"), caller(ANA));
-        let (root, objects) = (Scope::root(), [device(HUB, name)]);
-        let door = gate::Door {
-            operation: operation(Op::ReadEndpoints),
-            scope: &root,
-            access: None,
-            own: &[],
-            looked_up: &gate::LookedUp::Nothing,
-            resource: "",
-            head: &head,
-        };
-        let somebody = authenticate(&Credential::None, &door, &facts).unwrap();
-        let ask = Ask {
-            operation: operation(op),
-            scope: &here,
-            objects: &objects,
-            linked: &[],
-            stranded: &[],
-            attributes: Attributes::default(),
-            caller: &caller,
-            head: &head,
-        };
-        let permit = admit(&somebody, &ask, &facts, &|| 0).unwrap();
+        let objects = [device(HUB, name)];
+        let ask = Ask { objects: &objects, ..Ask::new(operation(op), &here, &caller, &head) };
+        let permit = admit(&somebody(&facts), &ask, &facts, &|| 0).unwrap();
         assert_eq!(permit.trace().is_some(), expected, "{op:?} {name}");
         assert_eq!((permit.epoch(), permit.operation().op, permit.scope().as_str()), (7, op, HUB));
     };

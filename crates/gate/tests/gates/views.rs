@@ -2,7 +2,7 @@
 
 use super::world::*;
 use gate::facts::RoleAssignment;
-use gate::{Ask, Attributes, Facts, Judgement};
+use gate::{Ask, Facts, Judgement};
 use model::error::DenialKind;
 use model::operations::operation;
 use model::trace::{FindingResult, Replica};
@@ -30,16 +30,8 @@ fn seen(facts: &Facts, op: Op, is_healed_by_token: bool, issued: Timestamp) -> J
     let (here, mut head, mut caller) = (scope(HUB), head("POST /devices"), caller(ANA));
     head.replica = Some(Replica { index: 0, delay_s: 60, is_healed_by_token });
     caller.token_issued = Some(issued);
-    let ask = Ask {
-        operation: operation(op),
-        scope: &here,
-        objects: &[device(HUB, "d1")],
-        linked: &[],
-        stranded: &[],
-        attributes: Attributes::default(),
-        caller: &caller,
-        head: &head,
-    };
+    let ask =
+        Ask { objects: &[device(HUB, "d1")], ..Ask::new(operation(op), &here, &caller, &head) };
     judged(&ask, facts)
 }
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gate::facts::{Hub, Principal, RoleAssignment, SasPolicy, SharedAccess, VerifyingKey};
 use gate::network::NetworkRules;
 use gate::policy::{Declared, PolicyAssignment, PolicyDefinition, Values, parse_rules};
-use gate::{Ask, Attributes, Door, Facts, Judgement, admit, authenticate, judge, judge_timed};
+use gate::{Ask, Authenticated, Door, Facts, Judgement, admit, authenticate, judge, judge_timed};
 use model::operations::{Right, operation};
 use model::principal::AuthType;
 use model::trace::{Caller, Channel, Gate, Object, Step, TraceHead, Verb};
@@ -214,21 +214,18 @@ pub fn does(facts: &Facts, who: &str, op: Op, at: &str, objects: &[Object]) -> J
     asked(who, op, at, objects, |ask| judged(ask, facts))
 }
 
+/// Whoever reads what is open to all: a proof for those who ask about others.
+pub fn somebody(facts: &Facts) -> Authenticated {
+    let (root, nobody) = (Scope::root(), head("GET /"));
+    let door = Door::new(operation(Op::ReadEndpoints), &root, &nobody);
+    authenticate(&Credential::None, &door, facts).unwrap()
+}
+
 /// What the gates say, asked for a trace and once more for the quick verdict of a call that nobody keeps:
 /// both say the same.
 pub fn judged(ask: &Ask<'_>, facts: &Facts) -> Judgement {
     let found = judge(ask, facts);
-    let (root, nobody) = (Scope::root(), head("GET /"));
-    let door = Door {
-        operation: operation(Op::ReadEndpoints),
-        scope: &root,
-        access: None,
-        own: &[],
-        looked_up: &gate::LookedUp::Nothing,
-        resource: "",
-        head: &nobody,
-    };
-    let somebody = authenticate(&Credential::None, &door, facts).unwrap();
+    let somebody = somebody(facts);
     let mut uncounted = facts.clone();
     uncounted.lookups = Arc::default();
     let quick = admit(&somebody, ask, &uncounted, &|| 0).map_err(|it| it.denial.kind);
@@ -251,14 +248,5 @@ fn asked(
     then: impl FnOnce(&Ask<'_>) -> Judgement,
 ) -> Judgement {
     let (scope, head, caller) = (scope(at), head("PUT /devices/d1"), caller(who));
-    then(&Ask {
-        operation: operation(op),
-        scope: &scope,
-        objects,
-        linked: &[],
-        stranded: &[],
-        attributes: Attributes::default(),
-        caller: &caller,
-        head: &head,
-    })
+    then(&Ask { objects, ..Ask::new(operation(op), &scope, &caller, &head) })
 }

@@ -9,7 +9,7 @@ use gate::jwt::Claims;
 use gate::locks::{Level, Lock};
 use gate::network::NetworkRules;
 use gate::policy::{Declared, Exemption, PolicyAssignment, PolicyDefinition, Values, parse_rules};
-use gate::{Ask, Attributes, Authenticated, Door, Facts, Link, authenticate, judge_claims};
+use gate::{Ask, Authenticated, Door, Facts, Link, authenticate, judge_claims};
 use model::error::{Denial, DenialKind};
 use model::principal::AuthType;
 use model::trace::{Caller, Channel, Gate, Object, Replica, Step, Trace, TraceHead, Verb};
@@ -330,14 +330,9 @@ impl Question {
 
     pub fn ask<'a>(&'a self, caller: &'a Caller) -> Ask<'a> {
         Ask {
-            operation: self.operation,
-            scope: &self.scope,
             objects: &self.objects,
             linked: &self.linked,
-            stranded: &[],
-            attributes: Attributes::default(),
-            caller,
-            head: &self.head,
+            ..Ask::new(self.operation, &self.scope, caller, &self.head)
         }
     }
 }
@@ -364,13 +359,10 @@ pub fn caller(
         is_enabled: true,
     })];
     let door = Door {
-        operation: question.operation,
-        scope: &question.scope,
         access: hub.map(|it| &it.access),
         own: &own,
-        looked_up: &gate::LookedUp::Nothing,
         resource: &resource,
-        head: &question.head,
+        ..Door::new(question.operation, &question.scope, &question.head)
     };
     match &request.who {
         Who::Principal { id: who, token } => judge_claims(&claims(who, token, facts), &door, facts),
@@ -424,15 +416,7 @@ pub fn proven() -> &'static Authenticated {
             channel: Channel::default(),
             replica: None,
         };
-        let door = Door {
-            operation: model::operations::operation(Op::ReadEndpoints),
-            scope: &root,
-            access: None,
-            own: &[],
-            looked_up: &gate::LookedUp::Nothing,
-            resource: "",
-            head: &head,
-        };
+        let door = Door::new(model::operations::operation(Op::ReadEndpoints), &root, &head);
         authenticate(&Credential::None, &door, &EMPTY).unwrap()
     });
     &PROVEN

@@ -231,14 +231,13 @@ fn replayed(trace: &Trace, facts: &Facts) -> Trace {
     };
     let scope = trace.scope();
     let ask = gate::Ask {
-        operation: model::operations::named(&call.operation).unwrap(),
-        scope: &scope,
         objects: &call.objects,
-        linked: &[],
-        stranded: &[],
-        attributes: gate::Attributes::default(),
-        caller: call.caller.as_ref().unwrap(),
-        head: &head,
+        ..gate::Ask::new(
+            model::operations::named(&call.operation).unwrap(),
+            &scope,
+            call.caller.as_ref().unwrap(),
+            &head,
+        )
     };
     gate::judge_timed(trace.steps[0].clone(), &ask, facts, &|| 0).trace
 }
