@@ -10,10 +10,10 @@ mod link;
 mod token;
 
 use crate::client::Client;
-use crate::credential::TokenSource;
+use crate::credential::{Now, TokenSource};
 use batch::{Batch, Next, Queue};
 use link::Link;
-use model::{Secret, Timestamp};
+use model::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt;
@@ -64,9 +64,6 @@ impl fmt::Debug for Credential {
         }
     }
 }
-
-/// The wall clock.
-pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Sends to one entity.
 pub struct Sender {
@@ -308,6 +305,7 @@ impl<'a> Sending<'a> {
 mod tests {
     use super::*;
     use crate::Rule;
+    use model::Timestamp;
     use tokio::net::TcpListener;
 
     /// Somebody who accepts connections and says nothing holds nobody up for long.

@@ -3,6 +3,10 @@
 use model::{Secret, Timestamp};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+
+/// The wall clock.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A token, and until when it holds.
 #[derive(Clone, Debug)]

@@ -6,12 +6,16 @@ use crate::client::{ANSWER_BYTES_MAX, Client, EgressError, failed};
 use crate::target::Target;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::Request;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+
+/// What we call ourselves.
+pub(crate) const AGENT: &str = concat!("hubward/", env!("CARGO_PKG_VERSION"));
 
 /// What came back.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,50 +40,62 @@ impl Client {
     }
 
     async fn posted(&self, target: &Target, body: Bytes) -> Result<Answer, EgressError> {
+        let request = Request::post(&target.path)
+            .header(HOST, &target.authority)
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json")
+            .header(USER_AGENT, AGENT)
+            .body(Full::new(body))
+            .map_err(|it| failed(&it))?;
+        let answer = self.open(target).await?.ask(request, ANSWER_BYTES_MAX).await?;
+        Ok(Answer { status: answer.status().as_u16(), body: answer.into_body() })
+    }
+
+    /// A connection to where a target is.
+    pub(crate) async fn open(&self, target: &Target) -> Result<Open, EgressError> {
         self.check(target)?;
         let stream = self.dial(&target.host, target.port).await?;
         match target.is_tls {
-            true => exchange(self.secure(&target.host, stream).await?, target, body).await,
-            false => exchange(stream, target, body).await,
+            true => Open::over(self.secure(&target.host, stream).await?).await,
+            false => Open::over(stream).await,
         }
     }
 }
 
-async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    target: &Target,
-    body: Bytes,
-) -> Result<Answer, EgressError> {
-    let request = Request::post(&target.path)
-        .header(HOST, &target.authority)
-        .header(CONTENT_TYPE, "application/json")
-        .header(ACCEPT, "application/json")
-        .header(USER_AGENT, concat!("hubward/", env!("CARGO_PKG_VERSION")))
-        .body(Full::new(body))
-        .map_err(|it| failed(&it))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|it| failed(&it))?;
-    // Driven beside the call, and dropped with it: nothing is left behind where time runs out.
-    let talk = async {
-        let answer = sender.send_request(request).await.map_err(|it| failed(&it))?;
-        let status = answer.status().as_u16();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+/// A connection, for one call after another.
+pub(crate) struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    /// What drives it; it ends with this.
+    _driver: JoinSet<()>,
+}
+
+impl Open {
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Self, EgressError> {
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|it| failed(&it))?;
+        let mut driver = JoinSet::new();
+        // Its errors come out of the calls, too.
+        driver.spawn(async { drop(connection.await) });
+        Ok(Self { sender, _driver: driver })
+    }
+
+    /// Asks, and takes a whole answer of at most so many bytes.
+    pub(crate) async fn ask(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        answer_bytes_max: usize,
+    ) -> Result<Response<Bytes>, EgressError> {
+        self.sender.ready().await.map_err(|it| failed(&it))?;
+        let answer = self.sender.send_request(request).await.map_err(|it| failed(&it))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, answer_bytes_max).collect().await;
         let body = body.map_err(|it| match it.is::<http_body_util::LengthLimitError>() {
             true => EgressError::TooLong,
             false => EgressError::Failed(it.to_string()),
         })?;
-        Ok(Answer { status, body: body.to_bytes() })
-    };
-    tokio::pin!(talk);
-    tokio::pin!(connection);
-    let mut is_over = false;
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut talk => return answer,
-            // Its own errors come out of the talk, too.
-            _ = &mut connection, if !is_over => is_over = true,
-        }
+        Ok(Response::from_parts(head, body.to_bytes()))
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod address;
 pub mod amqp;
+pub mod blob;
 mod client;
 mod credential;
 mod http;
@@ -18,6 +19,6 @@ mod target;
 
 pub use address::{Allowed, NotAllowed, Own, Rule};
 pub use client::{ANSWER_BYTES_MAX, Client, EgressError};
-pub use credential::{Token, TokenSource};
+pub use credential::{Now, Token, TokenSource};
 pub use http::Answer;
 pub use target::{NotATarget, Target};
