@@ -33,6 +33,7 @@ mod stories {
     pub mod diagnosis_sections;
     pub mod diagnostics;
     pub mod egress_amqp;
+    pub mod egress_event_hubs;
     pub mod enrollment_rights;
     pub mod enrollments;
     pub mod exceptions;

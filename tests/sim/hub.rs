@@ -147,7 +147,7 @@ impl Plan {
         let env = Env {
             settings,
             store,
-            facts: FactsCell::new(facts),
+            facts: Arc::new(FactsCell::new(facts)),
             clock,
             signing_keys,
             assertions: entra::assertions::Assertions::default(),

@@ -3,7 +3,7 @@
 use egress::amqp::{
     Body, Credential, Endpoint, Message, PARTITION_KEY, Sender, Value, Verdicts, Why,
 };
-use egress::{Client, Rule, Token, TokenSource};
+use egress::{Client, Own, Rule, Token, TokenSource};
 use model::{Secret, Timestamp};
 use std::future::Future;
 use std::net::IpAddr;
@@ -48,7 +48,8 @@ impl Plant {
     }
 
     fn client(&self, own: Option<&str>) -> Client {
-        let own = own.map(|it| (it.to_owned(), it.parse::<IpAddr>().unwrap()));
+        let from: IpAddr = self.world.env().settings.own_address().parse().unwrap();
+        let own = own.map(|it| (it.to_owned(), Own { at: it.parse().unwrap(), from }));
         let own = move |host: &str| own.as_ref().filter(|it| it.0 == host).map(|it| it.1);
         let bundle = self.world.env().settings.data_dir.join("ca-bundle.pem");
         Client::new(Rule::default().with_own(Arc::new(own)), bundle)

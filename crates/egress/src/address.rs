@@ -32,14 +32,23 @@ impl FromStr for Allowed {
     }
 }
 
-/// At which address the server itself serves a host; nothing where it serves none of that name.
-pub type Own = dyn Fn(&str) -> Option<IpAddr> + Send + Sync;
+/// How a host is called that the server itself serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Own {
+    /// Where it is served.
+    pub at: IpAddr,
+    /// From where the server calls it.
+    pub from: IpAddr,
+}
+
+/// Finds a host among those that the server itself serves.
+pub type FindOwn = dyn Fn(&str) -> Option<Own> + Send + Sync;
 
 /// Where outgoing connections may lead.
 #[derive(Clone, Default)]
 pub struct Rule {
     allowed: Vec<Allowed>,
-    own: Option<Arc<Own>>,
+    own: Option<Arc<FindOwn>>,
 }
 
 impl fmt::Debug for Rule {
@@ -76,13 +85,13 @@ impl Rule {
 
     /// The same, and hosts of the server itself may be called where it serves them, though nobody else's may there.
     #[must_use]
-    pub fn with_own(mut self, own: Arc<Own>) -> Self {
+    pub fn with_own(mut self, own: Arc<FindOwn>) -> Self {
         self.own = Some(own);
         self
     }
 
-    /// Where the server serves a host of its own.
-    pub fn own(&self, host: &str) -> Option<IpAddr> {
+    /// How the server calls a host of its own.
+    pub fn own(&self, host: &str) -> Option<Own> {
         self.own.as_ref().and_then(|own| own(host))
     }
 
@@ -99,7 +108,9 @@ impl Rule {
     /// [`NotAllowed`] with what kind of address it is.
     pub fn check(&self, host: &str, port: u16, address: IpAddr) -> Result<(), NotAllowed> {
         match kind(address) {
-            Some(kind) if self.own(host) != Some(address) && !self.names(host, port) => {
+            Some(kind)
+                if self.own(host).map(|it| it.at) != Some(address) && !self.names(host, port) =>
+            {
                 Err(NotAllowed { host: host.to_owned(), address, kind })
             }
             Some(_) | None => Ok(()),
@@ -220,8 +231,8 @@ mod tests {
     #[test]
     fn a_host_of_our_own_is_called_where_it_is_served() {
         let own = |host: &str| {
-            let own: IpAddr = "127.71.3.9".parse().unwrap();
-            ["ns.servicebus.example", "127.71.3.9"].contains(&host).then_some(own)
+            let [at, from] = ["127.71.3.9", "127.71.3.1"].map(|it| it.parse().unwrap());
+            ["ns.servicebus.example", "127.71.3.9"].contains(&host).then_some(Own { at, from })
         };
         let rule = Rule::default().with_own(Arc::new(own));
         let check = |host: &str, address: &str| rule.check(host, 5671, address.parse().unwrap());

@@ -1,6 +1,6 @@
 //! Connections to others: to an address that was looked at, and with TLS to whom a trusted CA vouches for.
 
-use crate::address::{NotAllowed, Rule};
+use crate::address::{NotAllowed, Own, Rule};
 use crate::target::Target;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -84,13 +84,14 @@ impl Client {
     /// is not resolved at all.
     pub(crate) async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, EgressError> {
         let rule = &self.0.rule;
-        let found: Vec<SocketAddr> = match rule.own(host) {
-            Some(own) => vec![SocketAddr::new(own, port)],
-            None => {
-                let found = tokio::net::lookup_host((host, port)).await;
-                found.map_err(|it| failed(&it))?.take(ADDRESSES_MAX).collect()
-            }
-        };
+        if let Some(Own { at, from }) = rule.own(host) {
+            let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+            let socket = socket.map_err(|it| failed(&it))?;
+            socket.bind(SocketAddr::new(from, 0)).map_err(|it| failed(&it))?;
+            return socket.connect(SocketAddr::new(at, port)).await.map_err(|it| failed(&it));
+        }
+        let found = tokio::net::lookup_host((host, port)).await;
+        let found: Vec<SocketAddr> = found.map_err(|it| failed(&it))?.take(ADDRESSES_MAX).collect();
         let mut last = EgressError::Failed(format!("`{host}` has no address"));
         for address in found {
             // One address that leads inside is reason enough to believe none of them.

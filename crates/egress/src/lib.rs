@@ -17,7 +17,7 @@ mod credential;
 mod http;
 mod target;
 
-pub use address::{Allowed, NotAllowed, Own, Rule};
+pub use address::{Allowed, FindOwn, NotAllowed, Own, Rule};
 pub use client::{ANSWER_BYTES_MAX, Client, EgressError};
 pub use credential::{Now, Token, TokenSource};
 pub use http::Answer;

@@ -77,7 +77,7 @@ pub type IdentityTokens = std::sync::Mutex<BTreeMap<(ObjectId, String), Issued>>
 pub struct Env {
     pub settings: Settings,
     pub store: Engine,
-    pub facts: FactsCell,
+    pub facts: Arc<FactsCell>,
     pub clock: Clock,
     pub signing_keys: SigningKeys,
     /// The client assertions that were used.

@@ -31,7 +31,7 @@ pub(crate) fn env() -> Env {
     Env {
         settings,
         store: Engine::memory(),
-        facts: FactsCell::new(Facts::new(id, origin)),
+        facts: Arc::new(FactsCell::new(Facts::new(id, origin))),
         clock: Clock {
             now: Arc::new(|| Timestamp::from_seconds(1_000_000)),
             monotonic_ns: Arc::new(|| 0),

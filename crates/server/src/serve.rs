@@ -28,7 +28,7 @@ use ops::provisioning::challenges::Challenges;
 use ops::provisioning::latency::Latencies;
 use ops::provisioning::pace::Pace;
 use ops::resources::deployments::Deployments;
-use ops::{Env, decisions, devices, insights, provisioning, resources};
+use ops::{Env, decisions, devices, insights, provisioning, resources, targets};
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -226,10 +226,13 @@ async fn environment(
     facts::former::begin(&store, settings.keeps_facts, &mut facts, spread, (clock.now)()).await?;
     let metrics = Metrics::default();
     let (diagnostics, writer) = Diagnostics::start(dir.path.clone(), metrics.clone());
+    let facts = Arc::new(FactsCell::new(facts));
+    let rule = egress::Rule::new(options.allow_egress.clone());
+    let rule = rule.with_own(targets::reaching::own(Arc::clone(&facts), &settings));
     let env = Env {
         settings,
         store,
-        facts: FactsCell::new(facts),
+        facts,
         clock,
         signing_keys,
         assertions: Assertions::default(),
@@ -250,10 +253,7 @@ async fn environment(
         limits: Limits::new(options.limits),
         logs: Logs::below(dir.path.join("log")),
         journals: Logs::journals_below(dir.path.join("journal")),
-        egress: egress::Client::new(
-            egress::Rule::new(options.allow_egress.clone()),
-            dir.path.join(greeting::CA_BUNDLE),
-        ),
+        egress: egress::Client::new(rule, dir.path.join(greeting::CA_BUNDLE)),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),
     };
