@@ -34,6 +34,7 @@ mod stories {
     pub mod diagnostics;
     pub mod enrollment_rights;
     pub mod enrollments;
+    pub mod event_hubs;
     pub mod exceptions;
     pub mod extension;
     pub mod groups;
