@@ -36,6 +36,7 @@ mod stories {
     pub mod egress_event_hubs;
     pub mod enrollment_rights;
     pub mod enrollments;
+    pub mod event_hubs;
     pub mod exceptions;
     pub mod extension;
     pub mod groups;
