@@ -10,9 +10,11 @@ mod local;
 mod person;
 mod secret;
 mod signature;
+mod storage;
 
 pub use assertion::Once;
 pub use person::{Fit, LookedUp, hash_token};
+pub use storage::Delegation;
 
 use crate::decide::{Refusal, recorded, trace_of};
 use crate::facts::{Facts, OwnProof, SharedAccess};
@@ -153,10 +155,17 @@ pub fn authenticate(
         )),
         (
             Plane::Token,
-            Credential::None | Credential::Bearer(_) | Credential::Sas(_) | Credential::Certificate(_),
+            Credential::None
+            | Credential::Bearer(_)
+            | Credential::Sas(_)
+            | Credential::Storage(_)
+            | Credential::Certificate(_),
         ) => {
             let sentence = "the form must carry `client_id` and `client_secret` or `client_assertion`.";
             Err(application::token_no(FindingKind::Secret, TokenFault::MissingField, sentence.into(), ""))
+        }
+        (Plane::Service, Credential::Storage(shown)) => {
+            storage::signature(shown, door, facts, &mut until)
         }
         (Plane::Service, Credential::Sas(token)) => {
             until = Some(token.expiry);
@@ -189,7 +198,7 @@ pub fn authenticate(
             token_no(AuthFault::Invalid, "deployments call the control plane only".into())
         }
         (_, Credential::Bearer(token)) => bearer(token.reveal(), door, facts, now),
-        (_, Credential::Sas(_)) => Err(no(
+        (_, Credential::Sas(_) | Credential::Storage(_)) => Err(no(
             AuthFault::Invalid,
             "a shared access signature opens a hub's own address only; send a bearer token here".into(),
             finding(FindingKind::Sas, "", FindingResult::Deny, "this address takes bearer tokens"),

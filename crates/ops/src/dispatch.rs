@@ -3,8 +3,9 @@
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::{
-    authorization, certificates, devices, diagnose, entra, insights, managed_identity, management,
-    policy_insights, private_endpoints, provisioning, questions, resources, targets, who_can,
+    authorization, blobs, certificates, devices, diagnose, entra, insights, managed_identity,
+    management, policy_insights, private_endpoints, provisioning, questions, resources, targets,
+    who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -115,6 +116,23 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::DeleteHubPrivateEndpoint | Op::DeleteDpsPrivateEndpoint => {
             Box::pin(private_endpoints::delete(permit, input, env))
         }
+        Op::ListBlobContainers
+        | Op::GetUserDelegationKey
+        | Op::CreateBlobContainer
+        | Op::GetBlobContainer
+        | Op::DeleteBlobContainer
+        | Op::ListBlobs
+        | Op::PutBlob
+        | Op::CreateBlob
+        | Op::AppendBlock
+        | Op::PutBlock
+        | Op::PutBlockList
+        | Op::GetBlockList
+        | Op::GetBlob
+        | Op::GetBlobProperties
+        | Op::SetBlobProperties
+        | Op::SetBlobMetadata
+        | Op::DeleteBlob => Box::pin(blobs::act(permit, input, env)),
         Op::PutEventHubNamespace
         | Op::PatchEventHubNamespace
         | Op::PutEventHubNamespaceRule

@@ -1,5 +1,6 @@
 //! What operations reach outside themselves: the store, the facts, the clock, chance, and the listeners.
 
+use crate::blobs;
 use crate::decisions::Kept;
 use crate::devices::chores::Chores;
 use crate::devices::logs::Logs;
@@ -113,6 +114,8 @@ pub struct Env {
     pub logs: Logs,
     /// What happened to devices, by hub.
     pub journals: Logs,
+    /// Whose turn it is to write a blob.
+    pub blob_turns: blobs::Turns,
     /// Calls others: every outgoing connection is its.
     pub egress: egress::Client,
     /// Tokens of managed identities, by identity and audience, each with the time until which it is used.

@@ -6,6 +6,7 @@
 
 pub mod advice;
 pub mod authorization;
+pub mod blobs;
 pub mod call;
 mod certificate_text;
 mod certificates;

@@ -57,6 +57,7 @@ pub(crate) fn env() -> Env {
         readers: crate::devices::readers::Readers::default(),
         limits: crate::limits::Limits::default(),
         logs: crate::devices::logs::Logs::default(),
+        blob_turns: crate::blobs::Turns::default(),
         journals: crate::devices::logs::Logs::journals(),
         egress: egress::Client::new(egress::Rule::default(), std::path::PathBuf::new()),
         identity_tokens: IdentityTokens::default(),

@@ -8,6 +8,7 @@ use crate::saved::Saved;
 use crate::{clock, first_start, identity_endpoints, signing_keys, trusted_issuers};
 use front::stopped;
 use front::tls::Certificates;
+use ops::blobs;
 use ops::devices::chores::Chores;
 use ops::devices::logs::Logs;
 use ops::devices::messages::Locks;
@@ -252,6 +253,7 @@ async fn environment(
         readers: Readers::default(),
         limits: Limits::new(options.limits),
         logs: Logs::below(dir.path.join("log")),
+        blob_turns: blobs::Turns::default(),
         journals: Logs::journals_below(dir.path.join("journal")),
         egress: egress::Client::new(rule, dir.path.join(greeting::CA_BUNDLE)),
         identity_tokens: IdentityTokens::default(),
@@ -291,6 +293,7 @@ async fn tidy_up(env: &Env) -> Result<(), String> {
             env.store.drop_shard(&shard).await.map_err(|it| it.to_string())?;
         }
     }
+    blobs::tidy::mend(env).await.map_err(|it| it.cause())?;
     for logs in [&env.logs, &env.journals] {
         for shard in logs.kept().map_err(|it| it.cause())? {
             if !known.contains(&shard) {
@@ -336,6 +339,9 @@ async fn round(env: &Env) {
     }
     if let Err(error) = signing_keys::rotate(env).await {
         eprintln!("hubward: the keys that sign tokens could not be renewed: {error}");
+    }
+    if let Err(error) = blobs::tidy::round(env).await {
+        eprintln!("hubward: blobs could not be tidied: {}", error.cause());
     }
     env.logs.trim(env.now(), env).await;
     env.journals.trim(env.now(), env).await;

@@ -73,6 +73,18 @@ pub const ENROLLMENT_GROUPS: Table = Table("enrollment_groups");
 /// DPS: what became of each registration, under the registration id.
 pub const REGISTRATIONS: Table = Table("registrations");
 
+/// Container: blobs with their properties and metadata, under their name.
+pub const BLOBS: Table = Table("blobs");
+
+/// Container: of which blocks the content of a blob is made, under the content's id.
+pub const BLOB_CONTENTS: Table = Table("blob_contents");
+
+/// Container: under which generation the blocks of a blob are kept that wait to be committed, under a hash of its name.
+pub const BLOB_STAGES: Table = Table("blob_stages");
+
+/// Container: blocks that wait to be committed, under their generation, `/` and their id.
+pub const BLOB_BLOCKS: Table = Table("blob_blocks");
+
 /// Decisions and control: traces of calls that are kept, under their tracking id.
 pub const DECISIONS: Table = Table("decisions");
 

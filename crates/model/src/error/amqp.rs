@@ -33,6 +33,8 @@ impl Error {
                 "com.microsoft:precondition-failed"
             }
             Self::BodyTooLarge { .. } => "amqp:link:message-size-exceeded",
+            // Blobs are not served over AMQP.
+            Self::Blob { .. } => "amqp:not-allowed",
             Self::Hub { fault, .. } | Self::Limited { fault, .. } => fault.amqp_condition(),
             Self::TpmChallenge { .. } => "amqp:unauthorized-access",
             Self::LinkStolen { .. } => "amqp:link:stolen",

@@ -26,6 +26,7 @@ pub(super) fn client_credential(shown: Credential, input: &Input) -> Credential 
         Credential::None
         | Credential::Bearer(_)
         | Credential::Sas(_)
+        | Credential::Storage(_)
         | Credential::Certificate(_)
         | Credential::Local(_)
         | Credential::Password { .. }

@@ -134,6 +134,7 @@ pub(crate) async fn look_up(
         Credential::None
         | Credential::Bearer(_)
         | Credential::Sas(_)
+        | Credential::Storage(_)
         | Credential::Certificate(_)
         | Credential::ClientSecret { .. }
         | Credential::ClientAssertion { .. }
