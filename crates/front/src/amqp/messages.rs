@@ -206,11 +206,13 @@ pub(super) fn event(event: Event) -> Message {
         symbol("x-opt-offset", Value::String(offset.to_string())),
         symbol("x-opt-enqueued-time", Value::Timestamp(enqueued.millis())),
         symbol("iothub-connection-device-id", Value::String(message.device)),
-        symbol("iothub-connection-auth-method", Value::string(message.auth.annotation())),
         symbol("iothub-connection-auth-generation-id", Value::String(message.generation)),
         symbol("iothub-enqueuedtime", Value::Timestamp(enqueued.millis())),
-        symbol("iothub-message-source", Value::string("Telemetry")),
+        symbol("iothub-message-source", Value::string(message.source.annotation())),
     ];
+    if let Some(method) = message.auth.annotation() {
+        annotations.push(symbol("iothub-connection-auth-method", Value::string(method)));
+    }
     if !message.module.is_empty() {
         annotations.push(symbol("iothub-connection-module-id", Value::String(message.module)));
     }

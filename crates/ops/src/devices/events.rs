@@ -3,6 +3,7 @@
 use super::hubs;
 use super::logs::{self, HubLog};
 use super::message::Message;
+use super::message::routed::EVENTS;
 use super::readers::Claim;
 use crate::call::{Failed, Passed};
 use crate::env::Env;
@@ -128,8 +129,8 @@ impl Reader {
         Ok(Self { link, log, partition, next, claim })
     }
 
-    /// What comes next, at most `count` messages; none where nothing has come yet. A record that is no message
-    /// is left out.
+    /// What comes next, at most `count` messages; none where nothing has come yet. A record that is no message,
+    /// or that routes take elsewhere, is left out.
     ///
     /// # Errors
     /// Why the link is over.
@@ -148,7 +149,7 @@ impl Reader {
                         sequence: it.position.sequence,
                         offset: it.position.offset,
                         enqueued: Timestamp::from_millis(it.time_ms),
-                        message: Message::parse(&it.payload)?,
+                        message: Message::parse_for(&it.payload, EVENTS)?,
                     })
                 })
                 .collect();
