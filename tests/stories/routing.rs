@@ -283,3 +283,68 @@ fn routes_are_tried_before_they_are_saved() {
     let health = plant.world.arm("GET", &health, &Value::Null).expect(200).body;
     assert_eq!(health["value"][0]["endpointId"], "events");
 }
+
+/// What the hub tells: the source, what happened to whom, and the body.
+fn told(event: &Value) -> (String, String, Value) {
+    let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+    let what = format!("{} {}", text(&event["properties"]["opType"]), text(&event["deviceId"]));
+    let body = event["body"].as_str().unwrap();
+    (text(&event["source"]), what, serde_json::from_str(body).unwrap_or_default())
+}
+
+#[test]
+fn what_happens_to_devices_is_told_to_the_routes_that_take_it_and_to_no_others() {
+    let plant = Plant::new();
+    let twin = |tags: Value| json!({ "tags": tags });
+    // Nobody wants it yet.
+    plant.service("PATCH", "/twins/pump-1", &twin(json!({ "site": "north" }))).expect(200);
+    let routes = [
+        route("twins", "TwinChangeEvents", "opType = 'updateTwin'", "events"),
+        route("lives", "DeviceLifecycleEvents", "true", "events"),
+        route("comes", "DeviceConnectionStateEvents", "$connectionDeviceId <> 'pump-2'", "events"),
+    ];
+    plant.saves(&json!({ "routes": routes, "fallbackRoute": fallback(true) })).expect(200);
+    plant.service("PATCH", "/twins/pump-1", &twin(json!({ "site": "south" }))).expect(200);
+    plant.service("PUT", "/twins/pump-1", &twin(json!({ "site": "west" }))).expect(200);
+    let until = plant.world.now().plus_seconds(600);
+    let mut mqtt = plant.device.connects(plant.world.wire(), until);
+    assert_eq!(plant.events().len(), 2, "before the device is greeted");
+    mqtt.publish("$iothub/twin/PATCH/properties/reported/?$rid=1", br#"{"bar":3}"#).unwrap();
+    mqtt.disconnect();
+    let second = plant.world.device(&plant.hub, "pump-2");
+    second.connects(plant.world.wire(), until).disconnect();
+    plant.service("DELETE", "/devices/pump-2", &Value::Null).expect(204);
+
+    // A device that says good-bye waits for no answer.
+    while plant.events().len() < 6 {
+        std::thread::yield_now();
+    }
+    let mut all: Vec<_> = plant.events().iter().map(told).collect();
+    all.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+    let names: Vec<_> = all.iter().map(|it| (it.0.as_str(), it.1.as_str())).collect();
+    let expected = [
+        ("DeviceConnectionStateEvents", "deviceConnected pump-1"),
+        ("DeviceConnectionStateEvents", "deviceDisconnected pump-1"),
+        ("DeviceLifecycleEvents", "createDeviceIdentity pump-2"),
+        ("DeviceLifecycleEvents", "deleteDeviceIdentity pump-2"),
+        ("TwinChangeEvents", "updateTwin pump-1"),
+        ("TwinChangeEvents", "updateTwin pump-1"),
+    ];
+    assert_eq!(names, expected);
+    let number = |at: usize| all[at].2["sequenceNumber"].as_str().unwrap().to_owned();
+    assert!(number(0).len() == 64 && number(1) > number(0), "{all:?}");
+    assert_eq!(all[2].2["properties"]["desired"]["$version"], 1);
+    let changes: Vec<&Value> = all[4..].iter().map(|it| &it.2).collect();
+    assert!(changes.iter().any(|it| it["tags"] == json!({ "site": "south" })), "{changes:?}");
+    let reported = changes.iter().find_map(|it| it["properties"].get("reported")).unwrap();
+    assert_eq!((&reported["bar"], &reported["$version"]), (&json!(3), &json!(2)));
+
+    let event = plant.events().into_iter().find(|it| it["source"] == "TwinChangeEvents").unwrap();
+    let hub = plant.hub.rsplit('/').next().unwrap();
+    assert_eq!(event["systemProperties"]["userId"], hub);
+    assert_eq!(event["systemProperties"]["contentType"], "application/json");
+    let properties = event["properties"].as_object().unwrap();
+    assert_eq!(properties["iothub-message-schema"], "twinChangeNotification");
+    assert_eq!((&properties["hubName"], &properties["deviceId"]), (&json!(hub), &json!("pump-1")));
+    assert!(properties.contains_key("operationTimestamp"));
+}

@@ -45,23 +45,23 @@ pub(crate) async fn send(
         None => records,
         Some(routing) => {
             let source = Source::DeviceMessages;
-            Box::pin(routing::route(env, (hub, routing), named, source, now, records)).await?
+            Box::pin(routing::route(env, (hub, routing), Some(named), source, now, records)).await?
         }
     };
-    append(log, named, now, records).await
+    append(log, named.device.as_str(), now, records).await
 }
 
 /// Puts records that have been routed behind those that the device sent before.
 pub(super) async fn append(
     log: &HubLog,
-    named: &Named,
+    device: &str,
     now: Timestamp,
     records: Vec<Bytes>,
 ) -> Result<Sent, Error> {
     if records.is_empty() {
         return Ok(Sent(None));
     }
-    let partition = partition_of(named.device.as_str(), log.partitions);
+    let partition = partition_of(device, log.partitions);
     let time_ms = now.millis();
     let appends =
         records.into_iter().map(|payload| Append { partition, time_ms, payload }).collect();

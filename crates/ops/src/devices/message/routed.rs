@@ -45,6 +45,17 @@ impl Source {
         }
     }
 
+    /// What its messages say that they are: `iothub-message-schema`. Those of devices say nothing.
+    pub const fn schema(self) -> Option<&'static str> {
+        match self {
+            Self::DeviceMessages => None,
+            Self::TwinChangeEvents => Some("twinChangeNotification"),
+            Self::DeviceLifecycleEvents => Some("deviceLifecycleNotification"),
+            Self::DeviceConnectionStateEvents => Some("deviceConnectionStateNotification"),
+            Self::DeviceJobLifecycleEvents => Some("deviceJobLifecycleNotification"),
+        }
+    }
+
     /// The annotation `iothub-message-source` of its messages.
     pub const fn annotation(self) -> &'static str {
         match self {

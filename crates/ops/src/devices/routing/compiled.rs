@@ -104,6 +104,11 @@ impl Routing {
         self.sources.get(source as usize).unwrap_or(&NONE)
     }
 
+    /// True where some route takes from a source.
+    pub(crate) fn takes(&self, source: Source) -> bool {
+        !self.routes(source).all.is_empty()
+    }
+
     /// True where the twin of a sender is looked at.
     pub(crate) fn needs_twin(&self, source: Source) -> bool {
         let is_of_twin = |it: &Added| matches!(it.value, AddedValue::Twin(_));

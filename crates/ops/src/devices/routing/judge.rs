@@ -15,21 +15,21 @@ use gate::facts::Hub;
 use model::{Error, Timestamp};
 use serde_json::{Value, json};
 
-/// The records of one sender, each with where it goes. What goes nowhere is left out and counted.
+/// The records of one sender, where it is a device or module, each with where it goes. What goes nowhere is left out and counted.
 ///
 /// # Errors
 /// [`Error::Internal`] where the sender's twin cannot be read.
 pub(crate) async fn route(
     env: &Env,
     (hub, routing): (&Hub, &Routing),
-    named: &Named,
+    named: Option<&Named>,
     source: Source,
     now: Timestamp,
     records: Vec<Bytes>,
 ) -> Result<Vec<Bytes>, Error> {
-    let twin = match routing.needs_twin(source) {
-        true => twin(env, hub, named).await?,
-        false => None,
+    let twin = match named.filter(|_| routing.needs_twin(source)) {
+        Some(named) => twin(env, hub, named).await?,
+        None => None,
     };
     let before = records.len();
     let kept = records.into_iter().filter_map(|record| {

@@ -7,6 +7,7 @@
 pub(crate) mod body;
 mod compiled;
 pub mod connection;
+pub(crate) mod events;
 mod judge;
 pub(crate) mod numbers;
 pub(crate) mod trial;
