@@ -32,8 +32,10 @@ mod stories {
     pub mod diagnosis;
     pub mod diagnosis_sections;
     pub mod diagnostics;
+    pub mod egress_amqp;
     pub mod enrollment_rights;
     pub mod enrollments;
+    pub mod event_hubs;
     pub mod exceptions;
     pub mod extension;
     pub mod groups;

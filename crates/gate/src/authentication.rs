@@ -35,6 +35,10 @@ const DPS_AUDIENCES: &[&str] = &["https://azure-devices-provisioning.net"];
 const KEYS_ONLY: &str = "the built-in endpoint takes the key of a shared access policy only, no access token; read with a \
                          connection string whose policy holds ServiceConnect, or route the messages to an Event Hubs \
                          endpoint of your own, which takes Entra tokens";
+/// What clients of the one send to the other as well: their hosts are of one family.
+const NAMESPACE_AUDIENCES: &[&str] =
+    &["https://eventhubs.azure.net", "https://servicebus.azure.net"];
+const STORAGE_AUDIENCES: &[&str] = &["https://storage.azure.com"];
 const DIRECTORY_AUDIENCES: &[&str] = &["https://graph.microsoft.com"];
 
 /// Where a credential is shown, and for what.
@@ -342,8 +346,14 @@ fn token_no(fault: AuthFault, message: String) -> Proof {
 /// For whom a token must be, to be taken for an operation: any of these.
 pub fn audiences(operation: &Operation) -> &'static [&'static str] {
     match operation.plane {
-        Plane::Service if operation.surface() == Surface::Dps => DPS_AUDIENCES,
-        Plane::Service => HUB_AUDIENCES,
+        Plane::Service => match operation.surface() {
+            Surface::Dps => DPS_AUDIENCES,
+            Surface::EventHubs | Surface::ServiceBus => NAMESPACE_AUDIENCES,
+            Surface::Blob => STORAGE_AUDIENCES,
+            Surface::Hub | Surface::Arm | Surface::Entra | Surface::Graph | Surface::Identity => {
+                HUB_AUDIENCES
+            }
+        },
         Plane::Directory => DIRECTORY_AUDIENCES,
         Plane::Control | Plane::Open | Plane::Token | Plane::Device => CONTROL_AUDIENCES,
     }

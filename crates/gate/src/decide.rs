@@ -310,7 +310,7 @@ fn resource(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
         let reason = "it does not exist any more";
         return stands_against(ask, DenialKind::HubGone, "it is gone", reason, message, findings);
     }
-    if let Some(closed) = rules.and_then(|it| network::rule(ask, it, findings)) {
+    if let Some(closed) = rules.and_then(|it| network::rule(ask, facts, it, findings)) {
         return closed;
     }
     if let Some(rule) = &ask.head.channel.violation {

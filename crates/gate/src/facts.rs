@@ -25,7 +25,7 @@ pub use proofs::{Authority, Counts, OwnCertificate, OwnKeys, OwnProof};
 pub use resources::{IdentityEndpoint, UserAssigned};
 pub(crate) use roles::Seen;
 pub use roles::{Granting, List, Permission, Role, RoleAssignment};
-pub use targets::Target;
+pub use targets::{Entity, Target, TargetKind};
 
 use crate::deny::DenyAssignment;
 use crate::locks::Lock;
@@ -223,6 +223,7 @@ pub enum LinkAuthentication {
 pub enum Instance<'a> {
     Hub(&'a Arc<Hub>),
     Dps(&'a Arc<Dps>),
+    Target(&'a Arc<Target>),
 }
 
 /// A public key that tokens may be signed with.
@@ -299,9 +300,11 @@ pub struct Facts {
     /// By lower-case scope.
     pub user_assigned: Arc<BTreeMap<String, Arc<UserAssigned>>>,
     pub targets: Arc<BTreeMap<String, Arc<Target>>>,
-    /// Lower-case scopes of what lies in targets: a role may be held there.
-    pub entities: Arc<BTreeSet<String>>,
-    /// Host name to lower-case scope of the hub or provisioning service.
+    /// By lower-case scope: what lies in targets. A role may be held there.
+    pub entities: Arc<BTreeMap<String, Arc<Entity>>>,
+    /// By lower-case scope of the rule or storage account that they are of: the keys that open targets.
+    pub target_keys: Arc<BTreeMap<String, Arc<SasPolicy>>>,
+    /// Host name to lower-case scope of who answers there.
     pub hosts: Arc<HashMap<String, String>>,
     /// Lower-case scopes of subscriptions and resource groups that exist.
     pub containers: Arc<BTreeMap<String, Scope>>,
@@ -344,6 +347,7 @@ impl Facts {
             user_assigned: Arc::default(),
             targets: Arc::default(),
             entities: Arc::default(),
+            target_keys: Arc::default(),
             hosts: Arc::default(),
             containers: Arc::default(),
             container_documents: Arc::default(),
@@ -451,9 +455,12 @@ impl Facts {
     pub fn instance_at(&self, host: &str) -> Option<Instance<'_>> {
         let host = host.to_ascii_lowercase();
         match self.hosts.get(&host) {
-            Some(key) => match self.provisioning.get(key) {
-                Some(dps) => Some(Instance::Dps(dps)),
-                None => self.hubs.get(key).map(Instance::Hub),
+            Some(key) => match self.hubs.get(key) {
+                Some(hub) => Some(Instance::Hub(hub)),
+                None => {
+                    let dps = self.provisioning.get(key).map(Instance::Dps);
+                    dps.or_else(|| self.targets.get(key).map(Instance::Target))
+                }
             },
             None if host == "localhost" || host == "127.0.0.1" || host == "::1" => {
                 self.hubs.values().min_by(|a, b| a.uid.cmp(&b.uid)).map(Instance::Hub)
@@ -489,7 +496,7 @@ impl Facts {
     pub fn hub_at(&self, host: &str) -> Option<&Arc<Hub>> {
         match self.instance_at(host)? {
             Instance::Hub(hub) => Some(hub),
-            Instance::Dps(_) => None,
+            Instance::Dps(_) | Instance::Target(_) => None,
         }
     }
 }

@@ -8,7 +8,7 @@
 //! `docs/decisions/0028-private-endpoints-and-trusted-services.md`.
 
 use crate::decide::{Ask, Findings, Ruling};
-use crate::facts::{Dps, Facts, Hub};
+use crate::facts::{Dps, Facts, Hub, Target};
 // An address as a number: `core` knows no sockets.
 use core::net::IpAddr;
 use model::error::{Denial, DenialKind};
@@ -263,10 +263,12 @@ fn condition(place: &str, expression: &str, expected: Value, actual: Value) -> C
 }
 
 impl Facts {
-    /// The rules of the hub or provisioning service at a scope, where one is there.
+    /// The rules of the hub or provisioning service at a scope, or of the target that it is or lies in, where one is
+    /// there.
     pub fn network_rules(&self, scope: &Scope) -> Option<&NetworkRules> {
         let hub = self.hub(scope).map(|it| &it.network);
-        hub.or_else(|| self.dps(scope).map(|it| &it.network))
+        let dps = || self.dps(scope).map(|it| &it.network);
+        hub.or_else(dps).or_else(|| self.target_around(scope).map(|it| &it.network))
     }
 
     /// The same facts with other rules there.
@@ -274,16 +276,23 @@ impl Facts {
         let mut changed = self.clone();
         if let Some(hub) = self.hub(scope) {
             changed.put_hub(Hub { network, ..(**hub).clone() });
-        } else {
-            let dps = self.dps(scope)?;
+        } else if let Some(dps) = self.dps(scope) {
             changed.put_dps(Dps { network, ..(**dps).clone() });
+        } else {
+            let target = self.target_around(scope)?;
+            changed.put_target(Target { network, ..(**target).clone() });
         }
         Some(changed)
     }
 }
 
 /// The refusal, where the network rules of what is called stand against the call.
-pub(crate) fn rule(ask: &Ask<'_>, rules: &NetworkRules, findings: &mut Findings) -> Option<Ruling> {
+pub(crate) fn rule(
+    ask: &Ask<'_>,
+    facts: &Facts,
+    rules: &NetworkRules,
+    findings: &mut Findings,
+) -> Option<Ruling> {
     let part = Part::of(ask.operation).filter(|_| !rules.is_open())?;
     let channel = &ask.head.channel;
     // INVARIANT: no front says on whose behalf a client calls; registrations alone do, which run in this process.
@@ -293,6 +302,9 @@ pub(crate) fn rule(ask: &Ask<'_>, rules: &NetworkRules, findings: &mut Findings)
         return None;
     }
     let reach = match channel.address.parse() {
+        Ok(_) if let Some(shown_by) = as_hub(ask, facts) => {
+            rules.reach(part, Visitor::Hub(shown_by))
+        }
         Ok(address) => rules.reach(part, Visitor::At { address, is_private: channel.is_private }),
         // INVARIANT: fronts name the peer of every call. Only a question comes from nowhere.
         Err(_) if channel.address.is_empty() => {
@@ -319,6 +331,20 @@ pub(crate) fn rule(ask: &Ask<'_>, rules: &NetworkRules, findings: &mut Findings)
         target: name.to_owned(),
     };
     Some(Ruling { denial: Some(denial), reason: says })
+}
+
+/// How a hub shows itself here, where one does. A hub's own identity is nobody else's: no token of it leaves the server.
+/// What else comes from within is a hub with another credential.
+fn as_hub(ask: &Ask<'_>, facts: &Facts) -> Option<ShownBy> {
+    facts.target_around(ask.scope)?;
+    let principal = ask.caller.object_id.and_then(|it| facts.principals.get(&it));
+    let resource = principal.and_then(|it| it.resource.as_ref());
+    match resource {
+        Some(resource) if facts.hub(resource).is_some() => Some(ShownBy::SystemIdentity),
+        _ if !ask.head.channel.is_within => None,
+        Some(_) => Some(ShownBy::UserIdentity),
+        None => Some(ShownBy::Key),
+    }
 }
 
 fn finding(

@@ -292,7 +292,10 @@ impl Error {
     pub fn body(&self, surface: Surface, tracking: TrackingId, now: Timestamp) -> Value {
         let wire = self.wire();
         match surface {
-            Surface::Arm => self.arm_body(&wire),
+            // Over AMQP a refusal is a condition; nobody sees this body.
+            Surface::Arm | Surface::EventHubs | Surface::ServiceBus | Surface::Blob => {
+                self.arm_body(&wire)
+            }
             Surface::Graph => self.graph_body(&wire, tracking, now),
             Surface::Entra => self.entra_body(&wire, tracking, now),
             Surface::Hub => self.hub_body(&wire, tracking, now),

@@ -9,6 +9,7 @@
 mod authorization;
 mod deployments;
 mod event_hubs;
+mod events;
 mod graph;
 mod hub_devices;
 mod hub_registry;
@@ -53,6 +54,7 @@ const PARTS: &[&[Operation]] = &[
     hub_devices::ROWS,
     provisioning::ROWS,
     event_hubs::ROWS,
+    events::ROWS,
     service_bus::ROWS,
     storage::ROWS,
 ];
@@ -121,9 +123,25 @@ pub enum Surface {
     Hub,
     /// A provisioning service's own address.
     Dps,
+    /// The own address of a namespace of Event Hubs.
+    EventHubs,
+    /// The own address of a namespace of Service Bus.
+    ServiceBus,
+    /// The own address of a storage account.
+    Blob,
     /// Where applications of this machine get the tokens of a user-assigned identity: plain HTTP on loopback, a port
     /// for each identity.
     Identity,
+}
+
+impl Surface {
+    /// True where whoever answers is one of many, each at an address of its own.
+    pub const fn is_of_an_instance(self) -> bool {
+        match self {
+            Self::Hub | Self::Dps | Self::EventHubs | Self::ServiceBus | Self::Blob => true,
+            Self::Arm | Self::Entra | Self::Graph | Self::Identity => false,
+        }
+    }
 }
 
 /// What a client speaks to reach an operation.

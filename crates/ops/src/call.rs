@@ -13,15 +13,15 @@ pub use body::{
     BodyFault, BodyReader, CONTROL_BODY_BYTES_MAX, FORM_BYTES_MAX, RAW_BODY_BYTES_MAX,
     SERVICE_BODY_BYTES_MAX,
 };
-pub use open::{open, open_link, open_reader};
+pub use open::{open, open_link, open_reader, open_sender, surface_at};
 
 use crate::entra::sign_ins;
 use crate::env::Env;
 use crate::input::{Headers, Input, Message, Reply};
 use crate::insights::diagnostics::Draft;
 use crate::limits::Tab;
-use crate::proving::{Proving, instance, is_own_address, own};
-use crate::{decisions, devices, dispatch, objects, questions};
+use crate::proving::{Proving, instance, own};
+use crate::{decisions, devices, dispatch, objects, questions, targets};
 use body::{read_form, read_into};
 use bytes::Bytes;
 use challenged::challenged;
@@ -190,16 +190,16 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     } = call;
     // What a client says of its way is not asked: the address is its connection's, and the operator's word counts.
     channel.is_private = env.settings.is_private(&channel.address);
+    channel.is_within = env.settings.is_within(&channel.address);
     let facts = env.facts.load();
-    let instance = match surface {
-        Surface::Hub | Surface::Dps => {
-            Some(instance(&facts, surface, &host, &channel).map_err(failed)?)
-        }
-        Surface::Arm | Surface::Entra | Surface::Graph | Surface::Identity => None,
+    let instance = match surface.is_of_an_instance() {
+        true => Some(instance(&facts, surface, &host, &channel).map_err(failed)?),
+        false => None,
     };
     let scope = match instance {
         Some(Instance::Hub(hub)) => hub.scope.clone(),
         Some(Instance::Dps(dps)) => dps.scope.clone(),
+        Some(Instance::Target(target)) => targets::place(target, &params, &facts),
         None if surface == Surface::Arm => {
             Scope::parse(&path).map_err(|it| failed(Error::invalid("path", it.to_string())))?
         }
@@ -283,7 +283,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     // A body may have taken minutes to come: who called must still be who it was.
     if operation.effect != Effect::Reads {
         head.time = env.now();
-        let instance = facts.instance_at(&host).filter(|_| is_own_address(surface));
+        let instance = facts.instance_at(&host).filter(|_| surface.is_of_an_instance());
         let known = own(env, operation, instance, &input, &credential).await.map_err(failed)?;
         head.channel.security = known.security;
         let proving = Proving { own: &known.proofs, ..proving };
@@ -292,7 +292,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
             Err(refusal) => return Err(keep(env, *refusal, &mut begun.draft).await),
         };
     }
-    let instance = facts.instance_at(&host).filter(|_| is_own_address(surface));
+    let instance = facts.instance_at(&host).filter(|_| surface.is_of_an_instance());
     if let Some(Instance::Hub(hub)) = instance {
         devices::by_https::count(operation, &input, hub, &mut head, env);
     }
@@ -388,7 +388,12 @@ fn refuse(
         Surface::Hub => headers.push(("iothub-errorcode", wire.hub_name.to_owned())),
         Surface::Dps => headers.push(("x-ms-error-code", wire.hub_code.to_string())),
         Surface::Arm => headers.push(("x-ms-failure-cause", "gateway".to_owned())),
-        Surface::Entra | Surface::Graph | Surface::Identity => {}
+        Surface::Entra
+        | Surface::Graph
+        | Surface::Identity
+        | Surface::EventHubs
+        | Surface::ServiceBus
+        | Surface::Blob => {}
     }
     if status == 401 && matches!(surface, Surface::Arm | Surface::Graph) {
         let challenge = format!(

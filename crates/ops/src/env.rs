@@ -130,6 +130,16 @@ impl Settings {
         let parsed: Option<IpAddr> = address.parse().ok();
         parsed.is_some_and(|it| self.private_nets.iter().any(|net| net.contains(it)))
     }
+
+    /// The address that the server itself calls from, where it calls what it serves.
+    pub fn own_address(&self) -> String {
+        format!("{}.1", self.loopback_net)
+    }
+
+    /// True where it is the server itself that calls.
+    pub fn is_within(&self, address: &str) -> bool {
+        address.strip_prefix(&*self.loopback_net) == Some(".1")
+    }
 }
 
 impl Env {

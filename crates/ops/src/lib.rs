@@ -38,7 +38,7 @@ pub mod replay;
 pub mod resources;
 pub mod session;
 mod shared_access;
-mod targets;
+pub mod targets;
 mod who_can;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A caller of a hub's service API that stays: proven when its link was attached, and again whenever that may
+//! A caller of the service API of a hub or of a target that stays: proven when its link was attached, and again whenever that may
 //! have changed.
 //!
 //! What it may go on doing is asked of the gates anew with each new version of the facts, so a key that was
@@ -9,11 +9,10 @@ use crate::env::Env;
 use crate::insights::diagnostics::Draft;
 use crate::proving::{Proving, instance};
 use crate::session::{Ended, Shown, ended};
-use gate::facts::{Hub, Instance};
+use gate::facts::{Hub, Instance, Target};
 use gate::{Ask, Authenticated, Facts};
-use model::operations::Surface;
 use model::trace::TraceHead;
-use model::{Credential, Error, Timestamp};
+use model::{Credential, Error, Scope, Timestamp};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -22,7 +21,9 @@ const TOKEN_PROVEN_S: i64 = 60;
 
 /// What a caller showed, and by which facts it was let in. It holds a signature or token: no `Debug`.
 pub struct Link {
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) answering: Answering,
+    /// At which the gates decide.
+    scope: Scope,
     shown: Shown,
     who: Authenticated,
     head: TraceHead,
@@ -30,30 +31,59 @@ pub struct Link {
     proven: Timestamp,
 }
 
+/// Who answers where a link was attached.
+#[derive(Clone)]
+pub(crate) enum Answering {
+    Hub(Arc<Hub>),
+    Target(Arc<Target>),
+}
+
+impl Answering {
+    fn at(instance: Instance<'_>) -> Option<Self> {
+        match instance {
+            Instance::Hub(hub) => Some(Self::Hub(Arc::clone(hub))),
+            Instance::Target(target) => Some(Self::Target(Arc::clone(target))),
+            Instance::Dps(_) => None,
+        }
+    }
+
+    fn uid(&self) -> &str {
+        match self {
+            Self::Hub(hub) => &hub.uid,
+            Self::Target(target) => &target.uid,
+        }
+    }
+
+    fn scope(&self) -> &Scope {
+        match self {
+            Self::Hub(hub) => &hub.scope,
+            Self::Target(target) => &target.scope,
+        }
+    }
+}
+
 impl Link {
     pub(crate) fn begin(env: &Env, passed: Passed<'_>, shown: Shown) -> Result<Self, Failed> {
         let Passed { who, permit, head, .. } = passed;
         let facts = env.facts.load();
-        let found = instance(&facts, Surface::Hub, &shown.host, &head.channel);
-        match found.map_err(|error| Failed { error, tracking: head.id })? {
-            Instance::Hub(hub) => Ok(Self {
-                hub: Arc::clone(hub),
-                shown,
-                who,
-                epoch: permit.epoch(),
-                proven: head.time,
-                head,
-            }),
-            Instance::Dps(_) => {
-                let error = Error::UnknownHost { host: shown.host };
-                Err(Failed { error, tracking: head.id })
-            }
-        }
+        let found = instance(&facts, permit.operation().surface(), &shown.host, &head.channel);
+        let found = found.map_err(|error| Failed { error, tracking: head.id })?;
+        let Some(answering) = Answering::at(found) else {
+            let error = Error::UnknownHost { host: shown.host };
+            return Err(Failed { error, tracking: head.id });
+        };
+        let (scope, epoch, proven) = (permit.scope().clone(), permit.epoch(), head.time);
+        Ok(Self { answering, scope, shown, who, epoch, proven, head })
+    }
+
+    /// Where it was attached, for as long as that stays where it is.
+    pub(crate) const fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// What is rung when the hub may have something new for its services.
     pub fn bell(&self, env: &Env) -> Arc<Notify> {
-        env.presence.service_bell(&self.hub.uid)
+        env.presence.service_bell(self.answering.uid())
     }
 
     /// When to look again whether it [`Link::stands`], though no fact changes.
@@ -94,10 +124,18 @@ impl Link {
     async fn prove(&mut self, env: &Env, facts: &Facts, now: Timestamp) -> Result<(), Ended> {
         self.head.id = env.new_tracking_id();
         self.head.time = now;
-        match facts.hub_at(&self.shown.host) {
-            Some(hub) if hub.uid == self.hub.uid => self.hub = Arc::clone(hub),
-            Some(_) | None => return Err(Ended::Closed),
-        }
+        let found = facts.instance_at(&self.shown.host).and_then(Answering::at);
+        let Some(now_there) = found.filter(|it| it.uid() == self.answering.uid()) else {
+            return Err(Ended::Closed);
+        };
+        // It may lie in another resource group by now.
+        let inside = self.scope.as_str().get(self.answering.scope().as_str().len()..);
+        let inside = inside.unwrap_or_default().trim_start_matches('/');
+        self.scope = match inside.is_empty() {
+            true => now_there.scope().clone(),
+            false => now_there.scope().join(inside),
+        };
+        self.answering = now_there;
         let draft = &mut Draft::unwanted();
         let proving = Proving {
             operation: self.shown.operation,
@@ -107,12 +145,12 @@ impl Link {
             own: &[],
             looked_up: &gate::LookedUp::Nothing,
         };
-        self.who = match proving.prove(env, facts, &self.hub.scope, &self.head) {
+        self.who = match proving.prove(env, facts, &self.scope, &self.head) {
             Ok(who) => who,
             Err(refusal) => return Err(ended(keep(env, *refusal, draft).await)),
         };
         let row = self.shown.operation;
-        let ask = Ask::new(row, &self.hub.scope, self.who.caller(), &self.head);
+        let ask = Ask::new(row, &self.scope, self.who.caller(), &self.head);
         admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)?;
         self.epoch = facts.epoch;
         self.proven = now;

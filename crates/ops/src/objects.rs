@@ -82,6 +82,8 @@ pub(crate) async fn prepare(
             let operation = provisioning::bulk::judged(row, &input.body)?;
             return Ok(Prepared { operation, objects, ..plain(dps.scope.clone()) });
         }
+        // What lies in it is no object of policies, but roles may be held there.
+        Some(Instance::Target(_)) => return Ok(plain(input.scope.clone())),
         None => {}
     }
     if row.op == Op::GetDecision {

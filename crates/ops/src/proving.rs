@@ -24,6 +24,7 @@ pub(crate) fn instance<'a>(
     match (facts.instance_at(host), surface) {
         (Some(it @ Instance::Hub(_)), Surface::Hub)
         | (Some(it @ Instance::Dps(_)), Surface::Dps) => Ok(it),
+        (Some(it @ Instance::Target(target)), _) if target.kind.surface() == surface => Ok(it),
         (Some(_), _) => {
             let (method, path) = channel.request.split_once(' ').unwrap_or(("", &channel.request));
             Err(Error::UnknownPath { method: method.to_owned(), path: path.to_owned() })
@@ -65,13 +66,8 @@ pub(crate) async fn own(
                 security: it.security,
             }))
         }
-        None => Ok(Own::default()),
+        Some(Instance::Target(_)) | None => Ok(Own::default()),
     }
-}
-
-/// True for the addresses of hubs and provisioning services.
-pub(crate) const fn is_own_address(surface: Surface) -> bool {
-    matches!(surface, Surface::Hub | Surface::Dps)
 }
 
 /// What a caller showed, and where: enough to prove it, as often as facts may have changed.
@@ -130,9 +126,19 @@ impl Proving<'_> {
         head: &TraceHead,
         then: impl FnOnce(&Door<'_>) -> T,
     ) -> T {
+        let of_target;
         let (access, address) = match facts.instance_at(self.host) {
             Some(Instance::Hub(hub)) => (Some(&hub.access), hub.host.as_str()),
             Some(Instance::Dps(dps)) => (Some(&dps.access), dps.host.as_str()),
+            Some(Instance::Target(target)) => {
+                let name = if let Credential::Sas(token) = self.credential {
+                    token.key_name.as_deref().unwrap_or_default()
+                } else {
+                    ""
+                };
+                of_target = facts.access_to(target, scope, name);
+                (Some(&of_target), target.host.as_str())
+            }
             None => (None, ""),
         };
         let surface = self.operation.surface();
@@ -144,7 +150,7 @@ impl Proving<'_> {
         then(&Door {
             operation: self.operation,
             scope,
-            access: access.filter(|_| is_own_address(surface)),
+            access: access.filter(|_| surface.is_of_an_instance()),
             own: self.own,
             looked_up: self.looked_up,
             resource: &resource,

@@ -395,7 +395,7 @@ impl Session {
                 }
                 identity::credentials(env, hub, &self.named, &self.shown.credential).await
             }
-            Instance::Dps(_) => Ok(None),
+            Instance::Dps(_) | Instance::Target(_) => Ok(None),
         };
         let own = own.map_err(failed)?;
         // A device of the same name that was made since is another device.

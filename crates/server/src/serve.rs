@@ -153,11 +153,13 @@ impl Server {
     }
 }
 
-/// The addresses of every hub and provisioning service.
+/// The addresses of every hub, provisioning service and target.
 fn addresses(env: &Env) -> Vec<String> {
     let facts = env.facts.load();
     let hubs = facts.hubs.values().map(|it| it.host.clone());
-    hubs.chain(facts.provisioning.values().map(|it| it.host.clone())).collect()
+    let services = facts.provisioning.values().map(|it| it.host.clone());
+    let targets = facts.targets.values().map(|it| it.host.clone()).filter(|it| !it.is_empty());
+    hubs.chain(services).chain(targets).collect()
 }
 
 /// Where to listen; falls back to the management port where hubs' own cannot be bound.
@@ -281,6 +283,10 @@ async fn tidy_up(env: &Env) -> Result<(), String> {
     }
     for dps in facts.provisioning.values() {
         known.push(ShardId::dps(&dps.uid).map_err(|it| it.to_string())?);
+    }
+    let targets = facts.targets.values().map(|it| &it.uid);
+    for uid in targets.chain(facts.entities.values().map(|it| &it.uid)) {
+        known.push(ShardId::target(uid).map_err(|it| it.to_string())?);
     }
     for shard in env.store.shards().await.map_err(|it| it.to_string())? {
         if !known.contains(&shard) {

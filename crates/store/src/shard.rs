@@ -16,6 +16,7 @@ enum Part {
     Decisions,
     Hub(Arc<str>),
     Dps(Arc<str>),
+    Target(Arc<str>),
 }
 
 impl ShardId {
@@ -47,11 +48,28 @@ impl ShardId {
         Ok(Self(Part::Dps(checked(uid)?)))
     }
 
+    /// What a target of hubs holds: an event hub's log, a namespace's messages, a storage account's blobs. `uid` is as
+    /// for [`ShardId::hub`].
+    ///
+    /// # Errors
+    /// [`NotAShardId`] where `uid` is of another form.
+    pub fn target(uid: &str) -> Result<Self, NotAShardId> {
+        Ok(Self(Part::Target(checked(uid)?)))
+    }
+
+    /// The target's uid, where this is a target's shard.
+    pub fn target_uid(&self) -> Option<&str> {
+        match &self.0 {
+            Part::Target(uid) => Some(uid),
+            Part::Control | Part::Decisions | Part::Dps(_) | Part::Hub(_) => None,
+        }
+    }
+
     /// The hub's uid, where this is a hub's shard.
     pub fn hub_uid(&self) -> Option<&str> {
         match &self.0 {
             Part::Hub(uid) => Some(uid),
-            Part::Control | Part::Decisions | Part::Dps(_) => None,
+            Part::Control | Part::Decisions | Part::Dps(_) | Part::Target(_) => None,
         }
     }
 
@@ -65,6 +83,7 @@ impl ShardId {
             None if stem == "decisions" => Ok(Self::decisions()),
             Some(("hub", uid)) => Self::hub(uid),
             Some(("dps", uid)) => Self::dps(uid),
+            Some(("target", uid)) => Self::target(uid),
             None | Some(_) => Err(NotAShardId(stem.into())),
         }
     }
@@ -85,6 +104,7 @@ impl fmt::Display for ShardId {
             Part::Decisions => write!(f, "decisions"),
             Part::Hub(uid) => write!(f, "hub-{uid}"),
             Part::Dps(uid) => write!(f, "dps-{uid}"),
+            Part::Target(uid) => write!(f, "target-{uid}"),
         }
     }
 }

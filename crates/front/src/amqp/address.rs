@@ -76,6 +76,13 @@ pub(super) enum Place {
     },
     /// Where a device registers.
     Registration(Registrant),
+    /// What lies in a namespace: an event hub, a queue, a topic.
+    Entity(String),
+    /// One partition of an event hub, to send to.
+    Partition {
+        event_hub: String,
+        partition: String,
+    },
 }
 
 impl Place {
@@ -120,9 +127,32 @@ impl Place {
                     partition: (*partition).to_owned(),
                 });
             }
+            [event_hub, partitions, partition] if is(partitions, "partitions") => {
+                return Some(Self::Partition {
+                    event_hub: (*event_hub).to_owned(),
+                    partition: (*partition).to_owned(),
+                });
+            }
+            [entity] => return Some(Self::Entity((*entity).to_owned())),
             _ => {}
         }
         None
+    }
+
+    /// What it names in an event hub.
+    pub(super) fn params(&self) -> BTreeMap<&'static str, String> {
+        match self {
+            Self::Events { event_hub, group, partition } => BTreeMap::from([
+                ("eventHub", event_hub.clone()),
+                ("group", group.clone()),
+                ("partition", partition.clone()),
+            ]),
+            Self::Partition { event_hub, partition } => {
+                BTreeMap::from([("eventHub", event_hub.clone()), ("partition", partition.clone())])
+            }
+            Self::Entity(event_hub) => BTreeMap::from([("eventHub", event_hub.clone())]),
+            _ => BTreeMap::new(),
+        }
     }
 
     fn of_peer(device: String, rest: &[&str]) -> Option<Self> {
@@ -161,6 +191,10 @@ impl Place {
                 format!("/{event_hub}/ConsumerGroups/{group}/Partitions/{partition}")
             }
             Self::Registration(registrant) => registrant.path(),
+            Self::Entity(entity) => format!("/{entity}"),
+            Self::Partition { event_hub, partition } => {
+                format!("/{event_hub}/Partitions/{partition}")
+            }
         }
     }
 }
@@ -300,10 +334,12 @@ mod tests {
         for it in ["0ne1/registrations/pump-1", "amqps://h/0ne1/Registrations/pump-1/"] {
             check(it, Some(Place::Registration(registrant.clone())));
         }
+        check("amqps://h/e", Some(Place::Entity("e".into())));
+        let one = Place::Partition { event_hub: "e".into(), partition: "1".into() };
+        check("e/partitions/1", Some(one));
         for none in [
             "",
             "/",
-            "h",
             "/devices/d",
             "/devices/d/x",
             "/devices/a%2Fb/twin",

@@ -1,9 +1,10 @@
 //! Calls over a connection.
 
+use super::address::Place;
 use super::driver::Driver;
 use crate::mqtt::body_of;
 use bytes::Bytes;
-use model::operations::{Protocol, operation};
+use model::operations::{Protocol, Surface, operation};
 use model::trace::Channel;
 use model::{Credential, Op};
 use ops::Call;
@@ -22,6 +23,24 @@ pub(super) struct Asking {
 }
 
 impl Driver<'_> {
+    /// The host that a client means, empty for whoever is at the connection's address.
+    fn meant(&self, host: String) -> String {
+        match host.is_empty() {
+            true => self.local.ip().to_canonical().to_string(),
+            false => host,
+        }
+    }
+
+    /// Who answers at a host. Whoever is nobody is told so by the road.
+    pub(super) fn surface(&self, host: &str) -> Surface {
+        ops::call::surface_at(self.env, &self.meant(host.to_owned())).unwrap_or(Surface::Hub)
+    }
+
+    /// Who answers at an address, by the token that was put for it.
+    pub(super) fn surface_of(&self, place: &Place) -> Surface {
+        self.surface(&self.claims.shown(&place.path()).0)
+    }
+
     /// A call over this connection, without a body.
     pub(super) fn call(&self, asking: Asking) -> Call {
         self.call_with(asking, Bytes::new())
@@ -30,10 +49,7 @@ impl Driver<'_> {
     pub(super) fn call_with(&self, asking: Asking, body: Bytes) -> Call {
         let Asking { op, host, verb, path, params, credential } = asking;
         let row = operation(op);
-        let host = match host.is_empty() {
-            true => self.local.ip().to_canonical().to_string(),
-            false => host,
-        };
+        let host = self.meant(host);
         let request = crate::path::shown(&format!("{verb} {path}"));
         Call {
             operation: row,

@@ -4,10 +4,11 @@ use super::address::{Peer, Place};
 use super::asking::Asking;
 use super::condition;
 use super::driver::{CREDIT, Driver, Link, Outbox};
-use super::events::{self, Events};
+use super::events::{self, EventSend, Events};
 use super::service::Queue;
 use ::amqp::performative::Role;
 use ::amqp::{Attach, Condition, LinkId, Value};
+use model::operations::Surface;
 use model::{Credential, Op};
 use ops::devices::presence::{Interest, Interests};
 use std::collections::BTreeMap;
@@ -69,7 +70,18 @@ impl Driver<'_> {
                 Ok(Link::ServiceSend(Box::new(held)))
             }
             Place::Registration(registrant) => Ok(Link::RegistrationRequests(registrant)),
-            Place::DeviceBound(_)
+            Place::Entity(_) | Place::Partition { .. }
+                if self.surface_of(&place) == Surface::EventHubs =>
+            {
+                let asking = self.at(Op::SendEvents, "SEND", place.path(), place.params());
+                let opened = ops::call::open_sender(self.env, self.call(asking));
+                let sender =
+                    Box::pin(opened).await.map_err(|answer| condition::of_answer(&answer))?;
+                Ok(Link::EventSend(Box::new(EventSend { sender, path: place.path() })))
+            }
+            Place::Entity(_)
+            | Place::Partition { .. }
+            | Place::DeviceBound(_)
             | Place::Feedback
             | Place::FileNotifications
             | Place::FindEvents(_)
@@ -115,16 +127,22 @@ impl Driver<'_> {
             Place::FindEvents(rest) => Err(self.redirect(&rest).await),
             Place::Events { .. } => {
                 let wish = events::wish(attach)?;
-                let (path, params) = (place.path(), events::params(&place));
-                let asking = self.at(Op::ReadEvents, "RECEIVE", path.clone(), params);
+                let (path, params) = (place.path(), place.params());
+                let op = match self.surface_of(&place) {
+                    Surface::EventHubs => Op::ReceiveEvents,
+                    _ => Op::ReadEvents,
+                };
+                let asking = self.at(op, "RECEIVE", path.clone(), params);
                 let call = self.call(asking);
                 let opened = Box::pin(ops::call::open_reader(self.env, call, wish)).await;
                 let reader = opened.map_err(|answer| condition::of_answer(&answer))?;
                 Ok(Link::Events(Box::new(Events::new(reader, path, attach))))
             }
-            Place::Telemetry(_) | Place::DeviceBound(_) | Place::ServiceSend => {
-                Err(condition::no_such_address(address))
-            }
+            Place::Telemetry(_)
+            | Place::DeviceBound(_)
+            | Place::ServiceSend
+            | Place::Entity(_)
+            | Place::Partition { .. } => Err(condition::no_such_address(address)),
         }
     }
 

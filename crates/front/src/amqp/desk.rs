@@ -10,6 +10,7 @@ use super::claims::{self, CLAIMS_MAX, Claim};
 use super::driver::{Driver, Link};
 use super::{condition, messages};
 use ::amqp::{Body, Condition, LinkId, Message, Outcome, Properties, Value};
+use model::operations::Surface;
 use model::{Credential, Op};
 use ops::call::Answer;
 use std::collections::BTreeMap;
@@ -121,7 +122,11 @@ impl Driver<'_> {
             return Told::malformed("`name` is the address that the token is for");
         };
         let credential = claims::token(request);
+        let surface = self.surface(&audience.host);
         let told = match audience.whose.clone() {
+            _ if surface == Surface::EventHubs => {
+                self.claim(Op::ConnectToEventHub, audience, credential).await
+            }
             Whose::Peer(peer) => {
                 let host = audience.host.clone();
                 match self.connect(peer, &host, credential).await {
@@ -141,9 +146,12 @@ impl Driver<'_> {
 
     /// Takes the credential of a service, where the gates let it in; its links go on by the new one.
     async fn claim(&mut self, op: Op, audience: Audience, credential: Credential) -> Told {
-        let params = match &audience.whose {
-            Whose::Reader(event_hub) => BTreeMap::from([("eventHub", event_hub.clone())]),
-            Whose::Service | Whose::Peer(_) => BTreeMap::new(),
+        let first = audience.path.split('/').nth(1).filter(|it| !it.is_empty());
+        let params = match first {
+            Some(event_hub) if op != Op::ConnectService => {
+                BTreeMap::from([("eventHub", event_hub.to_owned())])
+            }
+            Some(_) | None => BTreeMap::new(),
         };
         let asking = Asking {
             op,
@@ -179,15 +187,20 @@ impl Driver<'_> {
     async fn manage(&mut self, request: &Message) -> Told {
         let named =
             |name: &str| request.property(name).and_then(messages::text).unwrap_or_default();
+        let path = format!("/{}/$management", named("name"));
+        let is_of_hub = self.surface(&self.claims.shown(&path).0) == Surface::Hub;
         let (op, verb) = match (named("operation").as_str(), named("type").as_str()) {
-            ("READ", "com.microsoft:eventhub") => (Op::GetEventHub, "READ com.microsoft:eventhub"),
+            ("READ", "com.microsoft:eventhub") => {
+                let op = if is_of_hub { Op::GetEventHub } else { Op::DescribeEventHub };
+                (op, "READ com.microsoft:eventhub")
+            }
             ("READ", "com.microsoft:partition") => {
-                (Op::GetEventHubPartition, "READ com.microsoft:partition")
+                let op = if is_of_hub { Op::GetEventHubPartition } else { Op::DescribePartition };
+                (op, "READ com.microsoft:partition")
             }
             _ => return Told::malformed("only hubs and partitions can be read here"),
         };
         let name = named("name");
-        let path = format!("/{name}/$management");
         let (host, credential) = self.claims.shown(&path);
         let params = BTreeMap::from([("eventHub", name), ("partition", named("partition"))]);
         let asking = Asking { op, host, verb, path, params, credential };
@@ -205,7 +218,7 @@ fn shown(op: Op, body: &serde_json::Value) -> Value {
     let long = |name: &str, none| body[name].as_i64().unwrap_or(none);
     let pair = |name: &str, value| (Value::string(name), value);
     let name = pair("name", text("name"));
-    if op == Op::GetEventHub {
+    if matches!(op, Op::GetEventHub | Op::DescribeEventHub) {
         let ids: Vec<Value> = body["partitionIds"]
             .as_array()
             .into_iter()

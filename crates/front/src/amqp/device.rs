@@ -13,6 +13,7 @@ use model::{Credential, Op};
 use ops::Session;
 use ops::devices::messages::LOCK_S;
 use ops::devices::methods::MethodAnswer;
+use ops::devices::telemetry::Sent;
 use ops::session::{Ended, Gone, Violation, Weighed};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -58,12 +59,26 @@ fn held_for() -> Duration {
 /// Messages of one read that are being synced, and what to settle then.
 pub(super) struct UnderWay {
     sent: Pin<Box<dyn Future<Output = Result<(), model::Error>> + Send>>,
-    peer: Peer,
+    whose: Whose,
     deliveries: Vec<(LinkId, u32)>,
 }
 
-/// Deliveries of a device that are synced, or why they are not.
-pub(super) type Synced = Result<Vec<(LinkId, u32)>, (Peer, model::Error)>;
+/// Who has sent what is being synced.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Whose {
+    Device(Peer),
+    /// Whoever holds it.
+    Link(LinkId),
+}
+
+impl UnderWay {
+    pub(super) fn of_link(link: LinkId, sent: Sent, deliveries: Vec<(LinkId, u32)>) -> Self {
+        Self { sent: Box::pin(sent.synced()), whose: Whose::Link(link), deliveries }
+    }
+}
+
+/// Deliveries that are synced, or why they are not.
+pub(super) type Synced = Result<Vec<(LinkId, u32)>, (Whose, model::Error)>;
 
 impl Driver<'_> {
     /// Opens the session of a device, or lets the one that it has go on by the new credential.
@@ -169,7 +184,7 @@ impl Driver<'_> {
                     self.held = self.held.max(device.session.held_until(self.env));
                     self.under_way.push_back(UnderWay {
                         sent: Box::pin(sent.synced()),
-                        peer: peer.clone(),
+                        whose: Whose::Device(peer.clone()),
                         deliveries,
                     });
                 }
@@ -181,7 +196,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Settles what was synced. Where that failed the device's session is over, and nothing of it is settled.
+    /// Settles what was synced. Where that failed the device's session, or the link, is over, and nothing of it is settled.
     pub(super) async fn acknowledge(&mut self, synced: Synced) {
         match synced {
             Ok(deliveries) => {
@@ -191,7 +206,12 @@ impl Driver<'_> {
                     }
                 }
             }
-            Err((peer, error)) => self.end_device(&peer, Ended::Failed(error), true).await,
+            Err((Whose::Device(peer), error)) => {
+                self.end_device(&peer, Ended::Failed(error), true).await;
+            }
+            Err((Whose::Link(link), error)) => {
+                self.drop_link(link, condition::of_end(&Ended::Failed(error))).await;
+            }
         }
     }
 
@@ -240,7 +260,8 @@ impl Link {
             | Self::RegistrationAnswers { .. }
             | Self::ServiceSend(_)
             | Self::Queue(_)
-            | Self::Events(_) => None,
+            | Self::Events(_)
+            | Self::EventSend(_) => None,
         }
     }
 }
@@ -255,13 +276,13 @@ pub(super) async fn synced(under_way: &mut VecDeque<UnderWay>) -> Synced {
             return Poll::Pending;
         };
         let deliveries = std::mem::take(&mut oldest.deliveries);
-        let peer = oldest.peer.clone();
+        let whose = oldest.whose.clone();
         under_way.pop_front();
         Poll::Ready(match outcome {
             Ok(()) => Ok(deliveries),
             Err(error) => {
-                under_way.retain(|it| it.peer != peer);
-                Err((peer, error))
+                under_way.retain(|it| it.whose != whose);
+                Err((whose, error))
             }
         })
     })

@@ -8,7 +8,7 @@ use super::address::{Audience, Peer, Place, Registrant};
 use super::claims::Claims;
 use super::condition;
 use super::device::{Device, UnderWay, synced};
-use super::events::Events;
+use super::events::{EventSend, Events};
 use super::sasl::{MECHANISMS, Tpm};
 use super::service::Queue;
 use super::waits::{Woken, first, waits};
@@ -17,12 +17,14 @@ use crate::scratch;
 use crate::sessions::{Client, Waiting};
 use ::amqp::{Condition, Connection, Event, LinkId};
 use bytes::{Bytes, BytesMut};
+use model::operations::Surface;
 use model::security::TlsVersion;
 use model::{Credential, Timestamp};
 use ops::Env;
 use ops::devices::message::MESSAGE_BYTES_MAX;
 use ops::devices::presence::Told;
 use ops::session::Gone;
+use ops::targets::event_hubs::TRANSFER_BYTES_MAX;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -33,7 +35,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// Largest message of a client: one of a device, and its sections.
+/// Largest message of a device or of a service of a hub: what a hub takes, and its sections.
 const PAYLOAD_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (16 << 10);
 /// With so many bytes to be written nothing more is read, nor sent to readers.
 pub(super) const OUTGOING_BYTES_MAX: usize = 512 << 10;
@@ -85,6 +87,8 @@ pub(super) enum Link {
     ServiceSend(Box<ops::link::Link>),
     Queue(Box<Queue>),
     Events(Box<Events>),
+    /// A client sends to an event hub.
+    EventSend(Box<EventSend>),
 }
 
 /// What waits for a link's credit.
@@ -133,7 +137,7 @@ impl<'a> Driver<'a> {
             tls,
             local,
             own,
-            engine: Connection::new("hubward".into(), MECHANISMS, PAYLOAD_BYTES_MAX),
+            engine: Connection::new("hubward".into(), MECHANISMS, payload_bytes_max(env, local)),
             claims: Claims::default(),
             registers: None,
             tpm: None,
@@ -249,7 +253,7 @@ impl<'a> Driver<'a> {
                 }
                 Event::Delivery { link, delivery } => self.delivered(link, delivery).await,
                 Event::Settled { link, id, outcome } => self.settled(link, id, outcome).await,
-                Event::Detached { link } => self.detached(link).await,
+                Event::Detached { link, .. } => self.detached(link).await,
             }
             self.collect();
         }
@@ -279,6 +283,7 @@ impl<'a> Driver<'a> {
                 self.registration_asked(link, &registrant, delivery).await;
             }
             Some(Link::ServiceSend(_)) => self.service_sent(link, delivery).await,
+            Some(Link::EventSend(_)) => self.events_sent(link, delivery).await,
             Some(
                 Link::Replies { .. }
                 | Link::RegistrationAnswers { .. }
@@ -346,7 +351,8 @@ impl<'a> Driver<'a> {
                 | Link::MethodAnswers(_)
                 | Link::TwinRequests { .. }
                 | Link::RegistrationRequests(_)
-                | Link::ServiceSend(_),
+                | Link::ServiceSend(_)
+                | Link::EventSend(_),
             )
             | None => {}
         }
@@ -389,6 +395,7 @@ impl<'a> Driver<'a> {
                 Some(Link::ServiceSend(held)) => held.stands(self.env).await,
                 Some(Link::Queue(queue)) => queue.held.stands(self.env).await,
                 Some(Link::Events(events)) => events.reader.stands(self.env).await,
+                Some(Link::EventSend(it)) => it.sender.stands(self.env).await,
                 _ => Ok(()),
             };
             match stands {
@@ -410,6 +417,9 @@ impl<'a> Driver<'a> {
                 }
                 Link::Events(events) if audience.covers(&events.path) => {
                     events.reader.renew(self.env, credential.clone()).await
+                }
+                Link::EventSend(it) if audience.covers(&it.path) => {
+                    it.sender.renew(self.env, credential.clone()).await
                 }
                 _ => continue,
             };
@@ -460,6 +470,14 @@ impl<'a> Driver<'a> {
         }
         self.collect();
         let _ = write(writer, &mut self.out).await;
+    }
+}
+
+/// Largest message of a client that comes to an address.
+fn payload_bytes_max(env: &Env, local: SocketAddr) -> usize {
+    match ops::call::surface_at(env, &local.ip().to_canonical().to_string()) {
+        Some(Surface::EventHubs | Surface::ServiceBus) => TRANSFER_BYTES_MAX,
+        _ => PAYLOAD_BYTES_MAX,
     }
 }
 

@@ -1,14 +1,15 @@
-//! Readers of the built-in endpoint: where they begin, and what they are sent.
+//! Readers of events: where they begin, and what they are sent. And who sends to event hubs of namespaces.
 
-use super::address::Place;
 use super::condition;
+use super::device::UnderWay;
 use super::driver::{Driver, Link, OUTGOING_BYTES_MAX};
 use super::messages::{self, symbol};
-use ::amqp::{Attach, Condition, LinkId, Value};
+use ::amqp::{Attach, Condition, Delivery, LinkId, Outcome, Value};
 use bytes::Bytes;
 use model::Timestamp;
 use ops::devices::events::{From, Reader, Wish};
-use std::collections::{BTreeMap, VecDeque};
+use ops::targets::event_hubs::Sender;
+use std::collections::VecDeque;
 
 const FILTER: &str = "apache.org:selector-filter:string";
 /// The same by its number, as some clients have it.
@@ -50,14 +51,10 @@ impl Events {
     }
 }
 
-/// What an address names.
-pub(super) fn params(place: &Place) -> BTreeMap<&'static str, String> {
-    let Place::Events { event_hub, group, partition } = place else { return BTreeMap::new() };
-    BTreeMap::from([
-        ("eventHub", event_hub.clone()),
-        ("group", group.clone()),
-        ("partition", partition.clone()),
-    ])
+/// A link over which a client sends to an event hub of a namespace.
+pub(super) struct EventSend {
+    pub(super) sender: Sender,
+    pub(super) path: String,
 }
 
 /// What a reader asks for: a filter by offset, sequence or time; an owner level; a name.
@@ -129,6 +126,31 @@ fn parse(text: &str) -> Option<From> {
 }
 
 impl Driver<'_> {
+    /// Keeps the events of a transfer; it is settled once they are synced.
+    pub(super) async fn events_sent(&mut self, link: LinkId, delivery: Delivery) {
+        let Delivery { id, settled, format, payload, .. } = delivery;
+        let Some(Link::EventSend(it)) = self.links.get_mut(&link) else { return };
+        let events = match messages::to_event_hub(payload, format) {
+            Ok(events) => events,
+            Err(because) => {
+                self.env.metrics.count_early_refusal(400);
+                if !settled {
+                    let because = messages::described(&because);
+                    let why = Condition::new("com.microsoft:argument-error", because);
+                    self.engine.settle(link, id, Outcome::Rejected(Some(why)));
+                }
+                return;
+            }
+        };
+        match it.sender.send(self.env, events).await {
+            Ok(sent) => {
+                let deliveries = if settled { Vec::new() } else { vec![(link, id)] };
+                self.under_way.push_back(UnderWay::of_link(link, sent, deliveries));
+            }
+            Err(ended) => self.drop_link(link, condition::of_end(&ended)).await,
+        }
+    }
+
     /// Sends a reader what comes next, as far as it has credit and there is room.
     pub(super) async fn pump_events(&mut self, link: LinkId) {
         let room = OUTGOING_BYTES_MAX.saturating_sub(self.outgoing_bytes());

@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use model::Timestamp;
-use ops::devices::events::Event;
-use ops::devices::message::{Draft, NotAMessage, Sender, SystemProperty};
+use ops::devices::events::{Event, Kept};
+use ops::devices::message::{Draft, Message as DeviceMessage, NotAMessage, Sender, SystemProperty};
 use ops::devices::messages::{Ack, Delivery};
+use ops::targets::event_hubs::Outgoing;
 use serde_json::{Map, json};
 use std::fmt;
 use std::fmt::Write as _;
@@ -197,17 +198,63 @@ pub(super) fn device_bound(device: &str, delivery: Delivery) -> Message {
     }
 }
 
-/// A message of a device, as readers of the built-in endpoint receive it.
+/// What an event hub itself says of each event.
+const OF_EVENT_HUBS: [&str; 3] = ["x-opt-sequence-number", "x-opt-offset", "x-opt-enqueued-time"];
+/// By which clients of Event Hubs keep events together. Source: the public client libraries.
+const PARTITION_KEY: &str = "x-opt-partition-key";
+
+/// The events of a transfer to an event hub: one, or as many as a batch holds.
+pub(super) fn to_event_hub(payload: Bytes, format: u32) -> Result<Vec<Outgoing>, NotTaken> {
+    let key = |message: &Message| {
+        let found = message.annotations.iter().find(|it| it.0.text() == Some(PARTITION_KEY));
+        found.and_then(|it| text(&it.1))
+    };
+    let outer = read(payload.clone())?;
+    let of_all = key(&outer);
+    if format != BATCH {
+        return Ok(vec![Outgoing { key: of_all, payload }]);
+    }
+    let Body::Data(parts) = outer.body else { return Err(NotTaken::Body) };
+    let one = |payload: Bytes| {
+        let message = read(payload.clone())?;
+        Ok(Outgoing { key: of_all.clone().or_else(|| key(&message)), payload })
+    };
+    parts.into_iter().map(one).collect()
+}
+
+/// An event, as readers receive it.
 pub(super) fn event(event: Event) -> Message {
-    let Event { sequence, offset, enqueued, message } = event;
-    let mut properties = Properties::default();
+    let Event { sequence, offset, enqueued, kept } = event;
     let mut annotations = vec![
-        symbol("x-opt-sequence-number", Value::Long(sequence.cast_signed())),
-        symbol("x-opt-offset", Value::String(offset.to_string())),
-        symbol("x-opt-enqueued-time", Value::Timestamp(enqueued.millis())),
+        symbol(OF_EVENT_HUBS[0], Value::Long(sequence.cast_signed())),
+        symbol(OF_EVENT_HUBS[1], Value::String(offset.to_string())),
+        symbol(OF_EVENT_HUBS[2], Value::Timestamp(enqueued.millis())),
+    ];
+    match kept {
+        Kept::OfDevice(message) => of_device(message, enqueued, annotations),
+        Kept::AsSent(payload) => {
+            // It was read when it came.
+            let mut message = read(payload).unwrap_or_default();
+            let own =
+                |it: &(Value, Value)| it.0.text().is_some_and(|it| OF_EVENT_HUBS.contains(&it));
+            message.annotations.retain(|it| !own(it));
+            annotations.append(&mut message.annotations);
+            Message { annotations, delivery_annotations: Vec::new(), ..message }
+        }
+    }
+}
+
+/// A message of a device, as readers of the built-in endpoint receive it.
+fn of_device(
+    message: DeviceMessage,
+    enqueued: Timestamp,
+    mut annotations: Vec<(Value, Value)>,
+) -> Message {
+    let mut properties = Properties::default();
+    annotations.extend([
         symbol("iothub-enqueuedtime", Value::Timestamp(enqueued.millis())),
         symbol("iothub-message-source", Value::string(message.source.annotation())),
-    ];
+    ]);
     for (name, value) in [
         ("iothub-connection-device-id", message.device),
         ("iothub-connection-auth-generation-id", message.generation),

@@ -70,6 +70,7 @@ impl Driver<'_> {
             Link::ServiceSend(held) => held.next_look(),
             Link::Queue(queue) => queue.held.next_look(),
             Link::Events(events) => events.reader.next_look(),
+            Link::EventSend(it) => it.sender.next_look(),
             _ => None,
         });
         for end in ends.chain(looks).chain(self.registration_ends()) {

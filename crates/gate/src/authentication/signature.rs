@@ -33,6 +33,12 @@ pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> P
                 Surface::Dps => {
                     "keys are switched off on this provisioning service (`disableLocalAuth`); sign in with Entra instead"
                 }
+                Surface::EventHubs | Surface::ServiceBus => {
+                    "keys are switched off on this namespace (`disableLocalAuth`); sign in with Entra instead"
+                }
+                Surface::Blob => {
+                    "keys are switched off on this storage account (`allowSharedKeyAccess`); sign in with Entra instead"
+                }
                 Surface::Hub
                 | Surface::Arm
                 | Surface::Entra
@@ -48,7 +54,14 @@ pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> P
         // One answer for a wrong key, a wrong policy name and a device's own key: none of them is proven.
         return deny(
             AuthFault::Invalid,
-            "the signature fits no shared access policy of this hub; a device's own key does not open the service API",
+            match is_of_namespace(door) {
+                true => {
+                    "the signature fits no authorization rule of this namespace, or of what is addressed in it"
+                }
+                false => {
+                    "the signature fits no shared access policy of this hub; a device's own key does not open the service API"
+                }
+            },
         );
     }
     let Some(policy) = policy else {
@@ -205,7 +218,7 @@ fn signed_by(token: &SasToken, policy: Option<&SasPolicy>) -> bool {
 /// The same where the text of a key, as connection strings have it, was the key: so sign the clients that read
 /// events, who know hubs as event hubs. Source: the public client libraries for Event Hubs.
 fn signed_by_text(token: &SasToken, policy: Option<&SasPolicy>, door: &Door<'_>) -> bool {
-    if !door.operation.is_built_in_endpoint() {
+    if !is_of_events(door) {
         return false;
     }
     let text = |key: Option<&[u8]>| STANDARD.encode(key.unwrap_or(&[0; 32])).into_bytes();
@@ -214,9 +227,18 @@ fn signed_by_text(token: &SasToken, policy: Option<&SasPolicy>, door: &Door<'_>)
     signed_by_one_of(token, [&primary, &secondary]) & policy.is_some()
 }
 
+/// True where clients of Event Hubs and Service Bus come, at a hub or at a namespace.
+fn is_of_events(door: &Door<'_>) -> bool {
+    door.operation.is_built_in_endpoint() || is_of_namespace(door)
+}
+
+fn is_of_namespace(door: &Door<'_>) -> bool {
+    matches!(door.operation.surface(), Surface::EventHubs | Surface::ServiceBus)
+}
+
 /// Checks what a proven signature is for, and until when.
 fn fits_here(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Result<(), (AuthFault, String)> {
-    if !covers(&token.resource, door.resource, door.operation.is_built_in_endpoint()) {
+    if !covers(&token.resource, door.resource, is_of_events(door)) {
         let sentence = "the signature is for another resource (`sr`) than the one addressed";
         return Err((AuthFault::Invalid, sentence.to_owned()));
     }

@@ -1,6 +1,6 @@
 //! What a shared access policy grants.
 
-/// A right of a shared access policy, on a hub or on a provisioning service.
+/// A right of a shared access policy, on a hub, on a provisioning service or on a namespace.
 #[derive(
     Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -14,6 +14,9 @@ pub enum Right {
     EnrollmentWrite,
     RegistrationStatusRead,
     RegistrationStatusWrite,
+    Listen,
+    Send,
+    Manage,
 }
 
 impl Right {
@@ -29,6 +32,8 @@ impl Right {
         Self::RegistrationStatusRead,
         Self::RegistrationStatusWrite,
     ];
+    /// Of a namespace or what lies in it, likewise.
+    pub const NAMESPACE: &[Self] = &[Self::Listen, Self::Send, Self::Manage];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -41,6 +46,9 @@ impl Right {
             Self::EnrollmentWrite => "EnrollmentWrite",
             Self::RegistrationStatusRead => "RegistrationStatusRead",
             Self::RegistrationStatusWrite => "RegistrationStatusWrite",
+            Self::Listen => "Listen",
+            Self::Send => "Send",
+            Self::Manage => "Manage",
         }
     }
 
@@ -59,7 +67,7 @@ impl Right {
     /// The wire form of several rights.
     pub fn join(rights: &[Self]) -> String {
         let mut words: Vec<&str> = Vec::new();
-        for right in Self::HUB.iter().chain(Self::DPS) {
+        for right in Self::HUB.iter().chain(Self::DPS).chain(Self::NAMESPACE) {
             if rights.contains(right) && !words.contains(&right.as_str()) {
                 words.push(right.as_str());
             }

@@ -39,6 +39,11 @@ pub(super) const fn amqp(method: &'static str, path: &'static str) -> Route {
     Route { surface: Surface::Hub, protocol: Protocol::Amqp, method, path }
 }
 
+/// At a namespace of Event Hubs.
+pub(super) const fn amqp_event_hubs(method: &'static str, path: &'static str) -> Route {
+    Route { surface: Surface::EventHubs, protocol: Protocol::Amqp, method, path }
+}
+
 /// Of a device that registers: over a link at this address.
 pub(super) const fn amqp_dps(method: &'static str) -> Route {
     let path = "/{idScope}/registrations/{registration}";

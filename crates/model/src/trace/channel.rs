@@ -17,6 +17,9 @@ pub struct Channel {
     /// The operator says that who has this address comes through private endpoints.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_private: bool,
+    /// The server itself calls, for one of its hubs.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_within: bool,
     /// For whom the caller calls: the device whose registration a provisioning service carries out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<Box<Caller>>,

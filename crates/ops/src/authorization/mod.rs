@@ -54,7 +54,7 @@ pub(crate) fn check_scope(scope: &Scope, facts: &Facts) -> Result<(), Error> {
     if scope.is_root()
         || facts.containers.contains_key(&key)
         || facts.resource(scope).is_some()
-        || facts.entities.contains(&key)
+        || facts.entities.contains_key(&key)
     {
         return Ok(());
     }

@@ -9,9 +9,20 @@ use crate::env::Env;
 use crate::input::Reply;
 use crate::link::Link;
 use crate::session::{Session, Shown};
+use crate::targets::event_hubs::Sender;
 use gate::facts::Instance;
 use model::Error;
+use model::operations::Surface;
 use model::trace::TraceHead;
+
+/// Of what kind the service is that answers at a host; none where nobody does.
+pub fn surface_at(env: &Env, host: &str) -> Option<Surface> {
+    Some(match env.facts.load().instance_at(host)? {
+        Instance::Hub(_) => Surface::Hub,
+        Instance::Dps(_) => Surface::Dps,
+        Instance::Target(target) => target.kind.surface(),
+    })
+}
 
 /// Puts it into a device's story that it could not connect, where there is such a device.
 async fn note_refusal(
@@ -68,6 +79,23 @@ pub async fn open_reader(env: &Env, call: Call, wish: Wish) -> Result<Reader, An
         Ok(reader) => {
             begun.answer(env, Ok(Reply::empty(200)));
             Ok(reader)
+        }
+        Err(failed) => Err(begun.answer(env, Err(failed))),
+    }
+}
+
+/// Runs a call that opens a link for sending events: the sender, or the answer to who may not have one.
+pub async fn open_sender(env: &Env, call: Call) -> Result<Sender, Answer> {
+    let mut begun = Begun::of(env, &call);
+    let shown = Shown::of(&call);
+    let outcome = match pass(env, call, &mut begun).await {
+        Ok(passed) => Sender::begin(env, passed, shown).await,
+        Err(failed) => Err(failed),
+    };
+    match outcome {
+        Ok(sender) => {
+            begun.answer(env, Ok(Reply::empty(200)));
+            Ok(sender)
         }
         Err(failed) => Err(begun.answer(env, Err(failed))),
     }

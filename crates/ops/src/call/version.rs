@@ -32,7 +32,12 @@ pub(super) fn check_api_version(
         Surface::Hub => HUB_API_VERSIONS.to_owned(),
         Surface::Dps => DPS_API_VERSIONS.to_owned(),
         Surface::Identity => IDENTITY_API_VERSIONS.to_owned(),
-        Surface::Arm | Surface::Entra | Surface::Graph => {
+        Surface::Arm
+        | Surface::Entra
+        | Surface::Graph
+        | Surface::EventHubs
+        | Surface::ServiceBus
+        | Surface::Blob => {
             let full_type = input.scope.resource_type();
             model::resource_types::known_api_versions(full_type.as_deref())
         }

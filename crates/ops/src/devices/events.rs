@@ -8,8 +8,10 @@ use super::readers::Claim;
 use crate::call::{Failed, Passed};
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use crate::link::Link;
+use crate::link::{Answering, Link};
 use crate::session::{Ended, Shown};
+use crate::targets::event_hubs::{self, Use};
+use bytes::Bytes;
 use gate::Permit;
 use gate::facts::Hub;
 use model::{Credential, Error, Scope, Timestamp, TrackingId};
@@ -72,13 +74,20 @@ pub struct Wish {
     pub name: String,
 }
 
-/// A message of a device, where it lies.
+/// What was sent, where it lies.
 #[derive(Clone, Debug)]
 pub struct Event {
     pub sequence: u64,
     pub offset: u64,
     pub enqueued: Timestamp,
-    pub message: Message,
+    pub kept: Kept,
+}
+
+#[derive(Clone, Debug)]
+pub enum Kept {
+    OfDevice(Message),
+    /// To an event hub of a namespace: the whole message, encoded.
+    AsSent(Bytes),
 }
 
 /// Somebody who reads a partition.
@@ -105,19 +114,24 @@ impl Reader {
     }
 
     async fn at(env: &Env, input: &Input, link: Link, wish: Wish) -> Result<Self, Error> {
-        let hub = Arc::clone(&link.hub);
-        expect_name(&hub.scope, input.param("eventHub"))?;
         let group = input.param("group");
-        if !hubs::has_consumer_group(env, &hub.scope, group).await? {
-            return Err(not_found(format!(
-                "the hub `{}` has no consumer group `{}`",
-                hub.scope.name(),
-                group.escape_debug()
-            )));
-        }
-        let log = env.logs.of(&hub, env).await?;
+        let (log, uid) = match &link.answering {
+            Answering::Hub(hub) => {
+                expect_name(&hub.scope, input.param("eventHub"))?;
+                let is_there = hubs::has_consumer_group(env, &hub.scope, group).await?;
+                expect_group(is_there, "the hub", hub.scope.name(), group)?;
+                (env.logs.of(hub, env).await?, hub.uid.clone())
+            }
+            Answering::Target(_) => {
+                let facts = env.facts.load();
+                let event_hub = event_hubs::active(&facts, link.scope(), Use::Receive)?;
+                let is_there = facts.entity(link.scope()).is_some();
+                expect_group(is_there, "the event hub", event_hub.scope.name(), group)?;
+                (env.logs.of_event_hub(&event_hub, env).await?, event_hub.uid.clone())
+            }
+        };
         let partition = partition(input.param("partition"), log.partitions)?;
-        let place = (hub.uid.clone(), group.to_lowercase(), partition);
+        let place = (uid, group.to_lowercase(), partition);
         let claim = env.readers.claim(place, wish.level, &wish.name)?;
         // The end is where it is now: what comes between here and the first look is to be read.
         let next = match wish.from.start() {
@@ -145,11 +159,17 @@ impl Reader {
             let events: Vec<Event> = records
                 .iter()
                 .filter_map(|it| {
+                    let kept = match &self.link.answering {
+                        Answering::Hub(_) => {
+                            Kept::OfDevice(Message::parse_for(&it.payload, EVENTS)?)
+                        }
+                        Answering::Target(_) => Kept::AsSent(it.payload.clone()),
+                    };
                     Some(Event {
                         sequence: it.position.sequence,
                         offset: it.position.offset,
                         enqueued: Timestamp::from_millis(it.time_ms),
-                        message: Message::parse_for(&it.payload, EVENTS)?,
+                        kept,
                     })
                 })
                 .collect();
@@ -215,7 +235,17 @@ impl Reader {
     }
 }
 
-fn newest(bounds: &Bounds) -> Option<(u64, u64, Timestamp)> {
+fn expect_group(is_there: bool, whose: &str, name: &str, group: &str) -> Result<(), Error> {
+    match is_there {
+        true => Ok(()),
+        false => Err(not_found(format!(
+            "{whose} `{name}` has no consumer group `{}`",
+            group.escape_debug()
+        ))),
+    }
+}
+
+pub(crate) fn newest(bounds: &Bounds) -> Option<(u64, u64, Timestamp)> {
     let sequence = bounds.next_sequence.checked_sub(1)?;
     Some((sequence, bounds.last_offset?, Timestamp::from_millis(bounds.last_time_ms?)))
 }
@@ -286,21 +316,21 @@ fn expect_name(hub: &Scope, name: &str) -> Result<(), Error> {
     }
 }
 
-pub(super) fn partition(text: &str, count: u16) -> Result<u16, Error> {
+pub(crate) fn partition(text: &str, count: u16) -> Result<u16, Error> {
     text.parse().ok().filter(|it| *it < count).ok_or_else(|| {
         not_found(format!(
-            "the hub has no partition `{}`; it has those from 0 to {}",
+            "there is no partition `{}`; there are those from 0 to {}",
             text.escape_debug(),
             count.saturating_sub(1)
         ))
     })
 }
 
-pub(super) fn bounds(log: &HubLog, partition: u16) -> Result<Bounds, Error> {
+pub(crate) fn bounds(log: &HubLog, partition: u16) -> Result<Bounds, Error> {
     log.log.bounds(partition).map_err(|it| logs::failed(&it))
 }
 
-fn not_found(message: String) -> Error {
+pub(crate) fn not_found(message: String) -> Error {
     Error::NotFound { code: "ResourceNotFound", message }
 }
 

@@ -1,13 +1,15 @@
 //! Where each hub keeps what its devices send, and what happens to them: a log each per hub, opened when the first
-//! record comes.
+//! record comes. What is sent to event hubs of namespaces is kept likewise.
 
 use super::registry::shard;
 use super::{hubs, journal};
 use crate::env::Env;
-use gate::facts::Hub;
+use crate::targets::event_hubs;
+use gate::facts::{Entity, Hub};
 use model::{Error, Timestamp};
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
+use std::future::ready;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -80,17 +82,44 @@ impl Logs {
     /// [`Error::Internal`] with what is wrong with its files.
     pub async fn of(&self, hub: &Hub, env: &Env) -> Result<HubLog, Error> {
         let shard = shard(hub)?;
+        self.opened(&shard, self.reach(hub, env), env).await
+    }
+
+    /// The log of an event hub, likewise.
+    ///
+    /// # Errors
+    /// As [`Logs::of`].
+    pub(crate) async fn of_event_hub(&self, it: &Entity, env: &Env) -> Result<HubLog, Error> {
+        let shard = ShardId::target(&it.uid);
+        let shard = shard.map_err(|it| Error::Internal { message: it.to_string() })?;
+        self.opened(&shard, ready(Ok(event_hubs::reach(it))), env).await
+    }
+
+    async fn opened(
+        &self,
+        shard: &ShardId,
+        reach: impl Future<Output = Result<(u16, u32), Error>>,
+        env: &Env,
+    ) -> Result<HubLog, Error> {
         let cell = Arc::clone(self.lock().entry(shard.clone()).or_default());
-        let opened = cell.get_or_try_init(|| self.open(hub, &shard, env)).await?;
+        let opened =
+            cell.get_or_try_init(|| async { self.open(shard, reach.await?, env).await }).await?;
         Ok(HubLog { log: opened.log.clone(), partitions: opened.partitions })
     }
 
-    async fn open(&self, hub: &Hub, shard: &ShardId, env: &Env) -> Result<Opened, Error> {
-        let (partitions, days) = self.reach(hub, env).await?;
+    async fn open(
+        &self,
+        shard: &ShardId,
+        (partitions, days): (u16, u32),
+        env: &Env,
+    ) -> Result<Opened, Error> {
         let salt = u64::from_le_bytes(env.random());
         let mut options = LogOptions { retention: DAY * days, ..LogOptions::new(partitions, salt) };
         if self.holds == Holds::Journal {
             options.segment_bytes = journal::SEGMENT_BYTES;
+        }
+        if shard.target_uid().is_some() {
+            options.record_bytes_max = event_hubs::TRANSFER_BYTES_MAX;
         }
         let log = match &self.directory {
             Some(all) => {
@@ -124,10 +153,13 @@ impl Logs {
         for (shard, Opened { log, .. }) in open {
             // Asked each time: a hub may keep its messages longer than it did when its log was opened, and may
             // lie in another resource group.
-            let Some(hub) = facts.hubs.values().find(|it| Some(&*it.uid) == shard.hub_uid()) else {
-                continue;
+            let hub = facts.hubs.values().find(|it| Some(&*it.uid) == shard.hub_uid());
+            let event_hub = facts.entities.values().find(|it| Some(&*it.uid) == shard.target_uid());
+            let days = match (hub, event_hub) {
+                (Some(hub), _) => self.reach(hub, env).await.map(|it| it.1).ok(),
+                (None, found) => found.map(|it| event_hubs::reach(it).1),
             };
-            let Ok((_, days)) = self.reach(hub, env).await else { continue };
+            let Some(days) = days else { continue };
             let kept_ms = i64::try_from((DAY * days).as_millis()).unwrap_or(i64::MAX);
             let mut before_ms = now.millis().saturating_sub(kept_ms);
             if self.holds == Holds::Journal {

@@ -65,19 +65,31 @@ pub(super) async fn append(
     let time_ms = now.millis();
     let appends =
         records.into_iter().map(|payload| Append { partition, time_ms, payload }).collect();
+    queue(log, appends).await
+}
+
+/// Puts records into a log. Waits while its queue is full.
+///
+/// # Errors
+/// [`Error::Internal`] where the log takes nothing more.
+pub(crate) async fn queue(log: &HubLog, appends: Vec<Append>) -> Result<Sent, Error> {
     log.log.queue(appends).await.map(|it| Sent(Some(it))).map_err(|it| logs::failed(&it))
 }
 
 /// All messages of a device are in one partition, so that they stay in order: FNV-1a of its id, and the last
 /// steps of MurmurHash3 behind it, without which names that differ in a digit would crowd together.
-pub(super) fn partition_of(device: &str, partitions: u16) -> u16 {
-    let mut hash = device.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+pub(crate) fn partition_of(device: &str, partitions: u16) -> u16 {
+    u16::try_from(hash_of(device) % u64::from(partitions.max(1))).unwrap_or_default()
+}
+
+/// The same number for the same text, for ever.
+pub(crate) fn hash_of(text: &str) -> u64 {
+    let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^= hash >> 33;
-    u16::try_from(hash % u64::from(partitions.max(1))).unwrap_or_default()
+    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]

@@ -179,6 +179,7 @@ impl Diagnostics {
         let (resource, location) = match facts.instance_at(&call.host)? {
             Instance::Hub(hub) => (&hub.scope, &hub.location),
             Instance::Dps(dps) => (&dps.scope, &dps.location),
+            Instance::Target(_) => return None,
         };
         let stems = self.stems(resource, logged);
         if stems.is_empty() {

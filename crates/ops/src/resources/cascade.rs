@@ -9,6 +9,7 @@ use crate::control;
 use crate::entra::principals;
 use crate::env::Env;
 use crate::managed_identity::Identity;
+use crate::targets;
 use model::{Error, Scope};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -76,6 +77,8 @@ impl Resource {
     fn shard(&self, key: &str) -> Result<Option<ShardId>, Error> {
         let Some(uid) = &self.uid else { return Ok(None) };
         let shard = match key.contains("/providers/microsoft.devices/provisioningservices/") {
+            _ if targets::is_key(key) && !targets::has_shard(key) => return Ok(None),
+            _ if targets::is_key(key) => ShardId::target(uid),
             true => ShardId::dps(uid),
             false => ShardId::hub(uid),
         };

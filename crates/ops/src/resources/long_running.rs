@@ -170,8 +170,10 @@ async fn finish(env: &Env, intent: &Intent) -> Result<(), Error> {
     env.store.drop_shard(&shard).await.map_err(|it| control::unread(&it))?;
     if let Some(uid) = shard.hub_uid() {
         env.presence.close(uid);
-        env.logs.remove(&shard).await?;
         env.journals.remove(&shard).await?;
+    }
+    if shard.hub_uid().or(shard.target_uid()).is_some() {
+        env.logs.remove(&shard).await?;
     }
 
     let mut changes = vec![intents::change_clear(&intent.name)];

@@ -10,9 +10,11 @@ use crate::resources::no_resource;
 use crate::shared_access::{KEY_BYTES, new_key};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gate::Permit;
-use model::json::text;
-use model::{Error, Secret};
+use gate::facts::SasPolicy;
+use gate::{Facts, Permit};
+use model::json::{at, text};
+use model::operations::Right;
+use model::{Error, Scope, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -30,6 +32,25 @@ impl Keys {
     pub(super) fn made(keyed: Keyed, env: &Env) -> Option<Self> {
         let new = || new_of(keyed, env);
         (keyed != Keyed::No).then(|| Self { primary: new(), secondary: new() })
+    }
+
+    /// What the gates decide by, of the keys of a rule or an account.
+    ///
+    /// # Errors
+    /// Says that one cannot be read, and repeats none.
+    pub(super) fn facts_of(&self, resource: &Value) -> Result<SasPolicy, String> {
+        let read = |key: &str| {
+            let bytes = STANDARD.decode(key);
+            bytes.map(Secret::new).map_err(|_| "a key is no base64".to_owned())
+        };
+        let rights = at(resource, &["properties", "rights"]).and_then(Value::as_array);
+        let rights = rights.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+        Ok(SasPolicy {
+            name: text(resource, &["name"]).unwrap_or_default().to_owned(),
+            rights: Right::parse_list(&rights.join(","), Right::NAMESPACE).unwrap_or_default(),
+            primary: read(&self.primary)?,
+            secondary: read(&self.secondary)?,
+        })
     }
 }
 
@@ -72,7 +93,13 @@ async fn keyed(permit: &Permit, env: &Env) -> Result<(TargetDocument, u64, Keys,
     Ok((document, revision, keys, kind))
 }
 
-fn show(document: &TargetDocument, keys: &Keys, keyed: Keyed) -> Value {
+fn show(
+    document: &TargetDocument,
+    keys: &Keys,
+    keyed: Keyed,
+    scope: &Scope,
+    facts: &Facts,
+) -> Value {
     let name = text(&document.resource, &["name"]).unwrap_or_default();
     if keyed == Keyed::Account {
         let created = text(&document.resource, &["properties", "creationTime"]);
@@ -81,14 +108,17 @@ fn show(document: &TargetDocument, keys: &Keys, keyed: Keyed) -> Value {
     }
     let id = text(&document.resource, &["id"]).unwrap_or_default();
     let mut places = id.split('/').skip_while(|it| !it.eq_ignore_ascii_case("namespaces")).skip(1);
-    let namespace = places.next().unwrap_or_default();
+    places.next();
     let entity = match (places.next(), places.next()) {
         (Some(kind), Some(entity)) if kind != "authorizationRules" => {
             format!(";EntityPath={entity}")
         }
         _ => String::new(),
     };
-    let endpoint = super::service_bus_host(namespace);
+    let endpoint = match facts.target_around(scope) {
+        Some(target) if !target.host.is_empty() => &target.host,
+        Some(_) | None => super::NO_HOST,
+    };
     let string = |key: &str| {
         format!(
             "Endpoint=sb://{endpoint}/;SharedAccessKeyName={name};SharedAccessKey={key}{entity}"
@@ -109,7 +139,7 @@ fn show(document: &TargetDocument, keys: &Keys, keyed: Keyed) -> Value {
 /// `ResourceNotFound`.
 pub(crate) async fn list(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
     let (document, _, keys, kind) = keyed(permit, env).await?;
-    Ok(Reply::ok(show(&document, &keys, kind)))
+    Ok(Reply::ok(show(&document, &keys, kind, permit.scope(), &env.facts.load())))
 }
 
 /// `POST .../regenerateKeys` of a rule, `POST .../regenerateKey` of a storage account: one key anew, or, of a rule, as
@@ -149,5 +179,5 @@ pub(crate) async fn regenerate(permit: &Permit, input: &Input, env: &Env) -> Res
     }
     document.keys = Some(keys.clone());
     super::save(permit, env, &document, Some(revision)).await?;
-    Ok(Reply::ok(show(&document, &keys, kind)))
+    Ok(Reply::ok(show(&document, &keys, kind, permit.scope(), &env.facts.load())))
 }

@@ -4,6 +4,7 @@
 //! (2026-09-01); Azure's resource naming rules; quotas of each service.
 
 use crate::resources::fields::Fields;
+use gate::facts::TargetKind;
 use model::json::set;
 use model::{Error, Scope};
 use serde_json::{Map, Value, json};
@@ -22,6 +23,9 @@ pub(super) struct Kind {
     pub(super) keys: Keyed,
     /// Most in one parent.
     pub(super) count_max: usize,
+    pub(super) service: TargetKind,
+    /// Whether it keeps more than its document.
+    pub(super) has_shard: bool,
 }
 
 /// Whether there are keys to it.
@@ -191,7 +195,13 @@ const fn child(
     properties: &'static [Property],
     count_max: usize,
 ) -> Kind {
-    Kind { full_type, path, naming, skus: &[], properties, keys: Keyed::No, count_max }
+    let (keys, service) = (Keyed::No, TargetKind::EventHubs);
+    let skus = &[];
+    Kind { full_type, path, naming, skus, properties, keys, count_max, service, has_shard: false }
+}
+
+const fn of_service_bus(kind: Kind) -> Kind {
+    Kind { service: TargetKind::ServiceBus, ..kind }
 }
 
 const fn rule(full_type: &'static str) -> Kind {
@@ -215,14 +225,19 @@ pub(super) const KINDS: &[Kind] = &[
         properties: EVENT_HUB_NAMESPACE,
         keys: Keyed::No,
         count_max: RESOURCES_MAX,
+        service: TargetKind::EventHubs,
+        has_shard: false,
     },
-    child(
-        "Microsoft.EventHub/namespaces/eventhubs",
-        "eventhubs",
-        Naming::new(1..=256, b"-._"),
-        EVENT_HUB,
-        ENTITIES_MAX,
-    ),
+    Kind {
+        has_shard: true,
+        ..child(
+            "Microsoft.EventHub/namespaces/eventhubs",
+            "eventhubs",
+            Naming::new(1..=256, b"-._"),
+            EVENT_HUB,
+            ENTITIES_MAX,
+        )
+    },
     child(
         "Microsoft.EventHub/namespaces/eventhubs/consumergroups",
         "consumergroups",
@@ -240,31 +255,33 @@ pub(super) const KINDS: &[Kind] = &[
         properties: SERVICE_BUS_NAMESPACE,
         keys: Keyed::No,
         count_max: RESOURCES_MAX,
+        service: TargetKind::ServiceBus,
+        has_shard: true,
     },
-    child(
+    of_service_bus(child(
         "Microsoft.ServiceBus/namespaces/queues",
         "queues",
         Naming::new(1..=260, b"-._"),
         QUEUE,
         ENTITIES_MAX,
-    ),
-    child(
+    )),
+    of_service_bus(child(
         "Microsoft.ServiceBus/namespaces/topics",
         "topics",
         Naming::new(1..=260, b"-._"),
         TOPIC,
         ENTITIES_MAX,
-    ),
-    child(
+    )),
+    of_service_bus(child(
         "Microsoft.ServiceBus/namespaces/topics/subscriptions",
         "subscriptions",
         Naming::new(1..=50, b"-._"),
         SUBSCRIPTION,
         ENTITIES_MAX,
-    ),
-    rule("Microsoft.ServiceBus/namespaces/authorizationRules"),
-    rule("Microsoft.ServiceBus/namespaces/queues/authorizationRules"),
-    rule("Microsoft.ServiceBus/namespaces/topics/authorizationRules"),
+    )),
+    of_service_bus(rule("Microsoft.ServiceBus/namespaces/authorizationRules")),
+    of_service_bus(rule("Microsoft.ServiceBus/namespaces/queues/authorizationRules")),
+    of_service_bus(rule("Microsoft.ServiceBus/namespaces/topics/authorizationRules")),
     Kind {
         full_type: "Microsoft.Storage/storageAccounts",
         path: "",
@@ -282,14 +299,19 @@ pub(super) const KINDS: &[Kind] = &[
         properties: STORAGE,
         keys: Keyed::Account,
         count_max: RESOURCES_MAX,
+        service: TargetKind::Storage,
+        has_shard: true,
     },
-    child(
-        "Microsoft.Storage/storageAccounts/blobServices/containers",
-        "blobServices/default/containers",
-        Naming { characters: 3..=63, others: b"-", is_lower: true },
-        &[fixed("publicAccess", Shape::Word(&["None", "Blob", "Container"]))],
-        ENTITIES_MAX,
-    ),
+    Kind {
+        service: TargetKind::Storage,
+        ..child(
+            "Microsoft.Storage/storageAccounts/blobServices/containers",
+            "blobServices/default/containers",
+            Naming { characters: 3..=63, others: b"-", is_lower: true },
+            &[fixed("publicAccess", Shape::Word(&["None", "Blob", "Container"]))],
+            ENTITIES_MAX,
+        )
+    },
 ];
 
 /// The type of a place, of a list or of what is in it.

@@ -1,23 +1,29 @@
 //! What hubs send to: Event Hubs and Service Bus namespaces with what lies in them, and storage accounts with their
-//! containers. The control plane of each, and none of their data: nobody listens at their endpoints yet.
+//! containers. The control plane of each stands here; each answers its own clients at an address of its own.
 //!
 //! Every type is a row of `kinds.rs`, and one set of functions serves them all. Each thing is a document under its own
 //! id, so a deletion of what it lies in takes it along, see `resources/cascade.rs`. Keys are in `keys.rs`, network rules
-//! in `rules.rs`.
+//! in `rules.rs`, what a path of its clients leads to in `places.rs`.
 
+mod composed;
+pub mod event_hubs;
 pub(crate) mod keys;
 mod kinds;
+mod places;
 pub(crate) mod rules;
+
+pub(crate) use places::place;
 
 use crate::call::may_see;
 use crate::control;
+use crate::devices::{addresses, telemetry};
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use crate::resources::fields::Fields;
 use crate::resources::{
-    Cascade, container_of, group_of, location, no_resource, reading, scope_as_made, tags,
+    Cascade, container_of, group_of, long_running, no_resource, reading, scope_as_made,
 };
-use gate::facts::Target;
+use composed::composed;
+use gate::facts::{Entity, Target};
 use gate::{Facts, Permit};
 use keys::Keys;
 use kinds::{Keyed, Kind};
@@ -41,6 +47,19 @@ pub(crate) struct TargetDocument {
     /// Of a namespace: its rule set, once one was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     network: Option<Value>,
+    /// Stable, and never used again. Empty in what was made before targets were served.
+    #[serde(default)]
+    uid: String,
+    /// Of a namespace or storage account: where it answers, without a port. Empty likewise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    host: String,
+}
+
+impl TargetDocument {
+    fn new(kind: &Kind, resource: Value, host: String, env: &Env) -> Self {
+        let uid = env.new_uuid().simple().to_string();
+        Self { resource, keys: Keys::made(kind.keys, env), network: None, uid, host }
+    }
 }
 
 /// True for the key of a document of this module.
@@ -59,10 +78,15 @@ pub(crate) fn is_top_key(key: &str) -> bool {
     Scope::parse(key).ok().and_then(|it| kinds::of(&it)).is_some_and(Kind::is_top)
 }
 
-/// Where a namespace would be reached. No name leads anywhere yet, and none must lead to somebody else.
-fn service_bus_host(namespace: &str) -> String {
-    format!("{}.servicebus.invalid", namespace.to_ascii_lowercase())
+/// True where what is under the key keeps more than its document: an event hub its log, a Service Bus namespace its
+/// messages, a storage account its blobs.
+pub(crate) fn has_shard(key: &str) -> bool {
+    let kind = Scope::parse(key).ok().and_then(|it| kinds::of(&it));
+    kind.is_some_and(|it| it.has_shard)
 }
+
+/// What is shown where no address is: no such name leads to somebody else.
+const NO_HOST: &str = "unserved.invalid";
 
 /// Brings a document into the facts: of what lies in a target, that it is there.
 ///
@@ -74,24 +98,38 @@ pub(crate) fn change_facts(
     body: Option<&[u8]>,
 ) -> Result<(), String> {
     let scope = Scope::parse(key).map_err(|it| it.to_string())?;
-    if !kinds::of(&scope).is_some_and(Kind::is_top) {
-        match body {
-            Some(_) => facts.put_entity(&scope),
-            None => facts.remove_entity(&scope),
-        }
-        return Ok(());
-    }
+    let Some(kind) = kinds::of(&scope) else { return Err(format!("`{scope}` is no target")) };
     let Some(body) = body else {
-        facts.remove_target(&scope);
+        facts.put_target_keys(&scope, None);
+        match kind.is_top() {
+            true => facts.remove_target(&scope),
+            false => facts.remove_entity(&scope),
+        }
         return Ok(());
     };
     let document: TargetDocument = serde_json::from_slice(body).map_err(|it| it.to_string())?;
+    let keys = document.keys.as_ref().map(|it| it.facts_of(&document.resource)).transpose()?;
+    facts.put_target_keys(&scope, keys);
+    let scope = scope_as_made(key, &document.resource)?;
+    let uid = match document.uid.is_empty() {
+        // Made before anything was kept in it.
+        true => format!("{:016x}", telemetry::hash_of(key)),
+        false => document.uid.clone(),
+    };
+    if !kind.is_top() {
+        let properties = document.resource.get("properties").cloned().unwrap_or_default();
+        facts.put_entity(Entity { scope, uid, properties });
+        return Ok(());
+    }
     let is = |name: &str| at(&document.resource, &["properties", name]).and_then(Value::as_bool);
     facts.put_target(Target {
         network: rules::facts_of(&document)?,
         takes_keys: is("allowSharedKeyAccess").unwrap_or(true)
             && !is("disableLocalAuth").unwrap_or(false),
-        scope: scope_as_made(key, &document.resource)?,
+        kind: kind.service,
+        host: document.host,
+        uid,
+        scope,
     });
     Ok(())
 }
@@ -113,7 +151,7 @@ pub(crate) async fn as_stored(
     body: &Value,
 ) -> Result<Option<Value>, Error> {
     let Some(kind) = kinds::of(scope) else { return Ok(None) };
-    let former = stored(env, scope).await?.map(|(it, _)| it.resource);
+    let former = stored(env, scope).await?.map(|(it, _)| it);
     let id = match kind.is_top() {
         true => scope.clone(),
         false => match owner(env, kind, scope).await? {
@@ -121,7 +159,9 @@ pub(crate) async fn as_stored(
             None => return Ok(None),
         },
     };
-    Ok(composed(kind, body, former.as_ref(), &id, &env.now().rfc3339()).ok())
+    let host = former.as_ref().map_or("", |it| &it.host);
+    let former = former.as_ref().map(|it| &it.resource);
+    Ok(composed(kind, body, former, &id, host, env).ok())
 }
 
 /// What a thing lies in, in the casing that it was made with, where it exists.
@@ -156,9 +196,8 @@ async fn save(
     if let Some((path, body)) = inherent {
         let id = scope.join(path);
         let kind = kind_of(&id)?;
-        let resource = composed(kind, &body, None, &id, &env.now().rfc3339())?;
-        let keys = Keys::made(kind.keys, env);
-        changes.push(change(&TargetDocument { resource, keys, network: None }, None)?);
+        let resource = composed(kind, &body, None, &id, "", env)?;
+        changes.push(change(&TargetDocument::new(kind, resource, String::new(), env), None)?);
     }
     control::commit(permit, env, changes).await.map(drop)
 }
@@ -198,14 +237,29 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             place.join(permit.scope().name())
         }
     };
-    let now = env.now().rfc3339();
-    let former = found.as_ref().map(|(it, _)| &it.resource);
-    let resource = composed(kind, &input.body, former, &id, &now)?;
+    let former = found.as_ref().map(|(it, _)| it);
+    let known = former.map(|it| it.host.clone()).filter(|it| !it.is_empty());
+    let host = match known {
+        None if kind.is_top() => {
+            addresses::lowest_free(&facts, &env.settings.loopback_net, "QuotaExceeded")?
+        }
+        known => known.unwrap_or_default(),
+    };
+    let resource = composed(kind, &input.body, former.map(|it| &it.resource), &id, &host, env)?;
     let revision = found.as_ref().map(|(_, revision)| *revision);
     let document = match found {
-        Some((it, _)) => TargetDocument { resource, ..it },
-        None => TargetDocument { resource, keys: Keys::made(kind.keys, env), network: None },
+        Some((it, _)) => TargetDocument { resource, host, ..it },
+        None => TargetDocument::new(kind, resource, host, env),
     };
+    if kind.is_top() {
+        // Before the commit: what cannot be reached must not be there.
+        env.open_host(&document.host).await.map_err(|it| Error::Unavailable {
+            message: format!(
+                "the server cannot listen at `{}`, so nothing was made: {it}",
+                document.host
+            ),
+        })?;
+    }
     save(permit, env, &document, revision).await?;
     Ok(Reply::ok(document.resource))
 }
@@ -245,103 +299,6 @@ fn check_room(count: usize, kind: &Kind) -> Result<(), Error> {
                 kind.full_type
             ),
         }),
-    }
-}
-
-/// The resource that a body describes, whole.
-fn composed(
-    kind: &Kind,
-    body: &Value,
-    former: Option<&Value>,
-    id: &Scope,
-    now: &str,
-) -> Result<Value, Error> {
-    let fields = Fields::of(body)?;
-    let nothing = json!({});
-    let given = fields.object("properties")?.map_or_else(|| Fields::of(&nothing), Ok)?;
-    let mut properties = kind.read(&given, former.and_then(|it| it.get("properties")))?;
-    let mut resource = json!({ "id": id, "name": id.name(), "type": kind.full_type });
-    let made = former.and_then(|it| text(it, &["systemData", "createdAt"])).unwrap_or(now);
-    if kind.is_top() {
-        let unknown = "LocationNotAvailableForResourceType";
-        let place = match (former.and_then(|it| text(it, &["location"])), fields.text("location")?)
-        {
-            (Some(is), None) => is,
-            (Some(is), Some(_)) if location(body, unknown)? != is => {
-                return Err(fields.refuse(
-                    "location",
-                    format!("it is in `{is}` and cannot move to another location"),
-                ));
-            }
-            (_, _) => location(body, unknown)?,
-        };
-        check_not_offered(&fields, &given)?;
-        set(&mut resource, "location", json!(place));
-        set(&mut resource, "tags", json!(tags(body)?));
-        set(&mut resource, "sku", kinds::sku(kind, &fields, former.and_then(|it| it.get("sku")))?);
-    }
-    let all = match kind.keys {
-        Keyed::Rule => json!({ "rights": keys::read_rights(&given)? }),
-        Keyed::Account => {
-            let kinds = ["StorageV2", "BlobStorage", "BlockBlobStorage", "Storage"];
-            set(&mut resource, "kind", json!(fields.word("kind", &kinds)?.unwrap_or("StorageV2")));
-            let acls = given.object("networkAcls")?.map_or_else(|| Fields::of(&nothing), Ok)?;
-            set(&mut properties, "networkAcls", rules::read(&acls, rules::Words::OfAccount)?.shown);
-            account(id, &resource, made)
-        }
-        Keyed::No if kind.is_top() => json!({
-            "provisioningState": "Succeeded",
-            "status": "Active",
-            "createdAt": made,
-            "updatedAt": now,
-            "serviceBusEndpoint": format!("https://{}:443/", service_bus_host(id.name())),
-            "metricId": format!("{}:{}", id.subscription_id().unwrap_or_default(), id.name().to_ascii_lowercase()),
-            "privateEndpointConnections": [],
-        }),
-        Keyed::No => json!({ "createdAt": made, "updatedAt": now }),
-    };
-    for (name, value) in all.as_object().into_iter().flatten() {
-        set(&mut properties, name, value.clone());
-    }
-    if let Some(count) = properties.get("partitionCount").and_then(Value::as_i64) {
-        let ids: Vec<String> = (0..count).map(|it| it.to_string()).collect();
-        set(&mut properties, "partitionIds", json!(ids));
-    }
-    set(&mut resource, "properties", properties);
-    set(&mut resource, "systemData", json!({ "createdAt": made, "lastModifiedAt": now }));
-    match resource.to_string().len() <= BYTES_MAX {
-        true => Ok(resource),
-        false => Err(Error::invalid("body", format!("at most {BYTES_MAX} bytes are kept"))),
-    }
-}
-
-/// What a storage account has beside what its body says.
-fn account(id: &Scope, resource: &Value, made: &str) -> Value {
-    let name = id.name();
-    let endpoint = |kind: &str| format!("https://{name}.{kind}.storage.invalid/");
-    json!({
-        "provisioningState": "Succeeded",
-        "creationTime": made,
-        "primaryLocation": text(resource, &["location"]),
-        "statusOfPrimary": "available",
-        "primaryEndpoints": { "blob": endpoint("blob"), "queue": endpoint("queue"), "table": endpoint("table"), "file": endpoint("file") },
-        "keyCreationTime": { "key1": made, "key2": made },
-        "encryption": { "keySource": "Microsoft.Storage", "services": { "blob": { "enabled": true }, "file": { "enabled": true } } },
-        "privateEndpointConnections": [],
-    })
-}
-
-/// Refused and not ignored: the caller would count on it.
-fn check_not_offered(fields: &Fields<'_>, given: &Fields<'_>) -> Result<(), Error> {
-    if let Some(identity) = fields.object("identity")? {
-        identity.word("type", &["None"])?;
-    }
-    if let Some(encryption) = given.object("encryption")? {
-        encryption.word("keySource", &["Microsoft.Storage"])?;
-    }
-    match given.array("privateEndpointConnections", 1)? {
-        Some([_, ..]) => Err(given.refuse("privateEndpointConnections", "targets have none yet")),
-        Some([]) | None => Ok(()),
     }
 }
 
@@ -403,6 +360,9 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
         return Ok(Reply::empty(204));
     }
     let cascade = Cascade::of(permit.scope(), env).await?;
+    if !cascade.shards.is_empty() {
+        return long_running::delete(permit, env, permit.scope(), cascade).await;
+    }
     control::commit(permit, env, cascade.changes).await?;
     Ok(Reply::empty(200))
 }
