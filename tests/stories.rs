@@ -74,6 +74,7 @@ mod stories {
     pub mod replay;
     pub mod role_matrix;
     pub mod roles;
+    pub mod routing;
     pub mod security_enforcement;
     pub mod security_policies;
     pub mod service_api;
