@@ -1,29 +1,17 @@
-//! A hub that calls others: as which of its identities, and what a target of this server would say to that.
-//!
-//! The target's own gates decide when it is called. Here they are asked before: when an endpoint is saved, and where a
-//! job or an upload is to say at once why it cannot work.
+//! A hub that calls others: as which of its identities, and where that counts.
 
-use crate::advice;
-use crate::decisions;
+use crate::entra::tokens;
 use crate::env::Env;
 use crate::managed_identity::attached::{Identities, user_assigned_id};
-use gate::{Ask, Facts};
-use model::error::DenialKind;
+use egress::{Token, TokenSource};
+use gate::Facts;
+use gate::facts::Instance;
 use model::json::text;
-use model::operations::operation;
-use model::principal::AuthType;
-use model::trace::{Caller, Channel, TraceHead};
-use model::{ObjectId, Op, PrincipalKind, Scope, TrackingId};
+use model::{ObjectId, Secret};
 use serde_json::Value;
-
-/// Whom a hub goes out as.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Identity {
-    pub(crate) principal: ObjectId,
-    /// For people: `its system-assigned identity`, ``the identity `uploads` ``.
-    pub(crate) called: String,
-    name: String,
-}
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
 
 /// The identity that something of a hub names, or the hub's own where it names none.
 /// Source: IoT Hub documentation, "IoT Hub support for managed identities", where the last bullets mean the hub's own.
@@ -34,7 +22,7 @@ pub(crate) fn identity_of(
     hub: &Value,
     named: Option<&str>,
     facts: &Facts,
-) -> Result<Identity, String> {
+) -> Result<ObjectId, String> {
     let name = text(hub, &["name"]).unwrap_or_default();
     let identities = Identities::of(Some(hub));
     let Some(named) = named.filter(|it| !it.is_empty()) else {
@@ -46,11 +34,7 @@ pub(crate) fn identity_of(
                  --name {name} --system-assigned` gives it one"
             )
         })?;
-        return Ok(Identity {
-            principal,
-            called: "its system-assigned identity".to_owned(),
-            name: name.to_owned(),
-        });
+        return Ok(principal);
     };
     let Some(id) = user_assigned_id(named) else {
         return Err("`userAssignedIdentity` is no id of a user-assigned identity".to_owned());
@@ -62,11 +46,7 @@ pub(crate) fn identity_of(
         )
     })?;
     match is_on(facts, held) {
-        true => Ok(Identity {
-            principal: held,
-            called: format!("the identity `{}`", id.name()),
-            name: id.name().to_owned(),
-        }),
+        true => Ok(held),
         false => Err(format!(
             "the identity `{id}` was deleted or made again since it was attached to the hub `{name}`; attach it anew"
         )),
@@ -77,64 +57,38 @@ fn is_on(facts: &Facts, principal: ObjectId) -> bool {
     facts.principals.get(&principal).is_some_and(|it| it.is_enabled)
 }
 
-/// Why a target would not let a hub in.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct NotLetIn {
-    /// What stands against it, and what to do: sentences for people.
-    pub(crate) why: String,
-    pub(crate) tracking: TrackingId,
-}
-
-/// Asks the gates of a target of this server whether a hub may do something there. The decision is kept where it is a
-/// no.
+/// A token of a hub's identity for a target, for what is called at once.
 ///
 /// # Errors
-/// [`NotLetIn`].
-pub(crate) async fn ask(
+/// A host that is not this server's: others do not know its identities, and whoever is shown such a token could show it
+/// here.
+pub(crate) fn token_for(
     env: &Env,
     facts: &Facts,
-    who: &Identity,
-    op: Op,
-    place: &Scope,
-) -> Result<(), NotLetIn> {
-    let row = operation(op);
-    let caller = Caller {
-        kind: PrincipalKind::ManagedIdentity,
-        object_id: Some(who.principal),
-        app_id: facts.principals.get(&who.principal).and_then(|it| it.app_id),
-        name: who.name.clone(),
-        auth: AuthType::Entra,
-        signed_in: "not yet: the hub asks before it calls".to_owned(),
-        token_issued: None,
-        via: None,
-        rights: Vec::new(),
-    };
-    let tracking = env.new_tracking_id();
-    let channel = Channel {
-        protocol: row.routes.first().map_or("", |it| it.protocol.as_str()).to_owned(),
-        request: format!("{} {}", row.routes.first().map_or("", |it| it.method), place.name()),
-        address: env.settings.own_address(),
-        is_within: true,
-        ..Channel::default()
-    };
-    let replica = env.settings.propagation.replica(tracking);
-    let head = TraceHead { replica, ..TraceHead::new(tracking, env.now(), channel) };
-    let judged = gate::judge(&Ask::new(row, place, &caller, &head), facts);
-    let Some(denial) = judged.denial else { return Ok(()) };
-    let fix = advice::fixes(&judged.trace, facts, env).into_iter().next();
-    let mut why =
-        format!("{} may not do this at `{}`: {}", who.called, place.name(), denial.message);
-    match (&denial.kind, fix) {
-        (DenialKind::NotAuthorized, Some(fix)) => {
-            why.push_str("; roles such as Contributor have no data actions. ");
-            why.push_str(&fix.command);
-        }
-        (_, Some(fix)) => {
-            why.push_str("; ");
-            why.push_str(&fix.says);
-        }
-        (_, None) => {}
+    identity: ObjectId,
+    (host, audience): (&str, &str),
+) -> Result<Arc<dyn TokenSource>, String> {
+    expect_ours(facts, host)?;
+    let issued = tokens::of_identity(env, identity, audience).map_err(|it| it.to_string())?;
+    Ok(Arc::new(OneToken(Token { text: Secret::new(issued.token), expiry: issued.ends })))
+}
+
+/// # Errors
+/// As [`token_for`].
+pub(crate) fn expect_ours(facts: &Facts, host: &str) -> Result<(), String> {
+    match facts.instance_at(host) {
+        Some(Instance::Target(_)) => Ok(()),
+        Some(Instance::Hub(_) | Instance::Dps(_)) | None => Err(format!(
+            "managed identities of this server count at its own targets only, and `{host}` is none of them; sign in \
+             there with a key (`keyBased`)"
+        )),
     }
-    let tracking = decisions::keep(env, judged.trace).await.unwrap_or(tracking);
-    Err(NotLetIn { why, tracking })
+}
+
+struct OneToken(Token);
+
+impl TokenSource for OneToken {
+    fn token(&self) -> Pin<Box<dyn Future<Output = Result<Token, String>> + Send + '_>> {
+        Box::pin(ready(Ok(self.0.clone())))
+    }
 }
