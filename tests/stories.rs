@@ -33,8 +33,11 @@ mod stories {
     pub mod diagnosis;
     pub mod diagnosis_sections;
     pub mod diagnostics;
+    pub mod egress_amqp;
+    pub mod egress_event_hubs;
     pub mod enrollment_rights;
     pub mod enrollments;
+    pub mod event_hubs;
     pub mod exceptions;
     pub mod extension;
     pub mod groups;
@@ -72,6 +75,7 @@ mod stories {
     pub mod replay;
     pub mod role_matrix;
     pub mod roles;
+    pub mod routing;
     pub mod security_enforcement;
     pub mod security_policies;
     pub mod service_api;

@@ -79,6 +79,9 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::DeleteHub => Box::pin(devices::hubs::delete(permit, input, env)),
         Op::ListHubKeys => Box::pin(devices::keys::list(permit, input, env)),
         Op::GetHubKey => Box::pin(devices::keys::get(permit, input, env)),
+        Op::TestAllRoutes => Box::pin(devices::routing::trial::test_all(permit, input, env)),
+        Op::TestRoute => Box::pin(devices::routing::trial::test(permit, input, env)),
+        Op::ListEndpointHealth => Box::pin(devices::routing::trial::health(permit, input, env)),
         Op::ListHubCertificates | Op::ListDpsCertificates => {
             Box::pin(certificates::list(permit, input, env))
         }

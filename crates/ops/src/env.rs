@@ -8,6 +8,7 @@ use crate::devices::messages::Locks;
 use crate::devices::presence::Presence;
 use crate::devices::queries::Turns;
 use crate::devices::readers::Readers;
+use crate::devices::routing::Routings;
 use crate::devices::security::Rates;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
@@ -78,7 +79,7 @@ pub type IdentityTokens = std::sync::Mutex<BTreeMap<(ObjectId, String), Issued>>
 pub struct Env {
     pub settings: Settings,
     pub store: Engine,
-    pub facts: FactsCell,
+    pub facts: Arc<FactsCell>,
     pub clock: Clock,
     pub signing_keys: SigningKeys,
     /// The client assertions that were used.
@@ -110,6 +111,8 @@ pub struct Env {
     pub readers: Readers,
     /// How much hubs take, where that is limited.
     pub limits: Limits,
+    /// Where the messages of hubs go.
+    pub routings: Routings,
     /// What devices have sent, by hub.
     pub logs: Logs,
     /// What happened to devices, by hub.

@@ -131,9 +131,10 @@ impl Proving<'_> {
             Some(Instance::Hub(hub)) => (Some(&hub.access), hub.host.as_str()),
             Some(Instance::Dps(dps)) => (Some(&dps.access), dps.host.as_str()),
             Some(Instance::Target(target)) => {
-                let name = match self.credential {
-                    Credential::Sas(token) => token.key_name.as_deref().unwrap_or_default(),
-                    _ => "",
+                let name = if let Credential::Sas(token) = self.credential {
+                    token.key_name.as_deref().unwrap_or_default()
+                } else {
+                    ""
                 };
                 of_target = facts.access_to(target, scope, name);
                 (Some(&of_target), target.host.as_str())

@@ -15,6 +15,7 @@ use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
 use ops::devices::queries::Turns;
 use ops::devices::readers::Readers;
+use ops::devices::routing::Routings;
 use ops::devices::security::Rates;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
@@ -29,7 +30,7 @@ use ops::provisioning::challenges::Challenges;
 use ops::provisioning::latency::Latencies;
 use ops::provisioning::pace::Pace;
 use ops::resources::deployments::Deployments;
-use ops::{Env, decisions, devices, insights, provisioning, resources};
+use ops::{Env, decisions, devices, insights, provisioning, resources, targets};
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -227,10 +228,13 @@ async fn environment(
     facts::former::begin(&store, settings.keeps_facts, &mut facts, spread, (clock.now)()).await?;
     let metrics = Metrics::default();
     let (diagnostics, writer) = Diagnostics::start(dir.path.clone(), metrics.clone());
+    let facts = Arc::new(FactsCell::new(facts));
+    let rule = egress::Rule::new(options.allow_egress.clone());
+    let rule = rule.with_own(targets::reaching::own(Arc::clone(&facts), &settings));
     let env = Env {
         settings,
         store,
-        facts: FactsCell::new(facts),
+        facts,
         clock,
         signing_keys,
         assertions: Assertions::default(),
@@ -249,13 +253,11 @@ async fn environment(
         queries: Turns::default(),
         readers: Readers::default(),
         limits: Limits::new(options.limits),
+        routings: Routings::default(),
         logs: Logs::below(dir.path.join("log")),
         blob_turns: blobs::Turns::default(),
         journals: Logs::journals_below(dir.path.join("journal")),
-        egress: egress::Client::new(
-            egress::Rule::new(options.allow_egress.clone()),
-            dir.path.join(greeting::CA_BUNDLE),
-        ),
+        egress: egress::Client::new(rule, dir.path.join(greeting::CA_BUNDLE)),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),
     };

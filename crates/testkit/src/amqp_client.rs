@@ -10,6 +10,8 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
+/// What of a message goes into one frame: the server takes 65,536 bytes.
+const PART_BYTES: usize = 60_000;
 const HEADER: &[u8] = b"AMQP\0\x01\0\0";
 
 /// A message that came, with the number by which it is settled.
@@ -228,18 +230,24 @@ impl Amqp {
     pub fn transfers(&mut self, handle: u32, payload: Bytes, format: u32, more: bool) -> u32 {
         let id = self.deliveries;
         self.deliveries += 1;
-        let transfer = Transfer {
-            handle,
-            delivery_id: Some(id),
-            delivery_tag: Some(Bytes::copy_from_slice(&id.to_be_bytes())),
-            message_format: Some(format),
-            settled: Some(false),
-            more,
-            payload,
-            ..Transfer::default()
-        };
-        self.says(0, &Performative::Transfer(transfer));
-        id
+        let mut left = payload;
+        loop {
+            let payload = left.split_to(left.len().min(PART_BYTES));
+            let transfer = Transfer {
+                handle,
+                delivery_id: Some(id),
+                delivery_tag: Some(Bytes::copy_from_slice(&id.to_be_bytes())),
+                message_format: Some(format),
+                settled: Some(false),
+                more: more || !left.is_empty(),
+                payload,
+                ..Transfer::default()
+            };
+            self.says(0, &Performative::Transfer(transfer));
+            if left.is_empty() {
+                return id;
+            }
+        }
     }
 
     /// The next message.

@@ -1,6 +1,7 @@
 //! A server in this process, with its own clock, and the people in it.
 
 mod hubs;
+mod targets;
 
 use crate::wire_client::{Answer, Wire};
 use base64::Engine as _;

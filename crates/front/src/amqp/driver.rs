@@ -253,7 +253,7 @@ impl<'a> Driver<'a> {
                 }
                 Event::Delivery { link, delivery } => self.delivered(link, delivery).await,
                 Event::Settled { link, id, outcome } => self.settled(link, id, outcome).await,
-                Event::Detached { link } => self.detached(link).await,
+                Event::Detached { link, .. } => self.detached(link).await,
             }
             self.collect();
         }

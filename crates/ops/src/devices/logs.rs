@@ -118,6 +118,9 @@ impl Logs {
         if self.holds == Holds::Journal {
             options.segment_bytes = journal::SEGMENT_BYTES;
         }
+        if shard.target_uid().is_some() {
+            options.record_bytes_max = event_hubs::TRANSFER_BYTES_MAX;
+        }
         let log = match &self.directory {
             Some(all) => {
                 // What devices send is for the server's user alone.

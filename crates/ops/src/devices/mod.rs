@@ -28,6 +28,7 @@ pub mod query;
 pub mod readers;
 pub(crate) mod regenerate;
 pub mod registry;
+pub mod routing;
 mod secrets;
 pub mod security;
 pub(crate) mod sending;

@@ -92,7 +92,10 @@ impl Sender {
         active(&env.facts.load(), self.link.scope(), Use::Send).map_err(Ended::Failed)?;
         let (partitions, time_ms) = (self.log.partitions, env.now().millis());
         let turn = self.turn;
-        self.turn = (turn + 1) % partitions.max(1);
+        // Those of one transfer stay together, and the next ones go elsewhere.
+        if events.iter().any(|it| it.key.is_none()) {
+            self.turn = (turn + 1) % partitions.max(1);
+        }
         let place = |key: Option<&String>| match (self.partition, key) {
             (Some(partition), _) => partition,
             (None, Some(key)) => partition_of(key, partitions),

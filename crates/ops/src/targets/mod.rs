@@ -10,6 +10,7 @@ pub mod event_hubs;
 pub(crate) mod keys;
 mod kinds;
 mod places;
+pub mod reaching;
 pub(crate) mod rules;
 
 pub(crate) use places::place;

@@ -1,0 +1,28 @@
+//! What hubs send to, as its own clients see it.
+
+use super::{World, text};
+use serde_json::{Value, json};
+
+impl World {
+    /// A new namespace or storage account, open to everybody: its id.
+    pub fn target(&self, kind: &str, name: &str) -> String {
+        let id = format!("{}/providers/{kind}/{name}", self.group());
+        self.arm("PUT", &id, &json!({ "location": "westus" })).expect(200);
+        id
+    }
+
+    /// The host at which a namespace answers.
+    pub fn namespace_host(&self, id: &str) -> String {
+        let shown = self.arm("GET", id, &Value::Null).expect(200).body;
+        let endpoint = text(&shown, "/properties/serviceBusEndpoint");
+        let host = endpoint.trim_start_matches("https://").split(':').next();
+        host.expect("an endpoint has a host").to_owned()
+    }
+
+    /// A signature by an authorization rule, valid for an hour. The key is the text of it, as clients have it.
+    pub fn rule_sas(&self, rule: &str, resource: &str) -> String {
+        let keys = self.arm("POST", &format!("{rule}/listKeys"), &Value::Null).expect(200).body;
+        let (key, name) = (text(&keys, "/primaryKey"), text(&keys, "/keyName"));
+        wire::sas::sign(resource, key.as_bytes(), self.now().plus_seconds(3_600), Some(name))
+    }
+}
