@@ -40,6 +40,7 @@ mod stories {
     pub mod event_hubs;
     pub mod exceptions;
     pub mod extension;
+    pub mod file_uploads;
     pub mod groups;
     pub mod identity_endpoints;
     pub mod ingestion;
