@@ -55,7 +55,15 @@ pub fn host_of(kind: Kind, address: &str) -> Result<Host, String> {
     };
     let rest = address.get(..scheme.len()).filter(|it| it.eq_ignore_ascii_case(scheme));
     let rest = rest.and_then(|_| address.get(scheme.len()..)).unwrap_or_default();
-    let host = Host::parse(rest.strip_suffix('/').unwrap_or(rest));
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    // Where a host has no name, its accounts are found by their names in the path.
+    let host = match rest.split_once('/') {
+        Some((host, account)) if kind == Kind::StorageContainers && !account.contains('/') => {
+            Host::parse(host)
+        }
+        Some(_) => None,
+        None => Host::parse(rest),
+    };
     host.ok_or_else(|| format!("expected an address as `{example}`"))
 }
 
@@ -64,6 +72,16 @@ pub fn host_of(kind: Kind, address: &str) -> Result<Host, String> {
 /// # Errors
 /// What is missing or wrong, as a sentence that repeats no value.
 pub fn parse(kind: Kind, text: &str, entity: Option<&str>) -> Result<Connection, String> {
+    let parts = parts_of(text)?;
+    match kind {
+        Kind::StorageContainers => of_account(&parts),
+        Kind::ServiceBusQueues | Kind::ServiceBusTopics | Kind::EventHubs => {
+            of_namespace(kind, &parts, entity)
+        }
+    }
+}
+
+fn parts_of(text: &str) -> Result<Parts<'_>, String> {
     let mut parts = BTreeMap::new();
     for part in text.split(';').filter(|it| !it.trim().is_empty()) {
         let Some((name, value)) = part.split_once('=') else {
@@ -75,12 +93,7 @@ pub fn parse(kind: Kind, text: &str, entity: Option<&str>) -> Result<Connection,
             return Err(format!("`{}` stands twice", name.escape_debug()));
         }
     }
-    match kind {
-        Kind::StorageContainers => of_account(&parts),
-        Kind::ServiceBusQueues | Kind::ServiceBusTopics | Kind::EventHubs => {
-            of_namespace(kind, &parts, entity)
-        }
-    }
+    Ok(parts)
 }
 
 type Parts<'a> = BTreeMap<String, &'a str>;
@@ -133,7 +146,43 @@ fn of_namespace(kind: Kind, parts: &Parts<'_>, entity: Option<&str>) -> Result<C
 
 const ACCOUNT: &str = "DefaultEndpointsProtocol=https;AccountName=<account>;AccountKey=<key>;EndpointSuffix=core.windows.net";
 
+/// A storage account, as a connection string names it.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub name: String,
+    /// Where its blobs are, without a `/` at the end; none where the name tells, see [`Account::address`].
+    given: Option<String>,
+    suffix: String,
+    /// None where an identity signs in.
+    pub key: Option<Secret<String>>,
+}
+
+impl Account {
+    /// Where its blobs are: where the string says, else where this server serves an account of the name, else where its
+    /// name leads.
+    pub fn address(&self, served_at: impl Fn(&str) -> Option<String>) -> String {
+        let by_name = || format!("https://{}.blob.{}", self.name, self.suffix);
+        self.given.clone().or_else(|| served_at(&self.name)).unwrap_or_else(by_name)
+    }
+}
+
+/// Takes the connection string of a storage account apart. Its key may be missing.
+///
+/// # Errors
+/// What is missing or wrong, as a sentence that repeats no value.
+pub fn account(text: &str) -> Result<Account, String> {
+    account_of(&parts_of(text)?)
+}
+
 fn of_account(parts: &Parts<'_>) -> Result<Connection, String> {
+    let account = account_of(parts)?;
+    let host = host_of(Kind::StorageContainers, &account.address(|_| None))?;
+    required(parts, "AccountKey", ACCOUNT)?;
+    let key = account.key.unwrap_or_else(|| Secret::new(String::new()));
+    Ok(Connection { host, entity: None, key_name: account.name, key })
+}
+
+fn account_of(parts: &Parts<'_>) -> Result<Account, String> {
     only(
         parts,
         &[
@@ -147,9 +196,9 @@ fn of_account(parts: &Parts<'_>) -> Result<Connection, String> {
             "FileEndpoint",
         ],
     )?;
-    let account = required(parts, "AccountName", ACCOUNT)?;
-    let key = required(parts, "AccountKey", ACCOUNT)?;
-    if STANDARD.decode(key).is_err() {
+    let name = required(parts, "AccountName", ACCOUNT)?;
+    let key = parts.get("accountkey").copied().filter(|it| !it.is_empty());
+    if key.is_some_and(|it| STANDARD.decode(it).is_err()) {
         return Err("`AccountKey` is not base64".to_owned());
     }
     if parts.get("defaultendpointsprotocol").is_some_and(|it| !it.eq_ignore_ascii_case("https")) {
@@ -158,18 +207,16 @@ fn of_account(parts: &Parts<'_>) -> Result<Connection, String> {
                 .to_owned(),
         );
     }
-    let address = match parts.get("blobendpoint") {
-        Some(it) => (*it).to_owned(),
-        None => {
-            let suffix = parts.get("endpointsuffix").copied().unwrap_or("core.windows.net");
-            format!("https://{account}.blob.{suffix}/")
-        }
-    };
-    Ok(Connection {
-        host: host_of(Kind::StorageContainers, &address)?,
-        entity: None,
-        key_name: account.to_owned(),
-        key: Secret::new(key.to_owned()),
+    let given = parts.get("blobendpoint").map(|it| it.trim_end_matches('/').to_owned());
+    if let Some(given) = &given {
+        host_of(Kind::StorageContainers, given)?;
+    }
+    let suffix = parts.get("endpointsuffix").copied().unwrap_or("core.windows.net");
+    Ok(Account {
+        name: name.to_owned(),
+        given,
+        suffix: suffix.to_owned(),
+        key: key.map(|it| Secret::new(it.to_owned())),
     })
 }
 
@@ -193,6 +240,13 @@ mod tests {
             parse(Kind::StorageContainers, account, None).unwrap().host.name,
             "a.blob.core.x"
         );
+        let in_path = account("AccountName=a;BlobEndpoint=https://127.71.3.8:8443/a/").unwrap();
+        assert_eq!(in_path.address(|_| None), "https://127.71.3.8:8443/a");
+        assert!(in_path.key.is_none());
+        let by_name = account("AccountName=a;EndpointSuffix=core.x").unwrap();
+        let served = |name: &str| (name == "a").then(|| "https://127.71.3.9/a".to_owned());
+        assert_eq!(by_name.address(served), "https://127.71.3.9/a");
+        assert_eq!(by_name.address(|_| None), "https://a.blob.core.x");
         let named = "AccountName=a;AccountKey=c2VjcmV0;BlobEndpoint=https://127.71.3.8:8443/";
         assert_eq!(parse(Kind::StorageContainers, named, None).unwrap().host.port, Some(8443));
     }

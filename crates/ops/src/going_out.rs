@@ -1,0 +1,140 @@
+//! A hub that calls others: as which of its identities, and what a target of this server would say to that.
+//!
+//! The target's own gates decide when it is called. Here they are asked before: when an endpoint is saved, and where a
+//! job or an upload is to say at once why it cannot work.
+
+use crate::advice;
+use crate::decisions;
+use crate::env::Env;
+use crate::managed_identity::attached::{Identities, user_assigned_id};
+use gate::{Ask, Facts};
+use model::error::DenialKind;
+use model::json::text;
+use model::operations::operation;
+use model::principal::AuthType;
+use model::trace::{Caller, Channel, TraceHead};
+use model::{ObjectId, Op, PrincipalKind, Scope, TrackingId};
+use serde_json::Value;
+
+/// Whom a hub goes out as.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Identity {
+    pub(crate) principal: ObjectId,
+    /// For people: `its system-assigned identity`, ``the identity `uploads` ``.
+    pub(crate) called: String,
+    name: String,
+}
+
+/// The identity that something of a hub names, or the hub's own where it names none.
+/// Source: IoT Hub documentation, "IoT Hub support for managed identities", where the last bullets mean the hub's own.
+///
+/// # Errors
+/// What is missing, and the command that brings it: a sentence for people.
+pub(crate) fn identity_of(
+    hub: &Value,
+    named: Option<&str>,
+    facts: &Facts,
+) -> Result<Identity, String> {
+    let name = text(hub, &["name"]).unwrap_or_default();
+    let identities = Identities::of(Some(hub));
+    let Some(named) = named.filter(|it| !it.is_empty()) else {
+        let own = text(hub, &["identity", "principalId"]).and_then(ObjectId::parse);
+        let own = own.filter(|_| identities.has_system);
+        let principal = own.filter(|it| is_on(facts, *it)).ok_or_else(|| {
+            format!(
+                "the hub `{name}` has no system-assigned identity that is switched on; `az iot hub identity assign \
+                 --name {name} --system-assigned` gives it one"
+            )
+        })?;
+        return Ok(Identity {
+            principal,
+            called: "its system-assigned identity".to_owned(),
+            name: name.to_owned(),
+        });
+    };
+    let Some(id) = user_assigned_id(named) else {
+        return Err("`userAssignedIdentity` is no id of a user-assigned identity".to_owned());
+    };
+    let held = identities.principals().get(&id.key()).copied().ok_or_else(|| {
+        format!(
+            "the identity `{id}` is not attached to the hub `{name}`; `az iot hub identity assign --name {name} \
+             --user-assigned {id}` attaches it"
+        )
+    })?;
+    match is_on(facts, held) {
+        true => Ok(Identity {
+            principal: held,
+            called: format!("the identity `{}`", id.name()),
+            name: id.name().to_owned(),
+        }),
+        false => Err(format!(
+            "the identity `{id}` was deleted or made again since it was attached to the hub `{name}`; attach it anew"
+        )),
+    }
+}
+
+fn is_on(facts: &Facts, principal: ObjectId) -> bool {
+    facts.principals.get(&principal).is_some_and(|it| it.is_enabled)
+}
+
+/// Why a target would not let a hub in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct NotLetIn {
+    /// What stands against it, and what to do: sentences for people.
+    pub(crate) why: String,
+    pub(crate) tracking: TrackingId,
+}
+
+/// Asks the gates of a target of this server whether a hub may do something there. The decision is kept where it is a
+/// no.
+///
+/// # Errors
+/// [`NotLetIn`].
+pub(crate) async fn ask(
+    env: &Env,
+    facts: &Facts,
+    who: &Identity,
+    op: Op,
+    place: &Scope,
+) -> Result<(), NotLetIn> {
+    let row = operation(op);
+    let caller = Caller {
+        kind: PrincipalKind::ManagedIdentity,
+        object_id: Some(who.principal),
+        app_id: facts.principals.get(&who.principal).and_then(|it| it.app_id),
+        name: who.name.clone(),
+        auth: AuthType::Entra,
+        signed_in: "not yet: the hub asks before it calls".to_owned(),
+        token_issued: None,
+        via: None,
+        rights: Vec::new(),
+    };
+    let tracking = env.new_tracking_id();
+    let channel = Channel {
+        protocol: row.routes.first().map_or("", |it| it.protocol.as_str()).to_owned(),
+        request: format!("{} {}", row.routes.first().map_or("", |it| it.method), place.name()),
+        address: env.settings.own_address(),
+        is_within: true,
+        ..Channel::default()
+    };
+    let replica = env.settings.propagation.replica(tracking);
+    let head = TraceHead { replica, ..TraceHead::new(tracking, env.now(), channel) };
+    let judged = gate::judge(&Ask::new(row, place, &caller, &head), facts);
+    let Some(denial) = judged.denial else { return Ok(()) };
+    let fix = advice::fixes(&judged.trace, facts, env).into_iter().next();
+    let mut why =
+        format!("{} may not do this at `{}`: {}", who.called, place.name(), denial.message);
+    match (&denial.kind, fix) {
+        (DenialKind::NotAuthorized, Some(fix)) => {
+            why.push_str("; roles such as Contributor have no data actions. ");
+            why.push_str(&fix.command);
+        }
+        (_, Some(fix)) => {
+            why.push_str("; ");
+            why.push_str(&fix.says);
+        }
+        (_, None) => {}
+    }
+    let tracking = decisions::keep(env, judged.trace).await.unwrap_or(tracking);
+    Err(NotLetIn { why, tracking })
+}
