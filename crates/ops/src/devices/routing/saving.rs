@@ -8,12 +8,12 @@ use super::{Kind, connection, endpoints_of};
 use crate::devices::endpoints::IDENTITY_BASED;
 use crate::devices::hubs::HubDocument;
 use crate::env::Env;
-use crate::managed_identity::attached::{Identities, user_assigned_id};
-use crate::targets::egress_check::{Deed, check, ours};
+use crate::going_out;
+use crate::targets::deeds::{Deed, ours, place};
+use gate::Facts;
 use gate::network::{Part, ShownBy, Visitor};
-use gate::{Facts, Permit};
+use model::Error;
 use model::json::{set, text};
-use model::{Error, ObjectId, TrackingId};
 use serde_json::Value;
 
 impl Kind {
@@ -31,15 +31,12 @@ impl Kind {
 ///
 /// # Errors
 /// `RoutingEndpointResponseForbidden` with the place of the endpoint, what stands against it, and what to do about it.
-pub(crate) fn check_endpoints(
-    permit: &Permit,
+pub(crate) async fn check_endpoints(
     env: &Env,
     facts: &Facts,
     hub: &HubDocument,
     former: Option<&Value>,
 ) -> Result<(), Error> {
-    // The same view of the roles as that of the call itself.
-    let id = permit.trace().map_or_else(|| env.new_tracking_id(), |it| it.id);
     let nothing = Value::Null;
     let properties = hub.resource.get("properties").unwrap_or(&nothing);
     let before = former.and_then(|it| it.get("properties")).unwrap_or(&nothing);
@@ -49,7 +46,8 @@ pub(crate) fn check_endpoints(
         if is_as_it_was {
             continue;
         }
-        may_send(env, facts, id, hub, (kind, endpoint)).map_err(|because| Error::Invalid {
+        let asked = Box::pin(may_send(env, facts, &hub.resource, (kind, endpoint))).await;
+        asked.map_err(|because| Error::Invalid {
             code: "RoutingEndpointResponseForbidden",
             at: Some(format!("properties.routing.endpoints.{}[{index}]", kind.as_str())),
             message: format!("403008: {because}"),
@@ -68,11 +66,10 @@ fn is_same(one: &Value, other: &Value) -> bool {
     without_id(one) == without_id(other)
 }
 
-fn may_send(
+async fn may_send(
     env: &Env,
     facts: &Facts,
-    id: TrackingId,
-    hub: &HubDocument,
+    hub: &Value,
     (kind, endpoint): (Kind, &Value),
 ) -> Result<(), String> {
     let deed = kind.deed();
@@ -96,17 +93,12 @@ fn may_send(
     let Some(target) = ours(facts, &host.name, deed)? else { return may_call(env, &host) };
     let entity =
         if kind == Kind::StorageContainers { of("containerName") } else { of("entityPath") };
-    // INVARIANT: the gates have refused a hub whose endpoint names an identity that it does not have.
-    let Some(identity) = identity(hub, endpoint) else { return Ok(()) };
-    check(env, facts, id, identity, (deed, &target, entity))
-}
-
-/// The principal that an endpoint signs in as.
-pub(crate) fn identity(hub: &HubDocument, endpoint: &Value) -> Option<ObjectId> {
-    match text(endpoint, &["identity", "userAssignedIdentity"]).and_then(user_assigned_id) {
-        Some(named) => Identities::of(Some(&hub.resource)).principals().get(&named.key()).copied(),
-        None => hub.identity.map(|it| it.principal_id),
-    }
+    let place = place(facts, deed, &target, entity)?;
+    let named = text(endpoint, &["identity", "userAssignedIdentity"]);
+    let who = going_out::identity_of(hub, named, facts)?;
+    let Some(row) = deed.row() else { return Ok(()) };
+    let asked = going_out::ask(env, facts, &who, row, &place).await;
+    asked.map_err(|it| format!("{} (tracking id {})", it.why, it.tracking))
 }
 
 /// Whether the server calls a host that is not its own, as far as that can be told without resolving it.
