@@ -77,6 +77,7 @@ mod stories {
     pub mod role_matrix;
     pub mod roles;
     pub mod routing;
+    pub mod routing_targets;
     pub mod security_enforcement;
     pub mod security_policies;
     pub mod service_api;

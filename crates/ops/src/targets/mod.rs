@@ -6,6 +6,7 @@
 //! in `rules.rs`, what a path of its clients leads to in `places.rs`.
 
 mod composed;
+pub(crate) mod deeds;
 pub mod event_hubs;
 pub(crate) mod keys;
 mod kinds;
