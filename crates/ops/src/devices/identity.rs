@@ -187,6 +187,11 @@ impl Device {
         all
     }
 
+    /// Who looks after it, where it is a module.
+    pub(super) fn managed_by(&self) -> Option<&str> {
+        self.managed_by.as_deref()
+    }
+
     /// True for a device that runs modules of deployments.
     pub(super) fn is_edge(&self) -> bool {
         self.capabilities.get("iotEdge").and_then(Value::as_bool).unwrap_or(false)
