@@ -16,6 +16,7 @@ mod stories {
     pub mod amqp_services;
     pub mod authorities;
     pub mod bad_input;
+    pub mod blobs;
     pub mod bulk_enrollments;
     pub mod certificates;
     pub mod client_certificates;
@@ -74,6 +75,7 @@ mod stories {
     pub mod replay;
     pub mod role_matrix;
     pub mod roles;
+    pub mod routing;
     pub mod security_enforcement;
     pub mod security_policies;
     pub mod service_api;

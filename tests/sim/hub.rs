@@ -165,6 +165,7 @@ impl Plan {
             deployments: ops::resources::deployments::Deployments::default(),
             chores: ops::devices::chores::Chores::default(),
             readers: ops::devices::readers::Readers::default(),
+            routings: ops::devices::routing::Routings::default(),
             logs: Logs::with(self.shard.clone(), hub_log),
             journals: Logs::journals(),
             egress: egress::Client::new(egress::Rule::default(), std::path::PathBuf::new()),

@@ -149,18 +149,6 @@ pub const PUBLISHED: &[Operation] = &[
         "Shows how much of its quotas a hub has used",
     ),
     control(
-        &[act("Microsoft.Devices/IotHubs/routing/$testall/action")],
-        "Tests a message against every route of a hub",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/routing/$testnew/action")],
-        "Tests a message against a route that is not kept",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/routingEndpointsHealth/read")],
-        "Shows the health of the endpoints of a hub",
-    ),
-    control(
         &[act("Microsoft.Devices/IotHubs/securitySettings/operationResults/read")],
         "Tells how a change of security settings stands",
     ),

@@ -79,6 +79,9 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::DeleteHub => Box::pin(devices::hubs::delete(permit, input, env)),
         Op::ListHubKeys => Box::pin(devices::keys::list(permit, input, env)),
         Op::GetHubKey => Box::pin(devices::keys::get(permit, input, env)),
+        Op::TestAllRoutes => Box::pin(devices::routing::trial::test_all(permit, input, env)),
+        Op::TestRoute => Box::pin(devices::routing::trial::test(permit, input, env)),
+        Op::ListEndpointHealth => Box::pin(devices::routing::trial::health(permit, input, env)),
         Op::ListHubCertificates | Op::ListDpsCertificates => {
             Box::pin(certificates::list(permit, input, env))
         }
@@ -476,6 +479,8 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         | Op::CompleteFileNotification
         | Op::AbandonFileNotification => Box::pin(devices::service_queues::end(permit, input, env)),
         Op::SendTelemetry => Box::pin(devices::by_https::send(permit, input, env)),
+        Op::BeginUpload => Box::pin(devices::uploads::begin(permit, input, env)),
+        Op::EndUpload => Box::pin(devices::uploads::end(permit, input, env)),
         Op::ReceiveMessages => Box::pin(devices::by_https::receive(permit, input, env)),
         Op::CompleteMessage | Op::AbandonMessage => {
             Box::pin(devices::by_https::settle(permit, input, env))

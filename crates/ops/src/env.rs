@@ -8,6 +8,7 @@ use crate::devices::messages::Locks;
 use crate::devices::presence::Presence;
 use crate::devices::queries::Turns;
 use crate::devices::readers::Readers;
+use crate::devices::routing::Routings;
 use crate::devices::security::Rates;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
@@ -110,6 +111,8 @@ pub struct Env {
     pub readers: Readers,
     /// How much hubs take, where that is limited.
     pub limits: Limits,
+    /// Where the messages of hubs go.
+    pub routings: Routings,
     /// What devices have sent, by hub.
     pub logs: Logs,
     /// What happened to devices, by hub.

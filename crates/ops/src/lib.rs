@@ -19,6 +19,7 @@ mod dispatch;
 pub mod entra;
 pub mod env;
 pub mod facts;
+mod going_out;
 pub mod input;
 pub mod insights;
 pub mod limits;

@@ -56,6 +56,7 @@ pub(crate) fn env() -> Env {
         queries: crate::devices::queries::Turns::default(),
         readers: crate::devices::readers::Readers::default(),
         limits: crate::limits::Limits::default(),
+        routings: crate::devices::routing::Routings::default(),
         logs: crate::devices::logs::Logs::default(),
         blob_turns: crate::blobs::Turns::default(),
         journals: crate::devices::logs::Logs::journals(),

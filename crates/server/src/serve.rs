@@ -15,6 +15,7 @@ use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
 use ops::devices::queries::Turns;
 use ops::devices::readers::Readers;
+use ops::devices::routing::Routings;
 use ops::devices::security::Rates;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
@@ -252,6 +253,7 @@ async fn environment(
         queries: Turns::default(),
         readers: Readers::default(),
         limits: Limits::new(options.limits),
+        routings: Routings::default(),
         logs: Logs::below(dir.path.join("log")),
         blob_turns: blobs::Turns::default(),
         journals: Logs::journals_below(dir.path.join("journal")),

@@ -19,6 +19,7 @@ fn hub(name: &str, host: &str) -> Hub {
         access: SharedAccess::default(),
         authorities: Vec::new(),
         security: None,
+        routing: None,
         network: NetworkRules::default(),
     }
 }

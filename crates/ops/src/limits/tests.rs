@@ -15,6 +15,7 @@ fn hub(name: &str) -> Hub {
         access: SharedAccess::default(),
         authorities: Vec::new(),
         security: None,
+        routing: None,
         network: NetworkRules::default(),
     }
 }

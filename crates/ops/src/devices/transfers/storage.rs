@@ -4,12 +4,10 @@ use super::body::{Place, Shows};
 use super::run::Stop;
 use crate::devices::hubs;
 use crate::env::Env;
-use crate::managed_identity::attached::Identities;
-use crate::targets::reaching::IdentityToken;
+use crate::going_out::{self, IdentityToken};
 use egress::blob::{BlobError, Blobs, Container, Credential, Why};
 use gate::facts::Hub;
 use model::ObjectId;
-use model::json::text;
 use std::sync::Arc;
 
 /// What storage knows managed identities by.
@@ -39,7 +37,7 @@ impl Storage {
         let (credential, who) = match shows {
             Shows::KeyBased => (Credential::InAddress, None),
             Shows::IdentityBased(named) => {
-                let who = identity(env, hub, named.as_deref()).await?;
+                let who = identity(env, hub, named.as_deref(), container.host()).await?;
                 let source =
                     IdentityToken { env: Arc::clone(env), identity: who.1, audience: AUDIENCE };
                 (Credential::Token(Arc::new(source)), Some(who))
@@ -74,32 +72,22 @@ impl Storage {
     }
 }
 
-/// The identity that a job shows: the named one, which the hub has to have attached, or the hub's own.
-async fn identity(env: &Env, hub: &Hub, named: Option<&str>) -> Result<(String, ObjectId), Stop> {
+/// The identity that a job shows: the named one, which the hub has to have attached, or the hub's own. No token of it
+/// goes to storage that is not this server's.
+async fn identity(
+    env: &Env,
+    hub: &Hub,
+    named: Option<&str>,
+    host: &str,
+) -> Result<(String, ObjectId), Stop> {
     let Some((document, _)) = hubs::stored(env, &hub.scope).await? else { return Err(Stop::Gone) };
-    let identities = Identities::of(Some(&document.resource));
-    let name = hub.scope.name();
-    match named {
-        Some(id) => {
-            let principal = identities.principals().get(&id.to_ascii_lowercase()).copied();
-            let principal = principal.ok_or_else(|| {
-                Stop::Failed(format!(
-                    "the user-assigned identity `{id}` is not attached to the hub `{name}`; attach it with `az iot hub identity \
-                     assign --name {name} --user-assigned {id}`"
-                ))
-            })?;
-            Ok((format!("the user-assigned identity `{id}` (object id {principal})"), principal))
-        }
-        None => {
-            let own = text(&document.resource, &["identity", "principalId"]);
-            let own = own.filter(|_| identities.has_system).and_then(ObjectId::parse);
-            let own = own.ok_or_else(|| {
-                Stop::Failed(format!(
-                    "the hub `{name}` has no system-assigned identity, and the job names no user-assigned one; switch it on \
-                     with `az iot hub identity assign --name {name} --system-assigned`, or name one under `identity`"
-                ))
-            })?;
-            Ok((format!("the hub's own identity `{name}` (object id {own})"), own))
-        }
-    }
+    let facts = env.facts.load();
+    let principal = going_out::identity_of(&document.resource, named, &facts);
+    let principal = principal.map_err(Stop::Failed)?;
+    going_out::expect_ours(&facts, host).map_err(Stop::Failed)?;
+    let whose = match named {
+        Some(id) => format!("the user-assigned identity `{id}`"),
+        None => format!("the hub's own identity `{}`", hub.scope.name()),
+    };
+    Ok((format!("{whose} (object id {principal})"), principal))
 }
