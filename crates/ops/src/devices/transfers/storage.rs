@@ -58,7 +58,7 @@ impl Storage {
             (Why::Unauthorized, Some((name, id))) => said.push_str(&format!(
                 "; the job calls as {name}: assign that identity the role `{ROLE}` there, with `az role assignment create \
                  --assignee-object-id {id} --assignee-principal-type ServicePrincipal --role \"{ROLE}\" --scope <the storage \
-                 account or its container>`{tracking}"
+                 account or its container>`; roles that manage the account, such as Contributor, open no blob of it{tracking}"
             )),
             (Why::Unauthorized, None) => said.push_str(&format!(
                 "; the shared access signature in the address does not open this{tracking}"
