@@ -89,6 +89,7 @@ mod stories {
     pub mod threats_messages;
     pub mod threats_requests;
     pub mod tpm_registration;
+    pub mod transfers;
     pub mod users;
     pub mod watching;
     pub mod web_sockets;

@@ -29,6 +29,7 @@ mod security;
 mod service_bus;
 mod sign_in;
 mod storage;
+mod transfers;
 
 pub use op::Op;
 pub use right::Right;
@@ -52,6 +53,7 @@ const PARTS: &[&[Operation]] = &[
     graph::ROWS,
     hub_registry::ROWS,
     hub_services::ROWS,
+    transfers::ROWS,
     hub_devices::ROWS,
     provisioning::ROWS,
     event_hubs::ROWS,

@@ -221,6 +221,21 @@ pub(crate) fn expect_ours(facts: &Facts, host: &str) -> Result<(), String> {
     }
 }
 
+/// Tokens of a hub's identity, for what goes on calling; [`expect_ours`] comes first.
+pub(crate) struct IdentityToken {
+    pub(crate) env: Arc<Env>,
+    pub(crate) identity: ObjectId,
+    pub(crate) audience: &'static str,
+}
+
+impl TokenSource for IdentityToken {
+    fn token(&self) -> Pin<Box<dyn Future<Output = Result<Token, String>> + Send + '_>> {
+        let issued = tokens::of_identity(&self.env, self.identity, self.audience);
+        let token = |it: tokens::Issued| Token { text: Secret::new(it.token), expiry: it.ends };
+        Box::pin(ready(issued.map(token).map_err(|it| it.to_string())))
+    }
+}
+
 struct OneToken(Token);
 
 impl TokenSource for OneToken {

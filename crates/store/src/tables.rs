@@ -49,6 +49,9 @@ pub const MESSAGES: Table = Table("messages");
 /// Hub: scheduled jobs, under their id.
 pub const JOBS: Table = Table("jobs");
 
+/// Hub: imports and exports of identities, under their id.
+pub const TRANSFERS: Table = Table("transfers");
+
 /// Hub: what became of each device of a job, under the job's id, `/` and the key of the device or module.
 pub const DEVICE_JOBS: Table = Table("device_jobs");
 

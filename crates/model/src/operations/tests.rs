@@ -11,6 +11,8 @@ fn every_operation_has_one_row_and_no_two_share_an_address() {
         let inner = [
             Op::GetOwnDecision,
             Op::BulkDevicesWithTwins,
+            Op::ImportEntries,
+            Op::ImportEntriesOfHub,
             Op::QueryDeviceJobs,
             Op::BulkDeleteEnrollments,
             Op::BulkDeleteEnrollmentGroups,
