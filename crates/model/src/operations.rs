@@ -17,6 +17,7 @@ mod hub_services;
 mod hubs;
 mod insights;
 mod managed_identity;
+mod messages;
 mod op;
 mod private_endpoints;
 mod provisioning;
@@ -56,6 +57,7 @@ const PARTS: &[&[Operation]] = &[
     event_hubs::ROWS,
     events::ROWS,
     service_bus::ROWS,
+    messages::ROWS,
     storage::ROWS,
 ];
 

@@ -11,6 +11,7 @@ pub(crate) mod keys;
 mod kinds;
 mod places;
 pub(crate) mod rules;
+pub mod service_bus;
 
 pub(crate) use places::place;
 
