@@ -95,7 +95,7 @@ fn message(text: &str) -> Message {
 
 fn living(text: &str, ttl_ms: u32) -> Message {
     let header = Header { ttl: Some(ttl_ms), ..Header::default() };
-    Message { header, ..message(text) }
+    Message { header: Some(header), ..message(text) }
 }
 
 fn annotation<'a>(message: &'a Message, name: &str) -> &'a Value {
@@ -111,7 +111,7 @@ fn text(message: &Message) -> String {
 #[track_caller]
 fn next(amqp: &mut Amqp) -> (String, u32, Delivered) {
     let heard = amqp.hears();
-    (text(&heard.message), heard.message.header.delivery_count, heard)
+    (text(&heard.message), heard.message.header.unwrap().delivery_count, heard)
 }
 
 #[track_caller]
@@ -147,6 +147,7 @@ fn a_message_is_received_as_it_was_sent_and_gone_once_it_is_completed() {
     first.application.push((Value::string("level"), Value::Int(3)));
     first.properties.subject = Some("pump".into());
     first.properties.group_id = Some("g".into());
+    first.properties.message_id = Value::Ulong(5);
     first.body = Body::Value(Value::string("one"));
     assert_eq!(client.sends(link, &first), Outcome::Accepted);
     let parts = vec![message("two").write(), message("three").write()];
@@ -165,6 +166,9 @@ fn a_message_is_received_as_it_was_sent_and_gone_once_it_is_completed() {
     let locked = annotation(&heard[2].message, "x-opt-locked-until").signed().unwrap();
     assert_eq!(locked, plant.world.now().plus_seconds(60).millis());
     assert!(heard.iter().all(|it| it.tag.len() == 16 && !it.settled));
+    // Whatever came without an id has got one.
+    let id = |it: &Delivered| it.message.properties.message_id.clone();
+    assert!(id(&heard[1]).text().is_some() && id(&heard[1]) != id(&heard[2]));
     for it in &heard {
         assert_eq!(client.decides(it, Outcome::Accepted), Outcome::Accepted);
     }
@@ -308,9 +312,12 @@ fn what_is_put_aside_waits_in_the_dead_letter_queue_with_its_reason() {
 #[test]
 fn messages_end_with_their_time_and_are_put_aside_where_the_queue_says_so() {
     let plant = Plant::new();
-    plant.queue("q10", &json!({
-        "defaultMessageTimeToLive": "PT1M", "deadLetteringOnMessageExpiration": true
-    }));
+    plant.queue(
+        "q10",
+        &json!({
+            "defaultMessageTimeToLive": "PT1M", "deadLetteringOnMessageExpiration": true
+        }),
+    );
     let mut client = plant.root();
     for queue in ["q1", "q10"] {
         let link = client.sends_to(queue).unwrap();
@@ -374,7 +381,8 @@ fn looking_at_messages_takes_and_locks_none() {
     assert_eq!(peek(0, 2), ["a", "b"]);
     assert_eq!(peek(3, 2), ["c"]);
     assert_eq!(peek(4, 2), [""; 0]);
-    let answer = client.asks("q1/$management", "com.microsoft:schedule-message", Value::Map(vec![]));
+    let answer =
+        client.asks("q1/$management", "com.microsoft:schedule-message", Value::Map(vec![]));
     assert_eq!(answer.property("statusCode"), Some(&Value::Int(501)));
     client.receives("q1").unwrap();
     assert_eq!(next(&mut client).1, 0);
@@ -562,7 +570,10 @@ fn a_message_is_taken_up_to_256_kib_and_what_is_not_offered_is_not() {
     let mut later = message("later");
     later.annotations.push((Value::symbol("x-opt-scheduled-enqueue-time"), due));
     assert_eq!(rejected(client.sends(link, &later)).condition, "amqp:not-implemented");
-    assert_eq!(rejected(client.sends_as(link, Bytes::from_static(b"x"), 0)).condition, "amqp:decode-error");
+    assert_eq!(
+        rejected(client.sends_as(link, Bytes::from_static(b"x"), 0)).condition,
+        "amqp:decode-error"
+    );
     client.receives("q1").unwrap();
     let it = client.hears();
     let deferred = Outcome::Modified { is_failed: true, is_undeliverable: true };

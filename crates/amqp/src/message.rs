@@ -37,7 +37,7 @@ type Pairs = Vec<(Value, Value)>;
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Message {
-    pub header: Header,
+    pub header: Option<Header>,
     pub delivery_annotations: Pairs,
     pub annotations: Pairs,
     pub properties: Properties,
@@ -163,7 +163,7 @@ impl Message {
             name => NAMES.iter().find(|(it, _)| name.text() == Some(it)).map(|(_, it)| *it),
         };
         match (number, value) {
-            (Some(HEADER), Value::List(fields)) => self.header = Header::of(fields),
+            (Some(HEADER), Value::List(fields)) => self.header = Some(Header::of(fields)),
             (Some(FOOTER), Value::Map(_)) => {}
             (Some(DELIVERY_ANNOTATIONS), Value::Map(pairs)) => self.delivery_annotations = pairs,
             (Some(MESSAGE_ANNOTATIONS), Value::Map(pairs)) => self.annotations = pairs,
@@ -188,8 +188,8 @@ impl Message {
     /// The message as bytes. Sections that hold nothing are left out.
     pub fn write(&self) -> Bytes {
         let mut buffer = BytesMut::new();
-        if self.header != Header::default() {
-            let fields = Value::List(self.header.fields());
+        if let Some(header) = self.header {
+            let fields = Value::List(header.fields());
             encode(&Value::described(HEADER, fields), &mut buffer);
         }
         let mut map = |number, pairs: &Pairs| {

@@ -244,7 +244,12 @@ fn a_frame_may_end_early_but_not_before_what_it_must_have() {
 #[test]
 fn a_message_reads_back_as_it_was_written() {
     let message = Message {
-        header: Header { durable: true, priority: Some(4), ttl: Some(60_000), delivery_count: 2 },
+        header: Some(Header {
+            durable: true,
+            priority: Some(4),
+            ttl: Some(60_000),
+            delivery_count: 2,
+        }),
         delivery_annotations: vec![(Value::symbol("d"), Value::Long(1))],
         annotations: vec![(Value::symbol("x-opt-offset"), Value::string("12"))],
         properties: Properties {

@@ -145,7 +145,7 @@ impl Driver<'_> {
     pub(super) fn bus_sent(&mut self, link: LinkId, delivery: Delivery) {
         let Delivery { id, settled, format, payload, .. } = delivery;
         let Some(Link::BusSend(it)) = self.links.get_mut(&link) else { return };
-        match to_queue(payload, format, self.env.now().millis()) {
+        match to_queue(payload, format, self.env) {
             Ok(messages) => it.came.push((id, settled, messages)),
             Err(why) => {
                 self.env.metrics.count_early_refusal(400);
@@ -273,37 +273,46 @@ impl Driver<'_> {
 }
 
 /// The messages of a transfer to a queue or a topic: one, or as many as a batch holds.
-fn to_queue(payload: Bytes, format: u32, now_ms: i64) -> Result<Vec<Outgoing>, Condition> {
+///
+/// Whatever comes without an id gets one: clients know by it what they hold. Source: the public client libraries.
+fn to_queue(payload: Bytes, format: u32, env: &Env) -> Result<Vec<Outgoing>, Condition> {
     let malformed = |it: NotTaken| match it {
         NotTaken::Malformed(_) => Condition::new("amqp:decode-error", messages::described(&it)),
         _ => Condition::new("com.microsoft:argument-error", messages::described(&it)),
     };
-    let one = |payload: Bytes, message: &Message| {
+    let one = |payload: Bytes, mut message: Message| {
         let due = message.annotations.iter().find(|it| it.0.text() == Some(SCHEDULED));
-        match due.and_then(|it| it.1.signed()) {
-            Some(due) if due > now_ms => {
-                let sentence = "messages cannot be scheduled yet; send it when it is to be there";
-                Err(Condition::new("amqp:not-implemented", sentence))
-            }
-            _ => Ok(Outgoing { payload, ttl_ms: message.header.ttl }),
+        if due.and_then(|it| it.1.signed()).is_some_and(|it| it > env.now().millis()) {
+            let sentence = "messages cannot be scheduled yet; send it when it is to be there";
+            return Err(Condition::new("amqp:not-implemented", sentence));
         }
+        let ttl_ms = message.header.and_then(|it| it.ttl);
+        let payload = match &message.properties.message_id {
+            Value::Null => {
+                message.properties.message_id = Value::String(env.new_uuid().simple().to_string());
+                message.write()
+            }
+            _ => payload,
+        };
+        Ok(Outgoing { payload, ttl_ms })
     };
     let message = messages::read(payload.clone()).map_err(malformed)?;
     if format != BATCH {
-        return Ok(vec![one(payload, &message)?]);
+        return Ok(vec![one(payload, message)?]);
     }
     let Body::Data(parts) = message.body else { return Err(malformed(NotTaken::Body)) };
-    parts.into_iter().map(|it| one(it.clone(), &messages::read(it).map_err(malformed)?)).collect()
+    parts.into_iter().map(|it| one(it.clone(), messages::read(it).map_err(malformed)?)).collect()
 }
 
 /// A message as who receives it, or looks at it, sees it.
 pub(super) fn received(found: Found, locked_until_ms: Option<i64>) -> Message {
     // It was read when it came.
     let mut message = messages::read(found.payload).unwrap_or_default();
-    message.header.delivery_count = found.deliveries;
+    let header = message.header.get_or_insert_default();
+    header.delivery_count = found.deliveries;
     if let Some(expires) = found.expires {
         let lives_ms = expires.millis().saturating_sub(found.enqueued.millis());
-        message.header.ttl = Some(u32::try_from(lives_ms).unwrap_or(u32::MAX));
+        header.ttl = Some(u32::try_from(lives_ms).unwrap_or(u32::MAX));
     }
     // What only the queue says of a message, nobody says for it.
     message.annotations.retain(|it| !it.0.text().is_some_and(|it| OWN.contains(&it)));

@@ -83,7 +83,11 @@ fn active<'a>(
             Use::Send => "queue or topic",
             Use::Receive => "queue or subscription",
         };
-        not_found(format!("there is no {kinds} `{}` here", inside(scope)))
+        // Some clients know by the first words that trying again helps nothing.
+        not_found(format!(
+            "The messaging entity `{}` could not be found: there is no {kinds} of that name here",
+            inside(scope)
+        ))
     };
     let (Some(namespace), Some(entity)) = (facts.target_around(scope), facts.entity(scope)) else {
         return Err(missing());
