@@ -81,6 +81,7 @@ mod stories {
     pub mod security_enforcement;
     pub mod security_policies;
     pub mod service_api;
+    pub mod service_bus;
     pub mod sign_in;
     pub mod targets;
     pub mod test_cases;

@@ -18,6 +18,7 @@ mod hub_services;
 mod hubs;
 mod insights;
 mod managed_identity;
+mod messages;
 mod op;
 mod private_endpoints;
 mod provisioning;
@@ -59,6 +60,7 @@ const PARTS: &[&[Operation]] = &[
     event_hubs::ROWS,
     events::ROWS,
     service_bus::ROWS,
+    messages::ROWS,
     storage::ROWS,
     blobs::ROWS,
 ];
