@@ -39,6 +39,7 @@ mod stories {
     pub mod groups;
     pub mod identity_endpoints;
     pub mod ingestion;
+    pub mod ingestion_mended;
     pub mod initiative_parameters;
     pub mod jobs;
     pub mod kills;
@@ -81,6 +82,7 @@ mod stories {
     pub mod threats_credentials;
     pub mod threats_messages;
     pub mod threats_requests;
+    pub mod throttling;
     pub mod tpm_registration;
     pub mod users;
     pub mod watching;

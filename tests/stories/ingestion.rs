@@ -17,8 +17,8 @@ const PACE: Pace = Pace { batch: 4, pause: Duration::ZERO, at_once: 2, waits: 0 
 const WRITE: &[&str] = &["securityPolicies/write"];
 
 /// Somebody who writes policies, run after run.
-struct Pipeline<'a> {
-    plant: &'a Plant,
+pub(super) struct Pipeline<'a> {
+    pub(super) plant: &'a Plant,
     who: Identity,
     ingestion: Ingestion,
     stop: watch::Sender<bool>,
@@ -26,8 +26,11 @@ struct Pipeline<'a> {
 
 impl<'a> Pipeline<'a> {
     fn new(plant: &'a Plant, pace: Pace, alert: Option<Alert>) -> Self {
+        Self::of(plant, plant.world.service_principal("pipeline"), pace, alert)
+    }
+
+    pub(super) fn of(plant: &'a Plant, who: Identity, pace: Pace, alert: Option<Alert>) -> Self {
         let world = &plant.world;
-        let who = world.service_principal("pipeline");
         let target = Target::new(&world.setting("HUBWARD_ARM"), &plant.hub, "2021-07-01").unwrap();
         let ca_file = world.setting("HUBWARD_CA_FILE");
         let sign_in = SignIn {
@@ -45,14 +48,18 @@ impl<'a> Pipeline<'a> {
         Self { plant, who, ingestion, stop: watch::Sender::new(false) }
     }
 
-    fn may(&self, actions: &[&str]) {
+    pub(super) fn may(&self, actions: &[&str]) {
         let name = format!("Policies {}", self.plant.world.guid());
         let role = self.plant.role(&name, actions);
         self.plant.world.assign(&self.who, &role, &self.plant.hub).expect(201);
     }
 
     /// One run: its counts, and what failed why.
-    fn writes(&mut self, lines: &str, record: Option<&mut Record>) -> (Summary, Vec<String>) {
+    pub(super) fn writes(
+        &mut self,
+        lines: &str,
+        record: Option<&mut Record>,
+    ) -> (Summary, Vec<String>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut failed = Vec::new();
         let mut tell = |event: Event<'_>| {

@@ -141,6 +141,9 @@ impl Begun {
         env.diagnostics.end(self.draft, &answer, took_ns);
         answer.headers.push(("x-ms-request-id", answer.tracking.to_string()));
         answer.headers.push(("x-ms-correlation-request-id", self.correlation));
+        if let Some(replica) = env.settings.propagation.replica(self.tracking) {
+            answer.headers.push(("x-hubward-replica", replica.index.to_string()));
+        }
         answer
     }
 }
@@ -259,8 +262,13 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     if let Err(refusal) = proving.use_once(env, &facts, &input, &head, &who) {
         return Err(keep(env, *refusal, &mut begun.draft).await);
     }
+    if let Some(left_s) = env.newcomers.unseen_s(who.caller(), tracking, now) {
+        let refusal = proving.unseen(&facts, &input.scope, &head, &who, left_s);
+        return Err(keep(env, *refusal, &mut begun.draft).await);
+    }
     begun.draft.proven(who.caller());
-    let tab = env.limits.tab(operation, instance, env).filter(|_| !begun.is_free);
+    let tab = env.limits.tab(operation, instance, who.caller(), &head, env);
+    let tab = tab.filter(|_| !begun.is_free);
     if let Some(tab) = &tab {
         tab.look(env).map_err(failed)?;
     }
@@ -420,9 +428,8 @@ fn refuse(
 
 /// Whether the same call can succeed later without anybody changing anything.
 fn retry_hint(error: &Error) -> &'static str {
-    let is = |kind: &DenialKind| matches!(error, Error::Denied(it) if it.kind == *kind);
     match () {
-        () if is(&DenialKind::NotAuthorizedYet) => "propagation",
+        () if error.is_coming() => "propagation",
         () if error.retry_after_s().is_some() => "throttle",
         () => "never",
     }

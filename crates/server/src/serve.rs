@@ -17,6 +17,7 @@ use ops::devices::readers::Readers;
 use ops::devices::security::Rates;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
+use ops::entra::newcomers::Newcomers;
 use ops::entra::stretching::Tries;
 use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
@@ -231,6 +232,7 @@ async fn environment(
         clock,
         signing_keys,
         assertions: Assertions::default(),
+        newcomers: Newcomers::new(options.directory_lag.clone()),
         challenges: Challenges::default(),
         pace: Pace::default(),
         tries: Tries::default(),
@@ -245,7 +247,7 @@ async fn environment(
         chores: Chores::default(),
         queries: Turns::default(),
         readers: Readers::default(),
-        limits: Limits::new(options.limits),
+        limits: Limits::new(options.limits, options.throttle.clone()),
         logs: Logs::below(dir.path.join("log")),
         journals: Logs::journals_below(dir.path.join("journal")),
         egress: egress::Client::new(
