@@ -148,6 +148,32 @@ fn a_token_that_is_older_than_its_role_is_renewed_once() {
     assert_eq!((after.success_count, after.tokens_renewed), (8, 1), "{failed:?}");
 }
 
+/// S1-31: the server counts of each principal what the pipeline counts of itself.
+#[test]
+fn the_server_counts_what_the_pipeline_counts() {
+    let plant = plant(World::new(), 5);
+    let mut pipeline = Pipeline::new(&plant, PACE, None);
+    pipeline.may(WRITE);
+    let gone = json!({ "deviceId": "pump-0", "policy": null });
+    let nobody = json!({ "deviceId": "nobody", "policy": {} });
+    let all = format!("{}{gone}\n{nobody}\n", lines(5, &json!({})));
+    let (summary, _) = pipeline.writes(&all, None);
+    assert_eq!((summary.success_count, summary.failure_count, summary.auth_errors), (5, 2, 1));
+    let env = plant.world.env();
+    let shown = env.metrics.render(&env.facts.load().lookups, &env.presence);
+    let says = |name: &str, number: i64| {
+        let line = format!(
+            "hubward_ingestion_{name}{{principal=\"{}\"}} {number}\n",
+            pipeline.who.object_id
+        );
+        assert!(shown.contains(&line), "{line} in {shown}");
+    };
+    says("success_total", 5);
+    says("failure_total", 2);
+    says("auth_errors_total", 1);
+    says("last_success_timestamp_seconds", plant.world.now().seconds());
+}
+
 /// S1-34, S1-37: what is truly missing is named and not tried again; the rest is written.
 #[test]
 fn a_permission_that_is_missing_is_named_and_not_waited_for() {

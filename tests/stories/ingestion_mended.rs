@@ -61,6 +61,8 @@ enum Cause {
 #[derive(Default)]
 struct Round {
     refused: BTreeMap<Cause, usize>,
+    /// Changes that were made: what is not there is deleted without one.
+    written: usize,
     /// Which replica answered each update.
     replicas: Vec<usize>,
 }
@@ -205,6 +207,7 @@ impl Story {
             let answer = self.plant.with(&held.token, update.method, &path, "", &body);
             let replica: usize = answer.header("x-hubward-replica").unwrap().parse().unwrap();
             round.replicas.push(replica);
+            round.written += usize::from(matches!(answer.status, 200 | 201));
             let is_refused = answer.status == 403;
             assert!(is_refused || answer.status < 300, "{} {answer:?}", update.device);
             assert_eq!(is_refused, self.is_refused(update, held.issued_ms, replica), "{answer:?}");
@@ -222,6 +225,12 @@ impl Story {
             }
         }
         round
+    }
+
+    /// What a diagnosis says of the three sections.
+    fn diagnosed(&self) -> Value {
+        let asked = json!({ "principal": self.who.app_id, "hub": self.plant.hub });
+        self.plant.world.arm("POST", "/decisions/diagnoseIngestion", &asked).expect(200).body
     }
 
     /// The part that the slow evaluator would refuse now of updates that meet these replicas.
@@ -284,7 +293,7 @@ fn three_causes_are_told_apart_and_all_three_must_be_mended() {
             story.role_has(actions);
             for has_old in [true, false] {
                 let mended = [actions == FIVE, has_waited, !has_old];
-                let Round { refused, replicas } = story.round(has_old);
+                let Round { refused, replicas, .. } = story.round(has_old);
                 println!("mended {mended:?}: {refused:?}");
                 let count = |it| refused.get(&it).copied().unwrap_or(0);
                 let lacking = if actions == FIVE { STRAYS } else { STRAYS + retired };
@@ -307,6 +316,75 @@ fn three_causes_are_told_apart_and_all_three_must_be_mended() {
         }
         assert_eq!(*rate < 0.01, mended.iter().all(|it| *it), "{mended:?} {rates:?}");
     }
+}
+
+/// S1-11: a diagnosis tells the three apart by what was decided, and each section passes once its own cause is mended.
+#[test]
+fn a_diagnosis_tells_the_three_apart() {
+    let mut story = Story::begin(60);
+    let verdicts = |told: &Value| -> Vec<String> {
+        let sections = told["sections"].as_array().unwrap();
+        sections.iter().map(|it| it["verdict"].as_str().unwrap().to_owned()).collect()
+    };
+    let commands = |told: &Value, at: usize| {
+        let fixes = told["sections"][at]["fixes"].as_array().unwrap();
+        fixes.iter().map(|it| it["command"].as_str().unwrap()).collect::<Vec<_>>().join("; ")
+    };
+    // Only the old token has come so far.
+    let hub = story.plant.hub.clone();
+    let old = |story: &Story, device: &str, method: &str| {
+        let path = format!("{hub}/securityPolicies/{device}");
+        story.plant.with(&story.old.token, method, &path, "", &json!({ "properties": {} })).status
+    };
+    while story.diagnosed()["decisions"]["stale"] == 0 {
+        assert_eq!(old(&story, "pump-9", "PUT"), 403);
+    }
+    assert_eq!(old(&story, "pump-7", "DELETE"), 403);
+    let told = story.diagnosed();
+    assert_eq!(verdicts(&told), ["fail", "fail", "fail"], "{told:#}");
+    assert!(commands(&told, 0).contains("securityPolicies/delete"), "{told:#}");
+    let unseen = told["sections"][1].to_string();
+    assert!(unseen.contains("is not seen by 5 of 5 replicas yet; by all in 420 s"), "{unseen}");
+    let old_token = told["sections"][2].to_string();
+    assert!(
+        old_token.contains("older than the role") && old_token.contains("tracking id"),
+        "{old_token}"
+    );
+
+    story.role_has(FIVE);
+    assert_eq!(verdicts(&story.diagnosed()), ["pass", "fail", "fail"]);
+    // A round with fresh tokens: what it meets is a matter of replicas alone.
+    let round = story.round(false);
+    let told = story.diagnosed();
+    assert_eq!(verdicts(&told), ["pass", "fail", "pass"], "{told:#}");
+    assert_eq!(told["decisions"]["written"], round.written, "{told:#}");
+    story.plant.world.pass_seconds(420);
+    let told = story.diagnosed();
+    assert_eq!(verdicts(&told), ["pass", "pass", "pass"], "{told:#}");
+    assert_eq!(told["verdict"], "pass");
+
+    // A namesake, and somebody whose role is another hub's.
+    let stray = story.plant.world.service_principal("ingest10");
+    let ask = |who: &str, hub: &str| {
+        let asked = json!({ "principal": who, "hub": hub });
+        story.plant.world.arm("POST", "/decisions/diagnoseIngestion", &asked)
+    };
+    let told = ask(&stray.object_id, &hub).expect(200).body;
+    assert_eq!((verdicts(&told)[0].as_str(), &told["decisions"]["decisions"]), ("fail", &json!(0)));
+    assert!(commands(&told, 0).contains("az role assignment create"), "{told:#}");
+    let other = story.plant.world.hub_named("other");
+    let told = ask(&story.who.app_id, &other).expect(200).body;
+    assert_eq!(verdicts(&told), ["pass", "fail", "pass"], "{told:#}");
+    assert!(
+        told["sections"][1].to_string().contains("which does not contain this hub"),
+        "{told:#}"
+    );
+    assert!(commands(&told, 1).contains(&format!("--scope {other}")), "{told:#}");
+    ask("nobody", &hub).expect(404);
+    ask(&story.who.app_id, &format!("{hub}0")).expect(404);
+    // Who may not read decisions at the hub is told nothing.
+    let asked = json!({ "principal": story.who.app_id, "hub": hub });
+    story.plant.world.arm_as(&stray, "POST", "/decisions/diagnoseIngestion", &asked).expect(403);
 }
 
 /// S1-32, S1-34: `hubward ingest` in the same world: the alert goes out while the role is new, and when all is mended that

@@ -21,7 +21,7 @@ use crate::input::{Headers, Input, Message, Reply};
 use crate::insights::diagnostics::Draft;
 use crate::limits::Tab;
 use crate::proving::{Proving, instance, is_own_address, own};
-use crate::{decisions, devices, dispatch, objects, questions};
+use crate::{decisions, devices, dispatch, metrics, objects, questions};
 use body::{read_form, read_into};
 use bytes::Bytes;
 use challenged::challenged;
@@ -91,6 +91,8 @@ struct Begun {
     tab: Option<Tab>,
     /// It only asks whether it may, and counts as nothing.
     is_free: bool,
+    /// Who it was, once that is proven.
+    caller: Option<String>,
 }
 
 impl Begun {
@@ -104,6 +106,7 @@ impl Begun {
             draft: env.diagnostics.begin(call, &correlation, env),
             tab: None,
             is_free: false,
+            caller: None,
             correlation,
             surface: call.surface,
             operation: call.operation,
@@ -138,6 +141,9 @@ impl Begun {
         };
         let took_ns = (env.clock.monotonic_ns)().saturating_sub(self.at_ns);
         env.metrics.count_call(self.operation, answer.status, took_ns);
+        if metrics::is_pipelines(self.operation) {
+            env.metrics.count_pipeline(self.caller.as_deref(), answer.status, env.now());
+        }
         env.diagnostics.end(self.draft, &answer, took_ns);
         answer.headers.push(("x-ms-request-id", answer.tracking.to_string()));
         answer.headers.push(("x-ms-correlation-request-id", self.correlation));
@@ -267,6 +273,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         return Err(keep(env, *refusal, &mut begun.draft).await);
     }
     begun.draft.proven(who.caller());
+    begun.caller = metrics::is_pipelines(operation).then(|| who.caller().key());
     let tab = env.limits.tab(operation, instance, who.caller(), &head, env);
     let tab = tab.filter(|_| !begun.is_free);
     if let Some(tab) = &tab {

@@ -114,11 +114,16 @@ impl Propagation {
     /// How far a change at `then` has come: nothing where changes count at once. What a new token would bring along
     /// counts as not seen.
     pub(crate) fn spread(&self, then: Timestamp, now: Timestamp) -> Option<Value> {
-        let left_s =
-            |it: &Delay| then.plus_seconds(i64::from(it.delay_s)).seconds() - now.seconds();
-        let last_s = self.0.iter().map(left_s).max()?;
-        let seen = self.0.iter().filter(|it| left_s(it) <= 0).count();
-        Some(json!({ "replicas": self.0.len(), "seenBy": seen, "completeInS": last_s.max(0) }))
+        let left_s = self.left_s(then, now);
+        let last_s = left_s.iter().max()?;
+        let seen = left_s.iter().filter(|it| **it <= 0).count();
+        Some(json!({ "replicas": left_s.len(), "seenBy": seen, "completeInS": last_s.max(&0) }))
+    }
+
+    /// In how many seconds each replica sees a change at `then`; not above 0 where it does.
+    pub(crate) fn left_s(&self, then: Timestamp, now: Timestamp) -> Vec<i64> {
+        let due = |it: &Delay| then.plus_seconds(i64::from(it.delay_s)).seconds();
+        self.0.iter().map(|it| due(it) - now.seconds()).collect()
     }
 
     /// Lets role assignments that `changes` delete fade out of the facts, in place of ending at once.

@@ -137,6 +137,7 @@ pub enum Op {
     AskDecision,
     AskWhoCan,
     DiagnoseProvisioning,
+    DiagnoseIngestion,
     ListApplications,
     CreateApplication,
     GetApplication,
