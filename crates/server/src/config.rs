@@ -54,6 +54,12 @@ pub struct Up {
     #[arg(long, value_name = "NET", value_parser = loopback_net)]
     pub loopback_net: Option<String>,
 
+    /// Answer at port 443 to `management.azure.com`, `login.microsoftonline.com` and `graph.microsoft.com`, too, with
+    /// certificates of the private CA, for programs that have these names built in. Nothing leads there by itself:
+    /// `hubward hosts` prints the lines for /etc/hosts.
+    #[arg(long, conflicts_with = "listen")]
+    pub azure_names: bool,
+
     /// How changes of roles spread: `off` is at once, everywhere; `azure` lets three replicas see them up to
     /// ten minutes late, `azure:7` the same with other delays, `300` one replica after so many seconds, `0,300,480w`
     /// three of them. A token that was issued after a change brings it along, but not to one with a `w`.

@@ -119,7 +119,10 @@ impl Server {
         for address in addresses(&env) {
             listeners.open_hub(&address).await?;
         }
-        listeners.open_realm().await;
+        match options.azure_names {
+            true => listeners.open_azure_names().await?,
+            false => listeners.open_realm().await,
+        }
         listeners.open_localhost().await;
         let serving = tokio::spawn(listeners.run(asked));
         if !saved.is_complete {
