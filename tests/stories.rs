@@ -39,6 +39,7 @@ mod stories {
     pub mod groups;
     pub mod identity_endpoints;
     pub mod ingestion;
+    pub mod ingestion_cycles;
     pub mod ingestion_mended;
     pub mod initiative_parameters;
     pub mod jobs;

@@ -11,7 +11,7 @@ use std::io::Cursor;
 use std::path::Path;
 use std::time::Duration;
 use testkit::{Identity, World};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 const PACE: Pace = Pace { batch: 4, pause: Duration::ZERO, at_once: 2, waits: 0 };
 const WRITE: &[&str] = &["securityPolicies/write"];
@@ -22,10 +22,12 @@ pub(super) struct Pipeline<'a> {
     who: Identity,
     ingestion: Ingestion,
     stop: watch::Sender<bool>,
+    /// Of what failed in the last run.
+    pub(super) trackings: Vec<String>,
 }
 
 impl<'a> Pipeline<'a> {
-    fn new(plant: &'a Plant, pace: Pace, alert: Option<Alert>) -> Self {
+    pub(super) fn new(plant: &'a Plant, pace: Pace, alert: Option<Alert>) -> Self {
         Self::of(plant, plant.world.service_principal("pipeline"), pace, alert)
     }
 
@@ -45,7 +47,7 @@ impl<'a> Pipeline<'a> {
         };
         let clock = || Timestamp::from_seconds(1_700_000_000);
         let ingestion = Ingestion::new(target, sign_in, pace, alert, clock).unwrap();
-        Self { plant, who, ingestion, stop: watch::Sender::new(false) }
+        Self { plant, who, ingestion, stop: watch::Sender::new(false), trackings: Vec::new() }
     }
 
     pub(super) fn may(&self, actions: &[&str]) {
@@ -60,22 +62,45 @@ impl<'a> Pipeline<'a> {
         lines: &str,
         record: Option<&mut Record>,
     ) -> (Summary, Vec<String>) {
+        self.writes_until(lines, record, usize::MAX).unwrap()
+    }
+
+    /// The same, broken off at once, as by a crash, when so many items have ended.
+    pub(super) fn writes_until(
+        &mut self,
+        lines: &str,
+        record: Option<&mut Record>,
+        ends: usize,
+    ) -> Option<(Summary, Vec<String>)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut failed = Vec::new();
+        let (mut failed, mut trackings, mut ended) = (Vec::new(), Vec::new(), 0);
+        let crash = Notify::new();
         let mut tell = |event: Event<'_>| {
-            if let Event::Failed { what, status, reason, .. } = event {
+            if let Event::Failed { what, status, reason, tracking, .. } = event {
                 failed.push(format!("{what}: {status} {reason}"));
+                trackings.extend(tracking.map(str::to_owned));
+            }
+            ended += 1;
+            if ended == ends {
+                crash.notify_one();
             }
         };
         let items = Items::of_lines("these", Cursor::new(lines.to_owned().into_bytes()));
         let stop = self.stop.subscribe();
         let ran = self.ingestion.run(items, record, &stop, &mut tell);
-        let summary = runtime.block_on(ran).unwrap();
+        let summary = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = crash.notified() => None,
+                it = ran => Some(it.unwrap()),
+            }
+        });
         failed.sort();
-        (summary, failed)
+        self.trackings = trackings;
+        Some((summary?, failed))
     }
 
-    fn policy(&self, device: &str) -> Value {
+    pub(super) fn policy(&self, device: &str) -> Value {
         let reader = self.plant.world.service_principal("reader");
         let name = format!("Readers {}", self.plant.world.guid());
         let role = self.plant.role(&name, &["securityPolicies/read"]);
@@ -85,7 +110,7 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-fn plant(world: World, devices: usize) -> Plant {
+pub(super) fn plant(world: World, devices: usize) -> Plant {
     let plant = Plant::of(world);
     for number in 0..devices {
         plant.world.device(&plant.hub, &format!("pump-{number}"));
@@ -94,7 +119,7 @@ fn plant(world: World, devices: usize) -> Plant {
 }
 
 /// A line for each of so many devices.
-fn lines(devices: usize, policy: &Value) -> String {
+pub(super) fn lines(devices: usize, policy: &Value) -> String {
     (0..devices).fold(String::new(), |mut all, number| {
         let line = json!({ "deviceId": format!("pump-{number}"), "policy": policy });
         writeln!(all, "{line}").unwrap();
