@@ -165,6 +165,67 @@ fn the_threads_script_runs_and_its_bugs_show_beside_the_client() {
     assert_eq!(reasons, ["DeviceNotFound"]);
 }
 
+/// S1-33: the seven steps of the page, pasted as they stand there.
+#[test]
+fn the_seven_steps_of_the_page_can_be_walked() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let server = Process::start(binary(), &data, &[]);
+    let (az, hub) = (Az::administrator(&server), hub_id(&server));
+    let account = az.run(&["ad", "sp", "create-for-rbac", "--name", "walker"]).json();
+    let id = az.run(&["ad", "sp", "show", "--id", text(&account, "/appId")]).json();
+    let five = [
+        "securityPolicies/write",
+        "securityPolicies/read",
+        "securityPolicies/delete",
+        "securitySettings/write",
+        "securitySettings/read",
+    ];
+    let actions = five.map(|it| format!("Microsoft.Devices/IotHubs/{it}"));
+    let role = json!({ "Name": "IoT Security Policy Manager", "Description": "", "Actions": actions,
+        "AssignableScopes": [hub] });
+    std::fs::write(home.path().join("role.json"), role.to_string()).unwrap();
+    let line = r#"{"deviceId": "device-1", "policy": {"maxKeyAgeDays": 90}}"#;
+    std::fs::write(home.path().join("policies.jsonl"), line).unwrap();
+    let own = server.connection().arm().replace("https://", "http://").replace(":8443", ":9464");
+    let set = [
+        ("HUB", hub.as_str()),
+        ("APP", text(&account, "/appId")),
+        ("PRINCIPAL", text(&id, "/id")),
+        ("METRICS", &own),
+        ("AZURE_TENANT_ID", server.connection().tenant_id()),
+        ("AZURE_CLIENT_ID", text(&account, "/appId")),
+        ("AZURE_CLIENT_SECRET", text(&account, "/password")),
+        ("HUBWARD_DATA", &data.display().to_string()),
+    ]
+    .map(|(name, it)| format!("export {name}='{it}'\n"))
+    .concat();
+    let page = std::fs::read_to_string("docs/reference/ingestion-refused.md").unwrap();
+    let steps = page.split_once("## Seven steps").unwrap().1;
+    let blocks: Vec<&str> =
+        steps.split("```sh\n").skip(1).map(|it| it.split_once("```").unwrap().0).collect();
+    assert_eq!(blocks.len(), 5, "steps 4 to 6 are one command");
+    let mut said = String::new();
+    for block in blocks {
+        let hubward = format!("'{}' ", binary().display());
+        let block = block.replace("hubward diagnose", &format!("{hubward} diagnose"));
+        let block = block.replace("hubward ingest ", &format!("{hubward} ingest "));
+        let block: String = block
+            .lines()
+            .map(|it| match it.contains(&*hubward) {
+                true => format!("{} --data \"$HUBWARD_DATA\"\n", it.trim()),
+                false => format!("{}\n", it.trim()),
+            })
+            .collect();
+        let home = home.path().display();
+        let done = az.paste(&format!("set -e\ncd '{home}'\n{set}{block}"));
+        assert_eq!(done.status, 0, "{block}\n{}\n{}", done.out, done.err);
+        said = done.out;
+    }
+    let line = format!("{{principal=\"{}\"}} 1", text(&id, "/id"));
+    assert!(said.contains(&line), "{said}");
+}
+
 /// Where the hub is, and a signature of its owner's policy.
 fn owner(server: &Process) -> (String, String) {
     let connection = server.connection();

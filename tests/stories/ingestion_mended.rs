@@ -318,6 +318,21 @@ fn three_causes_are_told_apart_and_all_three_must_be_mended() {
     }
 }
 
+/// S1-04: the same with 30,000 devices, broken and mended.
+#[test]
+#[ignore = "takes minutes; docs/benchmarks.md says how to run it"]
+fn the_same_with_thirty_thousand() {
+    let mut story = Story::begin(30_000);
+    let broken = story.round(true).refused;
+    println!("broken: {broken:?}");
+    story.role_has(FIVE);
+    story.plant.world.pass_seconds(330);
+    let mended = story.round(false).refused;
+    println!("mended: {mended:?}");
+    assert_eq!(mended, BTreeMap::from([(Cause::Missing, STRAYS)]));
+    assert_eq!(broken.len(), 3, "{broken:?}");
+}
+
 /// S1-11: a diagnosis tells the three apart by what was decided, and each section passes once its own cause is mended.
 #[test]
 fn a_diagnosis_tells_the_three_apart() {

@@ -49,17 +49,20 @@ globalThis.fetch = async (...all) => {
   return response;
 };
 
+// Named one by one, or as many as are counted.
+const devices = process.env.COUNT
+  ? Array.from({ length: Number(process.env.COUNT) }, (_, at) => ({ id: `pump-${at}` }))
+  : (process.env.DEVICES || '').split(',').map((id) => ({ id }));
+const policies = Object.fromEntries(devices.map(({ id }) => [id, { properties: { maxKeyAgeDays: 90 } }]));
+
 const steps = {
   // Every device's policy in batches; what the promise of all says.
   async batches() {
-    const devices = process.env.DEVICES.split(',').map((id) => ({ id }));
-    const policies = Object.fromEntries(devices.map(({ id }) => [id, { properties: { maxKeyAgeDays: 90 } }]));
     return thread.batchPolicyUpdates(devices, policies).then(() => 'done', (error) => error.message);
   },
   // One device's, with retries, and counted.
   async retried() {
-    const device = process.env.DEVICES.split(',')[0];
-    return thread.updateWithRetry(device, { properties: {} })
+    return thread.updateWithRetry(devices[0].id, { properties: {} })
       .then(() => { thread.logPolicyUpdate(true); return 'done'; },
         (error) => { thread.logPolicyUpdate(false, error); return error.message; });
   },
@@ -74,6 +77,17 @@ const steps = {
     });
     const said = await steps.retried();
     return { said, isSameToken: pipeline.tokenCache === process.env.OLD_TOKEN };
+  },
+  // The same batches with a new token for each update, as the thread's second answer advises.
+  async fresh() {
+    const pipeline = new thread.SecurityPolicyIngestion();
+    thread.uses({
+      updateSecurityPolicy: (id, policy) => {
+        pipeline.tokenCache = null;
+        return pipeline.updateSecurityPolicy(id, policy);
+      },
+    });
+    return steps.batches();
   },
   // Whether a token that is as good as over is given out.
   async margin() {
