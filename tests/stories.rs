@@ -44,6 +44,8 @@ mod stories {
     pub mod groups;
     pub mod identity_endpoints;
     pub mod ingestion;
+    pub mod ingestion_cycles;
+    pub mod ingestion_mended;
     pub mod initiative_parameters;
     pub mod jobs;
     pub mod kills;
@@ -89,6 +91,7 @@ mod stories {
     pub mod threats_credentials;
     pub mod threats_messages;
     pub mod threats_requests;
+    pub mod throttling;
     pub mod tpm_registration;
     pub mod transfers;
     pub mod users;

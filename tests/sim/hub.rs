@@ -151,6 +151,7 @@ impl Plan {
             clock,
             signing_keys,
             assertions: entra::assertions::Assertions::default(),
+            newcomers: entra::newcomers::Newcomers::default(),
             challenges: ops::provisioning::challenges::Challenges::default(),
             pace: ops::provisioning::pace::Pace::default(),
             tries: entra::stretching::Tries::default(),

@@ -116,6 +116,10 @@ impl Plane {
     }
 }
 
+/// The names of Azure's own that the management origin can answer to, for programs that have them built in.
+pub const AZURE_NAMES: [&str; 3] =
+    ["management.azure.com", "login.microsoftonline.com", "graph.microsoft.com"];
+
 /// Who answers at an address, and in which shape errors are put there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Surface {

@@ -341,6 +341,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::AskDecision => Box::pin(questions::ask(permit, input, env)),
         Op::AskWhoCan => Box::pin(who_can::ask(permit, input, env)),
         Op::DiagnoseProvisioning => Box::pin(diagnose::diagnose(permit, input, env)),
+        Op::DiagnoseIngestion => Box::pin(diagnose::ingestion::diagnose(permit, input, env)),
         Op::ListApplications => Box::pin(entra::applications::list(permit, input, env)),
         Op::CreateApplication => Box::pin(entra::applications::create(permit, input, env)),
         Op::GetApplication => Box::pin(entra::applications::get(permit, input, env)),

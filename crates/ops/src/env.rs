@@ -12,6 +12,7 @@ use crate::devices::routing::Routings;
 use crate::devices::security::Rates;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
+use crate::entra::newcomers::Newcomers;
 use crate::entra::signing::SigningKeys;
 use crate::entra::stretching::Tries;
 use crate::entra::tokens::Issued;
@@ -85,6 +86,8 @@ pub struct Env {
     pub signing_keys: SigningKeys,
     /// The client assertions that were used.
     pub assertions: Assertions,
+    /// Who is too new in the directory to be known everywhere.
+    pub newcomers: Newcomers,
     /// Keys that TPMs were sent.
     pub challenges: Challenges,
     /// How many registrations began by each enrollment.

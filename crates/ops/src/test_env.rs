@@ -41,6 +41,7 @@ pub(crate) fn env() -> Env {
             Vec::new(),
         ),
         assertions: Assertions::default(),
+        newcomers: crate::entra::newcomers::Newcomers::default(),
         challenges: crate::provisioning::challenges::Challenges::default(),
         pace: crate::provisioning::pace::Pace::default(),
         tries: crate::entra::stretching::Tries::default(),

@@ -140,6 +140,7 @@ pub enum Op {
     AskDecision,
     AskWhoCan,
     DiagnoseProvisioning,
+    DiagnoseIngestion,
     ListApplications,
     CreateApplication,
     GetApplication,
