@@ -23,6 +23,7 @@ mod compat {
     pub mod device_commands;
     pub mod diagnosis;
     pub mod entra_services;
+    pub mod file_uploads;
     pub mod first_walk;
     pub mod fleet;
     pub mod groups;
