@@ -167,6 +167,7 @@ impl Plan {
             readers: ops::devices::readers::Readers::default(),
             routings: ops::devices::routing::Routings::default(),
             logs: Logs::with(self.shard.clone(), hub_log),
+            bus_turns: ops::targets::service_bus::BusTurns::default(),
             blob_turns: ops::blobs::Turns::default(),
             journals: Logs::journals(),
             egress: egress::Client::new(egress::Rule::default(), std::path::PathBuf::new()),

@@ -5,16 +5,23 @@
 
 use crate::advice;
 use crate::decisions;
+use crate::entra::tokens;
 use crate::env::Env;
 use crate::managed_identity::attached::{Identities, user_assigned_id};
+use egress::{Token, TokenSource};
+use gate::facts::{Instance, List};
 use gate::{Ask, Facts};
+use model::Operation;
 use model::error::DenialKind;
 use model::json::text;
-use model::operations::operation;
 use model::principal::AuthType;
-use model::trace::{Caller, Channel, TraceHead};
-use model::{ObjectId, Op, PrincipalKind, Scope, TrackingId};
+use model::trace::{Caller, Channel, Finding, FindingKind, Gate, Trace, TraceHead};
+use model::{ObjectId, PrincipalKind, Scope, Secret, TrackingId};
 use serde_json::Value;
+use std::collections::BTreeSet;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
 
 /// Whom a hub goes out as.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,10 +101,9 @@ pub(crate) async fn ask(
     env: &Env,
     facts: &Facts,
     who: &Identity,
-    op: Op,
+    row: &'static Operation,
     place: &Scope,
 ) -> Result<(), NotLetIn> {
-    let row = operation(op);
     let caller = Caller {
         kind: PrincipalKind::ManagedIdentity,
         object_id: Some(who.principal),
@@ -121,20 +127,119 @@ pub(crate) async fn ask(
     let head = TraceHead { replica, ..TraceHead::new(tracking, env.now(), channel) };
     let judged = gate::judge(&Ask::new(row, place, &caller, &head), facts);
     let Some(denial) = judged.denial else { return Ok(()) };
-    let fix = advice::fixes(&judged.trace, facts, env).into_iter().next();
-    let mut why =
-        format!("{} may not do this at `{}`: {}", who.called, place.name(), denial.message);
-    match (&denial.kind, fix) {
-        (DenialKind::NotAuthorized, Some(fix)) => {
-            why.push_str("; roles such as Contributor have no data actions. ");
-            why.push_str(&fix.command);
+    let decided = judged.trace.step(denial.gate).map_or("", |it| it.reason.as_str());
+    let what = format!("{} may not do this at `{}`", who.called, place.name());
+    let why = match &denial.kind {
+        DenialKind::NotAuthorized | DenialKind::NotAuthorizedYet => {
+            format!("{what}: {}", lacks(facts, &caller, &judged.trace, (row, place)))
         }
-        (_, Some(fix)) => {
-            why.push_str("; ");
-            why.push_str(&fix.says);
+        DenialKind::Network => format!(
+            "{what}: {decided}. Let its network in, or make the exception for trusted services and use the hub's \
+             system-assigned identity"
+        ),
+        _ => {
+            let fix = advice::fixes(&judged.trace, facts, env).into_iter().next();
+            let fix = fix.map_or_else(String::new, |it| format!("; {}", it.says));
+            format!("{what}: {}{fix}", denial.message)
         }
-        (_, None) => {}
-    }
+    };
     let tracking = decisions::keep(env, judged.trace).await.unwrap_or(tracking);
     Err(NotLetIn { why, tracking })
+}
+
+/// The built-in role that is meant for what a row needs: of those that grant all of it, the narrowest.
+fn role_for(facts: &Facts, row: &Operation) -> String {
+    let fitting = facts.roles_that_grant(row.actions, List::of(row.plane));
+    let meant = fitting.iter().find(|it| it.is_builtin);
+    meant.map_or_else(|| "a role that grants it".to_owned(), |it| it.name.clone())
+}
+
+/// Which role is missing, and why those that are there do not count.
+fn lacks(
+    facts: &Facts,
+    caller: &Caller,
+    trace: &Trace,
+    (row, place): (&Operation, &Scope),
+) -> String {
+    let findings = trace.step(Gate::Access).map_or(&[][..], |it| &it.findings);
+    let assigned = || findings.iter().filter(|it| it.kind == FindingKind::RoleAssignment);
+    let name = &caller.name;
+    // The gate tells how many seconds are left.
+    if let Some(coming) = assigned().find(|it| it.reason.contains("is not seen here for")) {
+        return format!("a role of `{name}` is assigned, but not visible yet: {}", coming.reason);
+    }
+    let has_no_data = |it: &&Finding| {
+        let role = it.role.as_ref().and_then(|it| ObjectId::parse(&it.role_id));
+        let role = role.and_then(|it| facts.roles.get(&it));
+        role.is_some_and(|it| it.permissions.iter().all(|it| it.data_actions.is_empty()))
+    };
+    let idle: BTreeSet<String> = assigned()
+        .filter(has_no_data)
+        .filter_map(|it| it.role.as_ref().map(|it| format!("`{}`", it.role_name)))
+        .collect();
+    let idle = match idle.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; {} has no data actions: it manages the resource and does not reach what lies in it",
+            idle.into_iter().collect::<Vec<_>>().join(" or ")
+        ),
+    };
+    let principal = caller.object_id.unwrap_or(ObjectId(uuid::Uuid::nil()));
+    let role = role_for(facts, row);
+    let command = advice::assigns(caller, principal, &role, place);
+    format!(
+        "`{name}` ({principal}) lacks the role `{role}` at `{place}`{idle}. Assign it: {command}"
+    )
+}
+
+/// A token of a hub's identity for a target, for what is called at once.
+///
+/// # Errors
+/// A host that is not this server's: others do not know its identities, and whoever is shown such a token could show it
+/// here.
+pub(crate) fn token_for(
+    env: &Env,
+    facts: &Facts,
+    identity: &Identity,
+    (host, audience): (&str, &str),
+) -> Result<Arc<dyn TokenSource>, String> {
+    expect_ours(facts, host)?;
+    let issued =
+        tokens::of_identity(env, identity.principal, audience).map_err(|it| it.to_string())?;
+    Ok(Arc::new(OneToken(Token { text: Secret::new(issued.token), expiry: issued.ends })))
+}
+
+/// # Errors
+/// As [`token_for`].
+pub(crate) fn expect_ours(facts: &Facts, host: &str) -> Result<(), String> {
+    match facts.instance_at(host) {
+        Some(Instance::Target(_)) => Ok(()),
+        Some(Instance::Hub(_) | Instance::Dps(_)) | None => Err(format!(
+            "managed identities of this server count at its own targets only, and `{host}` is none of them; sign in \
+             there with a key (`keyBased`)"
+        )),
+    }
+}
+
+/// Tokens of a hub's identity, for what goes on calling; [`expect_ours`] comes first.
+pub(crate) struct IdentityToken {
+    pub(crate) env: Arc<Env>,
+    pub(crate) identity: ObjectId,
+    pub(crate) audience: &'static str,
+}
+
+impl TokenSource for IdentityToken {
+    fn token(&self) -> Pin<Box<dyn Future<Output = Result<Token, String>> + Send + '_>> {
+        let issued = tokens::of_identity(&self.env, self.identity, self.audience);
+        let token = |it: tokens::Issued| Token { text: Secret::new(it.token), expiry: it.ends };
+        Box::pin(ready(issued.map(token).map_err(|it| it.to_string())))
+    }
+}
+
+struct OneToken(Token);
+
+impl TokenSource for OneToken {
+    fn token(&self) -> Pin<Box<dyn Future<Output = Result<Token, String>> + Send + '_>> {
+        Box::pin(ready(Ok(self.0.clone())))
+    }
 }

@@ -1,5 +1,6 @@
 //! Where blobs are: a container, as somebody has written its address.
 
+use crate::client::{Client, EgressError};
 use crate::target::{NotATarget, Target};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::fmt;
@@ -83,12 +84,27 @@ impl Container {
         Self::parse(&format!("{}/{name}", endpoint.trim_end_matches('/')))
     }
 
+    /// Whether it may be called, as far as that can be told before its name is resolved.
+    ///
+    /// # Errors
+    /// [`EgressError::NotEncrypted`] and [`EgressError::NotAllowed`].
+    pub fn check(&self, client: &Client) -> Result<(), EgressError> {
+        client.check(&self.target)
+    }
+
     pub fn host(&self) -> &str {
         &self.target.host
     }
 
     pub fn port(&self) -> u16 {
         self.target.port
+    }
+
+    /// The host of its account and, where that has no name of its own, the account behind it: what stands in an address
+    /// before the container.
+    pub fn place(&self) -> String {
+        let account = self.target.path.rsplit_once('/').map_or("", |(account, _)| account);
+        format!("{}{account}", self.target.authority)
     }
 
     /// True where its address holds a signature.

@@ -90,8 +90,8 @@ fn is_told(env: &Env, call: &Call, error: Option<&Error>) -> bool {
         body: None,
         message: None,
         content: None,
-        more: Vec::new(),
         headers: Vec::new(),
+        more: Vec::new(),
         tracking,
         error: None,
     };
