@@ -10,12 +10,13 @@ const DATA_READER: &str = "Storage Blob Data Reader";
 const LARGE: usize = 5 << 20;
 
 struct Plant {
-    _home: tempfile::TempDir,
     server: Process,
     az: Az,
     id: String,
     url: String,
     connection_string: String,
+    // Last: the server's decisions are judged again before its data goes.
+    _home: tempfile::TempDir,
 }
 
 impl Plant {

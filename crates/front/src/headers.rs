@@ -63,13 +63,12 @@ pub(crate) fn read(headers: &HeaderMap, surface: Surface) -> Result<Headers, Err
     })
 }
 
+/// Headers that a client wants back in the answer.
+pub(crate) type WantedBack = Vec<(&'static str, String)>;
+
 /// What the client wants back in the answer: its own id for the request where it says so. Storage gives it back always,
 /// with the version that was asked for. Source: Azure Storage, "Common REST API response headers".
-pub(crate) fn wanted_back(
-    headers: &HeaderMap,
-    read: &Headers,
-    surface: Surface,
-) -> Vec<(&'static str, String)> {
+pub(crate) fn wanted_back(headers: &HeaderMap, read: &Headers, surface: Surface) -> WantedBack {
     let id = |it: String| ("x-ms-client-request-id", it);
     if surface == Surface::Blob {
         let version = read.said("x-ms-version").filter(|it| model::time::is_date(it));

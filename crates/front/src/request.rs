@@ -3,6 +3,7 @@
 //! The order is: path, operation, then the rest; so an error is already answered in the shape that the
 //! client of that address parses. Nothing here proves a credential or reads the body, which comes along unread.
 
+use crate::headers::WantedBack;
 use crate::https::Side;
 use crate::router::{Found, Missed};
 use crate::{authorization, headers, identity_endpoint, path, router, storage};
@@ -30,7 +31,7 @@ pub(crate) fn read(
     peer: IpAddr,
     certificate: Option<&CertificateChain>,
     body: BodyReader,
-) -> Result<(Call, Vec<(&'static str, String)>), Missed> {
+) -> Result<(Call, WantedBack), Missed> {
     // Any path can be a blob's: there the host alone tells what is asked.
     let is_blob = own == Some(Surface::Blob);
     let surfaces = if is_blob { &[Surface::Blob] } else { side.surfaces() };

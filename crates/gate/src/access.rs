@@ -358,11 +358,13 @@ fn rights(ask: &Ask<'_>, findings: &mut Findings) -> Ruling {
             Ruling { denial: None, reason }
         }
         None => {
-            let why = match ask.operation.surface() {
-                Surface::Blob => {
+            let why = match ask.operation.surface() == Surface::Blob {
+                true => {
                     format!("the signature by `{}` lacks {}", ask.caller.name, wanted())
                 }
-                _ => format!("the shared access policy `{}` lacks {}", ask.caller.name, wanted()),
+                false => {
+                    format!("the shared access policy `{}` lacks {}", ask.caller.name, wanted())
+                }
             };
             let denial = Denial {
                 gate: Gate::Access,

@@ -167,9 +167,7 @@ pub fn authenticate(
             let sentence = "the form must carry `client_id` and `client_secret` or `client_assertion`.";
             Err(application::token_no(FindingKind::Secret, TokenFault::MissingField, sentence.into(), ""))
         }
-        (Plane::Service, Credential::Storage(shown)) => {
-            storage::signature(shown, door, facts, &mut until)
-        }
+        (Plane::Service, Credential::Storage(it)) => storage::signature(it, door, facts, &mut until),
         (Plane::Service, Credential::Sas(token)) => {
             until = Some(token.expiry);
             signature::policy_key(token, door, now)

@@ -246,14 +246,15 @@ impl Operation {
     /// The plane whose part of a role grants it. Containers are resources wherever they are asked for, and only the blobs
     /// in them are data. Source: the published operations of Microsoft.Storage.
     pub const fn role_plane(&self) -> Plane {
-        match self.op {
+        let is_of_containers = matches!(
+            self.op,
             Op::ListBlobContainers
-            | Op::GetUserDelegationKey
-            | Op::CreateBlobContainer
-            | Op::GetBlobContainer
-            | Op::DeleteBlobContainer => Plane::Control,
-            _ => self.plane,
-        }
+                | Op::GetUserDelegationKey
+                | Op::CreateBlobContainer
+                | Op::GetBlobContainer
+                | Op::DeleteBlobContainer
+        );
+        if is_of_containers { Plane::Control } else { self.plane }
     }
 
     /// Who answers it: the surface of its first address.

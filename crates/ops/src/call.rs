@@ -7,6 +7,7 @@ mod body;
 mod challenged;
 mod client;
 mod open;
+mod refusal;
 mod version;
 
 pub use body::{
@@ -31,10 +32,11 @@ use challenged::challenged;
 use client::client_credential;
 use gate::facts::Instance;
 use gate::{Ask, Authenticated, Facts, Permit, Refusal};
-use model::error::{BlobFault, Denial, DenialKind, TokenFault};
+use model::error::{Denial, DenialKind, TokenFault};
 use model::operations::{Body, Effect, Surface, operation};
 use model::trace::{Channel, TraceHead};
 use model::{Credential, Error, Op, Operation, Scope, TrackingId};
+use refusal::refuse;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -408,94 +410,6 @@ pub(crate) async fn keep(env: &Env, refusal: Refusal, draft: &mut Draft) -> Fail
     // A refusal that could not be kept stays a refusal.
     let tracking = decisions::keep(env, trace).await.unwrap_or(own);
     Failed { error: Error::Denied(Box::new(denial)), tracking }
-}
-
-fn refuse(
-    env: &Env,
-    surface: Surface,
-    error: &Error,
-    tracking: TrackingId,
-    wants_flat: bool,
-) -> Answer {
-    let wire = error.wire();
-    let status = error.status(surface);
-    let body = match (surface, wants_flat) {
-        (Surface::Arm, true) => {
-            serde_json::json!({ "error": wire.code, "code": status, "message": wire.message })
-        }
-        _ => error.body(surface, tracking, env.now()),
-    };
-    // Where blobs are served, it is XML; and who has the blob already gets none.
-    let (body, message) = match surface {
-        Surface::Blob if status == 304 => (None, None),
-        Surface::Blob => {
-            let text = error.blob_body(tracking, env.now());
-            (None, Some(Box::new(Message { body: text.into(), properties: Vec::new() })))
-        }
-        _ => (Some(body), None),
-    };
-    let mut headers = vec![("x-hubward-retry", retry_hint(error).to_owned())];
-    match surface {
-        Surface::Hub => headers.push(("iothub-errorcode", wire.hub_name.to_owned())),
-        Surface::Dps => headers.push(("x-ms-error-code", wire.hub_code.to_string())),
-        Surface::Arm => headers.push(("x-ms-failure-cause", "gateway".to_owned())),
-        Surface::Blob => {
-            headers.push(("Content-Type", "application/xml".to_owned()));
-            headers.push(("x-ms-error-code", error.blob_codes().1.to_owned()));
-            if let Error::Blob { fault: BlobFault::InvalidRange { length }, .. } = error {
-                headers.push(("Content-Range", format!("bytes */{length}")));
-            }
-        }
-        Surface::Entra
-        | Surface::Graph
-        | Surface::Identity
-        | Surface::EventHubs
-        | Surface::ServiceBus => {}
-    }
-    if status == 401 && surface == Surface::Blob {
-        let challenge = format!(
-            "Bearer authorization_uri={}/{}/oauth2/authorize resource_id=https://storage.azure.com",
-            env.settings.origin, env.settings.tenant
-        );
-        headers.push(("WWW-Authenticate", challenge));
-    }
-    if status == 401 && matches!(surface, Surface::Arm | Surface::Graph) {
-        let challenge = format!(
-            "Bearer authorization_uri=\"{}/{}\", error=\"invalid_token\", error_description=\"{}\"",
-            env.settings.origin,
-            env.settings.tenant,
-            wire.message.replace(['"', '\\'], "'").replace(|it: char| it.is_control(), " ")
-        );
-        headers.push(("WWW-Authenticate", challenge));
-    }
-    if let Error::MethodNotAllowed { allowed, .. } = error {
-        headers.push(("Allow", allowed.join(", ")));
-    }
-    if let Some(after_s) = error.retry_after_s() {
-        headers.push(("Retry-After", after_s.to_string()));
-    }
-    if let Error::Internal { message } = error {
-        env.metrics.log_fault(tracking, message);
-    }
-    Answer {
-        status,
-        body,
-        message,
-        content: None,
-        headers,
-        more: Vec::new(),
-        tracking,
-        error: Some(error.clone()),
-    }
-}
-
-/// Whether the same call can succeed later without anybody changing anything.
-fn retry_hint(error: &Error) -> &'static str {
-    match () {
-        () if error.is_coming() => "propagation",
-        () if error.retry_after_s().is_some() => "throttle",
-        () => "never",
-    }
 }
 
 /// True where the caller may read what a list would show: lists over many resources leave out the rest,

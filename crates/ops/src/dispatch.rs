@@ -2,6 +2,7 @@
 
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use crate::resources::{deployments, providers};
 use crate::{
     authorization, blobs, certificates, devices, diagnose, entra, insights, managed_identity,
     management, policy_insights, private_endpoints, provisioning, questions, resources, targets,
@@ -34,17 +35,13 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::ListSubscriptions => Box::pin(resources::subscriptions::list(permit, input, env)),
         Op::GetSubscription => Box::pin(resources::subscriptions::get(permit, input, env)),
         Op::ListLocations => Box::pin(resources::subscriptions::list_locations(permit, input, env)),
-        Op::ListProviders => Box::pin(resources::providers::list(permit, input, env)),
-        Op::GetProvider => Box::pin(resources::providers::get(permit, input, env)),
-        Op::RegisterProvider => Box::pin(resources::providers::register(permit, input, env)),
-        Op::ListProviderOperations => {
-            Box::pin(resources::providers::list_operations(permit, input, env))
-        }
-        Op::GetProviderOperations => {
-            Box::pin(resources::providers::get_operations(permit, input, env))
-        }
+        Op::ListProviders => Box::pin(providers::list(permit, input, env)),
+        Op::GetProvider => Box::pin(providers::get(permit, input, env)),
+        Op::RegisterProvider => Box::pin(providers::register(permit, input, env)),
+        Op::ListProviderOperations => Box::pin(providers::list_operations(permit, input, env)),
+        Op::GetProviderOperations => Box::pin(providers::get_operations(permit, input, env)),
         Op::ListDevicesOperations => {
-            Box::pin(resources::providers::list_devices_operations(permit, input, env))
+            Box::pin(providers::list_devices_operations(permit, input, env))
         }
         Op::PutResourceGroup | Op::PatchResourceGroup => {
             Box::pin(resources::groups::put(permit, input, env))
@@ -58,21 +55,17 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         }
         Op::ListResources => Box::pin(resources::groups::list_resources(permit, input, env)),
         Op::GetOperationResult => Box::pin(resources::long_running::get(permit, input, env)),
-        Op::PutDeployment => Box::pin(resources::deployments::put(permit, input, env)),
-        Op::GetDeployment => Box::pin(resources::deployments::get(permit, input, env)),
-        Op::HasDeployment => Box::pin(resources::deployments::has(permit, input, env)),
-        Op::ListDeployments => Box::pin(resources::deployments::list(permit, input, env)),
-        Op::DeleteDeployment => Box::pin(resources::deployments::delete(permit, input, env)),
-        Op::ValidateDeployment => Box::pin(resources::deployments::validate(permit, input, env)),
-        Op::WhatIfDeployment => Box::pin(resources::deployments::what_if(permit, input, env)),
-        Op::CancelDeployment => Box::pin(resources::deployments::cancel(permit, input, env)),
-        Op::ListDeploymentOperations => {
-            Box::pin(resources::deployments::list_operations(permit, input, env))
-        }
-        Op::GetDeploymentOperation => {
-            Box::pin(resources::deployments::get_operation(permit, input, env))
-        }
-        Op::GetDeploymentStatus => Box::pin(resources::deployments::status(permit, input, env)),
+        Op::PutDeployment => Box::pin(deployments::put(permit, input, env)),
+        Op::GetDeployment => Box::pin(deployments::get(permit, input, env)),
+        Op::HasDeployment => Box::pin(deployments::has(permit, input, env)),
+        Op::ListDeployments => Box::pin(deployments::list(permit, input, env)),
+        Op::DeleteDeployment => Box::pin(deployments::delete(permit, input, env)),
+        Op::ValidateDeployment => Box::pin(deployments::validate(permit, input, env)),
+        Op::WhatIfDeployment => Box::pin(deployments::what_if(permit, input, env)),
+        Op::CancelDeployment => Box::pin(deployments::cancel(permit, input, env)),
+        Op::ListDeploymentOperations => Box::pin(deployments::list_operations(permit, input, env)),
+        Op::GetDeploymentOperation => Box::pin(deployments::get_operation(permit, input, env)),
+        Op::GetDeploymentStatus => Box::pin(deployments::status(permit, input, env)),
         Op::PutHub | Op::PatchHub => Box::pin(devices::hubs::put(permit, input, env)),
         Op::GetHub => Box::pin(devices::hubs::get(permit, input, env)),
         Op::ListHubs => Box::pin(devices::hubs::list(permit, input, env)),
@@ -119,23 +112,22 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::DeleteHubPrivateEndpoint | Op::DeleteDpsPrivateEndpoint => {
             Box::pin(private_endpoints::delete(permit, input, env))
         }
-        Op::ListBlobContainers
-        | Op::GetUserDelegationKey
-        | Op::CreateBlobContainer
-        | Op::GetBlobContainer
-        | Op::DeleteBlobContainer
-        | Op::ListBlobs
-        | Op::PutBlob
-        | Op::CreateBlob
-        | Op::AppendBlock
-        | Op::PutBlock
-        | Op::PutBlockList
-        | Op::GetBlockList
-        | Op::GetBlob
-        | Op::GetBlobProperties
-        | Op::SetBlobProperties
-        | Op::SetBlobMetadata
-        | Op::DeleteBlob => Box::pin(blobs::act(permit, input, env)),
+        Op::GetUserDelegationKey => done(blobs::delegation::issue(permit, input, env)),
+        Op::ListBlobContainers => Box::pin(blobs::containers::list(permit, input, env)),
+        Op::CreateBlobContainer => Box::pin(blobs::containers::create(permit, input, env)),
+        Op::GetBlobContainer => Box::pin(blobs::containers::get(permit, input, env)),
+        Op::DeleteBlobContainer => Box::pin(blobs::containers::delete(permit, input, env)),
+        Op::ListBlobs => Box::pin(blobs::list::list(permit, input, env)),
+        Op::PutBlob | Op::CreateBlob => Box::pin(blobs::put::put(permit, input, env)),
+        Op::AppendBlock => Box::pin(blobs::append::append(permit, input, env)),
+        Op::PutBlock => Box::pin(blobs::blocks::put(permit, input, env)),
+        Op::PutBlockList => Box::pin(blobs::blocks::commit(permit, input, env)),
+        Op::GetBlockList => Box::pin(blobs::blocks::list(permit, input, env)),
+        Op::GetBlob => Box::pin(blobs::read::get(permit, input, env)),
+        Op::GetBlobProperties => Box::pin(blobs::read::properties(permit, input, env)),
+        Op::SetBlobProperties => Box::pin(blobs::properties::set(permit, input, env)),
+        Op::SetBlobMetadata => Box::pin(blobs::properties::set_metadata(permit, input, env)),
+        Op::DeleteBlob => Box::pin(blobs::put::delete(permit, input, env)),
         Op::PutEventHubNamespace
         | Op::PatchEventHubNamespace
         | Op::PutEventHubNamespaceRule

@@ -103,9 +103,27 @@ impl Error {
             Self::UnknownHost { .. } => (404, "ResourceNotFound"),
             Self::UnknownPath { .. } => (400, "InvalidUri"),
             Self::MethodNotAllowed { .. } => (405, "UnsupportedHttpVerb"),
-            Self::Unavailable { .. } => (503, "ServerBusy"),
+            Self::Unavailable { .. } | Self::TooManyRequests { .. } => (503, "ServerBusy"),
             Self::Internal { .. } => (500, "InternalError"),
-            _ => {
+            Self::NotFound { .. }
+            | Self::Conflict { .. }
+            | Self::ApiVersion { .. }
+            | Self::NotTheContentType { .. }
+            | Self::DeviceIdInvalid { .. }
+            | Self::DeviceInvalid { .. }
+            | Self::DeviceNotFound(_)
+            | Self::DeviceAlreadyExists(_)
+            | Self::DeviceStale(_)
+            | Self::BulkFailed { .. }
+            | Self::TooManyDevices { .. }
+            | Self::Hub { .. }
+            | Self::Limited { .. }
+            | Self::EnrollmentNotFound { .. }
+            | Self::EnrollmentConflict { .. }
+            | Self::EnrollmentStale { .. }
+            | Self::TpmChallenge { .. }
+            | Self::LinkStolen { .. }
+            | Self::TooManyLinks { .. } => {
                 let wire = self.wire();
                 (wire.http_status, wire.code)
             }

@@ -14,7 +14,7 @@ use model::error::BlobFault;
 const BLOCKS_MAX: u32 = 50_000;
 
 /// `PUT ?comp=appendblock`.
-pub(super) async fn append(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn append(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let container = container(permit, env)?;
     let (name, came) = (input.param("blob"), received(input)?);
     if came.length == 0 {

@@ -44,7 +44,7 @@ fn check_kind(found: &Found) -> Result<(), Error> {
 }
 
 /// `PUT ?comp=block`: keeps a block. One of the same id that waits is replaced.
-pub(super) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let container = container(permit, env)?;
     let (name, came) = (input.param("blob"), received(input)?);
     let id = input.query("blockid").unwrap_or_default();
@@ -85,7 +85,7 @@ pub(super) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
 }
 
 /// `PUT ?comp=blocklist`: makes a blob of the blocks that the body names, of those that wait and of those that it has.
-pub(super) async fn commit(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn commit(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let container = container(permit, env)?;
     let (name, came) = (input.param("blob"), received(input)?);
     let body = came.bytes().map_err(|it| disk(&it))?;
@@ -147,7 +147,7 @@ pub(super) async fn commit(permit: &Permit, input: &Input, env: &Env) -> Result<
 }
 
 /// `GET ?comp=blocklist`: the blocks that the blob has, those that wait, or both.
-pub(super) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let (shows_committed, shows_waiting) = match input.query("blocklisttype").unwrap_or("committed")
     {
         it if it.eq_ignore_ascii_case("committed") => (true, false),

@@ -51,16 +51,17 @@ pub(crate) fn body(input: &Input, env: &Env) -> Result<Value, Error> {
 }
 
 /// `PUT ?restype=container`.
-pub(super) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     if env.facts.load().entity(permit.scope()).is_some() {
         return Err(no(BlobFault::ContainerAlreadyExists, "the container is there already"));
     }
-    targets::put(permit, &as_resource(permit, input), env).await.map_err(|it| match it {
-        Error::Invalid { at: Some(at), message, .. } if at == "name" => {
-            no(BlobFault::InvalidResourceName, message)
-        }
-        it => it,
-    })?;
+    let made = targets::put(permit, &as_resource(permit, input), env).await;
+    if let Err(Error::Invalid { at: Some(at), message, .. }) = &made
+        && at == "name"
+    {
+        return Err(no(BlobFault::InvalidResourceName, message));
+    }
+    made?;
     let (resource, revision) = found(permit, env).await?;
     Ok(versioned(Reply::empty(201), revision, changed(&resource)))
 }
@@ -91,7 +92,7 @@ fn public(resource: &Value) -> Option<String> {
 }
 
 /// `GET` and `HEAD ?restype=container`.
-pub(super) async fn get(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn get(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
     let (resource, revision) = found(permit, env).await?;
     let reply = versioned(Reply::empty(200), revision, changed(&resource))
         .with_header("x-ms-lease-status", "unlocked")
@@ -105,14 +106,14 @@ pub(super) async fn get(permit: &Permit, _input: &Input, env: &Env) -> Result<Re
 }
 
 /// `DELETE ?restype=container`: with all that is in it.
-pub(super) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     found(permit, env).await?;
     targets::delete(permit, &as_resource(permit, input), env).await?;
     Ok(Reply::empty(202))
 }
 
 /// `GET ?comp=list`: the containers of the account by name, a page at a time.
-pub(super) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let (most, after) = (page_of(input)?, marker_of(input)?);
     let prefix = input.query("prefix").unwrap_or_default();
     let facts = env.facts.load();

@@ -19,7 +19,7 @@ fn shown(at: Timestamp) -> String {
 }
 
 /// `POST ?restype=service&comp=userdelegationkey`.
-pub(super) fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let wrong = |because: &str| {
         no(BlobFault::InvalidXml, format!("the key that is asked for cannot be read: {because}"))
     };

@@ -191,11 +191,10 @@ impl<'a> Container<'a> {
             }
         }
         pieces.retain(|it| it.length > 0);
-        Content::open(&self.files, &self.uid, pieces).await.map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                no(BlobFault::ConditionNotMet, "the blob was changed meanwhile; read it again")
-            }
-            _ => disk(&error),
+        let content = Content::open(&self.files, &self.uid, pieces).await;
+        content.map_err(|error| match error.kind() == std::io::ErrorKind::NotFound {
+            true => no(BlobFault::ConditionNotMet, "the blob was changed meanwhile; read it again"),
+            false => disk(&error),
         })
     }
 

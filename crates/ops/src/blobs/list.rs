@@ -57,7 +57,7 @@ enum Entry {
 }
 
 /// `GET ?restype=container&comp=list`.
-pub(super) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let container = container(permit, env)?;
     let prefix = input.query("prefix").unwrap_or_default().to_owned();
     let delimiter = input.query("delimiter").filter(|it| !it.is_empty());

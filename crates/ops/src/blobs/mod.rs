@@ -5,19 +5,19 @@
 //! here; what it depends on beside is in `conditions.rs`. What is served, and what is not, is told in
 //! `docs/reference/blobs.md`.
 
-mod append;
-mod blocks;
+pub(crate) mod append;
+pub(crate) mod blocks;
 mod checks;
 mod conditions;
 pub(crate) mod containers;
-mod delegation;
+pub(crate) mod delegation;
 mod documents;
 mod files;
-mod list;
-mod properties;
-mod put;
+pub(crate) mod list;
+pub(crate) mod properties;
+pub(crate) mod put;
 mod ranges;
-mod read;
+pub(crate) mod read;
 pub mod tidy;
 mod xml;
 
@@ -75,11 +75,10 @@ fn etag(revision: u64) -> String {
 
 /// How many bytes the body of an operation may have.
 pub(crate) const fn bytes_max(op: Op) -> usize {
-    match op {
-        Op::AppendBlock => APPEND_BYTES_MAX,
-        Op::PutBlockList => LIST_BYTES_MAX,
-        _ => BLOCK_BYTES_MAX,
+    if matches!(op, Op::AppendBlock) {
+        return APPEND_BYTES_MAX;
     }
+    if matches!(op, Op::PutBlockList) { LIST_BYTES_MAX } else { BLOCK_BYTES_MAX }
 }
 
 /// Reads a body into a file, once the gates have said yes.
@@ -228,27 +227,4 @@ fn versioned(reply: Reply, revision: u64, modified: model::Timestamp) -> Reply {
     reply
         .with_header("ETag", format!("\"{}\"", etag(revision)))
         .with_header("Last-Modified", modified.rfc1123())
-}
-
-/// Does what the permit allows.
-pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    match permit.operation().op {
-        Op::ListBlobContainers => containers::list(permit, input, env).await,
-        Op::GetUserDelegationKey => delegation::issue(permit, input, env),
-        Op::CreateBlobContainer => containers::create(permit, input, env).await,
-        Op::GetBlobContainer => containers::get(permit, input, env).await,
-        Op::DeleteBlobContainer => containers::delete(permit, input, env).await,
-        Op::ListBlobs => list::list(permit, input, env).await,
-        Op::PutBlob | Op::CreateBlob => put::put(permit, input, env).await,
-        Op::AppendBlock => append::append(permit, input, env).await,
-        Op::PutBlock => blocks::put(permit, input, env).await,
-        Op::PutBlockList => blocks::commit(permit, input, env).await,
-        Op::GetBlockList => blocks::list(permit, input, env).await,
-        Op::GetBlob => read::get(permit, input, env).await,
-        Op::GetBlobProperties => read::properties(permit, input, env).await,
-        Op::SetBlobProperties => properties::set(permit, input, env).await,
-        Op::SetBlobMetadata => properties::set_metadata(permit, input, env).await,
-        Op::DeleteBlob => put::delete(permit, input, env).await,
-        op => Err(Error::Internal { message: format!("`{op:?}` is no operation on blobs") }),
-    }
 }

@@ -94,13 +94,13 @@ pub(super) fn tell(reply: Reply, blob: &Blob) -> Reply {
 }
 
 /// `PUT ?comp=properties`: all of them anew; what is not told is nothing.
-pub(super) async fn set(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn set(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let next = read(input);
     change(permit, input, env, |blob| blob.properties = next).await
 }
 
 /// `PUT ?comp=metadata`: all of it anew.
-pub(super) async fn set_metadata(
+pub(crate) async fn set_metadata(
     permit: &Permit,
     input: &Input,
     env: &Env,

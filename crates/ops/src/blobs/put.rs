@@ -12,7 +12,7 @@ use model::{Error, Op};
 use std::collections::BTreeSet;
 
 /// Puts a blob of blocks with its bytes, or an empty one to append to. Blocks that waited for it are gone.
-pub(super) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let kind = match input.headers.said("x-ms-blob-type") {
         Some("BlockBlob") => Kind::BlockBlob,
         Some("AppendBlob") => Kind::AppendBlob,
@@ -80,7 +80,7 @@ pub(super) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
 }
 
 /// Deletes a blob with its bytes, and the blocks that waited for it.
-pub(super) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let container = container(permit, env)?;
     let name = input.param("blob");
     let _turn = container.turn(name).await;

@@ -23,7 +23,7 @@ const OVERRIDES: [(&str, &str); 5] = [
 ];
 
 /// `GET`: the bytes.
-pub(super) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let container = container(permit, env)?;
     let found = container.find(input.param("blob")).await?;
     conditions::check(input, &found, Does::Read)?;
@@ -70,7 +70,7 @@ pub(super) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
 }
 
 /// `HEAD`, and `?comp=metadata`: all but the bytes.
-pub(super) async fn properties(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn properties(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let container = container(permit, env)?;
     let found = container.find(input.param("blob")).await?;
     conditions::check(input, &found, Does::Read)?;

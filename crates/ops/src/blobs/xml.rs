@@ -74,7 +74,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// Reads `<root><name>text</name>...</root>`: the elements in their order, each with its text. Nothing else is taken: no
+/// Reads `<list><name>text</name>...</list>`, where `list` is the root: the elements in their order, each with its text. Nothing else is taken: no
 /// attributes, no comments, no entities of one's own.
 ///
 /// # Errors
