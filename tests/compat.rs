@@ -40,6 +40,7 @@ mod compat {
     pub mod service_api;
     pub mod surface;
     pub mod targets;
+    pub mod transfers;
     pub mod users;
     pub mod x509_registration;
 }

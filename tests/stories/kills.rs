@@ -260,3 +260,119 @@ fn a_kill_in_the_middle_of_registrations_leaves_neither_half_a_device_nor_a_lost
     );
     assert!(assigned >= told.len() && told.len() >= REGISTERING_KILLS);
 }
+
+/// Threat 61: an import that is killed again and again goes on where it was, and every line of it is applied.
+#[test]
+fn a_kill_in_the_middle_of_an_import_loses_no_line() {
+    const LINES: usize = 4_000;
+    const IMPORT_KILLS: usize = 6;
+    let home = tempfile::tempdir().unwrap();
+    let mut process = start(&home.path().join("data"));
+    let administrator = Administrator::of(&process);
+    let group = administrator.setting("HUBWARD_RESOURCE_GROUP");
+    let account = format!(
+        "/subscriptions/{}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/plantblobs",
+        administrator.setting("HUBWARD_SUBSCRIPTION_ID")
+    );
+    let made = administrator.arm("PUT", &account, &json!({ "location": "westus" }));
+    let endpoint = made["properties"]["primaryEndpoints"]["blob"].as_str().unwrap().to_owned();
+    let keys = administrator.arm("POST", &format!("{account}/listKeys"), &Value::Null);
+    let key = STANDARD.decode(keys["keys"][0]["value"].as_str().unwrap()).unwrap();
+    let sas = wire::storage::sas::Sas::new([
+        ("sv", "2021-12-02"),
+        ("ss", "b"),
+        ("srt", "sco"),
+        ("sp", "rcw"),
+        ("se", "2096-01-01T00:00:00Z"),
+    ]);
+    let place = wire::storage::sas::Place { account: "plantblobs", container: "", blob: "" };
+    let sas = sas.signed(&place, &key);
+    let jobs = format!("{}/jobs", endpoint.trim_end_matches('/'));
+    let wire = process.wire();
+    let headers = [("x-ms-version", "2021-12-02"), ("x-ms-blob-type", "BlockBlob")];
+    wire.send("PUT", &format!("{jobs}?restype=container&{sas}"), &headers, b"").expect(201);
+    let lines: String = (0..LINES).map(|it| format!("{{\"id\":\"moved-{it}\"}}\n")).collect();
+    let blob = format!("{jobs}/devices.txt?{sas}");
+    wire.send("PUT", &blob, &headers, lines.as_bytes()).expect(201);
+    let uri = format!("{jobs}?{sas}");
+    let body =
+        json!({ "type": "import", "inputBlobContainerUri": uri, "outputBlobContainerUri": uri });
+    let begun = administrator.hub(&wire, "POST", "/jobs/create", &body).expect(200).body;
+    let job = format!("/jobs/{}", begun["jobId"].as_str().unwrap());
+    let (mut kills, mut before) = (0, 0);
+    let ended = loop {
+        let shown = administrator.hub(&process.wire(), "GET", &job, &Value::Null).expect(200).body;
+        if shown["status"] != "running" && shown["status"] != "enqueued" {
+            break shown;
+        }
+        let progress = shown["progress"].as_u64().unwrap();
+        assert!(progress >= before, "it goes on where it was");
+        if progress > before && kills < IMPORT_KILLS {
+            (kills, before) = (kills + 1, progress);
+            process.crash();
+        }
+    };
+    assert_eq!(ended["status"], "completed", "{ended}");
+    assert!(kills > 2, "it was killed in the middle");
+    let wire = process.wire();
+    for it in (0..LINES).step_by(37).chain([LINES - 1]) {
+        let shown = administrator.hub(&wire, "GET", &format!("/devices/moved-{it}"), &Value::Null);
+        shown.expect(200);
+    }
+    let told = wire.send("GET", &format!("{jobs}/importErrors.log?{sas}"), &headers, b"");
+    assert!(told.expect(200).body.as_str().is_none_or(str::is_empty));
+}
+
+/// Whoever manages a server that is a process.
+struct Administrator {
+    process: Vec<(String, String)>,
+    wire: Wire,
+    bearer: String,
+    sas: String,
+}
+
+impl Administrator {
+    fn of(process: &Process) -> Self {
+        let (wire, connection) = (process.wire(), process.connection());
+        let names = [
+            "HUBWARD_ARM",
+            "HUBWARD_RESOURCE_GROUP",
+            "HUBWARD_SUBSCRIPTION_ID",
+            "HUBWARD_HUB_HOST",
+        ];
+        let setting = |key: &str| connection.get(key).unwrap().to_owned();
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
+            setting("HUBWARD_ADMIN_APP_ID"),
+            setting("HUBWARD_ADMIN_SECRET")
+        );
+        let url = format!(
+            "{}/{}/oauth2/v2.0/token",
+            setting("HUBWARD_AUTHORITY"),
+            setting("HUBWARD_TENANT_ID")
+        );
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
+        let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
+        let owner = setting("HUBWARD_HUB_CONNECTION_STRING");
+        let key = STANDARD.decode(owner.split("SharedAccessKey=").nth(1).unwrap()).unwrap();
+        let sas = wire::sas::sign(&setting("HUBWARD_HUB_HOST"), &key, UNTIL, Some("iothubowner"));
+        let process = names.map(|it| (it.to_owned(), setting(it))).to_vec();
+        Self { process, wire, bearer, sas }
+    }
+
+    fn setting(&self, name: &str) -> String {
+        self.process.iter().find(|(its, _)| its == name).unwrap().1.clone()
+    }
+
+    fn arm(&self, method: &str, path: &str, body: &Value) -> Value {
+        let url = format!("{}{path}?api-version=2023-01-01", self.setting("HUBWARD_ARM"));
+        self.wire.json(method, &url, &self.bearer, body).expect(200).body
+    }
+
+    fn hub(&self, wire: &Wire, method: &str, path: &str, body: &Value) -> testkit::Answer {
+        let host = self.setting("HUBWARD_HUB_HOST");
+        let url = format!("https://{host}{path}?api-version=2021-04-12");
+        wire.json(method, &url, &self.sas, body)
+    }
+}

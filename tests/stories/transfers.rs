@@ -22,8 +22,8 @@ fn reason(job: &Value) -> &str {
     job["failureReason"].as_str().unwrap()
 }
 
-/// S3-28, S3-29: what one hub exports another imports, keys, twins, modules and configurations included; without keys
-/// none is in the file.
+/// What one hub exports another imports, keys, twins, modules and configurations included; without keys none is in the
+/// file.
 #[test]
 fn what_is_exported_is_imported_elsewhere() {
     let plant = Plant::new();
@@ -106,6 +106,41 @@ fn a_job_calls_as_the_identity_that_it_names() {
         plant.world.assign(who, DATA_CONTRIBUTOR, &plant.account).expect(201);
         assert_eq!(plant.runs(&export)["status"], "completed");
     }
+}
+
+/// S3-28: the requests of the sample for C#, as its library writes them: an export with keys as a user-assigned identity
+/// of one hub, and an import as the same of another.
+#[test]
+fn the_requests_of_the_sample_for_other_libraries_are_replayed() {
+    let plant = Plant::new();
+    plant.world.device(&plant.hub, "pump-1");
+    let (id, who) = plant.identity("mover");
+    plant.has("UserAssigned", &[&id]);
+    plant.world.assign(&who, DATA_CONTRIBUTOR, &plant.account).expect(201);
+    let export = json!({ "jobId": null, "startTimeUtc": null, "endTimeUtc": null, "type": "export",
+        "status": "unknown", "progress": 0, "inputBlobContainerUri": null, "inputBlobName": null,
+        "outputBlobContainerUri": plant.container("jobs"), "outputBlobName": null,
+        "excludeKeysInExport": false, "storageAuthenticationType": "identityBased",
+        "identity": { "userAssignedIdentity": id }, "failureReason": null,
+        "includeConfigurations": null, "configurationsBlobName": null });
+    assert_eq!(plant.runs(&export)["status"], "completed");
+    let lines = plant.lines("jobs", "devices.txt");
+    let line = lines.iter().find(|it| it["id"] == "pump-1").unwrap();
+    assert!(line["authentication"]["symmetricKey"]["primaryKey"].is_string(), "{line}");
+    let other = plant.world.hub_named("plant2");
+    let made = json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 },
+        "identity": { "type": "UserAssigned", "userAssignedIdentities": { &id: {} } } });
+    plant.world.arm("PUT", &other, &made).expect(201);
+    let mut import = export;
+    import["type"] = json!("import");
+    import["inputBlobContainerUri"] = json!(plant.container("jobs"));
+    let begun = plant.asks_of(&other, "POST", "/jobs/create", &import).expect(200).body;
+    let job = plant.ends(&other, begun["jobId"].as_str().unwrap());
+    assert_eq!(
+        (&job["status"], &job["identity"]["userAssignedIdentity"]),
+        (&json!("completed"), &json!(id))
+    );
+    plant.shows(&other, "pump-1").expect(200);
 }
 
 /// S3-26: the roles that manage an account open no blob of it; the failed job names the identity, the role that lets it,

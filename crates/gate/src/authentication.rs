@@ -26,7 +26,7 @@ use model::error::{AuthFault, Denial, DenialKind, TokenFault};
 use model::operations::Surface;
 use model::principal::AuthType;
 use model::trace::{Caller, Finding, FindingKind, FindingResult, Gate, Step, TraceHead, Verdict};
-use model::{Credential, Deployer, Operation, Plane, Scope, Timestamp};
+use model::{Credential, Operation, Plane, Scope, Timestamp};
 
 /// How far a token's clock may be off, in seconds, in both directions and on every endpoint.
 pub const CLOCK_SKEW_S: i64 = 300;
@@ -194,7 +194,7 @@ pub fn authenticate(
             KEYS_ONLY.into(),
             finding(FindingKind::Token, "access token", FindingResult::Deny, "an access token where keys alone are taken"),
         )),
-        (Plane::Control, Credential::Deployment(deployer)) => for_deployer(deployer, facts, now),
+        (Plane::Control, Credential::Deployment(deployer)) => job::for_deployer(deployer, facts, now),
         (Plane::Service | Plane::Control, Credential::Job(maker)) => job::for_maker(maker, door, facts, now),
         (_, Credential::Job(_)) => {
             token_no(AuthFault::Invalid, "jobs call their hub only".into())
@@ -413,43 +413,6 @@ fn proven(claims: &jwt::Claims, door: &Door<'_>, facts: &Facts, now: Timestamp) 
         }
         Some(_) => deny(AuthFault::Invalid, format!("the principal `{id}` is switched off")),
         None => deny(AuthFault::Invalid, format!("the principal `{id}` does not exist any more")),
-    }
-}
-
-/// Who deploys must be who it was as long as it is deployed for: there, switched on, and the deployment in its time.
-fn for_deployer(deployer: &Deployer, facts: &Facts, now: Timestamp) -> Proof {
-    let id = deployer.principal;
-    if now >= deployer.until {
-        return token_no(AuthFault::Expired, "the deployment has taken longer than it may".into());
-    }
-    match facts.principals.get(&id) {
-        Some(principal) if principal.is_enabled => Ok((
-            Caller {
-                kind: principal.kind,
-                object_id: Some(id),
-                app_id: deployer.app_id,
-                name: principal.display_name.clone(),
-                auth: AuthType::Entra,
-                signed_in: format!("through the deployment `{}`", deployer.deployment),
-                token_issued: deployer.token_issued,
-                via: None,
-                rights: Vec::new(),
-            },
-            finding(
-                FindingKind::Token,
-                "deployment",
-                FindingResult::Allow,
-                "the principal that deploys is there and switched on",
-            ),
-        )),
-        Some(_) => token_no(
-            AuthFault::Invalid,
-            format!("the principal `{id}`, which deploys, is switched off"),
-        ),
-        None => token_no(
-            AuthFault::Invalid,
-            format!("the principal `{id}`, which deploys, does not exist any more"),
-        ),
     }
 }
 

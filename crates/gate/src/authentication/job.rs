@@ -1,10 +1,11 @@
-//! Jobs of hubs: they call as whoever has made them, as long as that is who it was.
+//! Deployments, and jobs of hubs: they call as whoever has made them, as long as that is who it was.
 
-use super::{Door, Proof, finding, no};
+use super::{Door, Proof, finding, no, token_no};
 use crate::facts::Facts;
 use model::error::AuthFault;
+use model::principal::AuthType;
 use model::trace::{Caller, FindingKind, FindingResult};
-use model::{JobMaker, Timestamp};
+use model::{Deployer, JobMaker, Timestamp};
 
 /// Who has made the job must be there and switched on, or the policy by whose key it was made, and the job in its time.
 pub(super) fn for_maker(maker: &JobMaker, door: &Door<'_>, facts: &Facts, now: Timestamp) -> Proof {
@@ -49,4 +50,41 @@ pub(super) fn for_maker(maker: &JobMaker, door: &Door<'_>, facts: &Facts, now: T
     };
     let why = "who made the job is there and switched on";
     Ok((caller, finding(kind, "job", FindingResult::Allow, why)))
+}
+
+/// Who deploys must be who it was as long as it is deployed for: there, switched on, and the deployment in its time.
+pub(super) fn for_deployer(deployer: &Deployer, facts: &Facts, now: Timestamp) -> Proof {
+    let id = deployer.principal;
+    if now >= deployer.until {
+        return token_no(AuthFault::Expired, "the deployment has taken longer than it may".into());
+    }
+    match facts.principals.get(&id) {
+        Some(principal) if principal.is_enabled => Ok((
+            Caller {
+                kind: principal.kind,
+                object_id: Some(id),
+                app_id: deployer.app_id,
+                name: principal.display_name.clone(),
+                auth: AuthType::Entra,
+                signed_in: format!("through the deployment `{}`", deployer.deployment),
+                token_issued: deployer.token_issued,
+                via: None,
+                rights: Vec::new(),
+            },
+            finding(
+                FindingKind::Token,
+                "deployment",
+                FindingResult::Allow,
+                "the principal that deploys is there and switched on",
+            ),
+        )),
+        Some(_) => token_no(
+            AuthFault::Invalid,
+            format!("the principal `{id}`, which deploys, is switched off"),
+        ),
+        None => token_no(
+            AuthFault::Invalid,
+            format!("the principal `{id}`, which deploys, does not exist any more"),
+        ),
+    }
 }

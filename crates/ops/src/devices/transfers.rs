@@ -233,8 +233,21 @@ async fn all(env: &Env, shard: &ShardId) -> Result<Vec<(Transfer, u64)>, Error> 
     Ok(found)
 }
 
+/// What is asked of imports and exports, on either plane.
+pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+    match permit.operation().op {
+        Op::CreateTransfer => create(permit, input, env).await,
+        Op::GetTransfer => get(permit, input, env).await,
+        Op::ListTransfers => list(permit, input, env).await,
+        Op::CancelTransfer => cancel(permit, input, env).await,
+        Op::ListHubJobs => list_of_hub(input, env).await,
+        Op::GetHubJob => get_of_hub(input, env).await,
+        _ => create_of_hub(permit, input, env).await,
+    }
+}
+
 /// `POST /jobs/create`.
-pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     let wanted = Wanted::read(&input.body, env)?;
     let made = make(permit, input, env, (&hub, wanted, false)).await?;
@@ -242,11 +255,7 @@ pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<
 }
 
 /// `POST .../exportDevices` and `POST .../importDevices` of the control plane.
-pub(crate) async fn create_of_hub(
-    permit: &Permit,
-    input: &Input,
-    env: &Env,
-) -> Result<Reply, Error> {
+async fn create_of_hub(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = named(input, env).await?;
     let is_export = permit.operation().op == Op::ExportDevices;
     let kind = if is_export { Kind::Export } else { Kind::Import };
@@ -307,13 +316,13 @@ async fn make(
 }
 
 /// `GET /jobs/{job}`.
-pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     found(input, env, &hub).await.map(|it| Reply::ok(it.shown()))
 }
 
 /// `GET .../jobs/{job}` of the control plane.
-pub(crate) async fn get_of_hub(input: &Input, env: &Env) -> Result<Reply, Error> {
+async fn get_of_hub(input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = named(input, env).await?;
     found(input, env, &hub).await.map(|it| Reply::ok(it.shown_of_hub()))
 }
@@ -325,14 +334,14 @@ async fn found(input: &Input, env: &Env, hub: &Hub) -> Result<Transfer, Error> {
 }
 
 /// `GET /jobs`, the newest first.
-pub(crate) async fn list(permit: &Permit, _: &Input, env: &Env) -> Result<Reply, Error> {
+async fn list(permit: &Permit, _: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     let all = all(env, &shard(&hub)?).await?;
     Ok(Reply::ok(all.iter().map(|(it, _)| it.shown()).collect()))
 }
 
 /// `GET .../jobs` of the control plane.
-pub(crate) async fn list_of_hub(input: &Input, env: &Env) -> Result<Reply, Error> {
+async fn list_of_hub(input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = named(input, env).await?;
     let all = all(env, &shard(&hub)?).await?;
     let shown: Vec<Value> = all.iter().map(|(it, _)| it.shown_of_hub()).collect();
@@ -340,7 +349,7 @@ pub(crate) async fn list_of_hub(input: &Input, env: &Env) -> Result<Reply, Error
 }
 
 /// `DELETE /jobs/{job}`: what was imported stays, and nothing more is read.
-pub(crate) async fn cancel(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+async fn cancel(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     let shard = shard(&hub)?;
     let id = id_of(input)?;
