@@ -28,7 +28,7 @@ use ops::provisioning::challenges::Challenges;
 use ops::provisioning::latency::Latencies;
 use ops::provisioning::pace::Pace;
 use ops::resources::deployments::Deployments;
-use ops::targets::service_bus::BusTurns;
+use ops::targets::service_bus::{self, BusTurns};
 use ops::{Env, decisions, devices, insights, provisioning, resources};
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -338,6 +338,9 @@ async fn round(env: &Env) {
     }
     if let Err(error) = signing_keys::rotate(env).await {
         eprintln!("hubward: the keys that sign tokens could not be renewed: {error}");
+    }
+    if let Err(error) = service_bus::sweep(env).await {
+        eprintln!("hubward: expired messages of queues could not be taken out: {}", error.cause());
     }
     env.logs.trim(env.now(), env).await;
     env.journals.trim(env.now(), env).await;
