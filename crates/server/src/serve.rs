@@ -31,7 +31,7 @@ use ops::provisioning::challenges::Challenges;
 use ops::provisioning::latency::Latencies;
 use ops::provisioning::pace::Pace;
 use ops::resources::deployments::Deployments;
-use ops::targets::service_bus::BusTurns;
+use ops::targets::service_bus::{self, BusTurns};
 use ops::{Env, decisions, devices, insights, provisioning, resources, targets};
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -351,6 +351,9 @@ async fn round(env: &Env) {
     }
     if let Err(error) = blobs::tidy::round(env).await {
         eprintln!("hubward: blobs could not be tidied: {}", error.cause());
+    }
+    if let Err(error) = service_bus::sweep(env).await {
+        eprintln!("hubward: expired messages of queues could not be taken out: {}", error.cause());
     }
     env.logs.trim(env.now(), env).await;
     env.journals.trim(env.now(), env).await;

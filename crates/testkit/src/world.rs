@@ -88,6 +88,11 @@ impl World {
         Self { runtime, server: Some(server), now_ms, dir, wire, connection, flags }
     }
 
+    /// What a question to the server's insides comes to.
+    pub fn waits<T>(&self, answer: impl Future<Output = T>) -> T {
+        self.runtime.block_on(answer)
+    }
+
     /// The server's insides, for counters and for minting what no client could.
     pub fn env(&self) -> &Env {
         &self.server.as_ref().expect("it runs as long as the world").env

@@ -50,6 +50,8 @@ pub(super) struct BusQueue {
     handed: BTreeMap<u32, Uuid>,
     /// What was received, and waits for room.
     read: VecDeque<Handed>,
+    /// There was no room to look for more.
+    is_behind: bool,
     /// What the last read decided: the delivery's number, the decision, and whether the client waits.
     decided: Vec<(u32, Option<Outcome>, bool)>,
     bell: Arc<Notify>,
@@ -58,9 +60,9 @@ pub(super) struct BusQueue {
 }
 
 impl BusQueue {
-    /// True where something was received that is not sent yet.
+    /// True where something is not sent yet, or not looked for, because there was no room.
     pub(super) fn waits(&self) -> bool {
-        !self.read.is_empty()
+        self.is_behind || !self.read.is_empty()
     }
 
     /// Ends when there may be something new, and tells so again until somebody looks.
@@ -134,6 +136,7 @@ impl Driver<'_> {
             is_settled,
             handed: BTreeMap::new(),
             read: VecDeque::new(),
+            is_behind: false,
             decided: Vec::new(),
             rung: armed(&bell),
             bell,
@@ -240,19 +243,34 @@ impl Driver<'_> {
 
     /// Sends a client what comes next, as far as it has credit and there is room.
     pub(super) async fn pump_bus(&mut self, link: LinkId) {
-        let room = OUTGOING_BYTES_MAX.saturating_sub(self.outgoing_bytes());
-        let can_send = self.engine.can_send(link);
-        let Some(Link::BusQueue(it)) = self.links.get_mut(&link) else { return };
-        if it.read.is_empty() && can_send && room > 0 {
-            // First the bell, then the look: what comes in between rings.
-            it.rung = armed(&it.bell);
-            let count = self.engine.credit(link).min(MESSAGES_MAX);
-            let count = usize::try_from(count).unwrap_or(usize::MAX);
-            match it.receiver.receive(self.env, count, room).await {
-                Ok(read) => it.read.extend(read),
-                Err(ended) => return self.drop_link(link, condition::of_end(&ended)).await,
+        loop {
+            let room = OUTGOING_BYTES_MAX.saturating_sub(self.outgoing_bytes());
+            let can_send = self.engine.can_send(link);
+            let Some(Link::BusQueue(it)) = self.links.get_mut(&link) else { return };
+            it.is_behind = can_send && room == 0;
+            if !can_send || room == 0 {
+                return;
             }
+            if it.read.is_empty() {
+                // First the bell, then the look: what comes in between rings.
+                it.rung = armed(&it.bell);
+                let count = self.engine.credit(link).min(MESSAGES_MAX);
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                match it.receiver.receive(self.env, count, room).await {
+                    Ok(read) => it.read.extend(read),
+                    Err(ended) => return self.drop_link(link, condition::of_end(&ended)).await,
+                }
+            }
+            if it.read.is_empty() {
+                return;
+            }
+            self.hand_out(link);
         }
+    }
+
+    /// Sends what was received, as far as the client's credit goes.
+    fn hand_out(&mut self, link: LinkId) {
+        let Some(Link::BusQueue(it)) = self.links.get_mut(&link) else { return };
         while self.engine.can_send(link)
             && let Some(handed) = it.read.pop_front()
         {

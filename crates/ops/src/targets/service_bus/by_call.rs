@@ -1,6 +1,7 @@
 //! What clients ask at `$management` of a queue or a subscription, each a call for itself.
 
-use super::queue::{Dead, Found, Part, Queue, Settlement};
+use super::message::{Dead, Found, Part, Settlement};
+use super::queue::Queue;
 use super::{Use, active, lock_lost, settle_all};
 use crate::env::Env;
 use crate::input::{Input, Reply};

@@ -5,10 +5,13 @@
 //! each of its subscriptions gets a copy. Where messages are kept, and what becomes of them, is in `queue.rs`.
 
 mod by_call;
+mod message;
 mod queue;
+mod sweep;
 
 pub(crate) use by_call::{peek, renew, settle};
-pub use queue::{Dead, Found, Outgoing, Part, Settlement};
+pub use message::{Dead, Found, Outgoing, Part, Settlement};
+pub use sweep::sweep;
 
 use crate::call::{Failed, Passed};
 use crate::devices::events::not_found;
@@ -17,10 +20,11 @@ use crate::link::Link;
 use crate::session::{Ended, Shown};
 use gate::Facts;
 use gate::facts::{Entity, Target};
+use message::{Look, Rules};
 use model::error::HubFault;
 use model::json::{at, text};
 use model::{Credential, Error, Scope, Timestamp};
-use queue::{Look, Queue};
+use queue::Queue;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
@@ -240,7 +244,7 @@ async fn keep(
 ) -> Result<(), Error> {
     let now = env.now();
     let weight: u64 = messages.iter().map(Queue::weight).sum();
-    let most = queue::Rules::of(entity).bytes_max.unwrap_or(u64::MAX);
+    let most = Rules::of(entity).bytes_max.unwrap_or(u64::MAX);
     let has_room = match all {
         [one] if one.rules.bytes_max.is_some() => one.has_room(env, weight).await?,
         all => {
@@ -358,7 +362,7 @@ impl Receiver {
         let _turn = env.bus_turns.take(&queue.namespace).await;
         let place = queue.place(*part);
         env.message_locks.forget_old(&place, env.now());
-        let look = Look { count, bytes, removes: *removes };
+        let look = Look { count, bytes, removes: *removes, pages_max: None };
         let found = queue.look(env, *part, look).await.map_err(Ended::Failed)?;
         let now = env.now();
         let until = now.plus_seconds(queue.rules.lock_s);

@@ -5,165 +5,23 @@
 //! in memory; that it was handed out is counted in its document first. So after a restart it is there again, and one
 //! delivery further. Whoever changes what is in a namespace takes turns with the others.
 
+use super::message::{Dead, Found, Head, Known, Look, Outgoing, Part, Rules, Settlement};
 use crate::control::{delete, failed, put, unread};
 use crate::env::Env;
-use crate::resources::fields::duration_seconds;
 use bytes::Bytes;
 use gate::facts::{Entity, Target};
-use model::json::{at, text};
 use model::{Error, Timestamp};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use store::{Change, CommitError, Expect, Scan, ShardId, Write, tables};
 
-/// Longest hold of a message. Source: Service Bus, "Message transfers, locks, and settlement".
-const LOCK_S_MAX: u64 = 300;
 /// What counts of a message beside its bytes.
 const OVERHEAD_BYTES: u64 = 256;
 /// So many changes and bytes go into one commit: the store takes some more.
 const CHANGES_MAX: usize = 900;
 const COMMIT_BYTES: usize = 6 << 20;
 /// Messages that one look takes from the store.
-const PAGE: usize = 300;
+pub(super) const PAGE: usize = 300;
 /// Most messages that a look passes over because they have expired or were handed out too often: the next goes on.
 const REMOVED_MAX: usize = 200;
-/// Pages that are looked through for what has expired, where a queue is full.
-const SWEPT_PAGES_MAX: u32 = 4;
-/// Longest reason that a message is put aside for, and its description, in characters.
-const REASON_CHARS_MAX: usize = 4_096;
-
-/// Where in a queue a message is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Part {
-    Active,
-    /// Put aside: it could not be delivered, or was rejected.
-    Dead,
-}
-
-impl Part {
-    const fn key(self) -> &'static str {
-        match self {
-            Self::Active => "a",
-            Self::Dead => "d",
-        }
-    }
-}
-
-/// What is known of a message.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Known {
-    pub(super) sequence: u64,
-    pub(super) enqueued: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) expires: Option<Timestamp>,
-    /// How often it was handed out.
-    pub(super) deliveries: u32,
-    pub(super) bytes: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) dead: Option<Dead>,
-}
-
-/// Why a message was put aside.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Dead {
-    pub reason: Option<String>,
-    pub description: Option<String>,
-}
-
-impl Dead {
-    pub fn of(reason: &str, description: &str) -> Self {
-        let short = |it: &str| it.chars().take(REASON_CHARS_MAX).collect::<String>();
-        let text = |it: &str| (!it.is_empty()).then(|| short(it));
-        Self { reason: text(reason), description: text(description) }
-    }
-}
-
-/// How much a queue holds, and the last number given.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Head {
-    count: u64,
-    bytes: u64,
-    last: u64,
-}
-
-/// What its ARM resource says of a queue.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
-    pub(super) lock_s: i64,
-    /// `None` where messages do not end by themselves.
-    ttl_s: Option<i64>,
-    buries_expired: bool,
-    deliveries_max: u32,
-    /// `None` for a subscription, which its topic bounds.
-    pub(super) bytes_max: Option<u64>,
-}
-
-impl Rules {
-    pub(super) fn of(entity: &Entity) -> Self {
-        let is = |name: &str| at(&entity.properties, &[name]).and_then(Value::as_bool);
-        let number = |name: &str| at(&entity.properties, &[name]).and_then(Value::as_u64);
-        let seconds = |name: &str| text(&entity.properties, &[name]).and_then(duration_seconds);
-        let lock_s = seconds("lockDuration").unwrap_or(60).clamp(1, LOCK_S_MAX);
-        Self {
-            lock_s: lock_s.cast_signed(),
-            ttl_s: seconds("defaultMessageTimeToLive").and_then(|it| i64::try_from(it).ok()),
-            buries_expired: is("deadLetteringOnMessageExpiration").unwrap_or(false),
-            deliveries_max: number("maxDeliveryCount")
-                .and_then(|it| u32::try_from(it).ok())
-                .unwrap_or(10),
-            bytes_max: number("maxSizeInMegabytes").map(|it| it << 20),
-        }
-    }
-
-    /// When a message ends that may live so long: the shorter of both counts.
-    fn expires(&self, ttl_ms: Option<u32>, now: Timestamp) -> Option<Timestamp> {
-        let own = ttl_ms.map(i64::from);
-        let all = [self.ttl_s.map(|it| it.saturating_mul(1_000)), own];
-        let shortest = all.into_iter().flatten().min()?;
-        let end = now.millis().checked_add(shortest)?;
-        // What ends behind the last day that can be written does not end.
-        (end < LAST_MS).then(|| Timestamp::from_millis(end))
-    }
-}
-
-/// The end of the year 9999.
-const LAST_MS: i64 = 253_402_300_799_000;
-
-/// A message as it is sent.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
-    /// The whole message, encoded.
-    pub payload: Bytes,
-    /// How long it may wait, in milliseconds.
-    pub ttl_ms: Option<u32>,
-}
-
-/// A message that was found.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found {
-    pub sequence: u64,
-    pub enqueued: Timestamp,
-    pub expires: Option<Timestamp>,
-    /// How often it was handed out before.
-    pub deliveries: u32,
-    pub dead: Option<Dead>,
-    /// The whole message, as it was sent.
-    pub payload: Bytes,
-}
-
-/// What becomes of a message that was received.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Settlement {
-    Complete,
-    /// To be delivered again, and counted.
-    Abandon,
-    /// To be delivered again as if it had not been handed out.
-    Release,
-    /// To be put aside.
-    Bury(Dead),
-}
 
 /// One queue of a namespace.
 #[derive(Clone, Debug)]
@@ -309,7 +167,7 @@ impl Queue {
         if self.bytes(env).await? + more <= most {
             return Ok(true);
         }
-        self.look_once(env, Part::Active, Look::default()).await?;
+        self.look_once(env, Part::Active, Look::for_old(), None).await?;
         Ok(self.bytes(env).await? + more <= most)
     }
 
@@ -349,37 +207,39 @@ impl Queue {
         wish: Look,
     ) -> Result<Vec<Found>, Error> {
         loop {
-            let (found, goes_on) = self.look_once(env, part, wish).await?;
-            if !goes_on || !found.is_empty() {
+            let (found, rest) = self.look_once(env, part, wish, None).await?;
+            if rest.is_none() || !found.is_empty() {
                 return Ok(found);
             }
         }
     }
 
-    /// The same for as much as one commit holds: whether there may be more.
-    async fn look_once(
+    /// The same for as much as one commit holds, behind a key: behind which there may be more.
+    pub(super) async fn look_once(
         &self,
         env: &Env,
         part: Part,
         wish: Look,
-    ) -> Result<(Vec<Found>, bool), Error> {
+        mut after: Option<String>,
+    ) -> Result<(Vec<Found>, Option<String>), Error> {
         let now = env.now();
         let held = env.message_locks.held(&self.place(part), now);
         let mut changing = self.changing(env).await?;
         let (mut found, mut bytes, mut removed) = (Vec::new(), 0, 0);
-        let (mut after, mut pages, mut goes_on) = (None, 0, false);
+        let (mut pages, mut seen, mut rest) = (0, None, None);
         'pages: loop {
             let scan = Scan { prefix: self.prefix(part), after: after.take(), limit: PAGE };
             let page = env.store.scan(&self.shard, tables::BUS_MESSAGES, scan).await;
             let page = page.map_err(|it| unread(&it))?;
-            for (_, document) in &page {
+            for (key, document) in &page {
                 let known: Known = parse(&document.body)?;
                 if held.contains(&known.sequence) {
                     continue;
                 }
                 let is_full = found.len() >= wish.count || bytes >= wish.bytes;
                 if !changing.has_room() || removed >= REMOVED_MAX {
-                    goes_on = true;
+                    // Behind what was looked at, or from the front where that is nothing.
+                    rest = Some(seen.unwrap_or_default());
                     break 'pages;
                 }
                 if is_full && wish.count > 0 {
@@ -403,10 +263,16 @@ impl Queue {
                     }
                     found.push(known);
                 }
+                seen = Some(key.clone());
             }
             pages += 1;
             match page.last() {
-                Some(_) if wish.count == 0 && pages >= SWEPT_PAGES_MAX => break,
+                Some((key, _))
+                    if page.len() == PAGE && wish.pages_max.is_some_and(|it| pages >= it) =>
+                {
+                    rest = Some(key.clone());
+                    break;
+                }
                 Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
                 Some(_) | None => break,
             }
@@ -414,7 +280,7 @@ impl Queue {
         // Before they are taken out.
         let found = self.with_payloads(env, found).await?;
         changing.commit(env).await?;
-        Ok((found, goes_on))
+        Ok((found, rest))
     }
 
     /// Messages from a number on, whoever holds them.
@@ -492,15 +358,6 @@ impl Queue {
 
 /// Deliveries that one commit ends.
 const SETTLED_MAX: usize = 400;
-
-/// What somebody who receives takes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Look {
-    pub(super) count: usize,
-    pub(super) bytes: usize,
-    /// They are settled by being handed out.
-    pub(super) removes: bool,
-}
 
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|it| Error::Internal {
