@@ -16,6 +16,7 @@ mod stories {
     pub mod amqp_services;
     pub mod authorities;
     pub mod bad_input;
+    pub mod blobs;
     pub mod bulk_enrollments;
     pub mod certificates;
     pub mod client_certificates;

@@ -33,7 +33,9 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
             List::of(ask.operation.role_plane())
         }
     };
-    if ask.caller.kind == PrincipalKind::SasKey {
+    // Rights come with a key or, of blobs that are public, with nothing at all.
+    let is_anyone = ask.caller.kind == PrincipalKind::Anyone;
+    if ask.caller.kind == PrincipalKind::SasKey || (is_anyone && !ask.caller.rights.is_empty()) {
         return rights(ask, findings);
     }
     let Some(principal) = ask.caller.object_id else {

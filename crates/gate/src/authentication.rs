@@ -203,9 +203,15 @@ pub fn authenticate(
             "a shared access signature opens a hub's own address only; send a bearer token here".into(),
             finding(FindingKind::Sas, "", FindingResult::Deny, "this address takes bearer tokens"),
         )),
+        (Plane::Service, Credential::None) if let Some(anyone) = storage::anyone(door, facts) => {
+            Ok(anyone)
+        }
         (_, Credential::None) => Err(no(
             AuthFault::Missing,
             match door.operation.plane {
+                Plane::Service if door.operation.surface() == Surface::Blob => {
+                    "the request carries no credential, and the container is not public; sign it with a key of the account, use a signed address, or send `Authorization: Bearer`".into()
+                }
                 Plane::Service => {
                     "the request carries no credential; send `Authorization: Bearer` or `SharedAccessSignature`".into()
                 }

@@ -470,6 +470,8 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         | Op::CompleteFileNotification
         | Op::AbandonFileNotification => Box::pin(devices::service_queues::end(permit, input, env)),
         Op::SendTelemetry => Box::pin(devices::by_https::send(permit, input, env)),
+        Op::BeginUpload => Box::pin(devices::uploads::begin(permit, input, env)),
+        Op::EndUpload => Box::pin(devices::uploads::end(permit, input, env)),
         Op::ReceiveMessages => Box::pin(devices::by_https::receive(permit, input, env)),
         Op::CompleteMessage | Op::AbandonMessage => {
             Box::pin(devices::by_https::settle(permit, input, env))

@@ -64,6 +64,9 @@ pub const FEEDBACK: Table = Table("feedback");
 /// Hub: which files devices have uploaded, likewise.
 pub const FILE_NOTIFICATIONS: Table = Table("file_notifications");
 
+/// Hub: uploads of files that have begun, under `device/upload`.
+pub const FILE_UPLOADS: Table = Table("file_uploads");
+
 /// DPS: individual enrollments, under the registration id.
 pub const ENROLLMENTS: Table = Table("enrollments");
 

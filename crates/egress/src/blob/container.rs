@@ -91,6 +91,13 @@ impl Container {
         self.target.port
     }
 
+    /// The host of its account and, where that has no name of its own, the account behind it: what stands in an address
+    /// before the container.
+    pub fn place(&self) -> String {
+        let account = self.target.path.rsplit_once('/').map_or("", |(account, _)| account);
+        format!("{}{account}", self.target.authority)
+    }
+
     /// True where its address holds a signature.
     pub fn has_signature(&self) -> bool {
         !self.sas.is_empty()

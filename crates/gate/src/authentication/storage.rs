@@ -8,7 +8,7 @@ use core::net::IpAddr;
 use model::error::AuthFault;
 use model::operations::Right;
 use model::principal::AuthType;
-use model::trace::{Caller, FindingKind, FindingResult};
+use model::trace::{Caller, Finding, FindingKind, FindingResult};
 use model::{
     DelegationKey, ObjectId, Op, Operation, PrincipalKind, Secret, StorageKey, StorageSas,
     StorageSignature, StorageSigned, Timestamp,
@@ -252,6 +252,21 @@ fn delegated(
             "who asked for the user delegation key does not exist any more",
         ),
     }
+}
+
+/// Who shows nothing, where the account and the container let everybody in: to blobs, or to the list of them as well.
+pub(super) fn anyone(door: &Door<'_>, facts: &Facts) -> Option<(Caller, Finding)> {
+    let target = facts.target_around(door.scope).filter(|it| it.is_public)?;
+    let entity = facts.entity(door.scope).filter(|it| target.scope.contains(&it.scope))?;
+    let rights = match model::json::text(&entity.properties, &["publicAccess"]) {
+        Some("Blob") if level(door.operation) == 'o' => vec![Right::ReadBlobs],
+        Some("Container") => vec![Right::ReadBlobs, Right::ListBlobs],
+        Some(_) | None => return None,
+    };
+    let opens = door.operation.sas.iter().any(|it| rights.contains(it));
+    let says = "the account and the container let everybody read (`allowBlobPublicAccess`, `publicAccess`)";
+    let found = finding(FindingKind::Sas, "", FindingResult::Allow, says);
+    opens.then(|| (Caller { rights, ..Caller::anyone() }, found))
 }
 
 fn is_between(address: &str, first: IpAddr, last: IpAddr) -> bool {

@@ -64,6 +64,10 @@ impl HubFault {
             | Self::QuotaExceeded => "amqp:resource-limit-exceeded",
             Self::Throttled => "com.microsoft:device-container-throttled",
             Self::NoAnswer => "com.microsoft:timeout",
+            Self::TooManyUploads => "amqp:resource-limit-exceeded",
+            Self::UnknownUpload | Self::LateUpload | Self::NoStorage | Self::StorageSaysNo => {
+                "com.microsoft:argument-error"
+            }
             Self::MessageLockLost => "com.microsoft:message-lock-lost",
             Self::MessageTooLarge => "amqp:link:message-size-exceeded",
             Self::TooManyChanges => "amqp:link:message-size-exceeded",

@@ -235,6 +235,8 @@ pub enum Op {
     ReceiveDesired,
     ReceiveMethods,
     ReceiveMessages,
+    BeginUpload,
+    EndUpload,
     CompleteMessage,
     AbandonMessage,
     PutModule,

@@ -55,7 +55,7 @@ pub(super) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<
     if env.facts.load().entity(permit.scope()).is_some() {
         return Err(no(BlobFault::ContainerAlreadyExists, "the container is there already"));
     }
-    targets::put(permit, input, env).await.map_err(|it| match it {
+    targets::put(permit, &as_resource(permit, input), env).await.map_err(|it| match it {
         Error::Invalid { at: Some(at), message, .. } if at == "name" => {
             no(BlobFault::InvalidResourceName, message)
         }
@@ -63,6 +63,17 @@ pub(super) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<
     })?;
     let (resource, revision) = found(permit, env).await?;
     Ok(versioned(Reply::empty(201), revision, changed(&resource)))
+}
+
+/// The call as Azure Resource Manager would have it: its path names the group.
+fn as_resource(permit: &Permit, input: &Input) -> Input {
+    let mut input = input.clone();
+    for (name, value) in
+        ["subscription", "group"].iter().zip(permit.scope().segments().skip(1).step_by(2))
+    {
+        input.params.insert(name, value.to_owned());
+    }
+    input
 }
 
 async fn found(permit: &Permit, env: &Env) -> Result<(Value, u64), Error> {
@@ -96,7 +107,7 @@ pub(super) async fn get(permit: &Permit, _input: &Input, env: &Env) -> Result<Re
 /// `DELETE ?restype=container`: with all that is in it.
 pub(super) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     found(permit, env).await?;
-    targets::delete(permit, input, env).await?;
+    targets::delete(permit, &as_resource(permit, input), env).await?;
     Ok(Reply::empty(202))
 }
 

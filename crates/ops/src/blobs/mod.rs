@@ -92,6 +92,9 @@ pub(crate) async fn receive(
     input: &Input,
     reader: BodyReader,
 ) -> Result<Received, Error> {
+    if env.facts.load().entity(&input.scope).is_none() {
+        return Err(no_container());
+    }
     let limit = bytes_max(op);
     if input.headers.content_length.is_some_and(|it| it > limit as u64) {
         return Err(Error::BodyTooLarge { limit });

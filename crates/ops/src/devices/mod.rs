@@ -37,6 +37,7 @@ pub(crate) mod story;
 pub mod telemetry;
 pub mod twin;
 pub(crate) mod twins;
+pub mod uploads;
 pub(crate) mod watching;
 
 use crate::env::Env;
@@ -54,6 +55,7 @@ pub async fn sweep(env: &Env) -> Result<(), Error> {
         for queue in [Queue::Feedback, Queue::FileNotifications] {
             service_queues::trim(env, hub, queue).await?;
         }
+        uploads::forget_late(env, hub).await?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::devices::endpoints::IDENTITY_BASED;
 use crate::devices::hubs::HubDocument;
 use crate::env::Env;
 use crate::going_out;
-use crate::targets::deeds::{Deed, ours, place};
+use crate::targets::deeds::{self, Deed, ours, place};
 use gate::Facts;
 use gate::network::{Part, ShownBy, Visitor};
 use model::Error;
@@ -97,7 +97,7 @@ async fn may_send(
     let named = text(endpoint, &["identity", "userAssignedIdentity"]);
     let who = going_out::identity_of(hub, named, facts)?;
     let Some(row) = deed.row() else { return Ok(()) };
-    let asked = going_out::ask(env, facts, &who, row, &place).await;
+    let asked = deeds::ask(env, facts, who, row, &place).await;
     asked.map_err(|it| format!("{} (tracking id {})", it.why, it.tracking))
 }
 
