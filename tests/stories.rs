@@ -40,6 +40,7 @@ mod stories {
     pub mod event_hubs;
     pub mod exceptions;
     pub mod extension;
+    pub mod file_uploads;
     pub mod groups;
     pub mod identity_endpoints;
     pub mod ingestion;
@@ -81,6 +82,7 @@ mod stories {
     pub mod security_enforcement;
     pub mod security_policies;
     pub mod service_api;
+    pub mod service_bus;
     pub mod sign_in;
     pub mod targets;
     pub mod test_cases;
@@ -89,6 +91,7 @@ mod stories {
     pub mod threats_messages;
     pub mod threats_requests;
     pub mod tpm_registration;
+    pub mod transfers;
     pub mod users;
     pub mod watching;
     pub mod web_sockets;

@@ -192,11 +192,17 @@ fn an_endpoint_behind_a_firewall_needs_the_exception_and_the_hubs_own_identity()
 fn a_host_inside_is_no_endpoint_unless_the_operator_says_so() {
     let plant = Plant::new(World::new());
     let inside = |host: &str| {
-        json!({ "name": "h", "authenticationType": "identityBased", "entityPath": "e",
-            "endpointUri": format!("sb://{host}/") })
+        let string =
+            format!("Endpoint=sb://{host}/;SharedAccessKeyName=n;SharedAccessKey=c2VjcmV0");
+        json!({ "name": "h", "authenticationType": "keyBased", "entityPath": "e",
+            "connectionString": string })
     };
     for host in ["127.255.0.1", "10.0.0.1", "169.254.169.254"] {
         plant.is_refused("eventHubs", &inside(host), &["--allow-egress"]);
     }
     plant.saves("eventHubs", &inside("plant.example")).expect(200);
+    // Threat 59: whoever is shown a token of an identity could show it to a target of this server.
+    let elsewhere = json!({ "name": "h", "authenticationType": "identityBased", "entityPath": "e",
+        "endpointUri": "sb://plant.example/" });
+    plant.is_refused("eventHubs", &elsewhere, &["keyBased"]);
 }

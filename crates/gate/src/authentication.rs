@@ -6,6 +6,7 @@
 mod application;
 mod assertion;
 mod certificate;
+mod job;
 mod local;
 mod person;
 mod secret;
@@ -194,6 +195,10 @@ pub fn authenticate(
             finding(FindingKind::Token, "access token", FindingResult::Deny, "an access token where keys alone are taken"),
         )),
         (Plane::Control, Credential::Deployment(deployer)) => for_deployer(deployer, facts, now),
+        (Plane::Service | Plane::Control, Credential::Job(maker)) => job::for_maker(maker, door, facts, now),
+        (_, Credential::Job(_)) => {
+            token_no(AuthFault::Invalid, "jobs call their hub only".into())
+        }
         (_, Credential::Deployment(_)) => {
             token_no(AuthFault::Invalid, "deployments call the control plane only".into())
         }

@@ -2,6 +2,7 @@
 
 use crate::Timestamp;
 use crate::ids::ObjectId;
+use crate::trace::Caller;
 // An address as a number: `core` knows no sockets.
 use core::net::IpAddr;
 use std::fmt;
@@ -60,6 +61,8 @@ pub enum Credential {
     /// A deployment calls for whoever has deployed it. No front makes one, and nothing of it is a secret: it is
     /// worth what the gates find of its principal at each call.
     Deployment(Deployer),
+    /// A job of a hub calls for whoever has made it, likewise.
+    Job(Box<JobMaker>),
     /// Something that could not be read; the sentence says what.
     Malformed { kind: &'static str, because: String },
 }
@@ -90,6 +93,15 @@ pub struct Deployer {
     /// The deployment's id.
     pub deployment: String,
     /// The deployment ends by then, and nobody is called for it any more.
+    pub until: Timestamp,
+}
+
+/// For whom a job of a hub calls: who was proven when it was made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobMaker {
+    pub caller: Caller,
+    pub job: String,
+    /// The job ends by then, and nobody is called for it any more.
     pub until: Timestamp,
 }
 
@@ -200,6 +212,7 @@ impl Credential {
             | Self::RefreshToken { .. }
             | Self::Local(_)
             | Self::Deployment(_)
+            | Self::Job(_)
             | Self::Malformed { .. } => None,
         }
     }

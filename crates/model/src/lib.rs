@@ -24,7 +24,7 @@ pub mod trace;
 
 pub use action::{ActionName, ActionPattern};
 pub use credential::{
-    CertificateChain, Credential, DelegationKey, Deployer, SasToken, Secret, StorageKey,
+    CertificateChain, Credential, DelegationKey, Deployer, JobMaker, SasToken, Secret, StorageKey,
     StorageSas, StorageSignature, StorageSigned,
 };
 pub use error::{Error, Wire};

@@ -18,6 +18,7 @@ mod hub_services;
 mod hubs;
 mod insights;
 mod managed_identity;
+mod messages;
 mod op;
 mod private_endpoints;
 mod provisioning;
@@ -29,6 +30,7 @@ mod security;
 mod service_bus;
 mod sign_in;
 mod storage;
+mod transfers;
 
 pub use op::Op;
 pub use right::Right;
@@ -52,11 +54,13 @@ const PARTS: &[&[Operation]] = &[
     graph::ROWS,
     hub_registry::ROWS,
     hub_services::ROWS,
+    transfers::ROWS,
     hub_devices::ROWS,
     provisioning::ROWS,
     event_hubs::ROWS,
     events::ROWS,
     service_bus::ROWS,
+    messages::ROWS,
     storage::ROWS,
     blobs::ROWS,
 ];

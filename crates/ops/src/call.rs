@@ -13,7 +13,9 @@ pub use body::{
     BodyFault, BodyReader, CONTROL_BODY_BYTES_MAX, FORM_BYTES_MAX, RAW_BODY_BYTES_MAX, Reading,
     SERVICE_BODY_BYTES_MAX, Taker,
 };
-pub use open::{open, open_link, open_reader, open_sender, surface_at};
+pub use open::{
+    open, open_bus_receiver, open_bus_sender, open_link, open_reader, open_sender, surface_at,
+};
 
 use crate::blobs::{self, Content};
 use crate::entra::sign_ins;

@@ -385,7 +385,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::GetDevice => Box::pin(devices::registry::get(permit, input, env)),
         Op::DeleteDevice => Box::pin(devices::registry::delete(permit, input, env)),
         Op::ListDevices => Box::pin(devices::registry::list(permit, input, env)),
-        Op::BulkDevices | Op::BulkDevicesWithTwins => {
+        Op::BulkDevices | Op::BulkDevicesWithTwins | Op::ImportEntries | Op::ImportEntriesOfHub => {
             Box::pin(devices::bulk::bulk(permit, input, env))
         }
         Op::RegenerateKeys => Box::pin(devices::regenerate::regenerate(permit, input, env)),
@@ -450,6 +450,15 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::PatchDigitalTwin => Box::pin(devices::digital_twins::patch(permit, input, env)),
         Op::InvokeCommand => Box::pin(devices::digital_twins::command(permit, input, env)),
         Op::PutJob => Box::pin(devices::jobs::put(permit, input, env)),
+        Op::CreateTransfer => Box::pin(devices::transfers::create(permit, input, env)),
+        Op::GetTransfer => Box::pin(devices::transfers::get(permit, input, env)),
+        Op::ListTransfers => Box::pin(devices::transfers::list(permit, input, env)),
+        Op::CancelTransfer => Box::pin(devices::transfers::cancel(permit, input, env)),
+        Op::ExportDevices | Op::ImportDevices => {
+            Box::pin(devices::transfers::create_of_hub(permit, input, env))
+        }
+        Op::ListHubJobs => Box::pin(devices::transfers::list_of_hub(input, env)),
+        Op::GetHubJob => Box::pin(devices::transfers::get_of_hub(input, env)),
         Op::GetJob => Box::pin(devices::jobs::get(permit, input, env)),
         Op::CancelJob => Box::pin(devices::jobs::cancel(permit, input, env)),
         Op::QueryJobs => Box::pin(devices::jobs::list(permit, input, env)),
@@ -482,14 +491,18 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
             Box::pin(devices::registry::service_statistics(permit, input, env))
         }
         // The gates have said yes, which is all that was asked.
-        Op::ConnectService | Op::ConnectToEvents | Op::ConnectToEventHub => {
-            done(Ok(Reply::empty(200)))
-        }
+        Op::ConnectService
+        | Op::ConnectToEvents
+        | Op::ConnectToEventHub
+        | Op::ConnectToServiceBus => done(Ok(Reply::empty(200))),
         Op::FindEvents => done(devices::events::find(permit, input, env)),
         Op::GetEventHub => Box::pin(devices::events::get_hub(permit, input, env)),
         Op::GetEventHubPartition => Box::pin(devices::events::get_partition(permit, input, env)),
         Op::DescribeEventHub => done(targets::event_hubs::describe(permit, input, env)),
         Op::DescribePartition => Box::pin(targets::event_hubs::partition(permit, input, env)),
+        Op::PeekMessages => Box::pin(targets::service_bus::peek(permit, input, env)),
+        Op::RenewMessageLock => done(targets::service_bus::renew(permit, input, env)),
+        Op::SettleMessage => Box::pin(targets::service_bus::settle(permit, input, env)),
         Op::WatchEvents => Box::pin(devices::watching::watch(permit, input, env)),
         // Whoever connects gets a session, and the session does what its device asks: `session.rs`; whoever reads
         // gets a reader. What is only published has no address to be called at.
@@ -501,6 +514,8 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         | Op::ReadEvents
         | Op::SendEvents
         | Op::ReceiveEvents
+        | Op::SendToEntity
+        | Op::ReceiveFromEntity
         | Op::Published => done(Err(Error::Internal {
             message: format!("{} has no answer outside a session", permit.operation().name()),
         })),

@@ -24,6 +24,7 @@ use crate::provisioning::challenges::Challenges;
 use crate::provisioning::latency::Latencies;
 use crate::provisioning::pace::Pace;
 use crate::resources::deployments::Deployments;
+use crate::targets::service_bus::BusTurns;
 use model::{Network, ObjectId, Timestamp, TrackingId};
 use rand::RngCore;
 use std::collections::BTreeMap;
@@ -97,8 +98,10 @@ pub struct Env {
     pub kept: Kept,
     /// Which devices are connected.
     pub presence: Presence,
-    /// Who holds which message to a device.
+    /// Who holds which message to a device, or of a queue of a namespace.
     pub message_locks: Locks,
+    /// Whose turn it is at each namespace of Service Bus.
+    pub bus_turns: BusTurns,
     /// How many messages devices have sent in this minute.
     pub message_rates: Rates,
     /// Which records of a hub's queues services hold.

@@ -50,6 +50,7 @@ pub(crate) fn env() -> Env {
         kept: crate::decisions::Kept::default(),
         presence: crate::devices::presence::Presence::default(),
         message_locks: crate::devices::messages::Locks::default(),
+        bus_turns: crate::targets::service_bus::BusTurns::default(),
         message_rates: crate::devices::security::Rates::default(),
         held: crate::devices::service_queues::Held::default(),
         deployments: crate::resources::deployments::Deployments::default(),

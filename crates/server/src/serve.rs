@@ -30,6 +30,7 @@ use ops::provisioning::challenges::Challenges;
 use ops::provisioning::latency::Latencies;
 use ops::provisioning::pace::Pace;
 use ops::resources::deployments::Deployments;
+use ops::targets::service_bus::BusTurns;
 use ops::{Env, decisions, devices, insights, provisioning, resources, targets};
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -247,6 +248,7 @@ async fn environment(
         kept: decisions::Kept::default(),
         presence: Presence::default(),
         message_locks: Locks::default(),
+        bus_turns: BusTurns::default(),
         message_rates: Rates::default(),
         held: Held::default(),
         deployments: Deployments::default(),

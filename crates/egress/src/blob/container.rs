@@ -1,5 +1,6 @@
 //! Where blobs are: a container, as somebody has written its address.
 
+use crate::client::{Client, EgressError};
 use crate::target::{NotATarget, Target};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::fmt;
@@ -81,6 +82,14 @@ impl Container {
     /// [`NotAContainer`].
     pub fn at(endpoint: &str, name: &str) -> Result<Self, NotAContainer> {
         Self::parse(&format!("{}/{name}", endpoint.trim_end_matches('/')))
+    }
+
+    /// Whether it may be called, as far as that can be told before its name is resolved.
+    ///
+    /// # Errors
+    /// [`EgressError::NotEncrypted`] and [`EgressError::NotAllowed`].
+    pub fn check(&self, client: &Client) -> Result<(), EgressError> {
+        client.check(&self.target)
     }
 
     pub fn host(&self) -> &str {

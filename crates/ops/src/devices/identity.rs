@@ -187,6 +187,11 @@ impl Device {
         all
     }
 
+    /// Who looks after it, where it is a module.
+    pub(super) fn managed_by(&self) -> Option<&str> {
+        self.managed_by.as_deref()
+    }
+
     /// The twin as events tell it whole.
     pub(super) fn told_twin(&self) -> Value {
         let mut all = json!({ "deviceId": self.device_id });

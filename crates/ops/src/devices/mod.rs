@@ -35,6 +35,7 @@ pub(crate) mod sending;
 pub mod service_queues;
 pub(crate) mod story;
 pub mod telemetry;
+pub(crate) mod transfers;
 pub mod twin;
 pub(crate) mod twins;
 pub mod uploads;

@@ -140,6 +140,7 @@ pub(crate) async fn look_up(
         | Credential::ClientAssertion { .. }
         | Credential::Local(_)
         | Credential::Deployment(_)
+        | Credential::Job(_)
         | Credential::Malformed { .. } => Ok(LookedUp::Nothing),
     }
 }

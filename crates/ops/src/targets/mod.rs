@@ -13,6 +13,7 @@ mod kinds;
 mod places;
 pub mod reaching;
 pub(crate) mod rules;
+pub mod service_bus;
 
 pub(crate) use places::place;
 

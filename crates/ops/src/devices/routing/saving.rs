@@ -1,4 +1,4 @@
-//! What is asked before an endpoint is saved: whether the hub could send there at all.
+//! What is asked before an endpoint, or the storage for files, is saved: whether the hub could send there at all.
 //!
 //! Of a target of this server the gates are asked, by the identity that the endpoint names; of any other host only
 //! whether the server calls it. An endpoint that stays as it was is not asked about again: taking a role away must not
@@ -7,14 +7,17 @@
 use super::{Kind, connection, endpoints_of};
 use crate::devices::endpoints::IDENTITY_BASED;
 use crate::devices::hubs::HubDocument;
+use crate::devices::uploads;
 use crate::env::Env;
 use crate::going_out;
-use crate::targets::deeds::{self, Deed, ours, place};
+use crate::targets::deeds::{Deed, ours, place};
 use gate::Facts;
+use gate::facts::Target;
 use gate::network::{Part, ShownBy, Visitor};
 use model::Error;
-use model::json::{set, text};
+use model::json::{at, set, text};
 use serde_json::Value;
+use std::sync::Arc;
 
 impl Kind {
     pub(crate) const fn deed(self) -> Deed {
@@ -53,7 +56,76 @@ pub(crate) async fn check_endpoints(
             message: format!("403008: {because}"),
         })?;
     }
-    Ok(())
+    let files = ["storageEndpoints", "$default"];
+    let storage = at(properties, &files).unwrap_or(&nothing);
+    if at(before, &files).is_some_and(|it| is_same(it, storage)) {
+        return Ok(());
+    }
+    let asked = Box::pin(may_store(env, facts, &hub.resource, storage)).await;
+    asked.map_err(|because| Error::Invalid {
+        code: "BlobContainerValidationError",
+        at: Some("properties.storageEndpoints.$default".to_owned()),
+        message: format!("400008: {because}"),
+    })
+}
+
+/// Whether a hub could keep files there; a hub that is to keep none may do that.
+async fn may_store(env: &Env, facts: &Facts, hub: &Value, storage: &Value) -> Result<(), String> {
+    let of = |name: &str| text(storage, &[name]).unwrap_or_default();
+    if of("connectionString").is_empty() {
+        return Ok(());
+    }
+    let container = uploads::container_of(env, facts, storage)?;
+    let host = container.host();
+    let target = ours(facts, host, Deed::WriteBlobs)?;
+    match (target, of("authenticationType") == IDENTITY_BASED) {
+        (target, true) => {
+            as_identity(
+                env,
+                facts,
+                hub,
+                (storage, Deed::WriteBlobs),
+                (target, host, &container.name),
+            )
+            .await
+        }
+        (Some(target), false) => {
+            place(facts, Deed::WriteBlobs, &target, &container.name)?;
+            with_key(&target)
+        }
+        (None, false) => {
+            let port = Some(container.port()).filter(|it| *it != 443);
+            may_call(env, &connection::Host { name: host.to_owned(), port })
+        }
+    }
+}
+
+fn with_key(target: &Target) -> Result<(), String> {
+    let reach = target.network.reach(Part::Service, Visitor::Hub(ShownBy::Key));
+    match (target.takes_keys, reach.passes) {
+        (true, true) => Ok(()),
+        (false, _) => Err(format!("`{}` takes no keys", target.scope.name())),
+        (true, false) => {
+            Err(format!("the network rules of `{}`: {}", target.scope.name(), reach.says))
+        }
+    }
+}
+
+/// Whether the identity that an endpoint names may do what it is for, at a target of this server.
+async fn as_identity(
+    env: &Env,
+    facts: &Facts,
+    hub: &Value,
+    (endpoint, deed): (&Value, Deed),
+    (target, host, entity): (Option<Arc<Target>>, &str, &str),
+) -> Result<(), String> {
+    going_out::expect_ours(facts, host)?;
+    let (Some(target), Some(row)) = (target, deed.row()) else { return Ok(()) };
+    let place = place(facts, deed, &target, entity)?;
+    let named = text(endpoint, &["identity", "userAssignedIdentity"]);
+    let who = going_out::identity_of(hub, named, facts)?;
+    let asked = going_out::ask(env, facts, &who, row, &place).await;
+    asked.map_err(|it| format!("{} (tracking id {})", it.why, it.tracking))
 }
 
 /// True where nothing but the id differs, which no body sets.
@@ -79,26 +151,14 @@ async fn may_send(
             connection::parse(kind, of("connectionString"), text(endpoint, &["entityPath"]))?;
         return match ours(facts, &connection.host.name, deed)? {
             None => may_call(env, &connection.host),
-            Some(target) => {
-                let reach = target.network.reach(Part::Service, Visitor::Hub(ShownBy::Key));
-                if reach.passes {
-                    Ok(())
-                } else {
-                    Err(format!("`{}`: {}", target.scope.name(), reach.says))
-                }
-            }
+            Some(target) => with_key(&target),
         };
     }
     let host = connection::host_of(kind, of("endpointUri"))?;
-    let Some(target) = ours(facts, &host.name, deed)? else { return may_call(env, &host) };
     let entity =
         if kind == Kind::StorageContainers { of("containerName") } else { of("entityPath") };
-    let place = place(facts, deed, &target, entity)?;
-    let named = text(endpoint, &["identity", "userAssignedIdentity"]);
-    let who = going_out::identity_of(hub, named, facts)?;
-    let Some(row) = deed.row() else { return Ok(()) };
-    let asked = deeds::ask(env, facts, who, row, &place).await;
-    asked.map_err(|it| format!("{} (tracking id {})", it.why, it.tracking))
+    let target = ours(facts, &host.name, deed)?;
+    as_identity(env, facts, hub, (endpoint, deed), (target, &host.name, entity)).await
 }
 
 /// Whether the server calls a host that is not its own, as far as that can be told without resolving it.

@@ -5,7 +5,7 @@ use crate::devices::endpoints::IDENTITY_BASED;
 use crate::devices::routing::{Kind, connection};
 use crate::env::Env;
 use crate::going_out;
-use crate::targets::reaching::IdentityToken;
+use crate::going_out::IdentityToken;
 use egress::amqp::{Credential, Endpoint as Address, Message, Sender, Verdicts};
 use model::json::text;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Way {
             let host = connection::host_of(endpoint.kind, of("endpointUri"))?;
             going_out::expect_ours(&facts, &host.name)?;
             let named = text(&endpoint.body, &["identity", "userAssignedIdentity"]);
-            let identity = going_out::identity_of(&endpoint.hub, named, &facts)?;
+            let identity = going_out::identity_of(&endpoint.hub, named, &facts)?.principal;
             let audience = match endpoint.kind {
                 Kind::EventHubs => AUDIENCE,
                 Kind::ServiceBusQueues | Kind::ServiceBusTopics | Kind::StorageContainers => {
