@@ -37,6 +37,7 @@ mod compat {
     pub mod provisioning;
     pub mod queries;
     pub mod registration;
+    pub mod routing;
     pub mod service_api;
     pub mod surface;
     pub mod targets;

@@ -118,6 +118,7 @@ impl Plan {
             origin: "https://127.71.3.1:8443".into(),
             loopback_net: "127.71.3".into(),
             hub_port: 443,
+            amqp_port: 5671,
             data_dir: "nowhere".into(),
             propagation: "off".parse().unwrap(),
             keeps_facts: true,

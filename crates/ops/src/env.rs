@@ -47,6 +47,8 @@ pub struct Settings {
     pub loopback_net: String,
     /// The port in hubs' host names, where it is not 443.
     pub hub_port: u16,
+    /// The port of AMQP.
+    pub amqp_port: u16,
     pub data_dir: PathBuf,
     /// How changes of roles spread.
     pub propagation: Propagation,

@@ -40,6 +40,7 @@ struct Counters {
     pipelines: Pipelines,
     dropped_records: AtomicU64,
     orphaned: AtomicU64,
+    invalid: AtomicU64,
     faults: AtomicU64,
     /// Takes a line for the error log.
     log: fn(&str),
@@ -55,6 +56,7 @@ impl Default for Counters {
             pipelines: Pipelines::default(),
             dropped_records: AtomicU64::default(),
             orphaned: AtomicU64::default(),
+            invalid: AtomicU64::default(),
             faults: AtomicU64::default(),
             log: to_standard_error,
         }
@@ -203,6 +205,11 @@ impl Metrics {
         self.0.orphaned.fetch_add(count as u64, Ordering::Relaxed);
     }
 
+    /// Messages that an endpoint will never take: Azure's `d2c.telemetry.egress.invalid`.
+    pub fn count_invalid(&self, count: usize) {
+        self.0.invalid.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
     /// Counts a fault of ours and writes its cause as one line to the error log.
     ///
     /// The caller of the failed call gets the tracking id; whoever reads the log finds the cause under it.
@@ -274,6 +281,11 @@ impl Metrics {
                 "hubward_messages_orphaned_total",
                 "Messages of devices that no route took while the fallback was off.",
                 &self.0.orphaned,
+            ),
+            (
+                "hubward_messages_invalid_total",
+                "Messages that an endpoint of a hub will never take.",
+                &self.0.invalid,
             ),
             ("hubward_faults_total", "Calls that failed by a fault of the server.", &self.0.faults),
         ];

@@ -20,6 +20,7 @@ pub(crate) fn env() -> Env {
         origin: origin.clone(),
         loopback_net: "127.71.3".into(),
         hub_port: 443,
+        amqp_port: 5671,
         data_dir: "/nowhere".into(),
         propagation: crate::propagation::Propagation::default(),
         keeps_facts: true,

@@ -214,6 +214,7 @@ async fn environment(
         origin: format!("https://{}:{}", plan.own, plan.management_port),
         loopback_net: saved.loopback_net.clone(),
         hub_port: plan.hub_port,
+        amqp_port: plan.amqp_port,
         data_dir: dir.path.clone(),
         propagation: options.propagation.clone(),
         keeps_facts: options.keep_facts,
@@ -333,6 +334,7 @@ async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
 async fn work(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
     tokio::select! {
         () = devices::chores::run(Arc::clone(&env)) => {}
+        () = devices::routing::delivery::run(Arc::clone(&env)) => {}
         () = resources::deployments::work(env) => {}
         () = stopped(&mut stopping) => {}
     }

@@ -31,6 +31,9 @@ pub const INTENTS: Table = Table("intents");
 /// Control: subscriptions, resource groups and resources, under their resource id in lower case.
 pub const RESOURCES: Table = Table("resources");
 
+/// Hub: how far its log was sent to each endpoint of its own, under the endpoint's number.
+pub const DELIVERIES: Table = Table("deliveries");
+
 /// Hub: device identities with their twins, under the device id.
 pub const DEVICES: Table = Table("devices");
 

@@ -1,6 +1,7 @@
 //! The routing of a hub as it is followed, made of its document once for each version of that.
 
 use super::body::EVENTS_NAME;
+use super::delivery::Healths;
 use super::numbers::Numbers;
 use crate::control;
 use crate::devices::hubs::HubDocument;
@@ -121,7 +122,14 @@ impl Routing {
 pub(crate) fn is_any(resource: &Value) -> bool {
     let routing = at(resource, &["properties", "routing"]).unwrap_or(&Value::Null);
     let has = |name: &str| list(routing, name).next().is_some();
-    list(routing, "routes").any(is_on) || has("enrichments") || !has_fallback(routing)
+    let nothing = Value::Null;
+    let properties = resource.get("properties").unwrap_or(&nothing);
+    // What waits for an endpoint is sent though no route leads there any more.
+    let has_endpoints = super::endpoints_of(properties).next().is_some();
+    has_endpoints
+        || list(routing, "routes").any(is_on)
+        || has("enrichments")
+        || !has_fallback(routing)
 }
 
 fn has_fallback(routing: &Value) -> bool {
@@ -142,7 +150,11 @@ fn texts<'a>(of: &'a Value, name: &str) -> impl Iterator<Item = &'a str> {
 
 /// The routings of all hubs that have one, by the hub's uid. Made when the first message comes.
 #[derive(Debug, Default)]
-pub struct Routings(Mutex<BTreeMap<String, (u64, Arc<Routing>)>>);
+pub struct Routings {
+    all: Mutex<BTreeMap<String, (u64, Arc<Routing>)>>,
+    /// How sending to their endpoints goes.
+    pub(super) healths: Healths,
+}
 
 impl Routings {
     /// Where the messages of a hub go; none where it says nothing of it.
@@ -170,6 +182,6 @@ impl Routings {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (u64, Arc<Routing>)>> {
         // No critical section leaves the map half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,9 +7,11 @@
 pub(crate) mod body;
 mod compiled;
 pub mod connection;
+pub mod delivery;
 pub(crate) mod events;
 mod judge;
 pub(crate) mod numbers;
+mod outgoing;
 pub(crate) mod saving;
 pub(crate) mod trial;
 

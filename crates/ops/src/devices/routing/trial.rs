@@ -177,9 +177,19 @@ pub(crate) async fn health(_permit: &Permit, input: &Input, env: &Env) -> Result
     let properties = hub.resource.get("properties").unwrap_or(&nothing);
     let mut all =
         vec![json!({ "endpointId": super::body::EVENTS_NAME, "healthStatus": "healthy" })];
-    all.extend(
-        super::endpoints_of(properties)
-            .map(|(_, _, it)| json!({ "endpointId": it.get("id"), "healthStatus": "unknown" })),
-    );
+    let now = env.now();
+    all.extend(super::endpoints_of(properties).map(|(kind, _, it)| {
+        let name = it.get("name").and_then(Value::as_str).unwrap_or_default();
+        let number = hub.numbers.get(kind, name);
+        let health = number.map(|it| env.routings.healths.of(&hub.uid, it)).unwrap_or_default();
+        json!({
+            "endpointId": it.get("id"),
+            "healthStatus": health.status(now),
+            "lastKnownError": health.last_error.as_ref().map(|it| &it.1),
+            "lastKnownErrorTime": health.last_error.as_ref().map(|it| it.0.rfc3339()),
+            "lastSuccessfulSendAttemptTime": health.last_success.map(Timestamp::rfc3339),
+            "lastSendAttemptTime": health.last_attempt.map(Timestamp::rfc3339),
+        })
+    }));
     Ok(Reply::list(all))
 }

@@ -1,0 +1,65 @@
+//! The way to an endpoint: a client with the endpoint's address and credential.
+
+use super::Endpoint;
+use crate::devices::endpoints::IDENTITY_BASED;
+use crate::devices::routing::{Kind, connection};
+use crate::env::Env;
+use crate::going_out;
+use crate::going_out::IdentityToken;
+use egress::amqp::{Credential, Endpoint as Address, Message, Sender, Verdicts};
+use model::json::text;
+use std::sync::Arc;
+
+/// Of AMQP over TLS.
+const PORT: u16 = 5671;
+/// For what tokens of identities are, at Event Hubs and at Service Bus.
+const AUDIENCE: &str = "https://eventhubs.azure.net";
+const AUDIENCE_OF_SERVICE_BUS: &str = "https://servicebus.azure.net";
+
+/// What sends to one endpoint.
+pub(super) struct Way(Sender);
+
+impl Way {
+    /// A way that has not connected yet.
+    ///
+    /// # Errors
+    /// Why there is none, as a sentence.
+    pub(super) fn of(env: &Arc<Env>, endpoint: &Endpoint) -> Result<Self, String> {
+        let of = |name: &str| text(&endpoint.body, &[name]).unwrap_or_default();
+        let facts = env.facts.load();
+        let (host, entity, credential) = if of("authenticationType") == IDENTITY_BASED {
+            let host = connection::host_of(endpoint.kind, of("endpointUri"))?;
+            going_out::expect_ours(&facts, &host.name)?;
+            let named = text(&endpoint.body, &["identity", "userAssignedIdentity"]);
+            let identity = going_out::identity_of(&endpoint.hub, named, &facts)?.principal;
+            let audience = match endpoint.kind {
+                Kind::EventHubs => AUDIENCE,
+                Kind::ServiceBusQueues | Kind::ServiceBusTopics | Kind::StorageContainers => {
+                    AUDIENCE_OF_SERVICE_BUS
+                }
+            };
+            let source = IdentityToken { env: Arc::clone(env), identity, audience };
+            (host, of("entityPath").to_owned(), Credential::Token(Arc::new(source)))
+        } else {
+            let entity = text(&endpoint.body, &["entityPath"]);
+            let found = connection::parse(endpoint.kind, of("connectionString"), entity)?;
+            let credential = Credential::Key { name: found.key_name, key: found.key };
+            (found.host, found.entity.unwrap_or_default(), credential)
+        };
+        let is_ours = facts.instance_at(&host.name).is_some();
+        let own = if is_ours { env.settings.amqp_port } else { PORT };
+        let address = Address { host: host.name, port: host.port.unwrap_or(own), entity };
+        let now = Arc::clone(&env.clock.now);
+        Ok(Self(Sender::new(env.egress.clone(), address, credential, now)))
+    }
+
+    /// A verdict of each message, in their order.
+    pub(super) async fn send(&mut self, messages: &[Message]) -> Verdicts {
+        self.0.send(messages).await
+    }
+
+    /// Keeps the connection while there is nothing to send. Never ends.
+    pub(super) async fn rest(&mut self) {
+        self.0.rest().await;
+    }
+}
