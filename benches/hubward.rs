@@ -199,6 +199,7 @@ fn facts(policies: usize) -> Facts {
         },
         authorities: Vec::new(),
         security: None,
+        routing: None,
         network: NetworkRules::default(),
     });
     for number in 0..30_u128 {

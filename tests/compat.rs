@@ -14,6 +14,7 @@ mod compat {
     pub mod attestation;
     pub mod authorities;
     pub mod az;
+    pub mod blobs;
     pub mod bus;
     pub mod certificates;
     pub mod clients;

@@ -16,6 +16,7 @@ mod stories {
     pub mod amqp_services;
     pub mod authorities;
     pub mod bad_input;
+    pub mod blobs;
     pub mod bulk_enrollments;
     pub mod certificates;
     pub mod client_certificates;
@@ -32,11 +33,14 @@ mod stories {
     pub mod diagnosis;
     pub mod diagnosis_sections;
     pub mod diagnostics;
+    pub mod egress_amqp;
+    pub mod egress_event_hubs;
     pub mod enrollment_rights;
     pub mod enrollments;
     pub mod event_hubs;
     pub mod exceptions;
     pub mod extension;
+    pub mod file_uploads;
     pub mod groups;
     pub mod identity_endpoints;
     pub mod ingestion;
@@ -72,10 +76,14 @@ mod stories {
     pub mod replay;
     pub mod role_matrix;
     pub mod roles;
+    pub mod routing;
+    pub mod routing_targets;
     pub mod security_enforcement;
     pub mod security_policies;
     pub mod service_api;
     pub mod service_bus;
+    pub mod service_bus_access;
+    pub mod service_bus_bounds;
     pub mod sign_in;
     pub mod targets;
     pub mod test_cases;
@@ -84,6 +92,7 @@ mod stories {
     pub mod threats_messages;
     pub mod threats_requests;
     pub mod tpm_registration;
+    pub mod transfers;
     pub mod users;
     pub mod watching;
     pub mod web_sockets;

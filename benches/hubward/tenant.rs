@@ -122,6 +122,7 @@ pub fn around(tenant: &Tenant, policies: usize) -> Facts {
             access: SharedAccess::default(),
             authorities: Vec::new(),
             security: None,
+            routing: None,
             network: NetworkRules::default(),
         });
     }

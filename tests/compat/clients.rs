@@ -141,6 +141,37 @@ impl Client {
         })
     }
 
+    /// The libraries for blobs of Python and Node, in this order, told by these variables where and as whom.
+    pub fn blobs_of(server: &Process, told: &[(&str, &str)]) -> [Self; 2] {
+        let connection = server.connection();
+        let ca_file = connection.ca_file();
+        let mut python = Command::new(interpreter());
+        python.arg(script("python/blobs.py")).env("REQUESTS_CA_BUNDLE", ca_file);
+        let mut node = Command::new("node");
+        node.arg(script("node/blobs.js")).env("NODE_PATH", node_modules());
+        node.env("NODE_EXTRA_CA_CERTS", ca_file);
+        [python, node].map(|mut client| {
+            client.envs(told.iter().copied());
+            Self::start(client)
+        })
+    }
+
+    /// The Event Hubs clients of Python and Node at an event hub, in this order, led there by these variables.
+    pub fn event_hub(server: &Process, event_hub: &str, leading: &[(&str, &str)]) -> [Self; 2] {
+        let connection = server.connection();
+        let ca_file = connection.ca_file();
+        let mut python = Command::new(interpreter());
+        python.arg(script("python/event_hub.py")).arg(ca_file).arg(event_hub);
+        python.env("REQUESTS_CA_BUNDLE", ca_file);
+        let mut node = Command::new("node");
+        node.arg(script("node/event_hub.js")).arg(event_hub).env("NODE_PATH", node_modules());
+        node.env("NODE_EXTRA_CA_CERTS", ca_file);
+        [python, node].map(|mut client| {
+            client.envs(leading.iter().copied());
+            Self::start(client)
+        })
+    }
+
     /// What the client answers to a line.
     #[track_caller]
     pub fn says(&mut self, line: &str) -> Value {

@@ -2,6 +2,8 @@
 //! accounts.
 
 use super::az::{Az, binary, text};
+use super::clients::Client;
+use serde_json::{Value, json};
 use testkit::Process;
 
 fn started() -> (tempfile::TempDir, Process, Az) {
@@ -146,4 +148,77 @@ fn az_makes_a_storage_account_and_closes_it() {
     assert_eq!(free["nameAvailable"], false);
     let gone = run(&format!("storage account delete --name plantblobs {at} --yes"));
     assert_eq!(gone.status, 0, "{}", gone.err);
+}
+
+/// S2-48: an event hub of one's own takes access tokens, of who holds the data role and of nobody else.
+#[test]
+fn event_hubs_are_sent_to_and_read_by_their_own_clients() {
+    let (_home, server, az) = started();
+    let connection = server.connection();
+    let group = connection.get("HUBWARD_RESOURCE_GROUP").unwrap();
+    let run = |words: &str| az.run(&words.split(' ').collect::<Vec<_>>());
+    let at = format!("--resource-group {group} --namespace-name plant-events");
+    let made = run(&format!(
+        "eventhubs namespace create --name plant-events --resource-group {group} --location westus"
+    ))
+    .json();
+    let endpoint = text(&made, "/serviceBusEndpoint").trim_start_matches("https://");
+    let host = endpoint.split(':').next().unwrap();
+    let event_hub =
+        run(&format!("eventhubs eventhub create --name telemetry {at} --partition-count 2")).json();
+    run(&format!(
+        "eventhubs eventhub consumer-group create --name readers --eventhub-name telemetry {at}"
+    ))
+    .json();
+    let keys = run(&format!(
+        "eventhubs namespace authorization-rule keys list --name RootManageSharedAccessKey {at}"
+    ))
+    .json();
+
+    let string = text(&keys, "/primaryConnectionString");
+    let by_key = [("EVENT_HUB_CONNECTION_STRING", string)];
+    for (mut client, first) in
+        Client::event_hub(&server, "telemetry", &by_key).into_iter().zip([0, 2])
+    {
+        let options = json!({ "key": "pump", "properties": { "level": "3" } });
+        let partitions = client.calls("send", &[json!(["one", "two"]), options]);
+        assert_eq!(partitions, json!(["0", "1"]));
+        let heard = client.calls("read", &[json!(first + 2), json!("readers")]);
+        let heard = &heard.as_array().unwrap()[first..];
+        let told = |it: &Value| (it["body"].clone(), it["sequence"].clone(), it["key"].clone());
+        assert_eq!(told(&heard[0]), (json!("one"), json!(first), json!("pump")));
+        assert_eq!(told(&heard[1]), (json!("two"), json!(first + 1), json!("pump")));
+        assert_eq!(heard[1]["properties"], json!({ "level": "3" }));
+        assert_eq!(heard[0]["partition"], heard[1]["partition"]);
+    }
+
+    let account = az.run(&["ad", "sp", "create-for-rbac", "--name", "line-3"]).json();
+    let led = [
+        ("EVENT_HUBS_HOST", host),
+        ("AZURE_AUTHORITY_HOST", connection.authority()),
+        ("AZURE_TENANT_ID", connection.tenant_id()),
+        ("AZURE_CLIENT_ID", text(&account, "/appId")),
+        ("AZURE_CLIENT_SECRET", text(&account, "/password")),
+    ];
+    let one = [json!(["three"])];
+    for mut client in Client::event_hub(&server, "telemetry", &led) {
+        let said = client.fails("send", &one);
+        assert!(said.contains("Microsoft.EventHub/namespaces/messages/send/action"), "{said}");
+    }
+    let grant = |role: &str| {
+        let scope = text(&event_hub, "/id");
+        let words = ["--assignee", text(&account, "/appId"), "--role", role, "--scope", scope];
+        az.run(&[&["role", "assignment", "create"], &words[..]].concat()).json();
+    };
+    grant("Azure Event Hubs Data Sender");
+    for mut client in Client::event_hub(&server, "telemetry", &led) {
+        client.calls("send", &one);
+        let said = client.fails("read", &[json!(1), json!("readers")]);
+        assert!(said.contains("Microsoft.EventHub/namespaces/messages/receive/action"), "{said}");
+    }
+    grant("Azure Event Hubs Data Receiver");
+    for mut client in Client::event_hub(&server, "telemetry", &led) {
+        let heard = client.calls("read", &[json!(6), json!("readers")]);
+        assert_eq!(heard.as_array().map(Vec::len), Some(6), "{heard}");
+    }
 }

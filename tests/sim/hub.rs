@@ -147,7 +147,7 @@ impl Plan {
         let env = Env {
             settings,
             store,
-            facts: FactsCell::new(facts),
+            facts: Arc::new(FactsCell::new(facts)),
             clock,
             signing_keys,
             assertions: entra::assertions::Assertions::default(),
@@ -165,7 +165,10 @@ impl Plan {
             deployments: ops::resources::deployments::Deployments::default(),
             chores: ops::devices::chores::Chores::default(),
             readers: ops::devices::readers::Readers::default(),
+            routings: ops::devices::routing::Routings::default(),
             logs: Logs::with(self.shard.clone(), hub_log),
+            bus_turns: ops::targets::service_bus::BusTurns::default(),
+            blob_turns: ops::blobs::Turns::default(),
             journals: Logs::journals(),
             egress: egress::Client::new(egress::Rule::default(), std::path::PathBuf::new()),
             identity_tokens: IdentityTokens::default(),
@@ -270,7 +273,7 @@ async fn run(
             ..Channel::default()
         },
         path,
-        body: Box::new(move |_| Box::pin(async move { Ok(body) })),
+        body: Box::new(move |_, _| Box::pin(async move { Ok(body) })),
     };
     call::run(env, call).await
 }

@@ -95,7 +95,7 @@ fn a_device_connects_with_a_certificate_whose_thumbprint_is_its_primary_or_secon
         (b"by SHA-256", AuthMethod::DeviceCertificate),
     ];
     assert_eq!(said, expected);
-    assert!(kept[0].auth.annotation().contains(r#""type":"x509""#));
+    assert!(kept[0].auth.annotation().unwrap().contains(r#""type":"x509""#));
 }
 
 /// Threats 20, 22: each for its own reason, which only the trace tells.

@@ -14,7 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("template", &["model", "expression"]),
     ("gate", &["model", "expression"]),
     ("store", &["model"]),
-    ("egress", &[]),
+    ("egress", &["model", "wire", "amqp"]),
     ("ops", &["model", "expression", "template", "gate", "store", "egress"]),
     ("ingest", &["model"]),
     ("front", &["model", "wire", "amqp", "ops"]),

@@ -1,10 +1,12 @@
-//! One connection as a server sees it: from the first eight bytes to the last.
+//! One connection, from the first eight bytes to the last. Most is about a server; [`Connection::to`] makes the other
+//! end.
 //!
 //! The driver feeds bytes, takes [`Event`]s one at a time, and writes what [`Connection::take_outgoing`] gives.
 //! Nothing is read further than the events that were taken, so whoever stops taking holds the peer up. Channels
 //! and handles of ours have the numbers that the peer chose for its own. A peer that breaks the protocol gets a
 //! close with the condition that says so, and nothing of it is read any more.
 
+mod caller;
 mod frames;
 mod session;
 
@@ -12,6 +14,7 @@ use crate::performative::{
     Attach, Condition, Disposition, Open, Outcome, Performative, Role, write,
 };
 use bytes::{BufMut, Bytes, BytesMut};
+use caller::Caller;
 use session::{Link, Session};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -57,7 +60,8 @@ pub enum Event {
     SaslResponse(Bytes),
     /// The connection is open; it was answered.
     Opened(Open),
-    /// The peer wants a link: answer with [`Connection::accept`] or [`Connection::refuse`].
+    /// The peer wants a link: answer with [`Connection::accept`] or [`Connection::refuse`]. Where we began the
+    /// connection, it is the peer's answer to [`Connection::attach`].
     Attached { link: LinkId, attach: Box<Attach> },
     /// The peer said how much it takes over a link that we send on.
     Credit { link: LinkId, drain: bool },
@@ -66,8 +70,8 @@ pub enum Event {
     /// The peer said what became of a message that we sent. Where it is awaited, the peer waits for
     /// [`Connection::conclude`].
     Settled { link: LinkId, id: u32, outcome: Option<Outcome>, is_awaited: bool },
-    /// A link is gone, by the peer's will; it was answered.
-    Detached { link: LinkId },
+    /// A link is gone, and not because we wanted; it was answered. The peer's reason, where it has one.
+    Detached { link: LinkId, error: Option<Condition> },
     /// The peer said good-bye; it was answered. Nothing comes behind this.
     Closed(Option<Condition>),
     /// The peer broke the protocol, and was told. Nothing comes behind this.
@@ -105,6 +109,8 @@ enum Phase {
 /// One connection.
 pub struct Connection {
     container_id: String,
+    /// There where we began the connection.
+    caller: Option<Caller>,
     mechanisms: &'static [&'static str],
     /// The largest message that links take.
     message_bytes_max: usize,
@@ -129,6 +135,7 @@ impl Connection {
     ) -> Self {
         Self {
             container_id,
+            caller: None,
             mechanisms,
             message_bytes_max,
             phase: Phase::Header { after_sasl: false },
@@ -228,8 +235,10 @@ impl Connection {
     /// Closes the connection, with the reason where there is one.
     pub fn close(&mut self, condition: Option<Condition>) {
         if self.phase == Phase::Opening && condition.is_some() {
-            // A close needs an open before it.
-            self.put_open();
+            // A close needs an open before it. Who began has said it.
+            if self.caller.is_none() {
+                self.put_open();
+            }
             self.phase = Phase::Open;
         }
         if self.phase == Phase::Open {

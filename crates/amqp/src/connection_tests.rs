@@ -201,7 +201,7 @@ fn messages_come_whole_in_whatever_parts() {
     assert_eq!(peer.0.credit(LINK), 1);
     assert_eq!(peer.sends(6, b"x", false).len(), 1);
     // One past the credit: the link goes, the connection stays.
-    assert_eq!(peer.sends(7, b"x", false), [Event::Detached { link: LINK }]);
+    assert_eq!(peer.sends(7, b"x", false), [Event::Detached { link: LINK, error: None }]);
     let heard = peer.hears();
     let [Performative::Detach { error: Some(error), .. }] = &heard[..] else { panic!("{heard:?}") };
     assert_eq!(error.condition, "amqp:link:transfer-limit-exceeded");
@@ -223,7 +223,7 @@ fn a_message_that_never_ends_takes_no_room_for_ever() {
     for _ in 0..MESSAGE_BYTES_MAX / part.len() {
         assert_eq!(peer.sends(1, &part, true), []);
     }
-    assert_eq!(peer.sends(1, &part, true), [Event::Detached { link: LINK }]);
+    assert_eq!(peer.sends(1, &part, true), [Event::Detached { link: LINK, error: None }]);
     let heard = peer.hears();
     let [Performative::Detach { error: Some(error), .. }] = &heard[..] else { panic!("{heard:?}") };
     assert_eq!(error.condition, "amqp:link:message-size-exceeded");
@@ -473,7 +473,10 @@ fn a_session_that_ends_takes_its_links_along() {
     peer.attaches(0, Role::Sender);
     peer.0.accept(LINK, 1);
     peer.hears();
-    assert_eq!(peer.says(0, &Performative::End(None)), [Event::Detached { link: LINK }]);
+    assert_eq!(
+        peer.says(0, &Performative::End(None)),
+        [Event::Detached { link: LINK, error: None }]
+    );
     assert_eq!(peer.hears(), [Performative::End(None)]);
     peer.0.settle(LINK, 0, Outcome::Accepted);
     peer.0.grant(LINK, 5);

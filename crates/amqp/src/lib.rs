@@ -1,4 +1,4 @@
-//! AMQP 1.0 for a server: bytes to events, and answers back to bytes.
+//! AMQP 1.0, for a server and for whoever calls one: bytes to events, and answers back to bytes.
 //!
 //! Nothing here reads a socket or a clock, and nothing knows a hub: [`Connection`] takes the bytes that came,
 //! tells what they mean, and holds the bytes that are to be written. Whoever drives it says whom it lets in,
@@ -28,6 +28,8 @@ pub use message::{Body, Header, Message, Properties};
 pub use performative::{Attach, Condition, Outcome};
 pub use value::Value;
 
+#[cfg(test)]
+mod caller_tests;
 #[cfg(test)]
 mod connection_tests;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A name that an operator lets be called wherever it leads: `functions.plant.example`, `127.0.0.1:7071`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,10 +32,29 @@ impl FromStr for Allowed {
     }
 }
 
+/// How a host is called that the server itself serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Own {
+    /// Where it is served.
+    pub at: IpAddr,
+    /// From where the server calls it.
+    pub from: IpAddr,
+}
+
+/// Finds a host among those that the server itself serves.
+pub type FindOwn = dyn Fn(&str) -> Option<Own> + Send + Sync;
+
 /// Where outgoing connections may lead.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Rule {
     allowed: Vec<Allowed>,
+    own: Option<Arc<FindOwn>>,
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule").field("allowed", &self.allowed).finish_non_exhaustive()
+    }
 }
 
 /// An address that is not called.
@@ -60,7 +80,19 @@ impl std::error::Error for NotAllowed {}
 
 impl Rule {
     pub const fn new(allowed: Vec<Allowed>) -> Self {
-        Self { allowed }
+        Self { allowed, own: None }
+    }
+
+    /// The same, and hosts of the server itself may be called where it serves them, though nobody else's may there.
+    #[must_use]
+    pub fn with_own(mut self, own: Arc<FindOwn>) -> Self {
+        self.own = Some(own);
+        self
+    }
+
+    /// How the server calls a host of its own.
+    pub fn own(&self, host: &str) -> Option<Own> {
+        self.own.as_ref().and_then(|own| own(host))
     }
 
     /// True where the operator has allowed the host by its name.
@@ -76,7 +108,9 @@ impl Rule {
     /// [`NotAllowed`] with what kind of address it is.
     pub fn check(&self, host: &str, port: u16, address: IpAddr) -> Result<(), NotAllowed> {
         match kind(address) {
-            Some(kind) if !self.names(host, port) => {
+            Some(kind)
+                if self.own(host).map(|it| it.at) != Some(address) && !self.names(host, port) =>
+            {
                 Err(NotAllowed { host: host.to_owned(), address, kind })
             }
             Some(_) | None => Ok(()),
@@ -191,6 +225,22 @@ mod tests {
         for closed in closed {
             assert!(check(closed).is_err(), "{closed}");
         }
+    }
+
+    /// Threat 58: what the server serves itself is called there, and whatever else lies at its addresses is not.
+    #[test]
+    fn a_host_of_our_own_is_called_where_it_is_served() {
+        let own = |host: &str| {
+            let [at, from] = ["127.71.3.9", "127.71.3.1"].map(|it| it.parse().unwrap());
+            ["ns.servicebus.example", "127.71.3.9"].contains(&host).then_some(Own { at, from })
+        };
+        let rule = Rule::default().with_own(Arc::new(own));
+        let check = |host: &str, address: &str| rule.check(host, 5671, address.parse().unwrap());
+        assert_eq!(check("ns.servicebus.example", "127.71.3.9"), Ok(()));
+        assert_eq!(check("127.71.3.9", "127.71.3.9"), Ok(()));
+        assert!(check("ns.servicebus.example", "127.0.0.1").is_err());
+        assert!(check("ns.servicebus.example.evil", "127.71.3.9").is_err());
+        assert!(check("127.71.3.1", "127.71.3.1").is_err());
     }
 
     #[test]

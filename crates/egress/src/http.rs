@@ -2,39 +2,20 @@
 //!
 //! An answer that leads elsewhere is not followed: where it leads was allowed by nobody.
 
-use crate::address::{NotAllowed, Rule};
+use crate::client::{ANSWER_BYTES_MAX, Client, EgressError, failed};
 use crate::target::Target;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::Request;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
-use tokio_rustls::TlsConnector;
+use tokio::task::JoinSet;
 
-/// Longest body of an answer.
-pub const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// Most addresses of a name that are tried.
-const ADDRESSES_MAX: usize = 4;
-
-/// Calls others.
-pub struct Client {
-    rule: Rule,
-    /// The certificates by which others are believed: a PEM file, read with the first call.
-    trusted: PathBuf,
-    tls: OnceCell<TlsConnector>,
-}
+/// What we call ourselves.
+pub(crate) const AGENT: &str = concat!("hubward/", env!("CARGO_PKG_VERSION"));
 
 /// What came back.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,40 +24,7 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Why nothing came back.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum EgressError {
-    NotAllowed(NotAllowed),
-    /// Without TLS only what the operator has allowed by name is called.
-    NotEncrypted,
-    /// What the name service, the network, TLS or HTTP says.
-    Failed(String),
-    TimedOut,
-    TooLong,
-}
-
-impl fmt::Display for EgressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAllowed(it) => it.fmt(f),
-            Self::NotEncrypted => f.write_str(
-                "it has to begin with `https://`; without, the operator has to allow its host with `hubward up \
-                 --allow-egress HOST`",
-            ),
-            Self::Failed(why) => f.write_str(why),
-            Self::TimedOut => f.write_str("it did not answer in time"),
-            Self::TooLong => write!(f, "its answer is longer than {ANSWER_BYTES_MAX} bytes"),
-        }
-    }
-}
-
-impl std::error::Error for EgressError {}
-
 impl Client {
-    pub const fn new(rule: Rule, trusted: PathBuf) -> Self {
-        Self { rule, trusted, tls: OnceCell::const_new() }
-    }
-
     /// Posts a body of JSON, and waits so long for the whole answer.
     ///
     /// # Errors
@@ -91,119 +39,71 @@ impl Client {
         posted.unwrap_or(Err(EgressError::TimedOut))
     }
 
-    /// What can be told of a target before its name is resolved: whether it is encrypted, and where an address leads
-    /// that stands in place of a name.
-    ///
-    /// # Errors
-    /// [`EgressError::NotEncrypted`] and [`EgressError::NotAllowed`].
-    pub fn check(&self, target: &Target) -> Result<(), EgressError> {
-        let Target { host, port, .. } = target;
-        if !target.is_tls && !self.rule.names(host, *port) {
-            return Err(EgressError::NotEncrypted);
-        }
-        match host.parse::<IpAddr>() {
-            Ok(it) => self.rule.check(host, *port, it).map_err(EgressError::NotAllowed),
-            Err(_) => Ok(()),
-        }
-    }
-
     async fn posted(&self, target: &Target, body: Bytes) -> Result<Answer, EgressError> {
+        let request = Request::post(&target.path)
+            .header(HOST, &target.authority)
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json")
+            .header(USER_AGENT, AGENT)
+            .body(Full::new(body))
+            .map_err(|it| failed(&it))?;
+        let answer = self.open(target).await?.ask(request, ANSWER_BYTES_MAX).await?;
+        Ok(Answer { status: answer.status().as_u16(), body: answer.into_body() })
+    }
+
+    /// A connection to where a target is.
+    pub(crate) async fn open(&self, target: &Target) -> Result<Open, EgressError> {
         self.check(target)?;
-        let stream = self.connect(target).await?;
-        if !target.is_tls {
-            return exchange(stream, target, body).await;
+        let stream = self.dial(&target.host, target.port).await?;
+        match target.is_tls {
+            true => Open::over(self.secure(&target.host, stream).await?).await,
+            false => Open::over(stream).await,
         }
-        let name = ServerName::try_from(target.host.clone()).map_err(|it| failed(&it))?;
-        let stream = self.tls().await?.connect(name, stream).await.map_err(|it| failed(&it))?;
-        exchange(stream, target, body).await
-    }
-
-    /// Connects to an address that was looked at: none is resolved again behind the look.
-    async fn connect(&self, target: &Target) -> Result<TcpStream, EgressError> {
-        let Target { host, port, .. } = target;
-        let found = tokio::net::lookup_host((host.as_str(), *port)).await;
-        let found: Vec<SocketAddr> = found.map_err(|it| failed(&it))?.take(ADDRESSES_MAX).collect();
-        let mut last = EgressError::Failed(format!("`{host}` has no address"));
-        for address in found {
-            // One address that leads inside is reason enough to believe none of them.
-            self.rule.check(host, *port, address.ip()).map_err(EgressError::NotAllowed)?;
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = failed(&error),
-            }
-        }
-        Err(last)
-    }
-
-    async fn tls(&self) -> Result<&TlsConnector, EgressError> {
-        let read = || async {
-            let path = self.trusted.clone();
-            let read = tokio::task::spawn_blocking(move || trusting(&path)).await;
-            read.unwrap_or_else(|it| Err(failed(&it)))
-        };
-        self.tls.get_or_try_init(read).await
     }
 }
 
-fn trusting(path: &std::path::Path) -> Result<TlsConnector, EgressError> {
-    let mut roots = RootCertStore::empty();
-    let all = CertificateDer::pem_file_iter(path).map_err(|it| failed(&it))?;
-    // A system's bundle may hold one that this library does not read.
-    roots.add_parsable_certificates(all.filter_map(Result::ok));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config =
-        config.map_err(|it| failed(&it))?.with_root_certificates(roots).with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+/// A connection, for one call after another.
+pub(crate) struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    /// What drives it; it ends with this.
+    _driver: JoinSet<()>,
 }
 
-async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    target: &Target,
-    body: Bytes,
-) -> Result<Answer, EgressError> {
-    let request = Request::post(&target.path)
-        .header(HOST, &target.authority)
-        .header(CONTENT_TYPE, "application/json")
-        .header(ACCEPT, "application/json")
-        .header(USER_AGENT, concat!("hubward/", env!("CARGO_PKG_VERSION")))
-        .body(Full::new(body))
-        .map_err(|it| failed(&it))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|it| failed(&it))?;
-    // Driven beside the call, and dropped with it: nothing is left behind where time runs out.
-    let talk = async {
-        let answer = sender.send_request(request).await.map_err(|it| failed(&it))?;
-        let status = answer.status().as_u16();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+impl Open {
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Self, EgressError> {
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|it| failed(&it))?;
+        let mut driver = JoinSet::new();
+        // Its errors come out of the calls, too.
+        driver.spawn(async { drop(connection.await) });
+        Ok(Self { sender, _driver: driver })
+    }
+
+    /// Asks, and takes a whole answer of at most so many bytes.
+    pub(crate) async fn ask(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        answer_bytes_max: usize,
+    ) -> Result<Response<Bytes>, EgressError> {
+        self.sender.ready().await.map_err(|it| failed(&it))?;
+        let answer = self.sender.send_request(request).await.map_err(|it| failed(&it))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, answer_bytes_max).collect().await;
         let body = body.map_err(|it| match it.is::<http_body_util::LengthLimitError>() {
             true => EgressError::TooLong,
             false => EgressError::Failed(it.to_string()),
         })?;
-        Ok(Answer { status, body: body.to_bytes() })
-    };
-    tokio::pin!(talk);
-    tokio::pin!(connection);
-    let mut is_over = false;
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut talk => return answer,
-            // Its own errors come out of the talk, too.
-            _ = &mut connection, if !is_over => is_over = true,
-        }
+        Ok(Response::from_parts(head, body.to_bytes()))
     }
-}
-
-fn failed(error: &dyn std::error::Error) -> EgressError {
-    let cause = error.source().map(|it| format!(": {it}")).unwrap_or_default();
-    EgressError::Failed(format!("{error}{cause}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Rule;
+    use std::path::PathBuf;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 

@@ -1,5 +1,6 @@
 //! An answer, to the bytes of a response. Adds what every response carries and nothing of its own.
 
+use crate::sent::Sent;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
@@ -11,9 +12,8 @@ use ops::Answer;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What a listener sends.
-pub(crate) type Reply = Response<Full<Bytes>>;
+pub(crate) type Reply = Response<Sent>;
 
-const CLIENT_REQUEST_ID: &str = "x-ms-client-request-id";
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// What stands before the name of a message's own property.
@@ -24,9 +24,13 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// Puts an answer into the form of HTTP. `wanted_back` is the client's own id for its request.
-pub(crate) fn response(answer: Answer, method: &Method, wanted_back: Option<String>) -> Reply {
-    let Answer { status, body, message, headers, tracking: _, error: _ } = answer;
+/// Puts an answer into the form of HTTP. `wanted_back` are headers that the client wants back.
+pub(crate) fn response(
+    answer: Answer,
+    method: &Method,
+    wanted_back: Vec<(&'static str, String)>,
+) -> Reply {
+    let Answer { status, body, message, content, headers, more, tracking: _, error: _ } = answer;
     let status = StatusCode::from_u16(status)
         .ok()
         .filter(|it| !it.is_informational())
@@ -38,7 +42,11 @@ pub(crate) fn response(answer: Answer, method: &Method, wanted_back: Option<Stri
         (None, Some(body)) if has_body => (Bytes::from(body.to_string()), JSON),
         (_, _) => (Bytes::new(), JSON),
     };
-    let mut response = Response::new(Full::new(bytes.clone()));
+    let sent = match content {
+        Some(content) if has_body => Sent::read(*content),
+        Some(_) | None => Sent::Whole(Full::new(bytes.clone())),
+    };
+    let mut response = Response::new(sent);
     *response.status_mut() = status;
     let out = response.headers_mut();
     if !bytes.is_empty() {
@@ -47,10 +55,15 @@ pub(crate) fn response(answer: Answer, method: &Method, wanted_back: Option<Stri
     out.insert(CACHE_CONTROL, NO_CACHE);
     out.insert(STRICT_TRANSPORT_SECURITY, A_YEAR);
     out.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    let own = headers.into_iter().chain(wanted_back.map(|it| (CLIENT_REQUEST_ID, it)));
+    let own = headers.into_iter().chain(wanted_back);
     for (name, value) in own {
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
         out.insert(name, header_value(&value));
+    }
+    for (name, value) in more {
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+            out.insert(name, header_value(&value));
+        }
     }
     for (name, value) in message.into_iter().flat_map(|it| it.properties) {
         if let Some(name) = property_name(&name) {
@@ -90,7 +103,9 @@ mod tests {
             status,
             body,
             message: None,
+            content: None,
             headers,
+            more: Vec::new(),
             tracking: TrackingId(Default::default()),
             error: None,
         }
@@ -105,7 +120,7 @@ mod tests {
         let reply = response(
             answer(200, Some(json!({ "a": "é" })), vec![]),
             &Method::GET,
-            Some("6f1".into()),
+            vec![("x-ms-client-request-id", "6f1".into())],
         );
         assert_eq!(reply.status(), 200);
         assert_eq!(reply.body().size_hint().exact(), Some(10));
@@ -121,7 +136,7 @@ mod tests {
             ("Cache-Control", "no-store".to_owned()),
             ("WWW-Authenticate", "Bearer".to_owned()),
         ];
-        let reply = response(answer(401, None, own), &Method::GET, None);
+        let reply = response(answer(401, None, own), &Method::GET, vec![]);
         assert_eq!(header(&reply, "cache-control"), Some("no-store"));
         assert_eq!(header(&reply, "www-authenticate"), Some("Bearer"));
         assert_eq!(header(&reply, "x-ms-client-request-id"), None);
@@ -130,7 +145,7 @@ mod tests {
     #[test]
     fn some_answers_have_no_body() {
         for (method, status) in [(Method::HEAD, 404), (Method::GET, 204), (Method::GET, 304)] {
-            let reply = response(answer(status, Some(json!({})), vec![]), &method, None);
+            let reply = response(answer(status, Some(json!({})), vec![]), &method, vec![]);
             assert_eq!(reply.body().size_hint().exact(), Some(0), "{method} {status}");
             assert_eq!(header(&reply, "content-type"), None, "{method} {status}");
         }
@@ -143,13 +158,13 @@ mod tests {
             ("not a name", "x".to_owned()),
             ("location", "https://h/é".to_owned()),
         ];
-        let reply = response(answer(200, None, own), &Method::GET, None);
+        let reply = response(answer(200, None, own), &Method::GET, vec![]);
         assert_eq!(header(&reply, "x-a"), Some("one  x-b: two"));
         assert_eq!(header(&reply, "x-b"), None);
         assert_eq!(reply.headers().get("location").unwrap().as_bytes(), "https://h/é".as_bytes());
         for status in [0, 99, 100, 1_000, u16::MAX] {
             assert_eq!(
-                response(answer(status, None, vec![]), &Method::GET, None).status(),
+                response(answer(status, None, vec![]), &Method::GET, vec![]).status(),
                 500,
                 "{status}"
             );

@@ -7,7 +7,7 @@
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use ops::call::{BodyFault, BodyReader};
+use ops::call::{BodyFault, BodyReader, Taker};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -16,6 +16,8 @@ use tokio::time::timeout;
 pub(crate) const BODY_IDLE: Duration = Duration::from_secs(30);
 /// Longest time for a whole body, however steadily it trickles.
 pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(300);
+/// The same where the bytes go on as they come: those of a large blob.
+pub(crate) const STREAM_DEADLINE: Duration = Duration::from_secs(3_600);
 /// Most bytes of an unread body that are swallowed: twice the largest body that any call takes, so that a
 /// body somewhat past its limit still gets its answer. They are not kept.
 pub(crate) const SWALLOW_BYTES_MAX: usize = 16 << 20;
@@ -37,10 +39,11 @@ where
     /// Reads the body when it is asked to, and not before.
     pub(crate) fn reader(&self) -> BodyReader {
         let held = Self(Arc::clone(&self.0));
-        Box::new(move |limit| {
+        Box::new(move |limit, taker| {
             Box::pin(async move {
                 let Some(mut body) = held.take() else { return Err(BodyFault::Incomplete) };
-                let read = timeout(BODY_DEADLINE, collect(&mut body, limit)).await;
+                let deadline = if taker.is_some() { STREAM_DEADLINE } else { BODY_DEADLINE };
+                let read = timeout(deadline, collect(&mut body, limit, taker)).await;
                 let read = read.unwrap_or(Err(BodyFault::Incomplete));
                 if read == Err(BodyFault::TooLarge) {
                     held.put_back(body);
@@ -77,7 +80,7 @@ where
     }
 }
 
-async fn collect<B>(body: &mut B, limit: usize) -> Result<Bytes, BodyFault>
+async fn collect<B>(body: &mut B, limit: usize, taker: Taker) -> Result<Bytes, BodyFault>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -86,6 +89,7 @@ where
     }
     // Grows with what came, never with what was announced.
     let mut collected = BytesMut::new();
+    let mut taken = 0_usize;
     loop {
         let frame = match timeout(BODY_IDLE, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
@@ -94,10 +98,15 @@ where
         };
         // Trailers mean nothing to any operation.
         let Ok(data) = frame.into_data() else { continue };
-        if data.len() > limit.saturating_sub(collected.len()) {
+        taken = taken.saturating_add(data.len());
+        if taken > limit {
             return Err(BodyFault::TooLarge);
         }
-        collected.extend_from_slice(&data);
+        match &taker {
+            None => collected.extend_from_slice(&data),
+            // Whoever takes it has a reason to stop, and tells it.
+            Some(taker) => taker.send(data).await.map_err(|_| BodyFault::Incomplete)?,
+        }
     }
 }
 
@@ -156,40 +165,67 @@ mod tests {
     #[tokio::test]
     async fn a_body_of_the_limit_is_read_and_one_byte_more_is_not() {
         let full = |bytes: usize| Full::new(Bytes::from(vec![b'a'; bytes]));
-        assert_eq!(reader(full(10))(10).await.unwrap().len(), 10);
-        assert_eq!(reader(full(11))(10).await.unwrap_err(), BodyFault::TooLarge);
-        assert_eq!(reader(full(0))(0).await.unwrap().len(), 0);
-        assert_eq!(reader(full(1))(0).await.unwrap_err(), BodyFault::TooLarge);
+        assert_eq!(reader(full(10))(10, None).await.unwrap().len(), 10);
+        assert_eq!(reader(full(11))(10, None).await.unwrap_err(), BodyFault::TooLarge);
+        assert_eq!(reader(full(0))(0, None).await.unwrap().len(), 0);
+        assert_eq!(reader(full(1))(0, None).await.unwrap_err(), BodyFault::TooLarge);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_unannounced_body_is_counted_as_it_comes() {
-        assert_eq!(reader(trickle(b"abc", 3, 1, false))(9).await.unwrap(), "abcabcabc");
-        assert_eq!(reader(trickle(b"abc", 3, 1, false))(8).await.unwrap_err(), BodyFault::TooLarge);
+        assert_eq!(reader(trickle(b"abc", 3, 1, false))(9, None).await.unwrap(), "abcabcabc");
         assert_eq!(
-            reader(trickle(b"abc", usize::MAX, 0, false))(1 << 20).await.unwrap_err(),
+            reader(trickle(b"abc", 3, 1, false))(8, None).await.unwrap_err(),
+            BodyFault::TooLarge
+        );
+        assert_eq!(
+            reader(trickle(b"abc", usize::MAX, 0, false))(1 << 20, None).await.unwrap_err(),
             BodyFault::TooLarge
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stops_or_breaks_is_incomplete() {
-        assert_eq!(reader(trickle(b"abc", 3, 29, false))(99).await.unwrap(), "abcabcabc");
+        assert_eq!(reader(trickle(b"abc", 3, 29, false))(99, None).await.unwrap(), "abcabcabc");
         assert_eq!(
-            reader(trickle(b"abc", 3, 31, false))(99).await.unwrap_err(),
+            reader(trickle(b"abc", 3, 31, false))(99, None).await.unwrap_err(),
             BodyFault::Incomplete
         );
         assert_eq!(
-            reader(trickle(b"abc", 3, 1, true))(99).await.unwrap_err(),
+            reader(trickle(b"abc", 3, 1, true))(99, None).await.unwrap_err(),
             BodyFault::Incomplete
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_somebody_takes_goes_on_as_it_comes_up_to_its_limit() {
+        let (taker, mut taken) = tokio::sync::mpsc::channel(1);
+        let read = reader(trickle(b"abc", 3, 1, false))(9, Some(taker));
+        let take = async {
+            let mut all = Vec::new();
+            while let Some(chunk) = taken.recv().await {
+                all.push(chunk);
+            }
+            all.concat()
+        };
+        let (read, taken) = tokio::join!(read, take);
+        assert_eq!((read.unwrap().len(), taken.as_slice()), (0, b"abcabcabc".as_slice()));
+        let (taker, mut taken) = tokio::sync::mpsc::channel(4);
+        let read = reader(trickle(b"abc", 3, 1, false))(8, Some(taker));
+        assert_eq!(read.await.unwrap_err(), BodyFault::TooLarge);
+        assert_eq!(taken.recv().await.unwrap().len(), 3);
+        // Who takes no more ends the reading.
+        let (taker, taken) = tokio::sync::mpsc::channel(1);
+        drop(taken);
+        let read = reader(trickle(b"abc", usize::MAX, 1, false))(9, Some(taker));
+        assert_eq!(read.await.unwrap_err(), BodyFault::Incomplete);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_trickles_for_ever_ends_at_a_deadline() {
         let started = Instant::now();
         assert_eq!(
-            reader(trickle(b"a", usize::MAX, 10, false))(1 << 20).await.unwrap_err(),
+            reader(trickle(b"a", usize::MAX, 10, false))(1 << 20, None).await.unwrap_err(),
             BodyFault::Incomplete
         );
         assert_eq!(started.elapsed(), BODY_DEADLINE);
@@ -214,11 +250,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_was_too_large_is_swallowed_too() {
         let unread = Unread::new(trickle(b"abc", 9, 0, false));
-        assert_eq!(unread.reader()(5).await.unwrap_err(), BodyFault::TooLarge);
+        assert_eq!(unread.reader()(5, None).await.unwrap_err(), BodyFault::TooLarge);
         assert!(unread.0.lock().unwrap().is_some());
         let read = Unread::new(trickle(b"abc", 1, 0, false));
-        assert_eq!(read.reader()(5).await.unwrap(), "abc");
+        assert_eq!(read.reader()(5, None).await.unwrap(), "abc");
         assert!(read.0.lock().unwrap().is_none());
-        assert_eq!(read.reader()(5).await.unwrap_err(), BodyFault::Incomplete);
+        assert_eq!(read.reader()(5, None).await.unwrap_err(), BodyFault::Incomplete);
     }
 }

@@ -7,9 +7,8 @@
 
 use crate::answer::Reply;
 use crate::connections::{DRAIN, stopped};
+use crate::sent::Sent;
 use crate::tasks::{Streams, Tasks};
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
@@ -60,11 +59,13 @@ pub(crate) async fn converse<S, R, F>(
     let pulse = Arc::new(Pulse::default());
     let counted = Arc::clone(&pulse);
     let service = service_fn(move |request| {
-        let turn = Turn::begin(&counted);
+        let (turn, counted) = (Turn::begin(&counted), Arc::clone(&counted));
         let reply = respond(request);
         async move {
             let _turn = turn;
-            Ok::<_, Infallible>(reply.await)
+            let mut reply = reply.await;
+            reply.body_mut().report_to(&counted);
+            Ok::<_, Infallible>(reply)
         }
     });
     let stream = TokioIo::new(stream);
@@ -100,7 +101,7 @@ trait Ending: Future {
 
 impl<I, S> Ending for http1::UpgradeableConnection<I, S>
 where
-    S: HttpService<Incoming, ResBody = Full<Bytes>>,
+    S: HttpService<Incoming, ResBody = Sent>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     I: Read + Write + Unpin + Send + 'static,
 {
@@ -111,7 +112,7 @@ where
 
 impl<I, S> Ending for http2::Connection<I, S, Streams>
 where
-    S: HttpService<Incoming, ResBody = Full<Bytes>>,
+    S: HttpService<Incoming, ResBody = Sent>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,
     I: Read + Write + Unpin,
@@ -145,13 +146,18 @@ async fn drive<C: Ending>(connection: C, pulse: &Pulse, mut stop: watch::Receive
 
 /// What a connection is doing.
 #[derive(Debug, Default)]
-struct Pulse {
+pub(crate) struct Pulse {
     running: AtomicUsize,
     begun: AtomicU64,
 }
 
 impl Pulse {
-    /// True where no request runs and none has begun since `seen` was last noted.
+    /// Notes that something of a long answer has gone.
+    pub(crate) fn beat(&self) {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// True where no request runs, and none has begun and nothing of an answer has gone since `seen` was last noted.
     fn is_idle_since(&self, seen: &mut u64) -> bool {
         let begun = self.begun.load(Ordering::Acquire);
         let is_idle = self.running.load(Ordering::Acquire) == 0 && begun == *seen;

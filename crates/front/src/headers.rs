@@ -9,6 +9,7 @@ use hyper::header::{
 };
 use hyper::http::uri::Uri;
 use model::Error;
+use model::operations::Surface;
 use ops::input::Headers;
 
 /// Longest `x-ms-client-request-id`; clients send a GUID.
@@ -30,8 +31,10 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// # Errors
 /// [`Error::Invalid`] naming the header that stands twice or is not text; [`Error::NotTheContentType`]
 /// where the body is compressed: nothing is ever inflated.
-pub(crate) fn read(headers: &HeaderMap) -> Result<Headers, Error> {
-    if let Some(encoding) = single(headers, &CONTENT_ENCODING)?
+pub(crate) fn read(headers: &HeaderMap, surface: Surface) -> Result<Headers, Error> {
+    // Of a blob it is a property, and nothing is inflated either.
+    if surface != Surface::Blob
+        && let Some(encoding) = single(headers, &CONTENT_ENCODING)?
         && !encoding.eq_ignore_ascii_case("identity")
         && !encoding.is_empty()
     {
@@ -56,16 +59,28 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Headers, Error> {
         max_item_count: max_item_count(headers)?,
         continuation: continuation(headers)?,
         message: message(headers)?,
+        storage: if surface == Surface::Blob { storage(headers)? } else { Vec::new() },
     })
 }
 
-/// The client's own id for the request, where it wants it back in the answer.
-pub(crate) fn wanted_back(headers: &HeaderMap, read: &Headers) -> Option<String> {
+/// What the client wants back in the answer: its own id for the request where it says so. Storage gives it back always,
+/// with the version that was asked for. Source: Azure Storage, "Common REST API response headers".
+pub(crate) fn wanted_back(
+    headers: &HeaderMap,
+    read: &Headers,
+    surface: Surface,
+) -> Vec<(&'static str, String)> {
+    let id = |it: String| ("x-ms-client-request-id", it);
+    if surface == Surface::Blob {
+        let version = read.said("x-ms-version").filter(|it| model::time::is_date(it));
+        let version = version.map(|it| ("x-ms-version", it.to_owned()));
+        return read.client_request_id.clone().map(id).into_iter().chain(version).collect();
+    }
     let wants =
         label(headers, &RETURN_CLIENT_REQUEST_ID).is_some_and(|it| it.eq_ignore_ascii_case("true"));
     match wants {
-        true => read.client_request_id.clone(),
-        false => None,
+        true => read.client_request_id.clone().map(id).into_iter().collect(),
+        false => Vec::new(),
     }
 }
 
@@ -175,6 +190,21 @@ fn message(headers: &HeaderMap) -> Result<Vec<(String, String)>, Error> {
     .collect()
 }
 
+/// What callers of storage say, each once.
+fn storage(headers: &HeaderMap) -> Result<Vec<(String, String)>, Error> {
+    let is_read = |name: &str| {
+        let others = ["range", "date", "if-modified-since", "if-unmodified-since", "cache-control"];
+        name.starts_with("x-ms-") || name.starts_with("content-") || others.contains(&name)
+    };
+    let mut all = Vec::new();
+    for name in headers.keys().filter(|it| is_read(it.as_str())) {
+        if let Some(value) = single(headers, name)? {
+            all.push((name.as_str().to_owned(), value.to_owned()));
+        }
+    }
+    Ok(all)
+}
+
 /// A list that may be spread over several headers. Source: RFC 7240, section 2.
 fn preferences(headers: &HeaderMap) -> Option<String> {
     let all: Vec<&str> = headers.get_all(PREFER).iter().filter_map(|it| it.to_str().ok()).collect();
@@ -197,7 +227,8 @@ mod tests {
     #[test]
     fn an_etag_is_read_without_its_quotes() {
         let check = |sent: &str, expected: &str| {
-            let read = read(&map(&[("if-match", sent), ("if-none-match", sent)])).unwrap();
+            let read =
+                read(&map(&[("if-match", sent), ("if-none-match", sent)]), Surface::Hub).unwrap();
             assert_eq!(read.if_match.as_deref(), Some(expected), "{sent}");
             assert_eq!(read.if_none_match.as_deref(), Some(expected), "{sent}");
         };
@@ -224,10 +255,10 @@ mod tests {
         ] {
             let doubled = map(&[(name, "1"), (name, "1")]);
             assert!(
-                matches!(read(&doubled), Err(Error::Invalid { at: Some(at), .. }) if at == name),
+                matches!(read(&doubled, Surface::Hub), Err(Error::Invalid { at: Some(at), .. }) if at == name),
                 "{name}"
             );
-            assert!(read(&map(&[(name, "\u{e9}")])).is_err(), "{name}");
+            assert!(read(&map(&[(name, "\u{e9}")]), Surface::Hub).is_err(), "{name}");
         }
         let hosts = map(&[("host", "a"), ("host", "b")]);
         assert!(host(&Uri::from_static("/"), &hosts).is_err());
@@ -236,14 +267,17 @@ mod tests {
     #[test]
     fn a_compressed_body_is_refused() {
         for encoding in ["gzip", "GZIP", "deflate", "br", "identity, gzip", "x\\y"] {
-            let refused = read(&map(&[("content-encoding", encoding)])).unwrap_err();
+            let refused = read(&map(&[("content-encoding", encoding)]), Surface::Hub).unwrap_err();
             assert!(
                 matches!(refused, Error::NotTheContentType { wanted: "identity", .. }),
                 "{encoding}"
             );
         }
         for encoding in ["identity", "Identity", ""] {
-            assert!(read(&map(&[("content-encoding", encoding)])).is_ok(), "{encoding}");
+            assert!(
+                read(&map(&[("content-encoding", encoding)]), Surface::Hub).is_ok(),
+                "{encoding}"
+            );
         }
     }
 
@@ -252,8 +286,9 @@ mod tests {
         let check = |id: &str, expected: Option<&str>| {
             let headers =
                 map(&[("x-ms-client-request-id", id), ("x-ms-return-client-request-id", "True")]);
-            let read = read(&headers).unwrap();
-            assert_eq!(wanted_back(&headers, &read).as_deref(), expected, "{id}");
+            let read = read(&headers, Surface::Hub).unwrap();
+            let back = wanted_back(&headers, &read, Surface::Hub);
+            assert_eq!(back.first().map(|(_, it)| it.as_str()), expected, "{id}");
         };
         check("6f1", Some("6f1"));
         check("", None);
@@ -261,12 +296,13 @@ mod tests {
         check(&"a".repeat(REQUEST_ID_BYTES_MAX), Some(&"a".repeat(REQUEST_ID_BYTES_MAX)));
         check(&"a".repeat(REQUEST_ID_BYTES_MAX + 1), None);
         let unasked = map(&[("x-ms-client-request-id", "6f1")]);
-        assert_eq!(wanted_back(&unasked, &read(&unasked).unwrap()), None);
+        let read_back = read(&unasked, Surface::Hub).unwrap();
+        assert_eq!(wanted_back(&unasked, &read_back, Surface::Hub), []);
     }
 
     #[test]
     fn what_asks_for_a_page_is_short_and_plain() {
-        let check = |name: &'static str, sent: &str| read(&map(&[(name, sent)]));
+        let check = |name: &'static str, sent: &str| read(&map(&[(name, sent)]), Surface::Hub);
         assert_eq!(check("x-ms-max-item-count", "10").unwrap().max_item_count, Some(10));
         assert_eq!(check("x-ms-max-item-count", "").unwrap().max_item_count, None);
         for hostile in ["-1", "1.5", "x", "99999999999999999999999"] {
@@ -290,7 +326,7 @@ mod tests {
             ("iothub-app-a", "2"),
             ("dt-subject", "pump"),
         ];
-        let read_back = read(&map(&sent)).unwrap().message;
+        let read_back = read(&map(&sent), Surface::Hub).unwrap().message;
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let expected = [
             pair("iothub-app-b", "ä 1"),
@@ -301,13 +337,14 @@ mod tests {
         assert_eq!(read_back, expected);
         let mut hostile = HeaderMap::new();
         hostile.insert("iothub-app-a", HeaderValue::from_bytes(b"\xff").unwrap());
-        assert!(read(&hostile).is_err());
+        assert!(read(&hostile, Surface::Hub).is_err());
     }
 
     #[test]
     fn preferences_may_be_spread_over_headers() {
         let headers =
-            read(&map(&[("prefer", "return=minimal"), ("prefer", "error=flat")])).unwrap();
+            read(&map(&[("prefer", "return=minimal"), ("prefer", "error=flat")]), Surface::Hub)
+                .unwrap();
         assert_eq!(headers.prefer.as_deref(), Some("return=minimal, error=flat"));
     }
 

@@ -9,6 +9,7 @@ use crate::body::Unread;
 use crate::connections::{CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, Slot, Slots, accept, stopped};
 use crate::exchange::{self, converse};
 use crate::handshake::{HANDSHAKE_DEADLINE, shake_hands};
+use crate::headers;
 use crate::mqtt;
 use crate::request;
 use crate::router::Missed;
@@ -18,6 +19,7 @@ use crate::tls::{self, Certificates};
 use crate::websocket::{self, Allowance, Messages};
 use hyper::body::Incoming;
 use hyper::header::EXPECT;
+use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Version};
 use hyper_util::rt::TokioIo;
@@ -182,12 +184,13 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Reply {
     let (parts, body) = request.into_parts();
-    if shared.side == Side::Hubs && websocket::is_asked_for(&parts) {
+    let own = shared.surface_at(&parts);
+    if shared.side == Side::Hubs && own != Some(Surface::Blob) && websocket::is_asked_for(&parts) {
         return grant(&client, Request::from_parts(parts, body));
     }
     let body = Unread::new(body);
     let certificate = client.certificate.as_ref();
-    let read = request::read(shared.side, &parts, client.address, certificate, body.reader());
+    let read = request::read(shared.side, own, &parts, client.address, certificate, body.reader());
     let reply = match read {
         Ok((mut call, wanted_back)) => {
             call.channel.tls = client.tls;
@@ -205,7 +208,7 @@ async fn respond(
 async fn run(
     shared: &Shared,
     call: Call,
-    wanted_back: Option<String>,
+    wanted_back: Vec<(&'static str, String)>,
     method: &Method,
     slot: Arc<Slot>,
 ) -> Reply {
@@ -227,7 +230,13 @@ async fn run(
 
 impl Shared {
     fn refuse(&self, surface: Surface, error: &Error, method: &Method) -> Reply {
-        response(ops::call::refuse_early(&self.env, surface, error), method, None)
+        response(ops::call::refuse_early(&self.env, surface, error), method, Vec::new())
+    }
+
+    /// Of whoever answers at the host that a client named, where that is not the management origin.
+    fn surface_at(&self, parts: &Parts) -> Option<Surface> {
+        let host = headers::host(&parts.uri, &parts.headers).ok()?;
+        (self.side == Side::Hubs).then(|| ops::call::surface_at(&self.env, &host)).flatten()
     }
 
     fn log(&self, message: &str) {

@@ -53,11 +53,15 @@ pub async fn serve(listener: TcpListener, port: u16, env: Arc<Env>, stop: watch:
 async fn respond(env: Arc<Env>, port: u16, peer: IpAddr, request: Request<Incoming>) -> Reply {
     let (parts, _) = request.into_parts();
     // Nothing that is asked here has a body.
-    let read = request::read(Side::Identity(port), &parts, peer, None, body_of(Bytes::new()));
+    let read = request::read(Side::Identity(port), None, &parts, peer, None, body_of(Bytes::new()));
     let (call, wanted_back) = match read {
         Ok(it) => it,
         Err(Missed { surface, error }) => {
-            return response(ops::call::refuse_early(&env, surface, &error), &parts.method, None);
+            return response(
+                ops::call::refuse_early(&env, surface, &error),
+                &parts.method,
+                Vec::new(),
+            );
         }
     };
     response(ops::call::run(&env, call).await, &parts.method, wanted_back)

@@ -178,7 +178,7 @@ struct About {
 
 /// A body that is there already.
 pub(crate) fn body_of(bytes: bytes::Bytes) -> BodyReader {
-    Box::new(move |limit| {
+    Box::new(move |limit, _| {
         let fault = ops::call::BodyFault::TooLarge;
         Box::pin(async move { if bytes.len() <= limit { Ok(bytes) } else { Err(fault) } })
     })

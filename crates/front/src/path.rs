@@ -58,6 +58,36 @@ pub(crate) fn segments(raw: &str) -> Result<Vec<String>, Error> {
     Ok(segments)
 }
 
+/// The segments of a path where blobs are served: account, container, and all the rest as one name, in which a slash is
+/// as good as an encoded one.
+///
+/// # Errors
+/// As [`segments`].
+pub(crate) fn blob_segments(raw: &str) -> Result<Vec<String>, Error> {
+    let refuse = |because: &str| Err(Error::invalid("path", because));
+    let mut parts = raw.trim_start_matches('/').splitn(3, '/');
+    let top: Vec<&str> = parts.by_ref().take(2).collect();
+    let mut all = segments(&top.join("/"))?;
+    let Some(rest) = parts.next().filter(|it| !it.is_empty()) else { return Ok(all) };
+    if raw.len() > PATH_BYTES_MAX {
+        return refuse("the path is too long");
+    }
+    if all.len() < 2 {
+        return refuse("the path names no container before its blob");
+    }
+    let name = match percent_decode_str(rest).decode_utf8() {
+        Ok(name) if has_whole_escapes(rest) => name,
+        Ok(_) | Err(_) => return refuse("the name of the blob does not decode to UTF-8"),
+    };
+    if name.chars().any(char::is_control) || name.split('/').any(|it| it == "." || it == "..") {
+        return refuse(
+            "the name of a blob holds no control character, and no `.` or `..` between its slashes",
+        );
+    }
+    all.push(name.into_owned());
+    Ok(all)
+}
+
 /// The segments as one path again, each between single slashes.
 pub(crate) fn join(segments: &[String]) -> String {
     format!("/{}", segments.join("/"))
@@ -116,6 +146,31 @@ mod tests {
         check("/%64evices/a%20b+c", &["devices", "a b+c"]);
         check("/devices/...", &["devices", "..."]);
         check("/devices/a;b=c", &["devices", "a;b=c"]);
+    }
+
+    #[test]
+    fn all_behind_a_container_is_the_name_of_a_blob() {
+        let check = |raw: &str, expected: &[&str]| {
+            assert_eq!(blob_segments(raw).unwrap(), expected, "{raw}");
+        };
+        check("/acc", &["acc"]);
+        check("/acc/", &["acc"]);
+        check("/acc/c", &["acc", "c"]);
+        check("/acc/c/", &["acc", "c"]);
+        check("/acc/c/a/b%20c//d", &["acc", "c", "a/b c//d"]);
+        check("/acc/c/a%2Fb", &["acc", "c", "a/b"]);
+        for raw in [
+            "/acc/c/../d",
+            "/acc/c/a/%2e%2e/b",
+            "/acc/../c",
+            "/acc/c%2Fd/e",
+            "/acc/c/%00",
+            "/acc/c/%ff",
+            "/acc//b",
+            "/acc/c/a%2",
+        ] {
+            assert!(blob_segments(raw).is_err(), "{raw}");
+        }
     }
 
     #[test]

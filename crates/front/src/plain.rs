@@ -6,6 +6,7 @@
 use crate::answer::Reply;
 use crate::connections::{Slots, accept};
 use crate::exchange::{Protocol, converse};
+use crate::sent::Sent;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -67,7 +68,7 @@ fn page(method: &Method, path: &str, is_stopping: bool, metrics: impl FnOnce() -
             "nothing is here; there are /healthz, /readyz and /metrics\n".to_owned(),
         ),
     };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+    let mut response = Response::new(Sent::Whole(Full::new(Bytes::from(text))));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -5,45 +5,59 @@
 
 use crate::https::Side;
 use crate::router::{Found, Missed};
-use crate::{authorization, headers, identity_endpoint, path, router};
+use crate::{authorization, headers, identity_endpoint, path, router, storage};
 use hyper::http::request::Parts;
+use model::operations::Surface;
 use model::trace::Channel;
 use model::{CertificateChain, Credential, Error, Plane};
 use ops::Call;
 use ops::call::BodyReader;
 use std::net::IpAddr;
+use wire::storage::sas::Place;
 
 /// Most pairs in a query. OData clients send six.
 pub(crate) const QUERY_PAIRS_MAX: usize = 64;
 
-/// The call that a request is, of a client that has shown a certificate, or none; and the client's own id for it, where
-/// it wants that back.
+/// The call that a request is, of a client that has shown a certificate, or none; and what it wants back in the answer.
+/// `own` is the surface of whoever answers at the host.
 ///
 /// # Errors
 /// [`Missed`], with the surface in whose shape to refuse.
 pub(crate) fn read(
     side: Side,
+    own: Option<Surface>,
     parts: &Parts,
     peer: IpAddr,
     certificate: Option<&CertificateChain>,
     body: BodyReader,
-) -> Result<(Call, Option<String>), Missed> {
-    let surfaces = side.surfaces();
+) -> Result<(Call, Vec<(&'static str, String)>), Missed> {
+    // Any path can be a blob's: there the host alone tells what is asked.
+    let is_blob = own == Some(Surface::Blob);
+    let surfaces = if is_blob { &[Surface::Blob] } else { side.surfaces() };
     let raw = parts.uri.path();
-    let segments = path::segments(raw).map_err(|error| Missed {
+    let segments = if is_blob { path::blob_segments(raw) } else { path::segments(raw) };
+    let segments = segments.map_err(|error| Missed {
         surface: router::surface_of(surfaces, raw.split('/').filter(|it| !it.is_empty())),
         error,
     })?;
+    let query = query(parts.uri.query().unwrap_or(""));
+    let asked = query.as_deref().unwrap_or(&[]);
     let Found { operation, surface, params } =
-        router::find(surfaces, parts.method.as_str(), &segments)?;
+        router::find(surfaces, parts.method.as_str(), &segments, asked)?;
     let refuse = |error| Missed { surface, error };
-    let headers = headers::read(&parts.headers).map_err(refuse)?;
+    let headers = headers::read(&parts.headers, surface).map_err(refuse)?;
     let path = path::join(&segments);
     let host = headers::host(&parts.uri, &parts.headers).map_err(refuse)?;
-    let query = query(parts.uri.query().unwrap_or("")).map_err(refuse)?;
+    let query = query.map_err(refuse)?;
     let said = match side {
         Side::Identity(port) => {
             identity_endpoint::credential(port, &host, &path, &query, &parts.headers)
+        }
+        Side::Management | Side::Hubs if is_blob => {
+            let of = |name: &str| params.get(name).map_or("", String::as_str);
+            let place =
+                Place { account: of("account"), container: of("container"), blob: of("blob") };
+            storage::credential(parts, &query, &place)
         }
         Side::Management | Side::Hubs => authorization::credential(&parts.headers),
     };
@@ -60,7 +74,7 @@ pub(crate) fn read(
         }
         (said, _) => said,
     };
-    let wanted_back = headers::wanted_back(&parts.headers, &headers);
+    let wanted_back = headers::wanted_back(&parts.headers, &headers, surface);
     let call =
         Call { operation, surface, host, path, params, query, headers, credential, channel, body };
     Ok((call, wanted_back))
@@ -84,7 +98,6 @@ mod tests {
     use bytes::Bytes;
     use hyper::Request;
     use model::Op;
-    use model::operations::Surface;
     use std::net::Ipv4Addr;
 
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 7));
@@ -100,7 +113,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let parts = request.body(()).unwrap().into_parts().0;
-        read(side, &parts, PEER, None, body_of(Bytes::new())).map(|(call, _)| call)
+        read(side, None, &parts, PEER, None, body_of(Bytes::new())).map(|(call, _)| call)
     }
 
     #[track_caller]
@@ -156,7 +169,7 @@ mod tests {
     fn a_mapped_address_is_shown_as_what_it_is() {
         let (parts, ()) = Request::builder().uri("/devices").body(()).unwrap().into_parts();
         let (peer, body) = ("::ffff:10.0.0.1".parse().unwrap(), body_of(Bytes::new()));
-        let (mapped, _) = read(Side::Hubs, &parts, peer, None, body).ok().unwrap();
+        let (mapped, _) = read(Side::Hubs, None, &parts, peer, None, body).ok().unwrap();
         assert_eq!(mapped.channel.address, "10.0.0.1");
     }
 

@@ -28,8 +28,9 @@ pub(crate) fn find(
     surfaces: &[Surface],
     method: &str,
     segments: &[String],
+    query: &[(String, String)],
 ) -> Result<Found, Missed> {
-    let fitting = || routing::fitting(surfaces, segments);
+    let fitting = || routing::fitting(surfaces, segments, query);
     if let Some(path) = fitting().find(|it| it.method == method) {
         return Ok(Found {
             operation: path.operation,

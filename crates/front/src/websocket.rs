@@ -11,6 +11,7 @@ mod messages;
 pub(crate) use messages::{Allowance, Messages};
 
 use crate::answer::Reply;
+use crate::sent::Sent;
 use crate::sessions::Spoken;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -142,7 +143,7 @@ fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 }
 
 fn said(status: StatusCode, text: &'static str) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut reply = Response::new(Sent::Whole(Full::new(Bytes::from_static(text.as_bytes()))));
     *reply.status_mut() = status;
     reply
 }

@@ -15,7 +15,8 @@ use crate::deny;
 use crate::facts::{Facts, List, Role, RoleAssignment, Seen};
 use beside::Beside;
 use model::error::{Denial, DenialKind};
-use model::operations::Right;
+use model::operations::{Right, Surface};
+use model::principal::AuthType;
 use model::trace::{Caller, Finding, FindingKind, FindingResult, RolePlace};
 use model::{ActionName, ActionPattern, Gate, ObjectId, Plane, PrincipalKind, Scope};
 use std::fmt::Write as _;
@@ -28,17 +29,26 @@ pub(crate) fn rule(ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Rul
         Plane::Device if ask.caller.kind == PrincipalKind::Device => {
             return allow(findings, "a device may do this for itself");
         }
-        plane @ (Plane::Control | Plane::Directory | Plane::Service | Plane::Device) => {
-            List::of(plane)
+        Plane::Control | Plane::Directory | Plane::Service | Plane::Device => {
+            List::of(ask.operation.role_plane())
         }
     };
-    if ask.caller.kind == PrincipalKind::SasKey {
+    // Rights come with a key or, of blobs that are public, with nothing at all.
+    let is_anyone = ask.caller.kind == PrincipalKind::Anyone;
+    if ask.caller.kind == PrincipalKind::SasKey || (is_anyone && !ask.caller.rights.is_empty()) {
         return rights(ask, findings);
     }
     let Some(principal) = ask.caller.object_id else {
         let why = "the caller is nobody in the directory".to_owned();
         return refuse(ask, ask.operation.actions, why.into());
     };
+    // An address that somebody signed opens no more than what it says, and no more than who signed it may.
+    if ask.caller.auth == AuthType::Sas {
+        let ruled = rights(ask, findings);
+        if ruled.denial.is_some() {
+            return ruled;
+        }
+    }
     if ask.operation.plane == Plane::Device {
         return refuse(ask, &[], "devices alone may do this, each for itself".to_owned().into());
     }
@@ -343,7 +353,12 @@ fn rights(ask: &Ask<'_>, findings: &mut Findings) -> Ruling {
             Ruling { denial: None, reason }
         }
         None => {
-            let why = format!("the shared access policy `{}` lacks {}", ask.caller.name, wanted());
+            let why = match ask.operation.surface() {
+                Surface::Blob => {
+                    format!("the signature by `{}` lacks {}", ask.caller.name, wanted())
+                }
+                _ => format!("the shared access policy `{}` lacks {}", ask.caller.name, wanted()),
+            };
             let denial = Denial {
                 gate: Gate::Access,
                 kind: DenialKind::LacksRight,

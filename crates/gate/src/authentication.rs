@@ -6,13 +6,16 @@
 mod application;
 mod assertion;
 mod certificate;
+mod job;
 mod local;
 mod person;
 mod secret;
 mod signature;
+mod storage;
 
 pub use assertion::Once;
 pub use person::{Fit, LookedUp, hash_token};
+pub use storage::Delegation;
 
 use crate::decide::{Refusal, recorded, trace_of};
 use crate::facts::{Facts, OwnProof, SharedAccess};
@@ -153,10 +156,17 @@ pub fn authenticate(
         )),
         (
             Plane::Token,
-            Credential::None | Credential::Bearer(_) | Credential::Sas(_) | Credential::Certificate(_),
+            Credential::None
+            | Credential::Bearer(_)
+            | Credential::Sas(_)
+            | Credential::Storage(_)
+            | Credential::Certificate(_),
         ) => {
             let sentence = "the form must carry `client_id` and `client_secret` or `client_assertion`.";
             Err(application::token_no(FindingKind::Secret, TokenFault::MissingField, sentence.into(), ""))
+        }
+        (Plane::Service, Credential::Storage(shown)) => {
+            storage::signature(shown, door, facts, &mut until)
         }
         (Plane::Service, Credential::Sas(token)) => {
             until = Some(token.expiry);
@@ -185,18 +195,28 @@ pub fn authenticate(
             finding(FindingKind::Token, "access token", FindingResult::Deny, "an access token where keys alone are taken"),
         )),
         (Plane::Control, Credential::Deployment(deployer)) => for_deployer(deployer, facts, now),
+        (Plane::Service | Plane::Control, Credential::Job(maker)) => job::for_maker(maker, door, facts, now),
+        (_, Credential::Job(_)) => {
+            token_no(AuthFault::Invalid, "jobs call their hub only".into())
+        }
         (_, Credential::Deployment(_)) => {
             token_no(AuthFault::Invalid, "deployments call the control plane only".into())
         }
         (_, Credential::Bearer(token)) => bearer(token.reveal(), door, facts, now),
-        (_, Credential::Sas(_)) => Err(no(
+        (_, Credential::Sas(_) | Credential::Storage(_)) => Err(no(
             AuthFault::Invalid,
             "a shared access signature opens a hub's own address only; send a bearer token here".into(),
             finding(FindingKind::Sas, "", FindingResult::Deny, "this address takes bearer tokens"),
         )),
+        (Plane::Service, Credential::None) if let Some(anyone) = storage::anyone(door, facts) => {
+            Ok(anyone)
+        }
         (_, Credential::None) => Err(no(
             AuthFault::Missing,
             match door.operation.plane {
+                Plane::Service if door.operation.surface() == Surface::Blob => {
+                    "the request carries no credential, and the container is not public; sign it with a key of the account, use a signed address, or send `Authorization: Bearer`".into()
+                }
                 Plane::Service => {
                     "the request carries no credential; send `Authorization: Bearer` or `SharedAccessSignature`".into()
                 }

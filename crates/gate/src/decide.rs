@@ -409,7 +409,7 @@ pub(crate) fn trace_of(
             code: "OK".into(),
             message: String::new(),
         },
-        Some(denial) => refused(denial, plane),
+        Some(denial) => refused(denial, plane, &call),
     };
     Trace {
         id: head.id,
@@ -424,10 +424,15 @@ pub(crate) fn trace_of(
     }
 }
 
-fn refused(denial: &Denial, plane: Plane) -> Outcome {
+fn refused(denial: &Denial, plane: Plane, call: &Recorded) -> Outcome {
     let error = Error::Denied(Box::new(denial.clone()));
     let wire = error.wire();
+    let is_of_blobs = || {
+        let row = model::operations::named(&call.operation);
+        row.is_some_and(|it| it.surface() == Surface::Blob)
+    };
     let (surface, code) = match plane {
+        Plane::Service if is_of_blobs() => (Surface::Blob, error.blob_codes().1),
         Plane::Service | Plane::Device => (Surface::Hub, wire.hub_name),
         Plane::Control => (Surface::Arm, wire.code),
         Plane::Directory => (Surface::Graph, wire.code),

@@ -83,7 +83,7 @@ pub(crate) fn rule(
     facts: &Facts,
     findings: &mut Findings,
 ) -> Option<Ruling> {
-    let list = List::of(ask.operation.plane);
+    let list = List::of(ask.operation.role_plane());
     let mut denial = None;
     for assignment in facts.deny_assignments.values().filter(|it| it.is_at(scope, facts)) {
         let is_named = assignment.names(caller, facts);

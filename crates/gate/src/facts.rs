@@ -158,6 +158,8 @@ pub struct Hub {
     /// What its devices are held to that have no security policy of their own, where anything was said.
     pub security: Option<Arc<SecurityDefaults>>,
     pub network: NetworkRules,
+    /// The version of what it says of where its messages go, where it says anything. No gate looks at it.
+    pub routing: Option<u64>,
 }
 
 /// What the gates know of a provisioning service.

@@ -2,6 +2,9 @@
 
 use crate::Timestamp;
 use crate::ids::ObjectId;
+use crate::trace::Caller;
+// An address as a number: `core` knows no sockets.
+use core::net::IpAddr;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,6 +38,8 @@ pub enum Credential {
     Bearer(Secret<String>),
     /// `Authorization: SharedAccessSignature`.
     Sas(SasToken),
+    /// A signature of storage: of a request, or of an address.
+    Storage(Box<StorageSignature>),
     /// An application's id and secret at the token endpoint.
     ClientSecret { tenant: String, client_id: String, secret: Secret<String> },
     /// An application's id and the JSON Web Token that stands in for its secret, at the token endpoint.
@@ -56,6 +61,8 @@ pub enum Credential {
     /// A deployment calls for whoever has deployed it. No front makes one, and nothing of it is a secret: it is
     /// worth what the gates find of its principal at each call.
     Deployment(Deployer),
+    /// A job of a hub calls for whoever has made it, likewise.
+    Job(Box<JobMaker>),
     /// Something that could not be read; the sentence says what.
     Malformed { kind: &'static str, because: String },
 }
@@ -89,6 +96,15 @@ pub struct Deployer {
     pub until: Timestamp,
 }
 
+/// For whom a job of a hub calls: who was proven when it was made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobMaker {
+    pub caller: Caller,
+    pub job: String,
+    /// The job ends by then, and nobody is called for it any more.
+    pub until: Timestamp,
+}
+
 /// A shared access signature, taken apart but not verified.
 #[derive(Clone, Debug)]
 pub struct SasToken {
@@ -104,6 +120,58 @@ pub struct SasToken {
     pub expiry: Timestamp,
     /// `skn`: the shared access policy; absent for a device's own key.
     pub key_name: Option<String>,
+}
+
+/// A signature of storage, taken apart but not verified: the text that it must be of was made of the request.
+#[derive(Clone, Debug)]
+pub struct StorageSignature {
+    pub text: String,
+    /// Decoded from base64. Empty where it was none: such a signature never verifies.
+    pub signature: Secret<Vec<u8>>,
+    pub of: StorageSigned,
+}
+
+/// What was signed.
+#[derive(Clone, Debug)]
+pub enum StorageSigned {
+    /// The request itself, made then, by a key of the account of this name.
+    Request { account: String, made: Option<Timestamp> },
+    /// An address, for whoever has it.
+    Address(StorageSas),
+}
+
+/// What a shared access signature of storage opens, and for how long.
+#[derive(Clone, Debug)]
+pub struct StorageSas {
+    pub key: StorageKey,
+    /// `sp`: a letter for each permission.
+    pub permissions: String,
+    pub start: Option<Timestamp>,
+    pub expiry: Timestamp,
+    /// `sip`: the first and the last address that may use it.
+    pub addresses: Option<(IpAddr, IpAddr)>,
+}
+
+/// Whose key has signed an address.
+#[derive(Clone, Debug)]
+pub enum StorageKey {
+    /// The account's, for what of the account these letters name.
+    Account { services: String, types: String },
+    /// The account's, for one container or blob.
+    Service,
+    /// A user delegation key, likewise.
+    Delegation(DelegationKey),
+}
+
+/// A user delegation key by its fields, exactly as they stand in the signature.
+#[derive(Clone, Debug)]
+pub struct DelegationKey {
+    pub object_id: String,
+    pub tenant: String,
+    pub start: String,
+    pub expiry: String,
+    pub service: String,
+    pub version: String,
 }
 
 /// A client's certificate and those that it sent along, in its order, each as DER. The handshake has shown that
@@ -137,12 +205,14 @@ impl Credential {
             Self::None
             | Self::Bearer(_)
             | Self::Sas(_)
+            | Self::Storage(_)
             | Self::ClientSecret { .. }
             | Self::ClientAssertion { .. }
             | Self::Password { .. }
             | Self::RefreshToken { .. }
             | Self::Local(_)
             | Self::Deployment(_)
+            | Self::Job(_)
             | Self::Malformed { .. } => None,
         }
     }

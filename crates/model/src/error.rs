@@ -1,10 +1,12 @@
 //! One error type for the domain, and the one place that knows what it looks like on each wire.
 
 mod amqp;
+mod blob_fault;
 mod denial;
 mod hub_fault;
 mod words;
 
+pub use blob_fault::BlobFault;
 pub use denial::{AuthFault, Denial, DenialKind, TokenFault};
 pub use hub_fault::HubFault;
 
@@ -88,6 +90,11 @@ pub enum Error {
         fault: HubFault,
         message: String,
         retry_after_s: Option<u64>,
+    },
+    /// What only the Blob service says no to.
+    Blob {
+        fault: BlobFault,
+        message: String,
     },
     /// No enrollment, or no registration, of that id.
     EnrollmentNotFound {
@@ -251,6 +258,10 @@ impl Error {
                 let (status, number, word) = fault.codes();
                 (status, number, word, word)
             }
+            Self::Blob { fault, .. } => {
+                let (status, number, word) = fault.hub_codes();
+                (status, number, word, fault.codes().1)
+            }
             Self::EnrollmentNotFound { .. } => {
                 (404, 404_201, "EnrollmentNotFound", "EnrollmentNotFound")
             }
@@ -284,6 +295,7 @@ impl Error {
             {
                 401
             }
+            (_, Surface::Blob) => self.blob_codes().0,
             _ => self.wire().http_status,
         }
     }

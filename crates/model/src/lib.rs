@@ -23,7 +23,10 @@ pub mod time;
 pub mod trace;
 
 pub use action::{ActionName, ActionPattern};
-pub use credential::{CertificateChain, Credential, Deployer, SasToken, Secret};
+pub use credential::{
+    CertificateChain, Credential, DelegationKey, Deployer, JobMaker, SasToken, Secret, StorageKey,
+    StorageSas, StorageSignature, StorageSigned,
+};
 pub use error::{Error, Wire};
 pub use ids::{DeviceId, ObjectId, TrackingId};
 pub use network::Network;

@@ -178,7 +178,16 @@ pub const THROTTLES: &[Class] = &[
         "jobs",
         "operations on jobs",
         per_unit([100, 100, 5_000]),
-        &[Op::PutJob, Op::GetJob, Op::CancelJob, Op::QueryJobs],
+        &[
+            Op::PutJob,
+            Op::GetJob,
+            Op::CancelJob,
+            Op::QueryJobs,
+            Op::CreateTransfer,
+            Op::GetTransfer,
+            Op::ListTransfers,
+            Op::CancelTransfer,
+        ],
     )),
     standard(metered(class(
         Throttle::JobDevices,

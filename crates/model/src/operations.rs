@@ -7,6 +7,7 @@
 //! finds one.
 
 mod authorization;
+mod blobs;
 mod deployments;
 mod event_hubs;
 mod events;
@@ -29,6 +30,7 @@ mod security;
 mod service_bus;
 mod sign_in;
 mod storage;
+mod transfers;
 
 pub use op::Op;
 pub use right::Right;
@@ -52,6 +54,7 @@ const PARTS: &[&[Operation]] = &[
     graph::ROWS,
     hub_registry::ROWS,
     hub_services::ROWS,
+    transfers::ROWS,
     hub_devices::ROWS,
     provisioning::ROWS,
     event_hubs::ROWS,
@@ -59,6 +62,7 @@ const PARTS: &[&[Operation]] = &[
     service_bus::ROWS,
     messages::ROWS,
     storage::ROWS,
+    blobs::ROWS,
 ];
 
 /// The table itself. A plain constant: no macro, no registration at start-up.
@@ -168,7 +172,8 @@ impl Protocol {
 /// One address of an operation.
 ///
 /// Over HTTPS a method and a path: `{scope}` stands for any number of leading segments, every other `{name}`
-/// for one segment, and literals compare without regard to case. Over MQTT a packet and the topic that it
+/// for one segment, and literals compare without regard to case. Behind a `?` stands what the query has to say of `comp`
+/// and `restype`, where blobs are served. Over MQTT a packet and the topic that it
 /// names: what stands behind the topic's last `/` are its properties, and everything compares exactly. Over
 /// AMQP what the client does, as `SEND` and `RECEIVE` for the two ends of a link, and an address, which compares
 /// as a path does.
@@ -206,6 +211,8 @@ pub enum Body {
     Form,
     /// Bytes, which nobody looks into before the call is admitted.
     Raw,
+    /// Bytes without end, which go to a file once the call is admitted; then it is judged anew.
+    File,
 }
 
 /// One row.
@@ -232,11 +239,25 @@ impl Operation {
         format!("{:?}", self.op)
     }
 
+    /// The plane whose part of a role grants it. Containers are resources wherever they are asked for, and only the blobs
+    /// in them are data. Source: the published operations of Microsoft.Storage.
+    pub const fn role_plane(&self) -> Plane {
+        match self.op {
+            Op::ListBlobContainers
+            | Op::GetUserDelegationKey
+            | Op::CreateBlobContainer
+            | Op::GetBlobContainer
+            | Op::DeleteBlobContainer => Plane::Control,
+            _ => self.plane,
+        }
+    }
+
     /// Who answers it: the surface of its first address.
     pub fn surface(&self) -> Surface {
         match (self.routes.first(), self.plane) {
             (Some(route), _) => route.surface,
             (None, Plane::Service) if self.is_of_dps() => Surface::Dps,
+            (None, Plane::Service) if self.op == Op::CreateBlob => Surface::Blob,
             (None, Plane::Service) => Surface::Hub,
             (None, _) => Surface::Arm,
         }

@@ -22,6 +22,10 @@ const fn control(actions: &'static [ActionName], says: &'static str) -> Operatio
     }
 }
 
+const fn data(actions: &'static [ActionName], says: &'static str) -> Operation {
+    Operation { plane: Plane::Service, ..control(actions, says) }
+}
+
 /// Each needs one action.
 pub const PUBLISHED: &[Operation] = &[
     control(
@@ -149,18 +153,6 @@ pub const PUBLISHED: &[Operation] = &[
         "Shows how much of its quotas a hub has used",
     ),
     control(
-        &[act("Microsoft.Devices/IotHubs/routing/$testall/action")],
-        "Tests a message against every route of a hub",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/routing/$testnew/action")],
-        "Tests a message against a route that is not kept",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/routingEndpointsHealth/read")],
-        "Shows the health of the endpoints of a hub",
-    ),
-    control(
         &[act("Microsoft.Devices/IotHubs/securitySettings/operationResults/read")],
         "Tells how a change of security settings stands",
     ),
@@ -240,6 +232,10 @@ pub const PUBLISHED: &[Operation] = &[
     control(
         &[act("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action")],
         "Attaches a user-assigned identity to a resource",
+    ),
+    data(
+        &[act("Microsoft.ServiceBus/namespaces/messages/send/action")],
+        "Sends messages to a queue or topic",
     ),
 ];
 

@@ -15,6 +15,8 @@ const AMERICAN: &[BorrowedFormatItem<'_>] =
 const RFC_1123: &[BorrowedFormatItem<'_>] = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
+const TO_THE_MINUTE: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]Z");
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 
 /// The latest instant that has calendar text: the end of the year 9999.
@@ -53,10 +55,19 @@ impl Timestamp {
     pub fn parse(text: &str) -> Option<Self> {
         let moment = OffsetDateTime::parse(text, &Rfc3339)
             .or_else(|_| PrimitiveDateTime::parse(text, NO_ZONE).map(PrimitiveDateTime::assume_utc))
+            .or_else(|_| {
+                PrimitiveDateTime::parse(text, TO_THE_MINUTE).map(PrimitiveDateTime::assume_utc)
+            })
             .or_else(|_| time::Date::parse(text, DATE).map(|it| it.midnight().assume_utc()))
             .ok()?;
         let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
         i64::try_from(millis).ok().map(Self)
+    }
+
+    /// Reads the date of HTTP, `Sun, 22 Nov 2026 08:00:00 GMT`.
+    pub fn parse_http(text: &str) -> Option<Self> {
+        let moment = PrimitiveDateTime::parse(text, RFC_1123).ok()?.assume_utc();
+        Some(Self::from_seconds(moment.unix_timestamp()))
     }
 
     /// `2026-11-22T08:00:00.000Z`.
@@ -110,6 +121,10 @@ mod tests {
         assert_eq!(moment.rfc3339(), "2026-11-22T08:00:00.250Z");
         assert_eq!(moment.american(), "11/22/2026 08:00:00");
         assert_eq!(moment.rfc1123(), "Sun, 22 Nov 2026 08:00:00 GMT");
+        let second = Timestamp::from_seconds(moment.seconds());
+        assert_eq!(Timestamp::parse_http("Sun, 22 Nov 2026 08:00:00 GMT"), Some(second));
+        assert_eq!(Timestamp::parse_http("2026-11-22T08:00:00Z"), None);
+        assert_eq!(Timestamp::parse("2026-11-22T08:00Z"), Some(second));
         assert_eq!(Timestamp::parse("2026-11-22T09:00:00.25+01:00"), Some(moment));
         assert_eq!(Timestamp::parse("2026-11-22T08:00:00").unwrap().seconds(), moment.seconds());
         assert_eq!(Timestamp::parse("22 November"), None);

@@ -10,13 +10,14 @@ mod open;
 mod version;
 
 pub use body::{
-    BodyFault, BodyReader, CONTROL_BODY_BYTES_MAX, FORM_BYTES_MAX, RAW_BODY_BYTES_MAX,
-    SERVICE_BODY_BYTES_MAX,
+    BodyFault, BodyReader, CONTROL_BODY_BYTES_MAX, FORM_BYTES_MAX, RAW_BODY_BYTES_MAX, Reading,
+    SERVICE_BODY_BYTES_MAX, Taker,
 };
 pub use open::{
     open, open_bus_receiver, open_bus_sender, open_link, open_reader, open_sender, surface_at,
 };
 
+use crate::blobs::{self, Content};
 use crate::entra::sign_ins;
 use crate::env::Env;
 use crate::input::{Headers, Input, Message, Reply};
@@ -30,12 +31,13 @@ use challenged::challenged;
 use client::client_credential;
 use gate::facts::Instance;
 use gate::{Ask, Authenticated, Facts, Permit, Refusal};
-use model::error::{Denial, DenialKind, TokenFault};
+use model::error::{BlobFault, Denial, DenialKind, TokenFault};
 use model::operations::{Body, Effect, Surface, operation};
 use model::trace::{Channel, TraceHead};
 use model::{Credential, Error, Op, Operation, Scope, TrackingId};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 use version::check_api_version;
 
@@ -62,7 +64,11 @@ pub struct Answer {
     pub body: Option<Value>,
     /// In place of a body of JSON.
     pub message: Option<Box<Message>>,
+    /// Likewise, read as it is sent.
+    pub content: Option<Box<Content>>,
     pub headers: Vec<(&'static str, String)>,
+    /// Further headers, whose names are the caller's own.
+    pub more: Vec<(String, String)>,
     pub tracking: TrackingId,
     /// What went wrong, for fronts whose answers are no HTTP.
     pub error: Option<Error>,
@@ -129,7 +135,9 @@ impl Begun {
                 status: reply.status,
                 body: reply.body,
                 message: reply.message,
+                content: reply.content,
                 headers: reply.headers,
+                more: reply.more,
                 tracking: self.tracking,
                 error: None,
             },
@@ -212,6 +220,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         query,
         body: Value::Null,
         raw: Bytes::new(),
+        received: None,
         scope,
         path,
         headers,
@@ -220,6 +229,9 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         correlation_id: begun.correlation.clone(),
     };
     check_api_version(operation, surface, &input).map_err(failed)?;
+    if surface == Surface::Blob {
+        blobs::check(instance, &input).map_err(failed)?;
+    }
 
     // The token endpoint's credential is in its form; everybody else shows one before the body is read.
     let mut body = Some(body);
@@ -268,7 +280,17 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     }
 
     if let Some(read) = body.take() {
-        read_into(&mut input, operation, read).await.map_err(failed)?;
+        if operation.body == Body::File {
+            // No byte goes to the disk for who may not call; what is decided in the end is decided once it is there.
+            let prepared = objects::prepare(operation, &mut input, instance, who.caller(), env);
+            let prepared = prepared.await.map_err(failed)?;
+            admitted(env, &who, &prepared.ask(who.caller(), &head), &facts, &mut begun.draft)
+                .await?;
+            let received = blobs::receive(env, operation.op, &input, read).await.map_err(failed)?;
+            input.received = Some(Arc::new(received));
+        } else {
+            read_into(&mut input, operation, read).await.map_err(failed)?;
+        }
     }
 
     // INVARIANT: between the decision and the end of a write, no fact changes; between the decision and
@@ -284,7 +306,10 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     let facts = env.facts.load();
     // A body may have taken minutes to come: who called must still be who it was.
     if operation.effect != Effect::Reads {
-        head.time = env.now();
+        // What was signed for the time of a request holds for it, however long its bytes take.
+        if operation.body != Body::File {
+            head.time = env.now();
+        }
         let instance = facts.instance_at(&host).filter(|_| surface.is_of_an_instance());
         let known = own(env, operation, instance, &input, &credential).await.map_err(failed)?;
         head.channel.security = known.security;
@@ -385,17 +410,39 @@ fn refuse(
         }
         _ => error.body(surface, tracking, env.now()),
     };
+    // Where blobs are served, it is XML; and who has the blob already gets none.
+    let (body, message) = match surface {
+        Surface::Blob if status == 304 => (None, None),
+        Surface::Blob => {
+            let text = error.blob_body(tracking, env.now());
+            (None, Some(Box::new(Message { body: text.into(), properties: Vec::new() })))
+        }
+        _ => (Some(body), None),
+    };
     let mut headers = vec![("x-hubward-retry", retry_hint(error).to_owned())];
     match surface {
         Surface::Hub => headers.push(("iothub-errorcode", wire.hub_name.to_owned())),
         Surface::Dps => headers.push(("x-ms-error-code", wire.hub_code.to_string())),
         Surface::Arm => headers.push(("x-ms-failure-cause", "gateway".to_owned())),
+        Surface::Blob => {
+            headers.push(("Content-Type", "application/xml".to_owned()));
+            headers.push(("x-ms-error-code", error.blob_codes().1.to_owned()));
+            if let Error::Blob { fault: BlobFault::InvalidRange { length }, .. } = error {
+                headers.push(("Content-Range", format!("bytes */{length}")));
+            }
+        }
         Surface::Entra
         | Surface::Graph
         | Surface::Identity
         | Surface::EventHubs
-        | Surface::ServiceBus
-        | Surface::Blob => {}
+        | Surface::ServiceBus => {}
+    }
+    if status == 401 && surface == Surface::Blob {
+        let challenge = format!(
+            "Bearer authorization_uri={}/{}/oauth2/authorize resource_id=https://storage.azure.com",
+            env.settings.origin, env.settings.tenant
+        );
+        headers.push(("WWW-Authenticate", challenge));
     }
     if status == 401 && matches!(surface, Surface::Arm | Surface::Graph) {
         let challenge = format!(
@@ -417,9 +464,11 @@ fn refuse(
     }
     Answer {
         status,
-        body: Some(body),
-        message: None,
+        body,
+        message,
+        content: None,
         headers,
+        more: Vec::new(),
         tracking,
         error: Some(error.clone()),
     }

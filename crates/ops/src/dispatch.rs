@@ -3,8 +3,9 @@
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::{
-    authorization, certificates, devices, diagnose, entra, insights, managed_identity, management,
-    policy_insights, private_endpoints, provisioning, questions, resources, targets, who_can,
+    authorization, blobs, certificates, devices, diagnose, entra, insights, managed_identity,
+    management, policy_insights, private_endpoints, provisioning, questions, resources, targets,
+    who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -78,6 +79,9 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::DeleteHub => Box::pin(devices::hubs::delete(permit, input, env)),
         Op::ListHubKeys => Box::pin(devices::keys::list(permit, input, env)),
         Op::GetHubKey => Box::pin(devices::keys::get(permit, input, env)),
+        Op::TestAllRoutes => Box::pin(devices::routing::trial::test_all(permit, input, env)),
+        Op::TestRoute => Box::pin(devices::routing::trial::test(permit, input, env)),
+        Op::ListEndpointHealth => Box::pin(devices::routing::trial::health(permit, input, env)),
         Op::ListHubCertificates | Op::ListDpsCertificates => {
             Box::pin(certificates::list(permit, input, env))
         }
@@ -115,6 +119,23 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::DeleteHubPrivateEndpoint | Op::DeleteDpsPrivateEndpoint => {
             Box::pin(private_endpoints::delete(permit, input, env))
         }
+        Op::ListBlobContainers
+        | Op::GetUserDelegationKey
+        | Op::CreateBlobContainer
+        | Op::GetBlobContainer
+        | Op::DeleteBlobContainer
+        | Op::ListBlobs
+        | Op::PutBlob
+        | Op::CreateBlob
+        | Op::AppendBlock
+        | Op::PutBlock
+        | Op::PutBlockList
+        | Op::GetBlockList
+        | Op::GetBlob
+        | Op::GetBlobProperties
+        | Op::SetBlobProperties
+        | Op::SetBlobMetadata
+        | Op::DeleteBlob => Box::pin(blobs::act(permit, input, env)),
         Op::PutEventHubNamespace
         | Op::PatchEventHubNamespace
         | Op::PutEventHubNamespaceRule
@@ -364,7 +385,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::GetDevice => Box::pin(devices::registry::get(permit, input, env)),
         Op::DeleteDevice => Box::pin(devices::registry::delete(permit, input, env)),
         Op::ListDevices => Box::pin(devices::registry::list(permit, input, env)),
-        Op::BulkDevices | Op::BulkDevicesWithTwins => {
+        Op::BulkDevices | Op::BulkDevicesWithTwins | Op::ImportEntries | Op::ImportEntriesOfHub => {
             Box::pin(devices::bulk::bulk(permit, input, env))
         }
         Op::RegenerateKeys => Box::pin(devices::regenerate::regenerate(permit, input, env)),
@@ -429,6 +450,15 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::PatchDigitalTwin => Box::pin(devices::digital_twins::patch(permit, input, env)),
         Op::InvokeCommand => Box::pin(devices::digital_twins::command(permit, input, env)),
         Op::PutJob => Box::pin(devices::jobs::put(permit, input, env)),
+        Op::CreateTransfer => Box::pin(devices::transfers::create(permit, input, env)),
+        Op::GetTransfer => Box::pin(devices::transfers::get(permit, input, env)),
+        Op::ListTransfers => Box::pin(devices::transfers::list(permit, input, env)),
+        Op::CancelTransfer => Box::pin(devices::transfers::cancel(permit, input, env)),
+        Op::ExportDevices | Op::ImportDevices => {
+            Box::pin(devices::transfers::create_of_hub(permit, input, env))
+        }
+        Op::ListHubJobs => Box::pin(devices::transfers::list_of_hub(input, env)),
+        Op::GetHubJob => Box::pin(devices::transfers::get_of_hub(input, env)),
         Op::GetJob => Box::pin(devices::jobs::get(permit, input, env)),
         Op::CancelJob => Box::pin(devices::jobs::cancel(permit, input, env)),
         Op::QueryJobs => Box::pin(devices::jobs::list(permit, input, env)),
@@ -449,6 +479,8 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         | Op::CompleteFileNotification
         | Op::AbandonFileNotification => Box::pin(devices::service_queues::end(permit, input, env)),
         Op::SendTelemetry => Box::pin(devices::by_https::send(permit, input, env)),
+        Op::BeginUpload => Box::pin(devices::uploads::begin(permit, input, env)),
+        Op::EndUpload => Box::pin(devices::uploads::end(permit, input, env)),
         Op::ReceiveMessages => Box::pin(devices::by_https::receive(permit, input, env)),
         Op::CompleteMessage | Op::AbandonMessage => {
             Box::pin(devices::by_https::settle(permit, input, env))

@@ -1,5 +1,6 @@
 //! What operations reach outside themselves: the store, the facts, the clock, chance, and the listeners.
 
+use crate::blobs;
 use crate::decisions::Kept;
 use crate::devices::chores::Chores;
 use crate::devices::logs::Logs;
@@ -7,6 +8,7 @@ use crate::devices::messages::Locks;
 use crate::devices::presence::Presence;
 use crate::devices::queries::Turns;
 use crate::devices::readers::Readers;
+use crate::devices::routing::Routings;
 use crate::devices::security::Rates;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
@@ -78,7 +80,7 @@ pub type IdentityTokens = std::sync::Mutex<BTreeMap<(ObjectId, String), Issued>>
 pub struct Env {
     pub settings: Settings,
     pub store: Engine,
-    pub facts: FactsCell,
+    pub facts: Arc<FactsCell>,
     pub clock: Clock,
     pub signing_keys: SigningKeys,
     /// The client assertions that were used.
@@ -112,10 +114,14 @@ pub struct Env {
     pub readers: Readers,
     /// How much hubs take, where that is limited.
     pub limits: Limits,
+    /// Where the messages of hubs go.
+    pub routings: Routings,
     /// What devices have sent, by hub.
     pub logs: Logs,
     /// What happened to devices, by hub.
     pub journals: Logs,
+    /// Whose turn it is to write a blob.
+    pub blob_turns: blobs::Turns,
     /// Calls others: every outgoing connection is its.
     pub egress: egress::Client,
     /// Tokens of managed identities, by identity and audience, each with the time until which it is used.

@@ -1,10 +1,12 @@
 //! What an operation gets and gives: values, read and checked once.
 
+use crate::blobs::{Content, Received};
 use bytes::Bytes;
 use model::trace::Channel;
 use model::{CertificateChain, Error, Scope};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What came with a call, decoded.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct Input {
     pub body: Value,
     /// The body of a call that takes bytes, whatever they are; empty elsewhere.
     pub raw: Bytes,
+    /// The body of a call that takes bytes without end, on the disk; nothing elsewhere.
+    pub received: Option<Arc<Received>>,
     /// The place that the path names, as `model::Scope` reads it.
     pub scope: Scope,
     /// The path as it was asked for, decoded.
@@ -49,6 +53,16 @@ pub struct Headers {
     /// What devices say of a message beside its body: every `iothub-...` and `dt-subject`, in lower case and in
     /// order.
     pub message: Vec<(String, String)>,
+    /// What callers of storage say beside the body, names in lower case: every `x-ms-...`, what goes with the bytes, which
+    /// of them, and on what the call depends.
+    pub storage: Vec<(String, String)>,
+}
+
+impl Headers {
+    /// What a caller of storage says in a header.
+    pub fn said(&self, name: &str) -> Option<&str> {
+        self.storage.iter().find(|(its, _)| its == name).map(|(_, it)| it.as_str())
+    }
 }
 
 impl Input {
@@ -79,7 +93,11 @@ pub struct Reply {
     pub body: Option<Value>,
     /// In place of a body of JSON.
     pub message: Option<Box<Message>>,
+    /// Likewise, read as it is sent.
+    pub content: Option<Box<Content>>,
     pub headers: Vec<(&'static str, String)>,
+    /// Further headers, whose names are the caller's own.
+    pub more: Vec<(String, String)>,
 }
 
 /// A body of bytes that are nobody's affair, and the properties that go with it as headers.
@@ -104,7 +122,7 @@ impl Reply {
     }
 
     pub const fn with(status: u16, body: Option<Value>) -> Self {
-        Self { status, body, message: None, headers: Vec::new() }
+        Self { status, body, message: None, content: None, headers: Vec::new(), more: Vec::new() }
     }
 
     /// An ARM list: `{"value": [...]}`.

@@ -6,6 +6,7 @@
 
 pub mod advice;
 pub mod authorization;
+pub mod blobs;
 pub mod call;
 mod certificate_text;
 mod certificates;
@@ -18,6 +19,7 @@ mod dispatch;
 pub mod entra;
 pub mod env;
 pub mod facts;
+mod going_out;
 pub mod input;
 pub mod insights;
 pub mod limits;

@@ -33,6 +33,7 @@ struct Counters {
     /// In the order of [`Registered::ALL`].
     registrations: [AtomicU64; Registered::ALL.len()],
     dropped_records: AtomicU64,
+    orphaned: AtomicU64,
     faults: AtomicU64,
     /// Takes a line for the error log.
     log: fn(&str),
@@ -46,6 +47,7 @@ impl Default for Counters {
             refusals: Default::default(),
             registrations: Default::default(),
             dropped_records: AtomicU64::default(),
+            orphaned: AtomicU64::default(),
             faults: AtomicU64::default(),
             log: to_standard_error,
         }
@@ -184,6 +186,11 @@ impl Metrics {
         self.0.dropped_records.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Messages of devices that no route took while the fallback was off: Azure's `d2c.telemetry.egress.orphaned`.
+    pub fn count_orphaned(&self, count: usize) {
+        self.0.orphaned.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
     /// Counts a fault of ours and writes its cause as one line to the error log.
     ///
     /// The caller of the failed call gets the tracking id; whoever reads the log finds the cause under it.
@@ -249,6 +256,11 @@ impl Metrics {
                 "hubward_diagnostic_records_dropped_total",
                 "Diagnostic records that were not written.",
                 &self.0.dropped_records,
+            ),
+            (
+                "hubward_messages_orphaned_total",
+                "Messages of devices that no route took while the fallback was off.",
+                &self.0.orphaned,
             ),
             ("hubward_faults_total", "Calls that failed by a fault of the server.", &self.0.faults),
         ];

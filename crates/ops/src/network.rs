@@ -63,7 +63,13 @@ pub(crate) fn facts_of(resource: &Value) -> Result<NetworkRules, String> {
 
 /// Properties without all that the gates do not decide by.
 pub(crate) fn alone(properties: &Value) -> Value {
-    let names = ["publicNetworkAccess", FILTERS, "networkRuleSets", private_endpoints::PROPERTY];
+    let names = [
+        "publicNetworkAccess",
+        FILTERS,
+        "networkRuleSets",
+        "networkAcls",
+        private_endpoints::PROPERTY,
+    ];
     let kept = names.iter().filter_map(|it| Some(((*it).to_owned(), properties.get(it)?.clone())));
     Value::Object(kept.collect())
 }

@@ -6,7 +6,7 @@ use crate::env::Env;
 use crate::input::Input;
 use crate::managed_identity::attached;
 use crate::{
-    authorization, decisions, deletions, devices, diagnose, managed_identity, management,
+    authorization, blobs, decisions, deletions, devices, diagnose, managed_identity, management,
     provisioning, resources, targets,
 };
 use gate::facts::Instance;
@@ -82,8 +82,20 @@ pub(crate) async fn prepare(
             let operation = provisioning::bulk::judged(row, &input.body)?;
             return Ok(Prepared { operation, objects, ..plain(dps.scope.clone()) });
         }
-        // What lies in it is no object of policies, but roles may be held there.
-        Some(Instance::Target(_)) => return Ok(plain(input.scope.clone())),
+        // Roles may be held at what lies in it. Blobs are no object of policies; containers are, whoever makes them.
+        Some(Instance::Target(_)) => {
+            let operation = operation(blobs::judged(row.op, input, env).await?);
+            let scope = input.scope.clone();
+            let mut objects = Vec::new();
+            if row.op == Op::CreateBlobContainer {
+                input.body = blobs::containers::body(input, env)?;
+                let stored = targets::as_stored(env, &scope, &input.body).await?;
+                objects.push(object(&scope, stored.as_ref().unwrap_or(&input.body)));
+            } else if row.op == Op::DeleteBlobContainer {
+                objects = deletions::objects(row, &scope, env).await?;
+            }
+            return Ok(Prepared { operation, objects, ..plain(scope) });
+        }
         None => {}
     }
     if row.op == Op::GetDecision {

@@ -7,6 +7,7 @@
 mod ended;
 mod limits;
 mod security;
+mod sending;
 
 pub(crate) use ended::ended;
 pub use ended::{Ended, Gone, Violation};
@@ -21,13 +22,12 @@ use crate::devices::messages::{self, Delivery, Settlement};
 use crate::devices::model_id;
 use crate::devices::named::Named;
 use crate::devices::presence::{Interests, Seat, Standing, Told};
-use crate::devices::telemetry::{self, Sent};
+use crate::devices::routing::Routing;
 use crate::devices::twins;
 use crate::env::Env;
 use crate::insights::diagnostics::{Departure, Draft};
 use crate::limits::Meter;
 use crate::proving::{Proving, instance};
-use bytes::Bytes;
 use gate::facts::{Hub, Instance};
 use gate::{Ask, Authenticated, Facts, Permit};
 use model::limits::Throttle;
@@ -77,6 +77,8 @@ pub struct Session {
     epoch: u64,
     seat: Seat,
     log: Option<HubLog>,
+    /// Where its messages go, where the hub says anything of it.
+    routing: Option<Arc<Routing>>,
     /// What the hub has left, where hubs are limited.
     meter: Option<Arc<Meter>>,
     /// What it asked to be told of, now or when it was here before.
@@ -110,6 +112,7 @@ impl Session {
             head,
             seat,
             log: None,
+            routing: None,
             meter: env.limits.of(hub, env),
             hears: 0,
         };
@@ -303,58 +306,6 @@ impl Session {
         Ok(facts)
     }
 
-    /// Keeps messages of the device in the hub's log. They are not to be acknowledged before [`Sent::synced`].
-    ///
-    /// # Errors
-    /// Why the session is over. Nothing was kept then.
-    pub async fn send(&mut self, env: &Env, records: Vec<Weighed>) -> Result<Sent, Ended> {
-        let began_ns = (env.clock.monotonic_ns)();
-        let facts = self.current(env).await?;
-        self.keep_in_log(env, &facts, records, began_ns).await
-    }
-
-    /// Keeps the last message of a device that did not mean to go, though another session may have its place
-    /// by now: it is proven once more.
-    ///
-    /// # Errors
-    /// Why it may not send. Nothing was kept then.
-    pub async fn send_will(&mut self, env: &Env, record: Bytes) -> Result<Sent, Ended> {
-        let began_ns = (env.clock.monotonic_ns)();
-        let facts = env.facts.load();
-        self.head.id = env.new_tracking_id();
-        self.head.time = env.now();
-        self.prove(env, &facts).await.map_err(ended)?;
-        let record = self.weigh(env, record)?;
-        self.keep_in_log(env, &facts, vec![record], began_ns).await
-    }
-
-    async fn keep_in_log(
-        &mut self,
-        env: &Env,
-        facts: &Facts,
-        records: Vec<Weighed>,
-        began_ns: u64,
-    ) -> Result<Sent, Ended> {
-        self.count_messages(env, records.len());
-        let permit = self.permit(env, facts, operation(Op::SendTelemetry)).await?;
-        let log = match &self.log {
-            Some(log) => log,
-            None => {
-                let log = Box::pin(env.logs.of(&self.hub, env)).await.map_err(Ended::Failed)?;
-                self.log.insert(log)
-            }
-        };
-        let records: Vec<Bytes> = records.into_iter().map(Weighed::record).collect();
-        let count = records.len() as u64;
-        let now_ms = self.head.time.millis();
-        let device = self.named.device.as_str();
-        let sent = telemetry::send(&permit, log, device, now_ms, records).await;
-        let took_ns = (env.clock.monotonic_ns)().saturating_sub(began_ns);
-        let status = if sent.is_ok() { 204 } else { 500 };
-        env.metrics.count_calls(permit.operation(), status, count, took_ns);
-        sent.map_err(Ended::Failed)
-    }
-
     /// Writes down how the session ended, and gives the device's place back.
     pub async fn end(mut self, env: &Env, ended: Ended) {
         let ended = match ended {
@@ -469,6 +420,7 @@ impl Session {
                 let permit = admitted(env, &who, &ask, facts, &mut Draft::unwanted()).await?;
                 remember(&mut self.head, &permit);
                 self.who = who;
+                self.routing = env.routings.of(&self.hub, env).await.map_err(failed)?;
                 self.epoch = facts.epoch;
                 if self.generation.is_empty() {
                     let Named { device, module } = &self.named;

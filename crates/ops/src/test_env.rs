@@ -31,7 +31,7 @@ pub(crate) fn env() -> Env {
     Env {
         settings,
         store: Engine::memory(),
-        facts: FactsCell::new(Facts::new(id, origin)),
+        facts: Arc::new(FactsCell::new(Facts::new(id, origin))),
         clock: Clock {
             now: Arc::new(|| Timestamp::from_seconds(1_000_000)),
             monotonic_ns: Arc::new(|| 0),
@@ -57,7 +57,9 @@ pub(crate) fn env() -> Env {
         queries: crate::devices::queries::Turns::default(),
         readers: crate::devices::readers::Readers::default(),
         limits: crate::limits::Limits::default(),
+        routings: crate::devices::routing::Routings::default(),
         logs: crate::devices::logs::Logs::default(),
+        blob_turns: crate::blobs::Turns::default(),
         journals: crate::devices::logs::Logs::journals(),
         egress: egress::Client::new(egress::Rule::default(), std::path::PathBuf::new()),
         identity_tokens: IdentityTokens::default(),

@@ -202,7 +202,7 @@ async fn put(
             address: String::new(),
             ..Channel::default()
         },
-        body: Box::new(move |_| Box::pin(async move { Ok(body) })),
+        body: Box::new(move |_, _| Box::pin(async move { Ok(body) })),
     };
     let answer = call::run(env, call).await;
     match answer.status {

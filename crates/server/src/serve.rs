@@ -8,12 +8,14 @@ use crate::saved::Saved;
 use crate::{clock, first_start, identity_endpoints, signing_keys, trusted_issuers};
 use front::stopped;
 use front::tls::Certificates;
+use ops::blobs;
 use ops::devices::chores::Chores;
 use ops::devices::logs::Logs;
 use ops::devices::messages::Locks;
 use ops::devices::presence::Presence;
 use ops::devices::queries::Turns;
 use ops::devices::readers::Readers;
+use ops::devices::routing::Routings;
 use ops::devices::security::Rates;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
@@ -29,7 +31,7 @@ use ops::provisioning::latency::Latencies;
 use ops::provisioning::pace::Pace;
 use ops::resources::deployments::Deployments;
 use ops::targets::service_bus::{self, BusTurns};
-use ops::{Env, decisions, devices, insights, provisioning, resources};
+use ops::{Env, decisions, devices, insights, provisioning, resources, targets};
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -227,10 +229,13 @@ async fn environment(
     facts::former::begin(&store, settings.keeps_facts, &mut facts, spread, (clock.now)()).await?;
     let metrics = Metrics::default();
     let (diagnostics, writer) = Diagnostics::start(dir.path.clone(), metrics.clone());
+    let facts = Arc::new(FactsCell::new(facts));
+    let rule = egress::Rule::new(options.allow_egress.clone());
+    let rule = rule.with_own(targets::reaching::own(Arc::clone(&facts), &settings));
     let env = Env {
         settings,
         store,
-        facts: FactsCell::new(facts),
+        facts,
         clock,
         signing_keys,
         assertions: Assertions::default(),
@@ -250,12 +255,11 @@ async fn environment(
         queries: Turns::default(),
         readers: Readers::default(),
         limits: Limits::new(options.limits),
+        routings: Routings::default(),
         logs: Logs::below(dir.path.join("log")),
+        blob_turns: blobs::Turns::default(),
         journals: Logs::journals_below(dir.path.join("journal")),
-        egress: egress::Client::new(
-            egress::Rule::new(options.allow_egress.clone()),
-            dir.path.join(greeting::CA_BUNDLE),
-        ),
+        egress: egress::Client::new(rule, dir.path.join(greeting::CA_BUNDLE)),
         identity_tokens: IdentityTokens::default(),
         hosts: Some(hosts),
     };
@@ -293,6 +297,7 @@ async fn tidy_up(env: &Env) -> Result<(), String> {
             env.store.drop_shard(&shard).await.map_err(|it| it.to_string())?;
         }
     }
+    blobs::tidy::mend(env).await.map_err(|it| it.cause())?;
     for logs in [&env.logs, &env.journals] {
         for shard in logs.kept().map_err(|it| it.cause())? {
             if !known.contains(&shard) {
@@ -341,6 +346,9 @@ async fn round(env: &Env) {
     }
     if let Err(error) = service_bus::sweep(env).await {
         eprintln!("hubward: expired messages of queues could not be taken out: {}", error.cause());
+    }
+    if let Err(error) = blobs::tidy::round(env).await {
+        eprintln!("hubward: blobs could not be tidied: {}", error.cause());
     }
     env.logs.trim(env.now(), env).await;
     env.journals.trim(env.now(), env).await;

@@ -59,6 +59,9 @@ pub const BUS_PAYLOADS: Table = Table("bus_payloads");
 /// Hub: scheduled jobs, under their id.
 pub const JOBS: Table = Table("jobs");
 
+/// Hub: imports and exports of identities, under their id.
+pub const TRANSFERS: Table = Table("transfers");
+
 /// Hub: what became of each device of a job, under the job's id, `/` and the key of the device or module.
 pub const DEVICE_JOBS: Table = Table("device_jobs");
 
@@ -74,6 +77,9 @@ pub const FEEDBACK: Table = Table("feedback");
 /// Hub: which files devices have uploaded, likewise.
 pub const FILE_NOTIFICATIONS: Table = Table("file_notifications");
 
+/// Hub: uploads of files that have begun, under `device/upload`.
+pub const FILE_UPLOADS: Table = Table("file_uploads");
+
 /// DPS: individual enrollments, under the registration id.
 pub const ENROLLMENTS: Table = Table("enrollments");
 
@@ -82,6 +88,18 @@ pub const ENROLLMENT_GROUPS: Table = Table("enrollment_groups");
 
 /// DPS: what became of each registration, under the registration id.
 pub const REGISTRATIONS: Table = Table("registrations");
+
+/// Container: blobs with their properties and metadata, under their name.
+pub const BLOBS: Table = Table("blobs");
+
+/// Container: of which blocks the content of a blob is made, under the content's id.
+pub const BLOB_CONTENTS: Table = Table("blob_contents");
+
+/// Container: under which generation the blocks of a blob are kept that wait to be committed, under a hash of its name.
+pub const BLOB_STAGES: Table = Table("blob_stages");
+
+/// Container: blocks that wait to be committed, under their generation, `/` and their id.
+pub const BLOB_BLOCKS: Table = Table("blob_blocks");
 
 /// Decisions and control: traces of calls that are kept, under their tracking id.
 pub const DECISIONS: Table = Table("decisions");

@@ -11,6 +11,9 @@ use std::time::Duration;
 
 impl Connection {
     pub(super) fn header(&mut self, after_sasl: bool) -> Result<bool, Condition> {
+        if self.caller.is_some() {
+            return self.header_of_answerer(after_sasl);
+        }
         let Some(header) = self.incoming.first_chunk::<HEADER_BYTES>().copied() else {
             return Ok(false);
         };
@@ -79,6 +82,9 @@ impl Connection {
     }
 
     fn performed(&mut self, channel: u16, performative: Performative) -> Result<(), Condition> {
+        if self.caller.is_some() {
+            return self.answered(channel, performative);
+        }
         match (self.phase, performative) {
             (
                 Phase::Sasl { is_challenged: false },
@@ -96,14 +102,14 @@ impl Connection {
                 self.close(None);
                 self.events.push_back(Event::Closed(error));
             }
-            (Phase::Open, Performative::End(_)) => self.ended(channel)?,
+            (Phase::Open, Performative::End(error)) => self.ended(channel, error.as_ref())?,
             (Phase::Open, performative) => self.within(channel, performative)?,
             (_, _) => return Err(illegal("a frame came that is not awaited now")),
         }
         Ok(())
     }
 
-    fn opened(&mut self, open: Open) -> Result<(), Condition> {
+    pub(super) fn opened(&mut self, open: Open) -> Result<(), Condition> {
         self.frame_bytes = open.max_frame_size.unwrap_or(u32::MAX).min(FRAME_BYTES_MAX);
         if self.frame_bytes < FRAME_BYTES_MIN {
             let what = format!("`max-frame-size` is at least {FRAME_BYTES_MIN}");
@@ -112,7 +118,9 @@ impl Connection {
         self.idle =
             open.idle_time_out.filter(|it| *it > 0).map(|it| Duration::from_millis(it.into()));
         self.phase = Phase::Open;
-        self.put_open();
+        if self.caller.is_none() {
+            self.put_open();
+        }
         if self.idle.is_some_and(|it| it < IDLE_TIME_OUT_MIN) {
             let what = "an `idle-time-out` below a second cannot be kept to";
             return Err(Condition::new("amqp:not-allowed", what));
@@ -124,7 +132,7 @@ impl Connection {
     pub(super) fn put_open(&mut self) {
         let open = Open {
             container_id: self.container_id.clone(),
-            hostname: None,
+            hostname: self.hostname(),
             max_frame_size: Some(FRAME_BYTES_MAX),
             channel_max: Some(CHANNEL_MAX),
             idle_time_out: u32::try_from(IDLE_TIME_OUT.as_millis()).ok(),
@@ -141,13 +149,13 @@ impl Connection {
             return Err(illegal("a session began on a channel that has one"));
         }
         let session = Session::new(begin);
-        let answer = session.answer(channel);
+        let answer = session.begin(Some(channel));
         self.sessions.insert(channel, session);
         self.put(KIND_AMQP, channel, &Performative::Begin(answer));
         Ok(())
     }
 
-    fn ended(&mut self, channel: u16) -> Result<(), Condition> {
+    fn ended(&mut self, channel: u16, error: Option<&Condition>) -> Result<(), Condition> {
         let Some(session) = self.sessions.remove(&channel) else {
             return Err(illegal("a session ended that is not there"));
         };
@@ -155,7 +163,7 @@ impl Connection {
             self.left(&link);
             if !link.is_leaving {
                 let link = LinkId { channel, handle };
-                self.events.push_back(Event::Detached { link });
+                self.events.push_back(Event::Detached { link, error: error.cloned() });
             }
         }
         self.put(KIND_AMQP, channel, &Performative::End(None));

@@ -16,7 +16,7 @@ const INCOMING_WINDOW: u32 = 2_048;
 /// What we say that we might send; nobody holds anybody to it.
 const OUTGOING_WINDOW: u32 = 2_048;
 /// The highest handle of a link in its session.
-const HANDLE_MAX: u32 = 1_023;
+pub(super) const HANDLE_MAX: u32 = 1_023;
 /// The longest tag of a message. Source: the standard, section 2.8.7.
 const TAG_BYTES_MAX: usize = 32;
 /// What a frame of a transfer takes beside its part of the message, at most.
@@ -62,6 +62,23 @@ pub(super) struct Partial {
 }
 
 impl Link {
+    /// A link that we ask for.
+    pub(super) fn ours(attach: &Attach) -> Self {
+        Self {
+            role: match attach.role {
+                Role::Sender => Role::Receiver,
+                Role::Receiver => Role::Sender,
+            },
+            name: attach.name.clone(),
+            attach: None,
+            delivery_count: 0,
+            credit: 0,
+            partial: None,
+            is_leaving: false,
+            concludes: false,
+        }
+    }
+
     /// Our side of the link: what the peer asked for, as it asked.
     pub(super) fn answer(&mut self, handle: u32) -> Attach {
         let asked = self.attach.take();
@@ -101,14 +118,21 @@ impl Session {
         }
     }
 
-    pub(super) const fn answer(&self, channel: u16) -> Begin {
+    /// Our side of the session; `answered` is the peer's channel where it has begun.
+    pub(super) const fn begin(&self, answered: Option<u16>) -> Begin {
         Begin {
-            remote_channel: Some(channel),
+            remote_channel: answered,
             next_outgoing_id: self.next_outgoing_id,
             incoming_window: self.incoming_window,
             outgoing_window: OUTGOING_WINDOW,
             handle_max: Some(HANDLE_MAX),
         }
+    }
+
+    /// The peer's side of a session that we began.
+    pub(super) const fn answered(&mut self, begin: &Begin) {
+        self.next_incoming_id = begin.next_outgoing_id;
+        self.remote_incoming_window = begin.incoming_window;
     }
 
     fn flow(&self) -> Flow {
@@ -208,7 +232,9 @@ impl Connection {
                 self.disposed(channel, &disposition);
                 Ok(())
             }
-            Performative::Detach { handle, closed, .. } => self.detached(channel, handle, closed),
+            Performative::Detach { handle, closed, error } => {
+                self.detached(channel, handle, closed, error)
+            }
             _ => Err(illegal("a frame came that is not awaited now")),
         }
     }
@@ -397,7 +423,7 @@ impl Connection {
     /// Ends a link over which the peer did what it may not.
     fn detach_by_us(&mut self, id: LinkId, error: Condition) {
         self.detach(id, Some(error));
-        self.events.push_back(Event::Detached { link: id });
+        self.events.push_back(Event::Detached { link: id, error: None });
     }
 
     fn disposed(&mut self, channel: u16, disposition: &Disposition) {
@@ -427,7 +453,13 @@ impl Connection {
         }
     }
 
-    fn detached(&mut self, channel: u16, handle: u32, closed: bool) -> Result<(), Condition> {
+    fn detached(
+        &mut self,
+        channel: u16,
+        handle: u32,
+        closed: bool,
+        error: Option<Condition>,
+    ) -> Result<(), Condition> {
         let Some(session) = self.sessions.get_mut(&channel) else { return Ok(()) };
         let Some(link) = session.links.remove(&handle) else {
             return Err(Condition::new(
@@ -436,11 +468,14 @@ impl Connection {
             ));
         };
         session.forget(handle);
+        if let Some(caller) = &mut self.caller {
+            caller.forget(handle);
+        }
         self.left(&link);
         if !link.is_leaving {
             let detach = Performative::Detach { handle, closed, error: None };
             self.put(KIND_AMQP, channel, &detach);
-            self.events.push_back(Event::Detached { link: LinkId { channel, handle } });
+            self.events.push_back(Event::Detached { link: LinkId { channel, handle }, error });
         }
         Ok(())
     }

@@ -233,6 +233,7 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
             access,
             authorities: Vec::new(),
             security: None,
+            routing: None,
             network: NetworkRules::default(),
         }),
         false => world.facts.put_dps(Dps {

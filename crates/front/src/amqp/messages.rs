@@ -252,14 +252,21 @@ fn of_device(
 ) -> Message {
     let mut properties = Properties::default();
     annotations.extend([
-        symbol("iothub-connection-device-id", Value::String(message.device)),
-        symbol("iothub-connection-auth-method", Value::string(message.auth.annotation())),
-        symbol("iothub-connection-auth-generation-id", Value::String(message.generation)),
         symbol("iothub-enqueuedtime", Value::Timestamp(enqueued.millis())),
-        symbol("iothub-message-source", Value::string("Telemetry")),
+        symbol("iothub-message-source", Value::string(message.source.annotation())),
     ]);
-    if !message.module.is_empty() {
-        annotations.push(symbol("iothub-connection-module-id", Value::String(message.module)));
+    for (name, value) in [
+        ("iothub-connection-device-id", message.device),
+        ("iothub-connection-auth-generation-id", message.generation),
+        ("iothub-connection-module-id", message.module),
+    ] {
+        // What is told of a job is told of no device.
+        if !value.is_empty() {
+            annotations.push(symbol(name, Value::String(value)));
+        }
+    }
+    if let Some(method) = message.auth.annotation() {
+        annotations.push(symbol("iothub-connection-auth-method", Value::string(method)));
     }
     let mut application = Vec::new();
     let mut also = |name: &str, value: String| {

@@ -23,10 +23,10 @@ async fn answer(request: Request<Incoming>) -> Reply {
         "/slow" => sleep(Duration::from_secs(5)).await,
         "/never" => std::future::pending().await,
         "/panic" => panic!("as it happens"),
-        "/large" => return Response::new(Full::new(Bytes::from(vec![b'a'; 8 << 20]))),
+        "/large" => return Response::new(Sent::Whole(Full::new(Bytes::from(vec![b'a'; 8 << 20])))),
         _ => {}
     }
-    Response::new(Full::new(Bytes::from(path)))
+    Response::new(Sent::Whole(Full::new(Bytes::from(path))))
 }
 
 fn connect(protocol: Protocol) -> Peer {

@@ -134,7 +134,7 @@ mod tests {
         for role in roles {
             for operation in OPERATIONS {
                 for (action, number) in numbered(operation) {
-                    let list = List::of(operation.plane);
+                    let list = List::of(operation.role_plane());
                     let is_granted = facts.grants(role, action.as_str(), list).is_some();
                     let says = facts.says(role.id, list, number);
                     told[says as usize] += 1;

@@ -281,7 +281,7 @@ impl Facts {
     /// reaches operations that are in none, and the shorter its fixed part, the more of them.
     fn breadth(&self, role: &Role) -> (usize, std::cmp::Reverse<usize>) {
         let granted = known()
-            .flat_map(|row| row.actions.iter().map(move |it| (row.plane, it)))
+            .flat_map(|row| row.actions.iter().map(move |it| (row.role_plane(), it)))
             .filter(|(plane, it)| self.grants(role, it.as_str(), List::of(*plane)).is_some())
             .count();
         let patterns =

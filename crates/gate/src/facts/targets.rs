@@ -37,6 +37,8 @@ pub struct Target {
     pub host: String,
     /// False where only identities open it.
     pub takes_keys: bool,
+    /// True where what lies in it may be opened to everybody (`allowBlobPublicAccess`).
+    pub is_public: bool,
     /// From where, and as what, it may be reached.
     pub network: NetworkRules,
 }

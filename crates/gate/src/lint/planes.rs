@@ -71,7 +71,7 @@ fn alone(list: &str, text: &str) -> Result<Role, Error> {
 fn grants(role: &Role, list: List, facts: &Facts) -> bool {
     let patterns: Vec<&ActionPattern> =
         role.permissions.iter().flat_map(|it| it.actions.iter().chain(&it.data_actions)).collect();
-    known().filter(|it| List::of(it.plane) == list).flat_map(|it| it.actions).any(|action| {
+    known().filter(|it| List::of(it.role_plane()) == list).flat_map(|it| it.actions).any(|action| {
         facts.grants(role, action.as_str(), list).is_some()
             || patterns.iter().any(|it| it.matches(*action))
                 && facts.grants_by_wildcard(role, action.as_str(), list).is_some()

@@ -124,6 +124,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         access: access(),
         authorities: Vec::new(),
         security: None,
+        routing: None,
         network: NetworkRules::default(),
     });
     facts.put_dps(Dps {

@@ -80,6 +80,7 @@ pub fn facts() -> Facts {
             },
             authorities: Vec::new(),
             security: None,
+            routing: None,
             network: NetworkRules::default(),
         });
     }

@@ -33,6 +33,8 @@ impl Error {
                 "com.microsoft:precondition-failed"
             }
             Self::BodyTooLarge { .. } => "amqp:link:message-size-exceeded",
+            // Blobs are not served over AMQP.
+            Self::Blob { .. } => "amqp:not-allowed",
             Self::Hub { fault, .. } | Self::Limited { fault, .. } => fault.amqp_condition(),
             Self::TpmChallenge { .. } => "amqp:unauthorized-access",
             Self::LinkStolen { .. } => "amqp:link:stolen",
@@ -62,6 +64,10 @@ impl HubFault {
             | Self::QuotaExceeded => "amqp:resource-limit-exceeded",
             Self::Throttled => "com.microsoft:device-container-throttled",
             Self::NoAnswer => "com.microsoft:timeout",
+            Self::TooManyUploads => "amqp:resource-limit-exceeded",
+            Self::UnknownUpload | Self::LateUpload | Self::NoStorage | Self::StorageSaysNo => {
+                "com.microsoft:argument-error"
+            }
             Self::MessageLockLost => "com.microsoft:message-lock-lost",
             Self::MessageTooLarge => "amqp:link:message-size-exceeded",
             Self::TooManyChanges => "amqp:link:message-size-exceeded",

@@ -17,6 +17,16 @@ pub enum HubFault {
     /// The message was settled already, or the time to settle it is over.
     MessageLockLost,
     MessageTooLarge,
+    /// The device has as many uploads under way as it can have.
+    TooManyUploads,
+    /// No such upload of the device.
+    UnknownUpload,
+    /// Its time is over.
+    LateUpload,
+    /// The hub has no storage for files.
+    NoStorage,
+    /// The storage for files does not do what the hub asks.
+    StorageSaysNo,
     /// A message's own expiry is no time to come, or too far away.
     InvalidExpiry,
     ConfigurationNotFound,
@@ -59,6 +69,11 @@ impl HubFault {
             Self::QueueFull => (403, 403_004, "DeviceMaximumQueueDepthExceeded"),
             Self::MessageLockLost => (412, 412_002, "DeviceMessageLockLost"),
             Self::MessageTooLarge => (413, 413_001, "MessageTooLarge"),
+            Self::TooManyUploads => (403, 403_006, "DeviceMaximumActiveFileUploadLimitExceeded"),
+            Self::UnknownUpload => (400, 400_015, "InvalidFileUploadCorrelationId"),
+            Self::LateUpload => (400, 400_016, "ExpiredFileUploadCorrelationId"),
+            Self::NoStorage => (400, 400_014, "DefaultStorageEndpointNotConfigured"),
+            Self::StorageSaysNo => (400, 400_020, "InvalidStorageEndpointOrBlob"),
             Self::InvalidExpiry => (403, 403_009, "InvalidMessageExpiryTime"),
             Self::ConfigurationNotFound => (404, 404_301, "ConfigurationNotFound"),
             Self::ConfigurationAlreadyExists => (409, 409_401, "ConfigurationAlreadyExists"),

@@ -20,6 +20,7 @@ impl fmt::Display for Error {
             | Self::EnrollmentConflict { message }
             | Self::EnrollmentStale { message }
             | Self::Hub { message, .. }
+            | Self::Blob { message, .. }
             | Self::LinkStolen { message }
             | Self::TooManyLinks { message }
             | Self::Limited { message, .. }

@@ -81,6 +81,27 @@ pub(super) const ROWS: &[Operation] = &[
         ],
         "Hands a device the messages that wait for it, and settles them over MQTT and AMQP",
     ),
+    Operation {
+        body: Body::Json,
+        ..at_hub(
+            Op::BeginUpload,
+            Effect::Calls,
+            &[hub("POST", "/devices/{device}/files")],
+            "Gives a device an address at which it may put one file into the hub's storage",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..at_hub(
+            Op::EndUpload,
+            Effect::Calls,
+            &[
+                hub("POST", "/devices/{device}/files/notifications"),
+                hub("POST", "/devices/{device}/files/notifications/{correlation}"),
+            ],
+            "Takes how the upload of a file has ended, and tells services of it",
+        )
+    },
     at_hub(
         Op::CompleteMessage,
         Effect::Writes,

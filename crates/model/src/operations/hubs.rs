@@ -83,6 +83,42 @@ pub(super) const ROWS: &[Operation] = &[
             "Shows one shared access policy with its keys",
         )
     },
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::TestAllRoutes,
+            &[act("Microsoft.Devices/IotHubs/routing/$testall/action")],
+            Effect::Reads,
+            &[arm(
+                "POST",
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}/routing/routes/$testall",
+            )],
+            "Tests a message against every route of a hub",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::TestRoute,
+            &[act("Microsoft.Devices/IotHubs/routing/$testnew/action")],
+            Effect::Reads,
+            &[arm(
+                "POST",
+                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}/routing/routes/$testnew",
+            )],
+            "Tests a message against a route that is not kept",
+        )
+    },
+    control(
+        Op::ListEndpointHealth,
+        &[act("Microsoft.Devices/IotHubs/routingEndpointsHealth/read")],
+        Effect::Reads,
+        &[arm(
+            "GET",
+            "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Devices/IotHubs/{hub}/routingEndpointsHealth",
+        )],
+        "Shows the health of the endpoints of a hub",
+    ),
     control(
         Op::ListHubCertificates,
         &[act("Microsoft.Devices/IotHubs/certificates/read")],

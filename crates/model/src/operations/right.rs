@@ -17,6 +17,12 @@ pub enum Right {
     Listen,
     Send,
     Manage,
+    ReadBlobs,
+    AddBlobs,
+    CreateBlobs,
+    WriteBlobs,
+    DeleteBlobs,
+    ListBlobs,
 }
 
 impl Right {
@@ -35,6 +41,16 @@ impl Right {
     /// Of a namespace or what lies in it, likewise.
     pub const NAMESPACE: &[Self] = &[Self::Listen, Self::Send, Self::Manage];
 
+    /// Of what a signature of storage opens: a letter each.
+    pub const BLOB: &[Self] = &[
+        Self::ReadBlobs,
+        Self::AddBlobs,
+        Self::CreateBlobs,
+        Self::WriteBlobs,
+        Self::DeleteBlobs,
+        Self::ListBlobs,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RegistryRead => "RegistryRead",
@@ -49,6 +65,12 @@ impl Right {
             Self::Listen => "Listen",
             Self::Send => "Send",
             Self::Manage => "Manage",
+            Self::ReadBlobs => "Read (r)",
+            Self::AddBlobs => "Add (a)",
+            Self::CreateBlobs => "Create (c)",
+            Self::WriteBlobs => "Write (w)",
+            Self::DeleteBlobs => "Delete (d)",
+            Self::ListBlobs => "List (l)",
         }
     }
 
@@ -67,7 +89,7 @@ impl Right {
     /// The wire form of several rights.
     pub fn join(rights: &[Self]) -> String {
         let mut words: Vec<&str> = Vec::new();
-        for right in Self::HUB.iter().chain(Self::DPS).chain(Self::NAMESPACE) {
+        for right in Self::HUB.iter().chain(Self::DPS).chain(Self::NAMESPACE).chain(Self::BLOB) {
             if rights.contains(right) && !words.contains(&right.as_str()) {
                 words.push(right.as_str());
             }

@@ -8,12 +8,15 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// The routes that a path fits, the one that it means first.
+/// The routes that a path and a query fit, the one that they mean first.
 pub fn fitting<'a>(
     surfaces: &'a [Surface],
     segments: &'a [String],
+    query: &'a [(String, String)],
 ) -> impl Iterator<Item = &'static Path> + 'a {
-    ROUTES.iter().filter(|it| surfaces.contains(&it.surface) && it.fits(segments))
+    ROUTES
+        .iter()
+        .filter(|it| surfaces.contains(&it.surface) && it.fits(segments) && it.is_chosen(query))
 }
 
 enum Part {
@@ -29,7 +32,12 @@ pub struct Path {
     /// Any number of segments may stand in front of `parts`.
     has_scope: bool,
     parts: Vec<Part>,
+    /// What the query says of [`CHOOSES`], where blobs are served.
+    chosen: Vec<(&'static str, &'static str)>,
 }
+
+/// What of a query chooses among operations at one path. Source: Azure Storage services REST API.
+const CHOOSES: [&str; 2] = ["comp", "restype"];
 
 static ROUTES: LazyLock<Vec<Path>> = LazyLock::new(|| {
     let mut paths: Vec<Path> = OPERATIONS
@@ -44,10 +52,12 @@ static ROUTES: LazyLock<Vec<Path>> = LazyLock::new(|| {
 
 impl Path {
     fn compile(operation: &'static Operation, route: &'static Route) -> Self {
-        let (has_scope, rest) = match route.path.strip_prefix("{scope}") {
+        let (path, query) = route.path.split_once('?').unwrap_or((route.path, ""));
+        let (has_scope, rest) = match path.strip_prefix("{scope}") {
             Some(rest) => (true, rest),
-            None => (false, route.path),
+            None => (false, path),
         };
+        let chosen = query.split('&').filter_map(|it| it.split_once('=')).collect();
         let parts = rest
             .split('/')
             .filter(|it| !it.is_empty())
@@ -56,7 +66,7 @@ impl Path {
                 None => Part::Literal(it),
             })
             .collect();
-        Self { operation, surface: route.surface, method: route.method, has_scope, parts }
+        Self { operation, surface: route.surface, method: route.method, has_scope, parts, chosen }
     }
 
     fn literals(&self) -> usize {
@@ -79,6 +89,20 @@ impl Path {
                 Part::Param(_) => true,
             })
         })
+    }
+
+    /// A query that chooses something else chooses nothing here.
+    fn is_chosen(&self, query: &[(String, String)]) -> bool {
+        self.surface != Surface::Blob
+            || CHOOSES.iter().all(|name| {
+                let wanted = self.chosen.iter().find(|(its, _)| its == name).map(|(_, it)| *it);
+                let mut said = query.iter().filter(|(its, _)| its.eq_ignore_ascii_case(name));
+                match (wanted, said.next(), said.next()) {
+                    (None, None, _) => true,
+                    (Some(wanted), Some((_, said)), None) => wanted.eq_ignore_ascii_case(said),
+                    (_, _, _) => false,
+                }
+            })
     }
 
     /// The segments that stand for a name, by that name.

@@ -44,6 +44,11 @@ pub(super) const fn amqp_event_hubs(method: &'static str, path: &'static str) ->
     Route { surface: Surface::EventHubs, protocol: Protocol::Amqp, method, path }
 }
 
+/// At a storage account.
+pub(super) const fn blob(method: &'static str, path: &'static str) -> Route {
+    Route { surface: Surface::Blob, protocol: Protocol::Https, method, path }
+}
+
 /// At a namespace of Service Bus.
 pub(super) const fn amqp_service_bus(method: &'static str, path: &'static str) -> Route {
     Route { surface: Surface::ServiceBus, protocol: Protocol::Amqp, method, path }

@@ -29,7 +29,7 @@ pub(crate) fn access_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
         }];
     };
     let is_missing =
-        |it: &ActionName| !is_held(*it, &scope, (principal, List::of(row.plane)), facts);
+        |it: &ActionName| !is_held(*it, &scope, (principal, List::of(row.role_plane())), facts);
     let missing: Vec<ActionName> = row.actions.iter().copied().filter(is_missing).collect();
     let found = role_fixes(trace, &missing, &[&preset::place(&scope)], facts, env);
     match found.is_empty() {
@@ -49,7 +49,7 @@ pub(super) fn linked_fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> 
     };
     let linked: Vec<Link> = trace.call.linked.iter().filter_map(Link::replayed).collect();
     let is_missing =
-        |it: &&Link| !is_held(it.action, &it.scope, (principal, List::of(row.plane)), facts);
+        |it: &&Link| !is_held(it.action, &it.scope, (principal, List::of(row.role_plane())), facts);
     let missing: Vec<&Link> = linked.iter().filter(is_missing).collect();
     match missing.as_slice() {
         // Of several actions, a role that has all of them would be given where it is not needed.
@@ -91,7 +91,7 @@ fn role_fixes(
         .filter(|it| it.kind == FindingKind::RoleAssignment && it.result == FindingResult::NoMatch)
         .any(|it| !it.conditions.is_empty());
     let mut found = Vec::new();
-    for role in facts.roles_that_grant(missing, List::of(row.plane)).into_iter().take(2) {
+    for role in facts.roles_that_grant(missing, List::of(row.role_plane())).into_iter().take(2) {
         let is_assignable =
             |at: &Scope| role.assignable_scopes.iter().any(|it| facts.contains(it, at));
         if !scopes.iter().all(|it| is_assignable(it)) {

@@ -7,6 +7,7 @@ use model::operations::Body;
 use model::{Error, Operation, Plane};
 use serde_json::{Map, Value};
 use std::pin::Pin;
+use tokio::sync::mpsc;
 
 /// Largest body of a control-plane call: a template with its parameters.
 pub const CONTROL_BODY_BYTES_MAX: usize = 4 << 20;
@@ -25,14 +26,19 @@ pub enum BodyFault {
 }
 
 /// Reads the body up to a number of bytes. Called once, after authentication.
-pub type BodyReader =
-    Box<dyn FnOnce(usize) -> Pin<Box<dyn Future<Output = Result<Bytes, BodyFault>> + Send>> + Send>;
+pub type BodyReader = Box<dyn FnOnce(usize, Taker) -> Reading + Send>;
+
+/// Who takes what comes: whoever waits at the other end, or nobody, and then the reading brings all of it.
+pub type Taker = Option<mpsc::Sender<Bytes>>;
+
+/// A body that is being read.
+pub type Reading = Pin<Box<dyn Future<Output = Result<Bytes, BodyFault>> + Send>>;
 
 async fn read(read: BodyReader, limit: usize, headers: &Headers) -> Result<Bytes, Error> {
     if headers.content_length.is_some_and(|it| it > limit as u64) {
         return Err(Error::BodyTooLarge { limit });
     }
-    read(limit).await.map_err(|fault| match fault {
+    read(limit, None).await.map_err(|fault| match fault {
         BodyFault::TooLarge => Error::BodyTooLarge { limit },
         BodyFault::Incomplete => Error::BodyIncomplete,
     })
@@ -49,7 +55,8 @@ pub(super) async fn read_into(
             input.body = read_json(reader, operation, &input.headers).await?;
         }
         Body::Raw => input.raw = read(reader, RAW_BODY_BYTES_MAX, &input.headers).await?,
-        Body::None | Body::Form => {}
+        // A file's is read on the road itself.
+        Body::None | Body::Form | Body::File => {}
     }
     Ok(())
 }
@@ -77,7 +84,7 @@ async fn read_json(
     }
     let read = match operation.body {
         Body::Template => model::json::parse_relaxed(&bytes),
-        Body::None | Body::Json | Body::Form | Body::Raw => model::json::parse(&bytes),
+        Body::None | Body::Json | Body::Form | Body::Raw | Body::File => model::json::parse(&bytes),
     };
     read.map_err(|it| Error::invalid("body", format!("not JSON that can be taken: {it}")))
 }

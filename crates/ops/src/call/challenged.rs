@@ -23,7 +23,7 @@ pub(super) async fn challenged(
 ) -> Failed {
     let is_asking = operation.op == Op::RegisterDevice && matches!(credential, Credential::None);
     let Some(read) = body.filter(|_| is_asking) else { return failed };
-    let bounded: BodyReader = Box::new(move |limit| read(limit.min(BODY_BYTES_MAX)));
+    let bounded: BodyReader = Box::new(move |limit, taker| read(limit.min(BODY_BYTES_MAX), taker));
     // What cannot be read asks for nothing.
     if read_into(&mut input, operation, bounded).await.is_err() {
         return failed;

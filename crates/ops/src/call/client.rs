@@ -22,15 +22,17 @@ pub(super) fn client_credential(shown: Credential, input: &Input) -> Credential 
             Credential::ClientSecret { tenant, client_id, secret }
         }
         Credential::Malformed { kind, because } => Credential::Malformed { kind, because },
-        // No front makes the last three: two stand in a form, and deployments sign in nowhere.
+        // No front makes the last four: two stand in a form, and deployments and jobs sign in nowhere.
         Credential::None
         | Credential::Bearer(_)
         | Credential::Sas(_)
+        | Credential::Storage(_)
         | Credential::Certificate(_)
         | Credential::Local(_)
         | Credential::Password { .. }
         | Credential::RefreshToken { .. }
-        | Credential::Deployment(_) => Credential::ClientSecret {
+        | Credential::Deployment(_)
+        | Credential::Job(_) => Credential::ClientSecret {
             tenant,
             client_id: input.text(&["client_id"]).unwrap_or("").to_owned(),
             secret: Secret::new(input.text(&["client_secret"]).unwrap_or("").to_owned()),

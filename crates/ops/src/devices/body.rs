@@ -5,7 +5,7 @@
 //! the answer. Sources: the published contract of Microsoft.Devices, api-version 2023-06-30-preview, and
 //! the sources of Azure CLI 2.91.
 
-use super::{endpoints, secrets};
+use super::{endpoints, routing, secrets};
 use crate::network;
 use crate::resources::fields::Fields;
 use crate::resources::{location, tags};
@@ -144,7 +144,7 @@ fn read_properties(
         "provisioningState": "Succeeded",
         "hostName": place.host_name,
         "eventHubEndpoints": { "events": read_events(given, former, place, partitions_max)? },
-        "routing": endpoints::read_routing(given)?,
+        "routing": routing::body::read(given)?,
         "storageEndpoints": endpoints::read_storage(given)?,
         "messagingEndpoints": read_messaging(given)?,
         "enableFileUploadNotifications": given.bool("enableFileUploadNotifications")?.unwrap_or(false),
@@ -172,6 +172,7 @@ fn read_properties(
         }
     }
     secrets::restore(&mut all, former, given.at())?;
+    routing::body::check_connection_strings(&all, given.at())?;
     Ok(all)
 }
 

@@ -10,7 +10,7 @@ use super::journal::{self, Happened};
 use super::named::Named;
 use super::presence::Notice;
 use super::registry::{MODULES_MAX, deletion, hub_of, modules_of, object, read, shard};
-use super::twin::Desired;
+use super::twin::{Desired, Twin};
 use super::twins;
 use crate::control::{failed, put as keep};
 use crate::env::Env;
@@ -97,6 +97,8 @@ struct Outcome {
     made: BTreeSet<String>,
     /// What happens to identities.
     happens: Vec<(Happened, Device)>,
+    /// The twins that change, as they were, and whose they are.
+    twins: Vec<(Twin, Device)>,
 }
 
 /// Up to 100 entries, each with its own verdict. Good ones are applied together; the answer lists the rest.
@@ -105,7 +107,7 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     let shard = shard(&hub)?;
     let all = entries(&input.body)?;
     for _ in 0..BULK_TRIES {
-        let Outcome { changes, errors, touched, told, made, happens } =
+        let Outcome { changes, errors, touched, told, made, happens, twins: changed } =
             outcome(&all, &shard, env).await?;
         if changes.len() > COMMIT_CHANGES_MAX {
             return Err(too_large(changes.len()));
@@ -135,6 +137,9 @@ pub(crate) async fn bulk(permit: &Permit, input: &Input, env: &Env) -> Result<Re
         let entry =
             |(event, device): &(_, Device)| journal::Entry::of_identity(*event, device, permit);
         journal::note(env, &hub, happens.iter().map(entry).collect()).await;
+        for (before, device) in &changed {
+            twins::tell(env, &hub, device, before, twins::Change::Updated).await;
+        }
         let is_successful = errors.is_empty();
         let result = json!({ "isSuccessful": is_successful, "errors": errors, "warnings": [] });
         return match is_successful {
@@ -216,6 +221,9 @@ async fn apply(
     let expect = revision.map_or(Expect::Absent, Expect::Revision);
     so_far.changes.push(keep(named.table(), named.key(), expect, &device)?);
     so_far.told.extend(told.map(|it| (named.key(), it)));
+    if let Some((former, _)) = former.as_ref().filter(|(it, _)| it.twin != device.twin) {
+        so_far.twins.push((former.twin.clone(), device.clone()));
+    }
     if former.is_none() {
         so_far.made.insert(named.key());
     }

@@ -33,8 +33,9 @@ pub(crate) async fn send(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     let bytes = records.iter().map(|it| it.len().saturating_sub(sender.bytes() + 1));
     env.limits.send(&hub, bytes, env)?;
     let log = env.logs.of(&hub, env).await?;
-    let now_ms = env.now().millis();
-    let sent = telemetry::send(permit, &log, named.device.as_str(), now_ms, records).await?;
+    let routing = env.routings.of(&hub, env).await?;
+    let to = (&*hub, routing.as_deref());
+    let sent = telemetry::send(permit, env, to, &log, &named, env.now(), records).await?;
     sent.synced().await?;
     Ok(Reply::empty(204))
 }

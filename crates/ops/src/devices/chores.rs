@@ -4,7 +4,7 @@
 //! every other hub costs nothing. Configurations are looked at again every minute, as twins change. Nothing here
 //! decides whether something may be done: that was decided when the job or configuration was written.
 
-use super::{configurations, jobs};
+use super::{configurations, jobs, transfers};
 use crate::env::Env;
 use gate::facts::Hub;
 use model::Error;
@@ -107,6 +107,9 @@ pub async fn run(env: Arc<Env>) {
             if is_round && let Err(error) = jobs::forget_old(&env, hub).await {
                 told(&env, "the past jobs of a hub cannot be forgotten", error);
             }
+            if is_round && let Err(error) = transfers::forget_old(&env, hub).await {
+                told(&env, "the past imports and exports of a hub cannot be forgotten", error);
+            }
         }
     }
 }
@@ -123,14 +126,19 @@ async fn begin(
     tasks: &mut Tasks,
 ) -> Result<bool, Error> {
     let (due, mut is_more_to_come) = jobs::run::due(env, hub).await?;
-    for id in due {
+    let transfer = transfers::run::due(env, hub).await?;
+    let due = due.into_iter().map(|it| (it, false)).chain(transfer.map(|it| (it, true)));
+    for (id, is_transfer) in due {
         let job = (hub.uid.clone(), id);
-        if running.len() >= JOBS_AT_ONCE {
-            is_more_to_come = true;
-        } else if running.insert(job.clone()) {
+        // One that a store failed is tried again.
+        is_more_to_come |= is_transfer || running.len() >= JOBS_AT_ONCE;
+        if running.len() < JOBS_AT_ONCE && running.insert(job.clone()) {
             let (env, hub) = (Arc::clone(env), Arc::clone(hub));
             tasks.spawn(async move {
-                let outcome = jobs::run::run(env, hub, &job.1).await;
+                let outcome = match is_transfer {
+                    true => transfers::run::run(env, hub, &job.1).await,
+                    false => jobs::run::run(env, hub, &job.1).await,
+                };
                 (job, outcome)
             });
         }

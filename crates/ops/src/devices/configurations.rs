@@ -265,6 +265,12 @@ async fn all(env: &Env, shard: &ShardId) -> Result<Vec<(Configuration, u64)>, Er
     page.iter().map(|(_, it)| Ok((parse(it)?, it.revision))).collect()
 }
 
+/// All of a hub, as they are exported: what was counted of them stays at home.
+pub(super) async fn exported(env: &Env, shard: &ShardId) -> Result<Vec<Value>, Error> {
+    let all = all(env, shard).await?;
+    Ok(all.iter().map(|(it, _)| it.shown(&Counted::default())).collect())
+}
+
 fn not_found(id: &str) -> Error {
     let sentence = format!("there is no configuration `{id}` in this hub");
     Error::hub(HubFault::ConfigurationNotFound, sentence)

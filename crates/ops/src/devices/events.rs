@@ -3,6 +3,7 @@
 use super::hubs;
 use super::logs::{self, HubLog};
 use super::message::Message;
+use super::message::routed::EVENTS;
 use super::readers::Claim;
 use crate::call::{Failed, Passed};
 use crate::env::Env;
@@ -142,8 +143,8 @@ impl Reader {
         Ok(Self { link, log, partition, next, claim })
     }
 
-    /// What comes next, at most `count` messages; none where nothing has come yet. A record that is no message
-    /// is left out.
+    /// What comes next, at most `count` messages; none where nothing has come yet. A record that is no message,
+    /// or that routes take elsewhere, is left out.
     ///
     /// # Errors
     /// Why the link is over.
@@ -159,7 +160,9 @@ impl Reader {
                 .iter()
                 .filter_map(|it| {
                     let kept = match &self.link.answering {
-                        Answering::Hub(_) => Kept::OfDevice(Message::parse(&it.payload)?),
+                        Answering::Hub(_) => {
+                            Kept::OfDevice(Message::parse_for(&it.payload, EVENTS)?)
+                        }
                         Answering::Target(_) => Kept::AsSent(it.payload.clone()),
                     };
                     Some(Event {

@@ -8,6 +8,7 @@ use super::addresses;
 use super::body::{self, Place};
 use super::keys;
 use super::names::{HUBS, host_name};
+use super::routing::{self, numbers::Numbers};
 use super::secrets;
 use super::security::SettingsDocument;
 use crate::call::may_see;
@@ -57,6 +58,9 @@ pub(crate) struct HubDocument {
     /// What was said of its devices' security as a whole, where anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) security: Option<SettingsDocument>,
+    /// Of its endpoints.
+    #[serde(default)]
+    pub(crate) numbers: Numbers,
 }
 
 /// Brings a hub's document into the facts.
@@ -90,6 +94,7 @@ pub(crate) fn change_facts(
         authorities: certificates::facts_of(&document.certificates)?,
         security: document.security.map(|it| it.defaults()).map(Arc::new),
         network: network::facts_of(&document.resource)?,
+        routing: routing::is_any(&document.resource).then_some(document.version),
         uid: document.uid,
         host: document.address,
         scope: scope_as_made(key, &document.resource)?,
@@ -286,8 +291,10 @@ async fn create(
         identity: None,
         certificates: Vec::new(),
         security: None,
+        numbers: Numbers::default(),
     };
     let (hub, besides) = composed(input, env, facts, &scope, blank)?;
+    routing::saving::check_endpoints(env, facts, &hub, None).await?;
     let change = control::put(tables::RESOURCES, scope.key(), Expect::Absent, &hub)?;
     // Before the commit: a hub that cannot be reached must not be there.
     env.open_host(&hub.address).await.map_err(|it| Error::Unavailable {
@@ -306,8 +313,10 @@ async fn update(
     revision: u64,
 ) -> Result<Reply, Error> {
     let scope = scope_of_document(&former)?;
+    let before = former.resource.clone();
     let next = HubDocument { version: former.version.saturating_add(1), ..former };
     let (hub, besides) = composed(input, env, facts, &scope, next)?;
+    routing::saving::check_endpoints(env, facts, &hub, Some(&before)).await?;
     save_with(permit, env, &hub, revision, besides).await?;
     Ok(Reply::ok(secrets::show(&hub.resource)))
 }
@@ -336,6 +345,7 @@ fn composed(
         hub.policies = given;
     }
     (hub.resource, hub.identity) = (resource, identity);
+    hub.numbers.draw(&mut hub.resource, || env.new_uuid());
     Ok((hub, change))
 }
 
@@ -427,6 +437,7 @@ mod tests {
             identity: None,
             certificates: Vec::new(),
             security: None,
+            numbers: Numbers::default(),
         };
         serde_json::to_vec(&hub).unwrap()
     }

@@ -187,6 +187,24 @@ impl Device {
         all
     }
 
+    /// Who looks after it, where it is a module.
+    pub(super) fn managed_by(&self) -> Option<&str> {
+        self.managed_by.as_deref()
+    }
+
+    /// The twin as events tell it whole.
+    pub(super) fn told_twin(&self) -> Value {
+        let mut all = json!({ "deviceId": self.device_id });
+        if let Some(module) = &self.module_id {
+            set(&mut all, "moduleId", json!(module));
+        }
+        set(&mut all, "etag", json!(self.twin.etag()));
+        set(&mut all, "version", json!(self.twin.version()));
+        set(&mut all, "tags", json!(self.twin.tags()));
+        set(&mut all, "properties", self.twin.properties());
+        all
+    }
+
     /// True for a device that runs modules of deployments.
     pub(super) fn is_edge(&self) -> bool {
         self.capabilities.get("iotEdge").and_then(Value::as_bool).unwrap_or(false)

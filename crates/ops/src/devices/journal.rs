@@ -6,6 +6,7 @@
 use super::identity::Device;
 use super::logs::{self, HubLog};
 use super::named::Named;
+use super::routing::events;
 use super::telemetry::partition_of;
 use crate::env::Env;
 use bytes::Bytes;
@@ -164,8 +165,12 @@ impl Entry {
             status: matches!(event, Happened::Created | Happened::Updated)
                 .then(|| device.status.clone()),
             twin: matches!(event, Happened::Created | Happened::Deleted)
-                .then(|| device.twin.judged()),
+                .then(|| device.told_twin()),
         }
+    }
+
+    pub(super) fn generation_id(&self) -> &str {
+        &self.generation_id
     }
 
     /// Whose it is: a module's begins with its device's.
@@ -218,8 +223,10 @@ impl Reason {
     }
 }
 
-/// Writes down what happened, in this order. Waits where the log cannot follow, and not for the disk.
+/// Writes down what happened, in this order, and tells it to routes that take it. Waits where the log cannot follow, and
+/// not for the disk, except where it was told.
 pub(crate) async fn note(env: &Env, hub: &Hub, entries: Vec<Entry>) {
+    events::tell_entries(env, hub, &entries).await;
     let time_ms = env.now().millis();
     let noted = async {
         let HubLog { log, partitions } = env.journals.of(hub, env).await?;

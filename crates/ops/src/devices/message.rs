@@ -1,12 +1,15 @@
 //! A message of a device as it lies in the hub's log: who sent it, its properties, its body.
 //!
 //! Written once, read by whoever delivers it. The form is in `docs/reference/log-format.md`; enqueued time,
-//! partition and sequence are the log's own.
+//! partition and sequence are the log's own. Of a hub that routes, a record also says to where, see [`routed`].
+
+pub mod routed;
 
 use bytes::Bytes;
 use model::PrincipalKind;
 use model::principal::AuthType;
 use model::trace::Caller;
+use routed::{Routed, Source};
 use std::fmt;
 
 /// Most bytes of body and properties together: what a hub takes from a device.
@@ -66,6 +69,11 @@ const RESERVED: &[&str] = &[
     "x-opt-partition-key",
 ];
 
+/// True for a name that only the hub itself may set.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    name.starts_with("$.") || RESERVED.iter().any(|it| it.eq_ignore_ascii_case(name))
+}
+
 /// How a sender had proven itself. The number is the one in the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AuthMethod {
@@ -75,10 +83,12 @@ pub enum AuthMethod {
     DeviceCertificate = 2,
     /// Somebody for a device, with the key of a hub's policy.
     HubKey = 3,
+    /// Nobody: the hub itself tells what happened to a device.
+    Hub = 4,
 }
 
 impl AuthMethod {
-    const ALL: [Self; 3] = [Self::DeviceKey, Self::DeviceCertificate, Self::HubKey];
+    const ALL: [Self; 4] = [Self::DeviceKey, Self::DeviceCertificate, Self::HubKey, Self::Hub];
 
     /// What is said of a message by how its sender has proven itself.
     pub const fn of(caller: &Caller) -> Self {
@@ -89,11 +99,12 @@ impl AuthMethod {
         }
     }
 
-    /// The annotation `iothub-connection-auth-method` of the message, as whoever reads it gets it.
+    /// The annotation `iothub-connection-auth-method` of the message, as whoever reads it gets it. What the hub
+    /// itself tells has none.
     ///
     /// Source: IoT Hub developer guide, "Anti-spoofing properties".
-    pub const fn annotation(self) -> &'static str {
-        match self {
+    pub const fn annotation(self) -> Option<&'static str> {
+        Some(match self {
             Self::DeviceKey => {
                 r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
             }
@@ -103,7 +114,8 @@ impl AuthMethod {
             Self::HubKey => {
                 r#"{"scope":"hub","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
             }
-        }
+            Self::Hub => return None,
+        })
     }
 }
 
@@ -200,7 +212,7 @@ impl Draft {
     /// [`NotAMessage::Reserved`], [`NotAMessage::Name`], [`NotAMessage::TooManyProperties`],
     /// [`NotAMessage::TooLong`].
     pub fn application(&mut self, name: &str, value: Option<&str>) -> Result<(), NotAMessage> {
-        if name.starts_with("$.") || RESERVED.iter().any(|it| it.eq_ignore_ascii_case(name)) {
+        if is_reserved(name) {
             return Err(NotAMessage::Reserved(name.to_owned()));
         }
         let length = match u16::try_from(name.len()) {
@@ -264,13 +276,21 @@ pub struct Message {
     pub system: Vec<(SystemProperty, String)>,
     pub application: Vec<(String, Option<String>)>,
     pub body: Bytes,
+    pub source: Source,
+    /// What a hub that routes has made of it; `None` where it is for the built-in endpoint alone, as it is.
+    pub routed: Option<Routed>,
 }
 
 impl Message {
-    /// Reads what [`Draft::finish`] made; `None` where the bytes are something else.
+    /// Reads what [`Draft::finish`] or [`Routed::record`] made; `None` where the bytes are something else.
     pub fn parse(record: &Bytes) -> Option<Self> {
         let mut rest = &record[..];
-        let [VERSION, auth] = take_array(&mut rest)? else { return None };
+        let (source, routed) = match take_array(&mut rest)? {
+            [VERSION] => (Source::DeviceMessages, None),
+            [routed::VERSION] => routed::take(&mut rest).map(|(it, routed)| (it, Some(routed)))?,
+            _ => return None,
+        };
+        let [auth] = take_array(&mut rest)?;
         let auth = *AuthMethod::ALL.iter().find(|it| **it as u8 == auth)?;
         let mut short = || {
             let [length] = take_array(&mut rest)?;
@@ -298,7 +318,12 @@ impl Message {
             }
         }
         let body = record.slice_ref(rest);
-        Some(Self { device, module, generation, auth, system, application, body })
+        Some(Self { device, module, generation, auth, system, application, body, source, routed })
+    }
+
+    /// The value of a system property, where it is there.
+    pub fn system(&self, which: SystemProperty) -> Option<&str> {
+        self.system.iter().find(|(it, _)| *it == which).map(|(_, value)| value.as_str())
     }
 }
 
@@ -354,6 +379,8 @@ mod tests {
                 ("empty".into(), Some(String::new())),
             ],
             body: Bytes::from_static(b"{ }"),
+            source: Source::DeviceMessages,
+            routed: None,
         };
         assert_eq!(Message::parse(&record), Some(expected));
     }
@@ -368,7 +395,7 @@ mod tests {
             assert_eq!(Message::parse(&record.slice(..length)), None, "{length}");
         }
         let mut other = record.to_vec();
-        other[0] = VERSION + 1;
+        other[0] = routed::VERSION + 1;
         assert_eq!(Message::parse(&other.into()), None);
     }
 

@@ -28,14 +28,17 @@ pub mod query;
 pub mod readers;
 pub(crate) mod regenerate;
 pub mod registry;
+pub mod routing;
 mod secrets;
 pub mod security;
 pub(crate) mod sending;
 pub mod service_queues;
 pub(crate) mod story;
 pub mod telemetry;
+pub(crate) mod transfers;
 pub mod twin;
 pub(crate) mod twins;
+pub mod uploads;
 pub(crate) mod watching;
 
 use crate::env::Env;
@@ -53,6 +56,7 @@ pub async fn sweep(env: &Env) -> Result<(), Error> {
         for queue in [Queue::Feedback, Queue::FileNotifications] {
             service_queues::trim(env, hub, queue).await?;
         }
+        uploads::forget_late(env, hub).await?;
     }
     Ok(())
 }

@@ -4,7 +4,9 @@
 use super::identity::{Device, Live, built, provisioned};
 use super::journal::{self, Entry, Happened};
 use super::named::Named;
-use super::{bulk, configurations, jobs, messages, queries, regenerate, security, twins};
+use super::{
+    bulk, configurations, jobs, messages, queries, regenerate, security, transfers, twins,
+};
 use crate::control::{delete as remove, failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -36,12 +38,15 @@ pub(crate) async fn objects(
         return twins::objects(op, input, hub, env).await;
     }
     let is_provisioned = op == Op::ProvisionDevice || op == Op::ProvisionDeviceWithTwin;
-    if op == Op::BulkDevices {
+    if op == Op::BulkDevices || op == Op::ImportEntries || op == Op::ImportEntriesOfHub {
         let guards = gate::policy::guards_deletions(&env.facts.load(), &hub.scope);
         return bulk::objects(&input.body, hub, guards, env).await;
     }
     if op == Op::RegenerateKeys {
         return regenerate::objects(&input.body, hub, env).await;
+    }
+    if op == Op::CreateTransfer || op == Op::CancelTransfer {
+        return transfers::objects(op, input, hub, env).await;
     }
     if op == Op::PutJob || op == Op::PutConfiguration {
         return service_objects(op, input, hub, env).await;

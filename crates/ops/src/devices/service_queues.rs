@@ -114,6 +114,18 @@ pub(super) fn told(
     keep(tables::FEEDBACK, key, Expect::Anything, &record).map(Some)
 }
 
+/// What is kept of a file that a device has uploaded.
+pub(super) fn uploaded(
+    device: &DeviceId,
+    body: Value,
+    now: Timestamp,
+    env: &Env,
+) -> Result<Change, Error> {
+    let key = format!("{:016}/{device}/{}", now.millis(), env.new_uuid().simple());
+    let record = Record { kept: now, delivery_count: 0, body };
+    keep(tables::FILE_NOTIFICATIONS, key, Expect::Absent, &record)
+}
+
 /// Records in the hands of a service.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Batch {

@@ -1,14 +1,19 @@
-//! What devices send: kept in the hub's log, and acknowledged once it is synced.
+//! What devices send: kept in the hub's log with where it goes, and acknowledged once it is synced.
 
 use super::logs::{self, HubLog};
+use super::message::routed::Source;
+use super::named::Named;
+use super::routing::{self, Routing};
+use crate::env::Env;
 use bytes::Bytes;
 use gate::Permit;
-use model::Error;
+use gate::facts::Hub;
 use model::operations::Effect;
+use model::{Error, Timestamp};
 use store::log::{Append, Queued};
 
-/// Messages that wait for their sync, in the order in which they were sent.
-pub struct Sent(Queued);
+/// Messages that wait for their sync, in the order in which they were sent; none where none of them goes anywhere.
+pub struct Sent(Option<Queued>);
 
 impl Sent {
     /// Waits until all of them are on the disk.
@@ -16,26 +21,50 @@ impl Sent {
     /// # Errors
     /// [`Error::Internal`] where they could not be written: nothing of them may be acknowledged.
     pub async fn synced(self) -> Result<(), Error> {
-        self.0.synced().await.map(drop).map_err(|it| logs::failed(&it))
+        let Some(queued) = self.0 else { return Ok(()) };
+        queued.synced().await.map(drop).map_err(|it| logs::failed(&it))
     }
 }
 
-/// Puts records of one device, made by [`super::message::Draft`], behind those it sent before. Waits while
-/// the log's queue is full.
+/// Puts records of one device, made by [`super::message::Draft`], behind those it sent before, each with where the
+/// hub's routes take it. Waits while the log's queue is full.
 ///
 /// # Errors
-/// [`Error::Internal`] where the log takes nothing more.
+/// [`Error::Internal`] where the log takes nothing more, or the device's twin, which a route looks at, cannot be read.
 pub(crate) async fn send(
     permit: &Permit,
+    env: &Env,
+    (hub, routing): (&Hub, Option<&Routing>),
     log: &HubLog,
-    device: &str,
-    now_ms: i64,
+    named: &Named,
+    now: Timestamp,
     records: Vec<Bytes>,
 ) -> Result<Sent, Error> {
     debug_assert_eq!(permit.operation().effect, Effect::Appends);
+    let records = match routing {
+        None => records,
+        Some(routing) => {
+            let source = Source::DeviceMessages;
+            Box::pin(routing::route(env, (hub, routing), Some(named), source, now, records)).await?
+        }
+    };
+    append(log, named.device.as_str(), now, records).await
+}
+
+/// Puts records that have been routed behind those that the device sent before.
+pub(super) async fn append(
+    log: &HubLog,
+    device: &str,
+    now: Timestamp,
+    records: Vec<Bytes>,
+) -> Result<Sent, Error> {
+    if records.is_empty() {
+        return Ok(Sent(None));
+    }
     let partition = partition_of(device, log.partitions);
+    let time_ms = now.millis();
     let appends =
-        records.into_iter().map(|payload| Append { partition, time_ms: now_ms, payload }).collect();
+        records.into_iter().map(|payload| Append { partition, time_ms, payload }).collect();
     queue(log, appends).await
 }
 
@@ -44,7 +73,7 @@ pub(crate) async fn send(
 /// # Errors
 /// [`Error::Internal`] where the log takes nothing more.
 pub(crate) async fn queue(log: &HubLog, appends: Vec<Append>) -> Result<Sent, Error> {
-    log.log.queue(appends).await.map(Sent).map_err(|it| logs::failed(&it))
+    log.log.queue(appends).await.map(|it| Sent(Some(it))).map_err(|it| logs::failed(&it))
 }
 
 /// All messages of a device are in one partition, so that they stay in order: FNV-1a of its id, and the last

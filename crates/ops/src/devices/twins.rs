@@ -2,10 +2,12 @@
 
 use super::digital_twins;
 use super::identity::Device;
+use super::message::routed::Source;
 use super::named::Named;
 use super::presence::{Notice, Seat};
 use super::registry::{TRIES, hub_of, keeps_changing, live, read, shard};
-use super::twin::{Desired, Wanted};
+use super::routing::events::{self, Told};
+use super::twin::{Desired, Twin, Wanted};
 use crate::control::{failed, put as keep};
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -89,7 +91,15 @@ pub(super) async fn write(
     let hub = hub_of(permit, env)?;
     let op = permit.operation().op;
     let if_match = input.headers.if_match.as_deref();
-    lay(env, &hub, named, if_match, |it| change(op, it, wanted, env)).await
+    let what = if op == Op::ReplaceTwin { Change::Replaced } else { Change::Updated };
+    lay_as(what, env, &hub, named, if_match, |it| change(op, it, wanted, env)).await
+}
+
+/// How a twin was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    Updated,
+    Replaced,
 }
 
 /// Changes a twin, unless `if_match` names another version: the identity with its twin then. Its device hears of
@@ -101,7 +111,19 @@ pub(super) async fn lay(
     if_match: Option<&str>,
     how: impl Fn(&mut Device) -> Result<Option<Desired>, Error>,
 ) -> Result<Device, Error> {
+    lay_as(Change::Updated, env, hub, named, if_match, how).await
+}
+
+async fn lay_as(
+    what: Change,
+    env: &Env,
+    hub: &Hub,
+    named: &Named,
+    if_match: Option<&str>,
+    how: impl Fn(&mut Device) -> Result<Option<Desired>, Error>,
+) -> Result<Device, Error> {
     let shard = shard(hub)?;
+    let is_told = events::are_wanted(env, hub, Source::TwinChangeEvents).await;
     for _ in 0..TRIES {
         let Some((mut device, revision)) = read(env, &shard, named).await? else {
             return Err(named.not_found());
@@ -109,9 +131,13 @@ pub(super) async fn lay(
         if if_match.is_some_and(|it| it != "*" && it != device.twin.etag()) {
             return Err(named.is_stale());
         }
+        let before = is_told.then(|| device.twin.clone());
         let told = how(&mut device)?;
         match keep_twin(env, &shard, named, &device, revision).await? {
             Kept::Yes => {
+                if let Some(before) = before {
+                    tell(env, hub, &device, &before, what).await;
+                }
                 if let Some(desired) = told {
                     let notice = Notice::Desired(Arc::new(desired));
                     env.presence.tell(&hub.uid, &named.key(), notice);
@@ -122,6 +148,23 @@ pub(super) async fn lay(
         }
     }
     Err(keeps_changing(named))
+}
+
+/// Lets routes know that a twin changed.
+pub(super) async fn tell(env: &Env, hub: &Hub, device: &Device, before: &Twin, what: Change) {
+    let (what, body) = match what {
+        Change::Updated => ("updateTwin", device.twin.since(before)),
+        Change::Replaced => ("replaceTwin", device.told_twin()),
+    };
+    let told = Told {
+        source: Source::TwinChangeEvents,
+        device: device.device_id.clone(),
+        module: device.module_id.clone(),
+        generation: device.generation_id.clone(),
+        what,
+        body,
+    };
+    events::tell(env, hub, vec![told]).await;
 }
 
 async fn answer(env: &Env, hub: &Hub, named: &Named, device: &Device) -> Result<Reply, Error> {
@@ -179,6 +222,7 @@ pub(crate) async fn report(
 ) -> Result<Option<u64>, Error> {
     debug_assert_eq!(permit.operation().op, Op::ReportProperties);
     let shard = shard(hub)?;
+    let is_told = events::are_wanted(env, hub, Source::TwinChangeEvents).await;
     for _ in 0..TRIES {
         let Some((mut device, revision)) = read(env, &shard, named).await? else {
             return Err(named.not_found());
@@ -187,9 +231,15 @@ pub(crate) async fn report(
         if seat.is_taken_over() {
             return Ok(None);
         }
+        let before = is_told.then(|| device.twin.clone());
         let version = device.twin.report(patch, env.now())?;
         match keep_twin(env, &shard, named, &device, revision).await? {
-            Kept::Yes => return Ok(Some(version)),
+            Kept::Yes => {
+                if let Some(before) = before {
+                    tell(env, hub, &device, &before, Change::Updated).await;
+                }
+                return Ok(Some(version));
+            }
             Kept::Changed => {}
         }
     }

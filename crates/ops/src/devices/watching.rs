@@ -6,6 +6,7 @@
 
 use super::events::{bounds, partition};
 use super::logs;
+use super::message::routed::{EVENTS, Source};
 use super::message::{Message, SystemProperty};
 use super::registry::hub_of;
 use crate::env::Env;
@@ -81,9 +82,9 @@ fn wait(text: &str) -> Result<Duration, Error> {
     })
 }
 
-/// A message with where it lies; `None` for a record that is none.
+/// A message with where it lies; `None` for a record that is none, or that routes take elsewhere.
 fn shown(record: &Record) -> Option<Value> {
-    let message = Message::parse(&record.payload)?;
+    let message = Message::parse_for(&record.payload, EVENTS)?;
     let mut event = Map::new();
     let mut put = |name: &str, value: Value| {
         event.insert(name.to_owned(), value);
@@ -94,6 +95,9 @@ fn shown(record: &Record) -> Option<Value> {
     put("deviceId", json!(message.device));
     if !message.module.is_empty() {
         put("moduleId", json!(message.module));
+    }
+    if message.source != Source::DeviceMessages {
+        put("source", json!(message.source.as_str()));
     }
     let system: Map<String, Value> = message
         .system

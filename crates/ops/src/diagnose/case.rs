@@ -204,6 +204,7 @@ async fn planned(
         query: Vec::new(),
         body,
         raw: bytes::Bytes::new(),
+        received: None,
         scope: hub.scope.clone(),
         path: format!("/devices/{device}"),
         headers: Headers::default(),

@@ -134,11 +134,13 @@ pub(crate) async fn look_up(
         Credential::None
         | Credential::Bearer(_)
         | Credential::Sas(_)
+        | Credential::Storage(_)
         | Credential::Certificate(_)
         | Credential::ClientSecret { .. }
         | Credential::ClientAssertion { .. }
         | Credential::Local(_)
         | Credential::Deployment(_)
+        | Credential::Job(_)
         | Credential::Malformed { .. } => Ok(LookedUp::Nothing),
     }
 }

@@ -123,6 +123,8 @@ const LOGGED: &[Logged] = &[
     on_device(Op::ListDevices, "list"),
     on_device(Op::BulkDevices, "bulk"),
     on_device(Op::BulkDevicesWithTwins, "bulk"),
+    on_device(Op::ImportEntries, "import"),
+    on_device(Op::ImportEntriesOfHub, "import"),
     on_device(Op::RegenerateKeys, "update"),
     on_device(Op::PutModule, "create"),
     on_device(Op::GetModule, "get"),

@@ -19,6 +19,7 @@ fn hub(name: &str, host: &str) -> Hub {
         access: SharedAccess::default(),
         authorities: Vec::new(),
         security: None,
+        routing: None,
         network: NetworkRules::default(),
     }
 }
@@ -47,7 +48,7 @@ fn env(directory: &std::path::Path) -> (Env, DiagnosticsWriter) {
     facts.put_hub(hub("plant", "127.71.3.2"));
     facts.put_hub(hub("plant2", "127.71.3.3"));
     facts.put_dps(dps());
-    env.facts = crate::facts::FactsCell::new(facts);
+    env.facts = std::sync::Arc::new(crate::facts::FactsCell::new(facts));
     let (diagnostics, writer) = Diagnostics::start(directory.to_owned(), env.metrics.clone());
     env.diagnostics = diagnostics;
     (env, writer)
@@ -72,7 +73,7 @@ fn call(op: Op, host: &str, params: &[(&'static str, &str)]) -> Call {
         headers: Headers::default(),
         credential: Credential::None,
         channel: Channel { protocol: "mqtt".into(), ..Channel::default() },
-        body: Box::new(|_| Box::pin(async { Ok(bytes::Bytes::new()) })),
+        body: Box::new(|_, _| Box::pin(async { Ok(bytes::Bytes::new()) })),
     }
 }
 
@@ -88,7 +89,9 @@ fn is_told(env: &Env, call: &Call, error: Option<&Error>) -> bool {
         status: 200,
         body: None,
         message: None,
+        content: None,
         headers: Vec::new(),
+        more: Vec::new(),
         tracking,
         error: None,
     };

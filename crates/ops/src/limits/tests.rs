@@ -15,6 +15,7 @@ fn hub(name: &str) -> Hub {
         access: SharedAccess::default(),
         authorities: Vec::new(),
         security: None,
+        routing: None,
         network: NetworkRules::default(),
     }
 }
@@ -31,7 +32,7 @@ fn having(env: &mut Env, names: &[&str]) {
     let mut facts = gate::Facts::clone(&env.facts.load());
     let all = names.iter().map(|it| (hub(it).scope.key().to_owned(), Arc::new(hub(it))));
     facts.hubs = Arc::new(all.collect());
-    env.facts = FactsCell::new(facts);
+    env.facts = Arc::new(FactsCell::new(facts));
 }
 
 #[tokio::test]

@@ -160,7 +160,7 @@ impl Service<'_> {
                 enrollment: Some(source.kind()),
                 ..begun.channel.clone()
             },
-            body: Box::new(move |_| Box::pin(async move { Ok(text.unwrap_or_default()) })),
+            body: Box::new(move |_, _| Box::pin(async move { Ok(text.unwrap_or_default()) })),
         };
         Box::pin(async move {
             let credential = credential(env, dps, at.link, at.hub);

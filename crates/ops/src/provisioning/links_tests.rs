@@ -21,6 +21,7 @@ fn facts() -> Facts {
             access: SharedAccess::default(),
             authorities: Vec::new(),
             security: None,
+            routing: None,
             network: NetworkRules::default(),
         });
     }

@@ -41,7 +41,7 @@ async fn what_a_crash_interrupted_ends_under_the_correlation_id_of_the_devices_c
     let mut env = test_env::env();
     let mut facts = (*env.facts.load()).clone();
     facts.put_dps(dps("d1"));
-    env.facts = crate::facts::FactsCell::new(facts);
+    env.facts = std::sync::Arc::new(crate::facts::FactsCell::new(facts));
     let (diagnostics, writer) =
         Diagnostics::start(directory.path().to_owned(), env.metrics.clone());
     env.diagnostics = diagnostics;

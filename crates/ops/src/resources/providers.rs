@@ -162,7 +162,7 @@ fn offered(namespace: &str) -> Vec<Offered> {
             if !its.eq_ignore_ascii_case(namespace) {
                 continue;
             }
-            let is_data_action = row.plane == Plane::Service;
+            let is_data_action = row.role_plane() == Plane::Service;
             all.entry((name, is_data_action)).or_insert_with(|| Offered {
                 name,
                 resource_type: type_of(path),

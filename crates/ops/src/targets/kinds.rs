@@ -300,7 +300,7 @@ pub(super) const KINDS: &[Kind] = &[
         keys: Keyed::Account,
         count_max: RESOURCES_MAX,
         service: TargetKind::Storage,
-        has_shard: true,
+        has_shard: false,
     },
     Kind {
         service: TargetKind::Storage,

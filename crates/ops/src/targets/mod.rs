@@ -6,15 +6,18 @@
 //! in `rules.rs`, what a path of its clients leads to in `places.rs`.
 
 mod composed;
+pub(crate) mod deeds;
 pub mod event_hubs;
 pub(crate) mod keys;
 mod kinds;
 mod places;
+pub mod reaching;
 pub(crate) mod rules;
 pub mod service_bus;
 
 pub(crate) use places::place;
 
+use crate::blobs;
 use crate::call::may_see;
 use crate::control;
 use crate::devices::{addresses, telemetry};
@@ -24,7 +27,7 @@ use crate::resources::{
     Cascade, container_of, group_of, long_running, no_resource, reading, scope_as_made,
 };
 use composed::composed;
-use gate::facts::{Entity, Target};
+use gate::facts::{Entity, Target, TargetKind};
 use gate::{Facts, Permit};
 use keys::Keys;
 use kinds::{Keyed, Kind};
@@ -80,7 +83,7 @@ pub(crate) fn is_top_key(key: &str) -> bool {
 }
 
 /// True where what is under the key keeps more than its document: an event hub its log, a Service Bus namespace its
-/// messages, a storage account its blobs.
+/// messages. What a container keeps goes by itself, see `blobs/tidy.rs`.
 pub(crate) fn has_shard(key: &str) -> bool {
     let kind = Scope::parse(key).ok().and_then(|it| kinds::of(&it));
     kind.is_some_and(|it| it.has_shard)
@@ -127,6 +130,7 @@ pub(crate) fn change_facts(
         network: rules::facts_of(&document)?,
         takes_keys: is("allowSharedKeyAccess").unwrap_or(true)
             && !is("disableLocalAuth").unwrap_or(false),
+        is_public: is("allowBlobPublicAccess").unwrap_or(false),
         kind: kind.service,
         host: document.host,
         uid,
@@ -138,6 +142,11 @@ pub(crate) fn change_facts(
 /// The document at a scope, where there is one, with its revision.
 async fn stored(env: &Env, scope: &Scope) -> Result<Option<(TargetDocument, u64)>, Error> {
     control::get(env, tables::RESOURCES, &scope.key()).await
+}
+
+/// The same as an answer shows it.
+pub(crate) async fn found(env: &Env, scope: &Scope) -> Result<Option<(Value, u64)>, Error> {
+    Ok(stored(env, scope).await?.map(|(it, revision)| (it.resource, revision)))
 }
 
 /// What is at `scope` as an answer shows it, where it exists: what a patch is laid over, what policies see.
@@ -361,11 +370,25 @@ pub(crate) async fn delete(permit: &Permit, input: &Input, env: &Env) -> Result<
         return Ok(Reply::empty(204));
     }
     let cascade = Cascade::of(permit.scope(), env).await?;
+    let gone = containers_in(permit.scope(), &env.facts.load());
     if !cascade.shards.is_empty() {
         return long_running::delete(permit, env, permit.scope(), cascade).await;
     }
     control::commit(permit, env, cascade.changes).await?;
+    for uid in gone {
+        // What could not be removed now is removed within the hour.
+        let _ = blobs::tidy::forget(env, &uid).await;
+    }
     Ok(Reply::empty(200))
+}
+
+/// The containers of blobs at a scope or below it, by their uids.
+fn containers_in(scope: &Scope, facts: &Facts) -> Vec<String> {
+    let is_container =
+        |it: &Scope| kinds::of(it).is_some_and(|it| it.service == TargetKind::Storage);
+    let all =
+        facts.entities.values().filter(|it| scope.contains(&it.scope) && is_container(&it.scope));
+    all.map(|it| it.uid.clone()).collect()
 }
 
 /// The changes that take a target to another group, with all that lies in it. Its keys stay.

@@ -138,6 +138,7 @@ fn put_places(facts: &mut Facts, world: &World) {
             },
             authorities: Vec::new(),
             security: None,
+            routing: None,
             network: NetworkRules::default(),
         });
     }

@@ -5,10 +5,12 @@
 
 use super::{Counts, Job, Kind, Status, condition_of, parse, read};
 use crate::control::{failed, put as keep, unread};
+use crate::devices::message::routed::Source as MessageSource;
 use crate::devices::methods;
 use crate::devices::named::Named;
 use crate::devices::query::{Condition, Source};
 use crate::devices::registry::{TRIES, parse as parse_device, shard};
+use crate::devices::routing::events::{self, Told};
 use crate::devices::twin::Wanted;
 use crate::devices::{identity::Live, twins};
 use crate::env::Env;
@@ -107,7 +109,27 @@ pub(in crate::devices) async fn run(env: Arc<Env>, hub: Arc<Hub>, id: &str) -> R
             it.ends(Status::Completed, None, now);
         }
     };
-    write(&env, &shard, id, Vec::new(), ends).await
+    write(&env, &shard, id, Vec::new(), ends).await?;
+    tell(&env, &hub, &shard, id).await
+}
+
+/// Lets routes know how a job has ended.
+async fn tell(env: &Env, hub: &Hub, shard: &ShardId, id: &str) -> Result<(), Error> {
+    let source = MessageSource::DeviceJobLifecycleEvents;
+    if !events::are_wanted(env, hub, source).await {
+        return Ok(());
+    }
+    let Some((job, _)) = read(env, shard, id).await? else { return Ok(()) };
+    let what = match job.status {
+        Status::Completed => "jobCompleted",
+        Status::Failed => "jobFailed",
+        Status::Cancelled => "jobCancelled",
+        Status::Scheduled | Status::Running => return Ok(()),
+    };
+    let (device, generation) = (String::new(), String::new());
+    let told = Told { source, device, module: None, generation, what, body: job.shown() };
+    events::tell(env, hub, vec![told]).await;
+    Ok(())
 }
 
 /// Those behind `after` who fulfil the condition, and where to go on.

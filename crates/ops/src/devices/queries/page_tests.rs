@@ -24,6 +24,7 @@ fn hub() -> Hub {
         access: SharedAccess::default(),
         authorities: Vec::new(),
         security: None,
+        routing: None,
         network: NetworkRules::default(),
     }
 }

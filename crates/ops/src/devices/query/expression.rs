@@ -115,7 +115,7 @@ impl Parser<'_> {
             let (text, steps) = self.path(VALUE)?;
             return match self.token == Token::Open {
                 true => self.call(at, text, depth),
-                false => Ok(Expression::Path(self.resolved(&steps))),
+                false => Ok(Expression::Path(self.place(at, text, &steps)?)),
             };
         }
         self.constant(depth, VALUE).map(Expression::Constant)

@@ -1,7 +1,7 @@
 //! The query language of IoT Hub: what a text says, and what it says of a twin.
 //!
 //! Start at [`Query::parse`], or at [`Condition::parse`] for a `WHERE` that stands alone, as configurations
-//! and jobs have it. A text is compiled once and refused there with its place. [`Condition::matches`] asks it
+//! and jobs have it; conditions of routes are about messages, see [`message`]. A text is compiled once and refused there with its place. [`Condition::matches`] asks it
 //! about one document, which is a twin as the service API shows it; only `prefilter.rs` knows that there is a
 //! store. `queries.rs` answers `POST /devices/query`. Source: IoT Hub developer guide, "IoT Hub query language
 //! for device and module twins, jobs, and message routing"; what that leaves open is said where it is decided,
@@ -11,6 +11,7 @@ mod aggregate;
 mod evaluate;
 mod expression;
 mod functions;
+pub mod message;
 mod names;
 mod parse;
 mod prefilter;

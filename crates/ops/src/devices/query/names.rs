@@ -7,7 +7,7 @@
 use super::{Path, Source, Step};
 
 /// The members of twins and of jobs that the hub names.
-const OWN: &[&str] = &[
+pub(super) const OWN: &[&str] = &[
     "deviceId",
     "moduleId",
     "etag",
@@ -39,7 +39,7 @@ const OWN: &[&str] = &[
 ];
 
 /// Those in one of these.
-const INNER: &[(&str, &[&str])] = &[
+pub(super) const INNER: &[(&str, &[&str])] = &[
     ("properties", &["desired", "reported"]),
     ("capabilities", &["iotEdge"]),
     ("x509Thumbprint", &["primaryThumbprint", "secondaryThumbprint"]),
@@ -77,7 +77,11 @@ pub(super) fn is_named(step: &Step, name: &str) -> bool {
 }
 
 /// Gives a step the casing of the one of `names` that it is.
-fn canonical(steps: &mut [Step], at: usize, names: &[&'static str]) -> Option<&'static str> {
+pub(super) fn canonical(
+    steps: &mut [Step],
+    at: usize,
+    names: &[&'static str],
+) -> Option<&'static str> {
     let step = steps.get_mut(at)?;
     let name = names.iter().find(|it| is_named(step, it))?;
     *step = Step::Name((*name).into());

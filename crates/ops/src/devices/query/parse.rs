@@ -1,29 +1,35 @@
 //! Queries, from a text to what it selects of what; conditions within are in `expression.rs`. What cannot be
 //! answered exactly is refused with its place, and never ignored.
 
+use super::message::{Asks, MessageCondition};
 use super::names::resolved;
-use super::token::{Token, Tokens, Wrong};
+use super::token::{Dialect, Token, Tokens, Wrong};
 use super::{
     Aggregate, COLUMNS_MAX, Cell, Column, Condition, DEPTH_MAX, NODES_MAX, NotAQuery, Of, Path,
     Query, Select, Source, Step, TEXT_BYTES_MAX,
 };
 
 pub(super) fn query(text: &str) -> Result<Query, NotAQuery> {
-    begun(text).and_then(Parser::query).map_err(|it| it.placed(text))
+    begun(text, Dialect::Documents).and_then(Parser::query).map_err(|it| it.placed(text))
 }
 
 pub(super) fn condition(text: &str) -> Result<Condition, NotAQuery> {
-    begun(text).and_then(Parser::condition).map_err(|it| it.placed(text))
+    begun(text, Dialect::Documents).and_then(Parser::condition).map_err(|it| it.placed(text))
 }
 
-fn begun(text: &str) -> Result<Parser<'_>, Wrong> {
+pub(super) fn message_condition(text: &str) -> Result<MessageCondition, NotAQuery> {
+    begun(text, Dialect::Messages).and_then(Parser::message_condition).map_err(|it| it.placed(text))
+}
+
+fn begun(text: &str, dialect: Dialect) -> Result<Parser<'_>, Wrong> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(Wrong::new(0, format!("the query is longer than {TEXT_BYTES_MAX} bytes")));
     }
-    let mut tokens = Tokens::of(text);
+    let mut tokens = Tokens::of(text, dialect);
     let (at, token) = tokens.next()?;
     let from = From { source: Source::Devices, alias: None };
-    Ok(Parser { tokens, at, token, nodes: 0, from })
+    let asks = Asks::default();
+    Ok(Parser { tokens, at, token, nodes: 0, from, dialect, asks })
 }
 
 pub(super) struct Parser<'a> {
@@ -33,6 +39,9 @@ pub(super) struct Parser<'a> {
     pub(super) at: usize,
     nodes: usize,
     from: From,
+    dialect: Dialect,
+    /// What a condition about messages needs of one, as far as it is read.
+    asks: Asks,
 }
 
 /// What the names of a query belong to.
@@ -109,6 +118,20 @@ impl<'a> Parser<'a> {
 
     pub(super) fn resolved(&self, steps: &[Step]) -> Path {
         resolved(steps, self.from.source, self.from.alias.as_deref())
+    }
+
+    /// A name within a condition, which begins at `at`.
+    pub(super) fn place(&mut self, at: usize, text: &str, steps: &[Step]) -> Result<Path, Wrong> {
+        match self.dialect {
+            Dialect::Documents => Ok(self.resolved(steps)),
+            Dialect::Messages => self.asks.place(at, text, steps),
+        }
+    }
+
+    fn message_condition(mut self) -> Result<MessageCondition, Wrong> {
+        let test = self.any(0)?;
+        self.end("the end, `AND` or `OR`")?;
+        Ok(MessageCondition { test, asks: self.asks })
     }
 
     fn query(mut self) -> Result<Query, Wrong> {

@@ -92,15 +92,39 @@ impl Token<'_> {
     }
 }
 
+/// What the names of a text are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Dialect {
+    /// Members of a twin or a job.
+    Documents,
+    /// Properties of a message, whose names may hold a `-`, or members of its body or its sender's twin.
+    Messages,
+}
+
 /// Reads tokens from the front.
 pub(super) struct Tokens<'a> {
     text: &'a str,
     rest: &'a str,
+    dialect: Dialect,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) const fn of(text: &'a str) -> Self {
-        Self { text, rest: text }
+    pub(super) const fn of(text: &'a str, dialect: Dialect) -> Self {
+        Self { text, rest: text, dialect }
+    }
+
+    /// The name that the rest begins with. A `-` between its letters belongs to the name of a property: there is
+    /// nothing to subtract from a text.
+    fn split_name(&self, is_property: bool) -> (&'a str, &'a str) {
+        let (first, mut behind) = split_name(self.rest);
+        while is_property && !first.is_empty() {
+            let Some(rest) = behind.strip_prefix('-').filter(|it| it.starts_with(is_of_name))
+            else {
+                break;
+            };
+            behind = split_name(rest).1;
+        }
+        self.rest.split_at(self.rest.len() - behind.len())
     }
 
     /// The byte at which the rest begins.
@@ -144,7 +168,10 @@ impl<'a> Tokens<'a> {
 
     /// A keyword, or a path. Behind a dot a keyword is a name like any other.
     fn word(&mut self) -> Result<Token<'a>, Wrong> {
-        let (word, behind) = split_name(self.rest);
+        let (first, _) = split_name(self.rest);
+        let is_document = ["$body", "$twin"].iter().any(|it| it.eq_ignore_ascii_case(first));
+        let is_property = self.dialect == Dialect::Messages && !is_document;
+        let (word, behind) = self.split_name(is_property);
         let keyword = KEYWORDS.iter().find(|it| it.eq_ignore_ascii_case(word));
         if let Some(keyword) = keyword
             && !behind.starts_with('.')
@@ -154,7 +181,7 @@ impl<'a> Tokens<'a> {
         }
         let start = self.rest;
         let mut steps = Vec::new();
-        self.name(&mut steps)?;
+        self.name(&mut steps, is_property)?;
         loop {
             if self.rest.starts_with("[[") {
                 self.bracketed(&mut steps)?;
@@ -162,7 +189,7 @@ impl<'a> Tokens<'a> {
                 self.rest = behind;
                 match behind.starts_with("[[") {
                     true => self.bracketed(&mut steps)?,
-                    false => self.name(&mut steps)?,
+                    false => self.name(&mut steps, is_property)?,
                 }
             } else if !self.index(&mut steps)? {
                 break;
@@ -182,8 +209,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    fn name(&mut self, steps: &mut Vec<Step>) -> Result<(), Wrong> {
-        let (name, behind) = split_name(self.rest);
+    fn name(&mut self, steps: &mut Vec<Step>, is_property: bool) -> Result<(), Wrong> {
+        let (name, behind) = self.split_name(is_property);
         if name.is_empty() {
             return Err(Wrong::new(self.at(), "a name is expected behind the `.`"));
         }

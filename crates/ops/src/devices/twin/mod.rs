@@ -4,6 +4,7 @@
 //! written in [`super::twins`].
 
 mod limits;
+mod since;
 #[cfg(test)]
 mod tests;
 

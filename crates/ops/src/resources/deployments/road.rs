@@ -60,7 +60,7 @@ struct Target {
 fn target(method: &str, path: &str) -> Result<Target, Refused> {
     let segments: Vec<String> =
         path.split('/').filter(|it| !it.is_empty()).map(str::to_owned).collect();
-    let found = fitting(&[Surface::Arm], &segments).find(|it| it.method == method);
+    let found = fitting(&[Surface::Arm], &segments, &[]).find(|it| it.method == method);
     match found {
         Some(it) => Ok(Target {
             operation: it.operation,
@@ -111,7 +111,7 @@ impl Road<'_> {
                 },
                 credential: Credential::Deployment(self.deployer.clone()),
                 channel,
-                body: Box::new(move |limit| {
+                body: Box::new(move |limit, _| {
                     Box::pin(async move {
                         match text.len() <= limit {
                             true => Ok(text),
@@ -196,6 +196,7 @@ impl Road<'_> {
             query: vec![("api-version".into(), api_version.to_owned())],
             body,
             raw: Bytes::new(),
+            received: None,
             scope,
             path,
             headers: Headers::default(),

@@ -1,0 +1,89 @@
+//! Containers of blobs, as an import or export reaches them, and why it does not.
+
+use super::body::{Place, Shows};
+use super::run::Stop;
+use crate::devices::hubs;
+use crate::env::Env;
+use crate::going_out::{self, IdentityToken};
+use egress::blob::{BlobError, Blobs, Container, Credential, Why};
+use gate::facts::Hub;
+use model::ObjectId;
+use std::sync::Arc;
+
+/// What storage knows managed identities by.
+const AUDIENCE: &str = "https://storage.azure.com";
+/// What lets an identity read and write blobs.
+const ROLE: &str = "Storage Blob Data Contributor";
+
+/// A container, and as whom it is reached.
+pub(super) struct Storage {
+    pub(super) blobs: Blobs,
+    pub(super) blob: String,
+    /// For people: the identity that is shown, with its object id.
+    who: Option<(String, ObjectId)>,
+}
+
+impl Storage {
+    /// # Errors
+    /// Where the hub does not have the identity that the job is to use.
+    pub(super) async fn of(
+        env: &Arc<Env>,
+        hub: &Hub,
+        shows: &Shows,
+        place: &Place,
+    ) -> Result<Self, Stop> {
+        let container = Container::parse(&place.container)
+            .map_err(|it| Stop::Failed(format!("the address of a container is none: {it}")))?;
+        let (credential, who) = match shows {
+            Shows::KeyBased => (Credential::InAddress, None),
+            Shows::IdentityBased(named) => {
+                let who = identity(env, hub, named.as_deref(), container.host()).await?;
+                let source =
+                    IdentityToken { env: Arc::clone(env), identity: who.1, audience: AUDIENCE };
+                (Credential::Token(Arc::new(source)), Some(who))
+            }
+        };
+        let now = Arc::clone(&env.clock.now);
+        let blobs = Blobs::new(env.egress.clone(), container, credential, now);
+        Ok(Self { blobs, blob: place.blob.clone(), who })
+    }
+
+    /// Why the job fails, in a sentence that says what to do.
+    pub(super) fn failed(&self, error: &BlobError) -> Stop {
+        let container = self.blobs.container();
+        let mut said = format!("`{container}`, blob `{}`: {error}", self.blob);
+        let tracking = error.request_id.as_deref();
+        let tracking = tracking.map(|it| format!("; tracking id {it}")).unwrap_or_default();
+        match (error.why, &self.who) {
+            (Why::Unauthorized, Some((name, id))) => said.push_str(&format!(
+                "; the job calls as {name}: assign that identity the role `{ROLE}` there, with `az role assignment create \
+                 --assignee-object-id {id} --assignee-principal-type ServicePrincipal --role \"{ROLE}\" --scope <the storage \
+                 account or its container>`; roles that manage the account, such as Contributor, open no blob of it{tracking}"
+            )),
+            (Why::Unauthorized, None) => said.push_str(&format!(
+                "; the shared access signature in the address does not open this{tracking}"
+            )),
+            (
+                Why::NotFound | Why::Conflict | Why::Throttled | Why::Unreachable | Why::Refused,
+                _,
+            ) => said.push_str(&tracking),
+        }
+        Stop::Failed(said)
+    }
+}
+
+/// The identity that a job shows: the named one, which the hub has to have attached, or the hub's own. No token of it
+/// goes to storage that is not this server's.
+async fn identity(
+    env: &Env,
+    hub: &Hub,
+    named: Option<&str>,
+    host: &str,
+) -> Result<(String, ObjectId), Stop> {
+    let Some((document, _)) = hubs::stored(env, &hub.scope).await? else { return Err(Stop::Gone) };
+    let facts = env.facts.load();
+    let who = going_out::identity_of(&document.resource, named, &facts);
+    let who = who.map_err(Stop::Failed)?;
+    going_out::expect_ours(&facts, host).map_err(Stop::Failed)?;
+    Ok((format!("{} (object id {})", who.called, who.principal), who.principal))
+}
