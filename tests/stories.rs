@@ -85,6 +85,8 @@ mod stories {
     pub mod security_policies;
     pub mod service_api;
     pub mod service_bus;
+    pub mod service_bus_access;
+    pub mod service_bus_bounds;
     pub mod sign_in;
     pub mod targets;
     pub mod test_cases;

@@ -1,29 +1,22 @@
-//! Service Bus namespaces: who may send and receive, over what network, and what becomes of the messages.
+//! Queues and topics of Service Bus namespaces: what becomes of the messages.
 
 use amqp::message::BATCH;
 use amqp::{Body, Condition, Header, Message, Outcome, Value};
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
-use store::{Change, Expect, Scan, ShardId, Table, Write, tables};
-use testkit::{Amqp, Delivered, Identity, IsSettled, World};
+use testkit::{Amqp, Delivered, IsSettled, World};
 
-const SENDER: &str = "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39";
-const RECEIVER: &str = "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0";
-const OWNER: &str = "090c5cfd-751d-490a-894a-3ce6f1109419";
-const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
-const AUDIENCE: &str = "https://servicebus.azure.net";
-const HUBS: &str = "https://iothubs.azure.net";
 const ROOT: &str = "authorizationRules/RootManageSharedAccessKey";
 const ABANDONED: Outcome = Outcome::Modified { is_failed: true, is_undeliverable: false };
 
-struct Plant {
-    world: World,
-    id: String,
-    host: String,
+pub struct Plant {
+    pub world: World,
+    pub id: String,
+    pub host: String,
 }
 
 impl Plant {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let world = World::new();
         let id = world.target("Microsoft.ServiceBus/namespaces", "plant-messages");
         let host = world.namespace_host(&id);
@@ -34,28 +27,24 @@ impl Plant {
         plant
     }
 
-    fn at(&self, path: &str) -> String {
+    pub fn at(&self, path: &str) -> String {
         format!("{}/{path}", self.id)
     }
 
-    fn puts(&self, path: &str, body: &Json) {
+    pub fn puts(&self, path: &str, body: &Json) {
         self.world.arm("PUT", &self.at(path), body).expect(200);
     }
 
-    fn queue(&self, name: &str, properties: &Json) {
+    pub fn queue(&self, name: &str, properties: &Json) {
         self.puts(&format!("queues/{name}"), &json!({ "properties": properties }));
     }
 
-    fn rule(&self, path: &str, rights: &[&str]) {
-        self.puts(path, &json!({ "properties": { "rights": rights } }));
-    }
-
-    fn opens(&self) -> Amqp {
+    pub fn opens(&self) -> Amqp {
         Amqp::begin(self.world.wire(), &self.host, self.world.amqp_port())
     }
 
     /// Somebody who shows a signature of a rule for an entity.
-    fn by_key(&self, rule: &str, entity: &str) -> Amqp {
+    pub fn by_key(&self, rule: &str, entity: &str) -> Amqp {
         let mut amqp = self.opens();
         let resource = format!("sb://{}/{entity}", self.host);
         let token = self.world.rule_sas(&self.at(rule), &resource);
@@ -63,49 +52,20 @@ impl Plant {
         amqp
     }
 
-    fn shard(&self) -> ShardId {
-        let facts = self.world.env().facts.load();
-        let namespace = facts.targets.values().find(|it| it.scope.as_str() == self.id);
-        ShardId::target(&namespace.unwrap().uid).unwrap()
-    }
-
-    fn count(&self, table: Table) -> u64 {
-        let store = &self.world.env().store;
-        self.world.waits(store.count(&self.shard(), table)).unwrap()
-    }
-
     /// Somebody who may do everything.
-    fn root(&self) -> Amqp {
+    pub fn root(&self) -> Amqp {
         self.by_key(ROOT, "")
-    }
-
-    /// Somebody who signs in, with a role at a place.
-    fn holds(&self, name: &str, role: &str, at: &str) -> Identity {
-        let who = self.world.service_principal(name);
-        let scope = if at.is_empty() { self.id.clone() } else { self.at(at) };
-        self.world.assign(&who, role, &scope).expect(201);
-        who
-    }
-
-    fn signed_in(&self, who: &Identity) -> Amqp {
-        let mut amqp = self.opens();
-        let token = self.world.token(who, AUDIENCE);
-        for entity in ["q1", "q10", "t1"] {
-            let name = format!("sb://{}/{entity}", self.host);
-            assert_eq!(amqp.puts_token(&name, &token), (200, "OK".to_owned()));
-        }
-        amqp
     }
 }
 
-fn message(text: &str) -> Message {
+pub fn message(text: &str) -> Message {
     Message {
         body: Body::Data(vec![Bytes::copy_from_slice(text.as_bytes())]),
         ..Message::default()
     }
 }
 
-fn living(text: &str, ttl_ms: u32) -> Message {
+pub fn living(text: &str, ttl_ms: u32) -> Message {
     let header = Header { ttl: Some(ttl_ms), ..Header::default() };
     Message { header: Some(header), ..message(text) }
 }
@@ -121,20 +81,13 @@ fn text(message: &Message) -> String {
 
 /// The text of the next message, and how often it was delivered before.
 #[track_caller]
-fn next(amqp: &mut Amqp) -> (String, u32, Delivered) {
+pub fn next(amqp: &mut Amqp) -> (String, u32, Delivered) {
     let heard = amqp.hears();
     (text(&heard.message), heard.message.header.unwrap().delivery_count, heard)
 }
 
 #[track_caller]
-fn is_refused(refused: Result<u32, Condition>) -> Condition {
-    let why = refused.unwrap_err();
-    assert_eq!(why.condition, "amqp:unauthorized-access", "{why:?}");
-    why
-}
-
-#[track_caller]
-fn sends(amqp: &mut Amqp, to: &str, texts: &[&str]) {
+pub fn sends(amqp: &mut Amqp, to: &str, texts: &[&str]) {
     let link = amqp.sends_to(to).unwrap();
     for it in texts {
         assert_eq!(amqp.sends(link, &message(it)), Outcome::Accepted);
@@ -142,7 +95,7 @@ fn sends(amqp: &mut Amqp, to: &str, texts: &[&str]) {
     amqp.detaches(link);
 }
 
-fn rejected(outcome: Outcome) -> Condition {
+pub fn rejected(outcome: Outcome) -> Condition {
     match outcome {
         Outcome::Rejected(Some(why)) => why,
         other => panic!("{other:?}"),
@@ -425,151 +378,6 @@ fn each_subscription_of_a_topic_gets_a_copy_of_its_own() {
 }
 
 #[test]
-fn a_rule_opens_what_it_is_of_and_no_more_than_its_rights() {
-    let plant = Plant::new();
-    plant.puts("topics/t1", &json!({}));
-    plant.puts("topics/t1/subscriptions/s1", &json!({}));
-    plant.rule("authorizationRules/sends", &["Send"]);
-    plant.rule("authorizationRules/listens", &["Listen"]);
-    plant.rule("queues/q1/authorizationRules/own", &["Send", "Listen"]);
-    plant.rule("topics/t1/authorizationRules/own", &["Listen"]);
-
-    let mut sends = plant.by_key("authorizationRules/sends", "q1");
-    sends.sends_to("q1").unwrap();
-    is_refused(sends.receives("q1"));
-    is_refused(sends.receives("q1/$DeadLetterQueue"));
-    let peeked = sends.asks("q1/$management", "com.microsoft:peek-message", Value::Map(vec![]));
-    assert_eq!(peeked.property("statusCode"), Some(&Value::Int(401)));
-    let mut listens = plant.by_key("authorizationRules/listens", "q1");
-    listens.receives("q1").unwrap();
-    is_refused(listens.sends_to("q1"));
-
-    let mut own = plant.by_key("queues/q1/authorizationRules/own", "q1");
-    own.sends_to("q1").unwrap();
-    own.receives("q1").unwrap();
-    // The token is for `q1`, and the rule is of `q1`: the namesake is another.
-    is_refused(own.sends_to("q10"));
-    let resource = format!("sb://{}/q10", plant.host);
-    let token = plant.world.rule_sas(&plant.at("queues/q1/authorizationRules/own"), &resource);
-    let (status, why) = own.puts_token(&resource, &token);
-    assert_eq!(status, 401, "{why}");
-    assert!(why.contains("fits no authorization rule"), "{why}");
-
-    let mut topic = plant.by_key("topics/t1/authorizationRules/own", "t1");
-    topic.receives("t1/Subscriptions/s1").unwrap();
-    is_refused(topic.sends_to("t1"));
-}
-
-#[test]
-fn a_renewed_key_and_keys_switched_off_end_the_links() {
-    let plant = Plant::new();
-    let mut client = plant.root();
-    let link = client.sends_to("q1").unwrap();
-    let path = format!("{}/regenerateKeys", plant.at(ROOT));
-    plant.world.arm("POST", &path, &json!({ "keyType": "PrimaryKey" })).expect(200);
-    assert_eq!(client.loses(link).condition, "amqp:unauthorized-access");
-
-    let mut client = plant.root();
-    let link = client.receives("q1").unwrap();
-    let off = json!({ "properties": { "disableLocalAuth": true } });
-    plant.world.arm("PATCH", &plant.id, &off).expect(200);
-    let why = client.loses(link);
-    assert!(why.description.as_deref().unwrap_or("").contains("disableLocalAuth"), "{why:?}");
-}
-
-/// Data roles at their scopes count, and roles of the control plane do not.
-#[test]
-fn who_signs_in_needs_the_data_role_at_the_entity() {
-    let plant = Plant::new();
-    plant.puts("topics/t1", &json!({}));
-    plant.puts("topics/t1/subscriptions/s1", &json!({}));
-    let mut sender = plant.signed_in(&plant.holds("sender", SENDER, "queues/q1"));
-    sends(&mut sender, "q1", &["x"]);
-    is_refused(sender.sends_to("q10"));
-    is_refused(sender.receives("q1"));
-
-    let at = "topics/t1/subscriptions/s1";
-    let mut receiver = plant.signed_in(&plant.holds("receiver", RECEIVER, at));
-    receiver.receives("t1/Subscriptions/s1").unwrap();
-    is_refused(receiver.sends_to("t1"));
-    is_refused(receiver.receives("q1"));
-
-    let mut owner = plant.signed_in(&plant.holds("owner", OWNER, ""));
-    owner.sends_to("q10").unwrap();
-    owner.receives("q1").unwrap();
-
-    let contributor = plant.holds("contributor", CONTRIBUTOR, "");
-    let why = is_refused(plant.signed_in(&contributor).sends_to("q1"));
-    let tracking = why.info.iter().find(|it| it.0 == "com.microsoft:tracking-id");
-    let told = plant.world.explained(tracking.unwrap().1.text().unwrap()).to_string();
-    assert!(told.contains("Microsoft.ServiceBus/namespaces/messages/send/action"), "{told}");
-
-    // A token for hubs is none for namespaces.
-    let token = plant.world.token(&contributor, HUBS);
-    let (status, why) = plant.opens().puts_token(&format!("sb://{}/q1", plant.host), &token);
-    assert_eq!(status, 401, "{why}");
-}
-
-#[test]
-fn a_role_that_is_taken_away_ends_the_link() {
-    let plant = Plant::new();
-    let who = plant.world.service_principal("receiver");
-    let made = plant.world.assign(&who, RECEIVER, &plant.id).expect(201).body;
-    let mut amqp = plant.signed_in(&who);
-    let link = amqp.receives("q1").unwrap();
-    plant.world.arm("DELETE", made["id"].as_str().unwrap(), &Json::Null).expect(200);
-    assert_eq!(amqp.loses(link).condition, "amqp:unauthorized-access");
-}
-
-#[test]
-fn network_rules_of_a_namespace_are_asked() {
-    let plant = Plant::new();
-    let mut client = plant.root();
-    let link = client.receives("q1").unwrap();
-    let closed = json!({ "properties": { "defaultAction": "Deny", "ipRules": [] } });
-    plant.puts("networkRuleSets/default", &closed);
-    assert_eq!(client.loses(link).condition, "amqp:unauthorized-access");
-    let rule = json!([{ "ipMask": "127.0.0.1", "action": "Allow" }]);
-    let named = json!({ "properties": { "defaultAction": "Deny", "ipRules": rule } });
-    plant.puts("networkRuleSets/default", &named);
-    plant.root().sends_to("q1").unwrap();
-}
-
-#[test]
-fn what_is_not_there_or_not_offered_or_switched_off_is_refused_with_a_sentence() {
-    let plant = Plant::new();
-    let mut client = plant.root();
-    for address in ["q2", "t1/Subscriptions/s1", "q1/x", "$management", "/messages/devicebound"] {
-        let why = client.receives(address).unwrap_err();
-        assert_eq!(why.condition, "amqp:not-found", "{address}: {why:?}");
-    }
-    assert_eq!(client.sends_to("q1/$DeadLetterQueue").unwrap_err().condition, "amqp:not-found");
-    plant.queue("sessions", &json!({ "requiresSession": true }));
-    plant.queue("once", &json!({ "requiresDuplicateDetection": true }));
-    for (name, what) in [("sessions", "sessions"), ("once", "duplicate detection")] {
-        for refused in [client.receives(name), client.sends_to(name)] {
-            let why = refused.unwrap_err();
-            assert!(why.description.as_deref().unwrap_or("").contains(what), "{why:?}");
-        }
-    }
-    let (to, from) = (client.sends_to("q1").unwrap(), client.receives("q1").unwrap());
-    plant.queue("q1", &json!({ "status": "SendDisabled" }));
-    let why = rejected_or_lost(&mut client, to);
-    assert_eq!(why.condition, "amqp:not-allowed", "{why:?}");
-    assert_eq!(client.sends_to("q1").unwrap_err().condition, "amqp:not-allowed");
-    plant.queue("q1", &json!({ "status": "ReceiveDisabled" }));
-    assert_eq!(client.loses(from).condition, "amqp:not-allowed");
-    client.sends_to("q1").unwrap();
-    plant.queue("q1", &json!({ "status": "Disabled" }));
-    assert_eq!(client.receives("q1").unwrap_err().condition, "amqp:not-allowed");
-}
-
-fn rejected_or_lost(client: &mut Amqp, link: u32) -> Condition {
-    client.transfers(link, message("x").write(), 0, false);
-    client.loses(link)
-}
-
-#[test]
 fn a_message_is_taken_up_to_256_kib_and_what_is_not_offered_is_not() {
     let plant = Plant::new();
     let mut client = plant.root();
@@ -627,77 +435,4 @@ fn a_queue_made_again_is_empty_and_the_link_to_the_former_is_over() {
     assert!(client.is_quiet());
     sends(&mut client, "q1", &["new"]);
     assert_eq!(next(&mut client).0, "new");
-}
-
-#[test]
-fn what_nobody_looks_at_is_put_where_it_belongs_once_an_hour() {
-    let plant = Plant::new();
-    plant.queue("q10", &json!({ "deadLetteringOnMessageExpiration": true }));
-    let mut client = plant.root();
-    let link = client.sends_to("q10").unwrap();
-    for it in [message("stays"), living("goes", 10_000)] {
-        assert_eq!(client.sends(link, &it), Outcome::Accepted);
-    }
-    sends(&mut client, "q1", &["left"]);
-    plant.world.arm("DELETE", &plant.at("queues/q1"), &Json::Null).expect(200);
-    plant.world.pass_seconds(11);
-    let count = |table| plant.count(table);
-    assert_eq!((count(tables::BUS_MESSAGES), count(tables::BUS_QUEUES)), (3, 2));
-    plant.world.hourly_round();
-    assert_eq!((count(tables::BUS_MESSAGES), count(tables::BUS_PAYLOADS)), (2, 2));
-    assert_eq!(count(tables::BUS_QUEUES), 1);
-    let body = Value::Map(vec![(Value::string("message-count"), Value::Int(9))]);
-    for (desk, expected) in [("q10/$management", 1), ("q10/$DeadLetterQueue/$management", 1)] {
-        let answer = client.asks(desk, "com.microsoft:peek-message", body.clone());
-        let Body::Value(body) = &answer.body else { panic!("{answer:?}") };
-        let Some(Value::List(all)) = body.get("messages") else { panic!("{desk}: {answer:?}") };
-        assert_eq!(all.len(), expected, "{desk}");
-    }
-}
-
-#[test]
-fn a_batch_of_many_messages_is_kept_whole_and_comes_in_order() {
-    let plant = Plant::new();
-    let mut client = plant.root();
-    let link = client.sends_to("q1").unwrap();
-    let parts: Vec<Bytes> = (0..600).map(|it| message(&it.to_string()).write()).collect();
-    let batch = Message { body: Body::Data(parts), ..Message::default() };
-    assert_eq!(client.sends_as(link, batch.write(), BATCH), Outcome::Accepted);
-    client.receives_some("q1", IsSettled::Yes, 600).unwrap();
-    for count in 0..600 {
-        assert_eq!(next(&mut client).0, count.to_string());
-    }
-}
-
-/// Of whatever size a queue may be made, this one says that it is full.
-#[test]
-fn a_full_queue_is_refused_to_the_sender_and_takes_more_once_there_is_room() {
-    let plant = Plant::new();
-    let mut client = plant.root();
-    sends(&mut client, "q1", &["a"]);
-    let shard = plant.shard();
-    let store = &plant.world.env().store;
-    let change = |bytes: u64| {
-        let heads = Scan { prefix: String::new(), after: None, limit: 1 };
-        let found = plant.world.waits(store.scan(&shard, tables::BUS_QUEUES, heads)).unwrap();
-        let (key, document) = found.into_iter().next().unwrap();
-        let mut head: Json = serde_json::from_slice(&document.body).unwrap();
-        head["bytes"] = json!(bytes);
-        let write = Write::Put(serde_json::to_vec(&head).unwrap().into());
-        let change = Change { table: tables::BUS_QUEUES, key, expect: Expect::Present, write };
-        plant.world.waits(store.commit(&shard, vec![change])).unwrap();
-    };
-    // All but what one small message takes.
-    let link = client.sends_to("q1").unwrap();
-    let mut small = message("b");
-    small.properties.message_id = Value::string("1");
-    let one = (small.write().len() + 256) as u64;
-    change((1_024 << 20) - one);
-    assert_eq!(client.sends(link, &small), Outcome::Accepted);
-    let why = rejected(client.sends(link, &small));
-    assert_eq!(why.condition, "amqp:resource-limit-exceeded", "{why:?}");
-    assert!(why.description.unwrap().contains("maxSizeInMegabytes"));
-    client.receives_some("q1", IsSettled::Yes, 1).unwrap();
-    assert_eq!(next(&mut client).0, "a");
-    assert_eq!(client.sends(link, &small), Outcome::Accepted);
 }

@@ -3,7 +3,8 @@
 //! What one read brings is kept together, and settled once that is synced; so are the decisions about messages that were
 //! handed out. A client that awaits what came of its decision hears so, also that its lock was lost.
 
-use super::address::{BusPlace, Place};
+use super::address::Place;
+use super::bus_place::BusPlace;
 use super::condition;
 use super::driver::{Driver, Link, OUTGOING_BYTES_MAX};
 use super::messages::{self, NotTaken};

@@ -1,9 +1,10 @@
 //! What clients ask at `$management` of a queue or a subscription: to see what waits, to hold a message for longer, to
 //! settle one whose link is gone. Each is a call for itself.
 
-use super::address::{BusPlace, Place};
+use super::address::Place;
 use super::asking::Asking;
 use super::bus::received;
+use super::bus_place::BusPlace;
 use super::desk::Told;
 use super::driver::Driver;
 use super::messages;

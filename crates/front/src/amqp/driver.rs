@@ -4,10 +4,9 @@
 //! devices and readers to be told something, and for time to pass, and does one thing after the other. While
 //! much waits to be written or synced nothing is read, and TCP holds the client up.
 
-use super::address::{Audience, Peer, Place, Registrant};
+use super::address::{Peer, Place, Registrant};
 use super::bus::{BusQueue, BusSend};
 use super::claims::Claims;
-use super::condition;
 use super::device::{Device, UnderWay, synced};
 use super::events::{EventSend, Events};
 use super::sasl::{MECHANISMS, Tpm};
@@ -337,7 +336,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Sends what a link has credit for.
-    async fn pump(&mut self, link: LinkId) {
+    pub(super) async fn pump(&mut self, link: LinkId) {
         let engine = &mut self.engine;
         match self.links.get_mut(&link) {
             Some(
@@ -407,53 +406,6 @@ impl<'a> Driver<'a> {
         }
         self.look_at_registrations().await;
         self.look_at_links().await;
-    }
-
-    async fn look_at_links(&mut self) {
-        for link in self.links.keys().copied().collect::<Vec<_>>() {
-            let stands = match self.links.get_mut(&link) {
-                Some(Link::ServiceSend(held)) => held.stands(self.env).await,
-                Some(Link::Queue(queue)) => queue.held.stands(self.env).await,
-                Some(Link::Events(events)) => events.reader.stands(self.env).await,
-                Some(Link::EventSend(it)) => it.sender.stands(self.env).await,
-                Some(Link::BusSend(it)) => it.sender.link().stands(self.env).await,
-                Some(Link::BusQueue(it)) => it.receiver.stands(self.env).await,
-                _ => Ok(()),
-            };
-            match stands {
-                Ok(()) => self.pump(link).await,
-                Err(ended) => self.drop_link(link, condition::of_end(&ended)).await,
-            }
-        }
-    }
-
-    /// Services and readers that the credential is for go on by it, where it lets them.
-    pub(super) async fn renew(&mut self, audience: &Audience, credential: &Credential) {
-        for it in self.links.values_mut() {
-            let renewed = match it {
-                Link::ServiceSend(held) if audience.covers(&Place::ServiceSend.path()) => {
-                    held.renew(self.env, credential.clone()).await
-                }
-                Link::Queue(queue) if audience.covers(&queue.path) => {
-                    queue.held.renew(self.env, credential.clone()).await
-                }
-                Link::Events(events) if audience.covers(&events.path) => {
-                    events.reader.renew(self.env, credential.clone()).await
-                }
-                Link::EventSend(it) if audience.covers(&it.path) => {
-                    it.sender.renew(self.env, credential.clone()).await
-                }
-                Link::BusSend(it) if audience.covers(&it.path) => {
-                    it.sender.link().renew(self.env, credential.clone()).await
-                }
-                Link::BusQueue(it) if audience.covers(&it.path) => {
-                    it.receiver.renew(self.env, credential.clone()).await
-                }
-                _ => continue,
-            };
-            // Whom the new one does not let go on goes on by the former, to the end of that.
-            drop(renewed);
-        }
     }
 
     /// Ends a link, and says why.

@@ -123,6 +123,7 @@ pub async fn open_link(env: &Env, call: Call) -> Result<Link, Answer> {
 }
 
 /// What a call opened, or the answer to who may not have it.
+#[expect(clippy::result_large_err, reason = "whoever opens something hands the answer on at once")]
 fn opened<T>(env: &Env, begun: Begun, outcome: Result<T, Failed>) -> Result<T, Answer> {
     match outcome {
         Ok(it) => {
