@@ -156,7 +156,15 @@ fn messages_arrive_in_order_however_their_endpoint_signs_in() {
     plant.saves(&plant.by_identity());
     plant.sends("far", "last");
     let expected = ["by identity", "by key", "held up", "held up behind it", "last"];
-    assert_eq!(bodies(&plant.arrived(5)), expected);
+    // What had arrived when its endpoint was changed may come a second time, and nothing out of its order.
+    let mut count = expected.len();
+    let mut all = bodies(&plant.arrived(count));
+    while all.last().is_none_or(|it| it != "last") {
+        count += 1;
+        all = bodies(&plant.arrived(count));
+    }
+    all.dedup();
+    assert_eq!(all, expected);
 }
 
 /// S2-48: who wants to read with an Entra token what devices send has it routed to an event hub, and reads it there.

@@ -103,11 +103,15 @@ struct Delivery<'a> {
 impl<'a> Delivery<'a> {
     async fn begin(
         env: &'a Arc<Env>,
-        hub: &'a Hub,
+        hub: &'a Arc<Hub>,
         endpoint: &'a Endpoint,
     ) -> Result<Self, String> {
         let told = |it: Error| it.cause();
-        let log = env.logs.of(hub, env).await.map_err(told)?;
+        // Apart: a log that is opened must be opened to its end, also where this task is ended meanwhile. Its files are
+        // locked, and nobody else could open them.
+        let (its_env, its_hub) = (Arc::clone(env), Arc::clone(hub));
+        let opening = tokio::spawn(async move { its_env.logs.of(&its_hub, &its_env).await });
+        let log = opening.await.map_err(|it| it.to_string())?.map_err(told)?;
         let key = endpoint.number.to_string();
         let shard = shard(hub).map_err(told)?;
         let found = env.store.get(&shard, tables::DELIVERIES, &key).await;
