@@ -15,6 +15,7 @@ mod compat {
     pub mod authorities;
     pub mod az;
     pub mod blobs;
+    pub mod bus;
     pub mod certificates;
     pub mod clients;
     pub mod conversations;
@@ -22,6 +23,7 @@ mod compat {
     pub mod device_commands;
     pub mod diagnosis;
     pub mod entra_services;
+    pub mod file_uploads;
     pub mod first_walk;
     pub mod fleet;
     pub mod groups;

@@ -40,9 +40,12 @@ mod stories {
     pub mod event_hubs;
     pub mod exceptions;
     pub mod extension;
+    pub mod file_uploads;
     pub mod groups;
     pub mod identity_endpoints;
     pub mod ingestion;
+    pub mod ingestion_cycles;
+    pub mod ingestion_mended;
     pub mod initiative_parameters;
     pub mod jobs;
     pub mod kills;
@@ -76,9 +79,11 @@ mod stories {
     pub mod role_matrix;
     pub mod roles;
     pub mod routing;
+    pub mod routing_targets;
     pub mod security_enforcement;
     pub mod security_policies;
     pub mod service_api;
+    pub mod service_bus;
     pub mod sign_in;
     pub mod targets;
     pub mod test_cases;
@@ -86,6 +91,7 @@ mod stories {
     pub mod threats_credentials;
     pub mod threats_messages;
     pub mod threats_requests;
+    pub mod throttling;
     pub mod tpm_registration;
     pub mod transfers;
     pub mod users;

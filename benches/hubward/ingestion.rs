@@ -14,7 +14,7 @@ const AT_ONCE: usize = 100;
 
 /// The server with its devices, and whose role it is to write their policies: the administrator's.
 fn plant(home: &Path) -> (Process, String) {
-    let server = Process::start(Path::new(env!("CARGO_BIN_EXE_hubward")), home, &[]);
+    let server = Process::start(Path::new(env!("CARGO_BIN_EXE_hubward")), home, &["--azure-names"]);
     let (connection, wire) = (server.connection(), server.wire());
     let get = |key: &str| connection.get(key).unwrap().to_owned();
     let token = |resource: &str| {
@@ -62,7 +62,7 @@ fn plant(home: &Path) -> (Process, String) {
     (server, hub)
 }
 
-/// Writes them without pauses, and then once more, when the record has them all.
+/// Writes them without pauses, and then once more, when the record has them all; and then by the thread's own script.
 pub fn policies_of_many(home: &Path) {
     let (server, hub) = plant(&home.join("data"));
     let connection = server.connection();
@@ -76,37 +76,77 @@ pub fn policies_of_many(home: &Path) {
     }
     file.into_inner().unwrap();
     for what in ["written", "unchanged"] {
-        let (began, cpu) = (now(), testkit::cpu_seconds(server.pid()));
-        let mut client = Command::new(env!("CARGO_BIN_EXE_hubward"))
+        let mut client = Command::new(env!("CARGO_BIN_EXE_hubward"));
+        client
             .args(["ingest", "--hub", &hub, "--batch", "10000", "--pause", "0s", "--at-once", "64"])
             .args(["--credential", "secret", "-o", "table", "--data"])
             .arg(home.join("data"))
             .arg("--record")
             .arg(home.join("written.jsonl"))
-            .arg(&lines)
-            .env("AZURE_TENANT_ID", connection.tenant_id())
-            .env("AZURE_CLIENT_ID", connection.admin_app_id())
-            .env("AZURE_CLIENT_SECRET", connection.get("HUBWARD_ADMIN_SECRET").unwrap())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut peak_kib = 0;
-        let status = loop {
-            peak_kib = peak_kib.max(peak_of(client.id()));
-            match client.try_wait().unwrap() {
-                Some(status) => break status,
-                None => std::thread::sleep(std::time::Duration::from_millis(20)),
-            }
-        };
-        assert!(status.success());
-        let took_s = began.elapsed().as_secs_f64();
-        println!(
-            "policies of {DEVICES} devices {what}: {:.0}/s, {:.2} CPU ms of the server each, client at most {:.1} MiB",
-            DEVICES as f64 / took_s,
-            (testkit::cpu_seconds(server.pid()) - cpu) / DEVICES as f64 * 1e3,
-            f64::from(peak_kib) / 1024.0
-        );
+            .arg(&lines);
+        measure(&server, client, DEVICES, &format!("{what} by `hubward ingest`"));
     }
+    let Some(modules) = node_modules() else {
+        println!("the thread's script was left out: HUBWARD_NODE_MODULES names no modules of Node");
+        return;
+    };
+    let beside = [
+        ("batches", DEVICES, "written by the thread's script, its pauses left out"),
+        ("fresh", DEVICES / 10, "written by it with a new token for each"),
+    ];
+    for (step, devices, what) in beside {
+        let address = connection.arm().trim_start_matches("https://").rsplit_once(':').unwrap().0;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        let mut client = Command::new("node");
+        client
+            .arg(root.join("compat/node/thread.js"))
+            .arg(step)
+            .env("NODE_PATH", &modules)
+            .env("NODE_EXTRA_CA_CERTS", connection.ca_file())
+            .env("HUBWARD_ADDRESS", address)
+            .env("THREAD", root.join("fixtures/thread"))
+            .env("SUBSCRIPTION", connection.get("HUBWARD_SUBSCRIPTION_ID").unwrap())
+            .env("GROUP", connection.get("HUBWARD_RESOURCE_GROUP").unwrap())
+            .env("HUB", connection.get("HUBWARD_HUB").unwrap())
+            .env("COUNT", devices.to_string());
+        measure(&server, client, devices, what);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs the bench names the modules")]
+fn node_modules() -> Option<std::path::PathBuf> {
+    let named = std::env::var("HUBWARD_NODE_MODULES").ok()?;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(named);
+    path.exists().then_some(path)
+}
+
+/// Runs a client as the administrator, and says how fast it was.
+fn measure(server: &Process, mut client: Command, devices: usize, what: &str) {
+    let connection = server.connection();
+    let (began, cpu) = (now(), testkit::cpu_seconds(server.pid()));
+    let mut client = client
+        .env("AZURE_TENANT_ID", connection.tenant_id())
+        .env("AZURE_CLIENT_ID", connection.admin_app_id())
+        .env("AZURE_CLIENT_SECRET", connection.get("HUBWARD_ADMIN_SECRET").unwrap())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut peak_kib = 0;
+    let status = loop {
+        peak_kib = peak_kib.max(peak_of(client.id()));
+        match client.try_wait().unwrap() {
+            Some(status) => break status,
+            None => std::thread::sleep(std::time::Duration::from_millis(20)),
+        }
+    };
+    assert!(status.success());
+    let took_s = began.elapsed().as_secs_f64();
+    println!(
+        "policies of {devices} devices {what}: {:.0}/s, {:.2} CPU ms of the server each, client at most {:.1} MiB",
+        devices as f64 / took_s,
+        (testkit::cpu_seconds(server.pid()) - cpu) / devices as f64 * 1e3,
+        f64::from(peak_kib) / 1024.0
+    );
 }
 
 /// The most memory that a process has had, in KiB; 0 once it is gone.

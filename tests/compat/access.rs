@@ -2,6 +2,7 @@
 
 use super::az::{Az, binary, hub_token, text};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs;
 use testkit::Process;
 
@@ -22,7 +23,8 @@ fn place(server: &Process) -> Place {
 
 /// S1-13, S1-16, S1-17, S1-18: the role file of the thread, as it stands there but for the hub's id, makes a custom
 /// role that is listed, and can be assigned at the hub alone; who holds it writes, reads and deletes policies and
-/// writes and reads the settings. S1-08: its operations are listed.
+/// writes and reads the settings. S1-08, X-09: its operations are listed, and
+/// marked as none of Azure's.
 #[test]
 fn az_takes_the_role_of_the_thread_as_it_stands() {
     let home = tempfile::tempdir().unwrap();
@@ -92,10 +94,18 @@ fn az_takes_the_role_of_the_thread_as_it_stands() {
 
     let shown =
         az.run(&["provider", "operation", "show", "--namespace", "Microsoft.Devices"]).json();
-    let names = shown.to_string();
+    let types = shown["resourceTypes"].as_array().unwrap();
+    let operations = types.iter().flat_map(|it| it["operations"].as_array().unwrap());
+    let origins: BTreeMap<&str, &str> =
+        operations.map(|it| (text(it, "/name"), text(it, "/origin"))).collect();
     for name in ["securityPolicies/write", "securityPolicies/read", "securityPolicies/delete"] {
-        assert!(names.contains(&format!("Microsoft.Devices/IotHubs/{name}")), "{name}");
+        assert_eq!(origins[format!("Microsoft.Devices/IotHubs/{name}").as_str()], "hubward");
     }
+    assert_eq!(origins["Microsoft.Devices/IotHubs/devices/write"], "user,system");
+    // The thread's label is one like any other.
+    let tags = ["--tags", "environment=aziot-24"];
+    let labelled = az.run(&[&["resource", "tag", "--ids", &hub][..], &tags].concat()).json();
+    assert_eq!(labelled["tags"]["environment"], "aziot-24");
     let wrong =
         role.replace("{hub}", &hub).replace("securitySettings/read", "securitySettingz/read");
     fs::write(&file, wrong.replace("Manager", "Reader")).unwrap();

@@ -1,10 +1,241 @@
 //! `hubward ingest` as a person runs it: with a secret, and as whoever is signed in to the Azure CLI.
 
 use super::az::{Az, Said, binary, hub_id, hubward, text};
+use super::clients::{node_modules, script};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 use testkit::Process;
+
+/// What the thread's own script said of a step.
+struct Thread<'a> {
+    server: &'a Process,
+    account: &'a Value,
+    devices: String,
+}
+
+impl Thread<'_> {
+    fn says(&self, step: &str, old_token: &str) -> Value {
+        let connection = self.server.connection();
+        let get = |key: &str| connection.get(key).unwrap().to_owned();
+        let address = connection.arm().trim_start_matches("https://").rsplit_once(':').unwrap().0;
+        let said = Command::new("node")
+            .args([script("node/thread.js"), step.into()])
+            .env("NODE_PATH", node_modules())
+            .env("NODE_EXTRA_CA_CERTS", connection.ca_file())
+            .env("HUBWARD_ADDRESS", address)
+            .env("THREAD", script("../fixtures/thread"))
+            .env("AZURE_TENANT_ID", connection.tenant_id())
+            .env("AZURE_CLIENT_ID", text(self.account, "/appId"))
+            .env("AZURE_CLIENT_SECRET", text(self.account, "/password"))
+            .env("SUBSCRIPTION", get("HUBWARD_SUBSCRIPTION_ID"))
+            .env("GROUP", get("HUBWARD_RESOURCE_GROUP"))
+            .env("HUB", get("HUBWARD_HUB"))
+            .env("DEVICES", &self.devices)
+            .env("OLD_TOKEN", old_token)
+            .output();
+        super::az::said(said).json()
+    }
+
+    /// The same devices by `hubward ingest`: its summary.
+    fn ingests(&self, hub: &str, more: &[&str]) -> Value {
+        let connection = self.server.connection();
+        let all: String = self
+            .devices
+            .split(',')
+            .map(|it| format!("{}\n", json!({ "deviceId": it, "policy": { "maxKeyAgeDays": 90 } })))
+            .collect();
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("policies.jsonl");
+        std::fs::write(&file, all).unwrap();
+        let mut command = Command::new(binary());
+        command.args(["ingest", "--hub", hub, "--pause", "0s", "--data"]);
+        command.arg(self.server.data()).args(more).arg(&file);
+        command.env("AZURE_TENANT_ID", connection.tenant_id());
+        command.env("AZURE_CLIENT_ID", text(self.account, "/appId"));
+        command.env("AZURE_CLIENT_SECRET", text(self.account, "/password"));
+        lines(&super::az::said(command.output())).1
+    }
+}
+
+/// S1-25, S1-28, S1-39, X-11: the thread's script, byte for byte, with Azure's library and Azure's names, beside `hubward ingest`
+/// on the same failures: it gives a batch and all behind it up for one device, takes no refusal for one, never alarms,
+/// keeps the token that it means to drop, and uses one to its last instant.
+#[test]
+fn the_threads_script_runs_and_its_bugs_show_beside_the_client() {
+    let home = tempfile::tempdir().unwrap();
+    let flags = ["--azure-names", "--propagation", "600"];
+    let server = Process::start(binary(), &home.path().join("data"), &flags);
+    let (az, hub) = (Az::administrator(&server), hub_id(&server));
+    let hosts = hubward(&["hosts", "--data", &server.data().display().to_string()]);
+    let address =
+        server.connection().arm()["https://".len()..].rsplit_once(':').unwrap().0.to_owned();
+    assert!(hosts.out.starts_with(&format!("{address} management.azure.com")), "{}", hosts.out);
+    assert_eq!(hosts.out.lines().count(), 3);
+
+    let (host, sas) = owner(&server);
+    let names: Vec<String> = (0..120).map(|it| format!("pump-{it}")).collect();
+    for some in names.chunks(100) {
+        let devices: Vec<Value> =
+            some.iter().map(|it| json!({ "id": it, "importMode": "create" })).collect();
+        let url = format!("https://{host}/devices?api-version=2021-04-12");
+        server.wire().json("POST", &url, &sas, &json!(devices)).expect(200);
+    }
+    let account = az.run(&["ad", "sp", "create-for-rbac", "--name", "thread"]).json();
+    let mut thread = Thread { server: &server, account: &account, devices: "pump-0,pump-1".into() };
+    let connection = server.connection();
+    let form = format!(
+        "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
+        text(&account, "/appId"),
+        text(&account, "/password")
+    );
+    let url = format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    let token = server.wire().send("POST", &url, &headers, form.as_bytes()).expect(200).body;
+    let old = text(&token, "/access_token").to_owned();
+
+    // No role: the error has no status, so nothing is tried again, no refusal is counted and nobody is alarmed.
+    let said = thread.says("retried", "");
+    assert_eq!(said["said"], "Policy update failed: 403", "{said}");
+    assert_eq!((&said["sent"]["fetches"], &said["slept"]), (&json!(1), &json!([])), "{said}");
+    assert_eq!(
+        (&said["metrics"]["failureCount"], &said["metrics"]["authErrors"]),
+        (&json!(1), &json!(0))
+    );
+    assert_eq!(said["alarms"], json!([]));
+    let summary = thread.ingests(&hub, &[]);
+    assert_eq!(
+        (&summary["failureCount"], &summary["authErrors"]),
+        (&json!(2), &json!(2)),
+        "{summary}"
+    );
+
+    // A token cannot be of the second in which the role is given, or it brings it along.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let role = json!({ "Name": "Writers", "Description": "", "AssignableScopes": [hub],
+        "Actions": ["Microsoft.Devices/IotHubs/securityPolicies/write"] });
+    let file = home.path().join("role.json");
+    std::fs::write(&file, role.to_string()).unwrap();
+    az.run(&["role", "definition", "create", "--role-definition", &file.display().to_string()])
+        .json();
+    let id = az.run(&["ad", "sp", "show", "--id", text(&account, "/appId")]).json();
+    let assign = ["role", "assignment", "create", "--role", "Writers", "--scope", &hub];
+    let to =
+        ["--assignee-object-id", text(&id, "/id"), "--assignee-principal-type", "ServicePrincipal"];
+    az.run(&[&assign[..], &to].concat()).json();
+
+    // The old token again and again, though each 403 is to drop it: what is dropped is nobody's.
+    let said = thread.says("retriedWithStatus", &old);
+    let told = json!({ "said": "Policy update failed: 403", "isSameToken": true });
+    assert_eq!((&said["said"], &said["sent"]["fetches"]), (&told, &json!(3)), "{said}");
+    assert_eq!(said["slept"], json!([1_000, 2_000]), "{said}");
+    // Counted as it was meant, once the error has a status.
+    assert_eq!(said["alarms"], json!([["High auth failure rate", 1]]), "{said}");
+    assert_eq!(thread.ingests(&hub, &[])["successCount"], 2);
+
+    // A token with a second left is given out; the client asks for another five minutes before the end.
+    assert_eq!(thread.says("margin", "")["said"], true);
+
+    // All is well with it where all is well: three batches, two pauses.
+    thread.devices = names.join(",");
+    let said = thread.says("batches", "");
+    assert_eq!(
+        (&said["said"], &said["sent"]["statuses"]["201"]),
+        (&json!("done"), &json!(118)),
+        "{said}"
+    );
+    assert_eq!(said["slept"], json!([2_000, 2_000]));
+
+    // One device that is not there: its batch is given up, and what comes behind is never sent.
+    let mut astray = names.clone();
+    astray[3] = "nobody".into();
+    thread.devices = astray.join(",");
+    let said = thread.says("batches", "");
+    assert_eq!(said["said"], "Policy update failed: 404", "{said}");
+    assert_eq!(said["sent"]["fetches"], 50, "{said}");
+    let summary = thread.ingests(&hub, &[]);
+    assert_eq!(
+        (&summary["successCount"], &summary["failureCount"]),
+        (&json!(119), &json!(1)),
+        "{summary}"
+    );
+    let reasons: Vec<&String> = summary["byReason"].as_object().unwrap().keys().collect();
+    assert_eq!(reasons, ["DeviceNotFound"]);
+}
+
+/// S1-33: the seven steps of the page, pasted as they stand there.
+#[test]
+fn the_seven_steps_of_the_page_can_be_walked() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let server = Process::start(binary(), &data, &[]);
+    let (az, hub) = (Az::administrator(&server), hub_id(&server));
+    let account = az.run(&["ad", "sp", "create-for-rbac", "--name", "walker"]).json();
+    let id = az.run(&["ad", "sp", "show", "--id", text(&account, "/appId")]).json();
+    let five = [
+        "securityPolicies/write",
+        "securityPolicies/read",
+        "securityPolicies/delete",
+        "securitySettings/write",
+        "securitySettings/read",
+    ];
+    let actions = five.map(|it| format!("Microsoft.Devices/IotHubs/{it}"));
+    let role = json!({ "Name": "IoT Security Policy Manager", "Description": "", "Actions": actions,
+        "AssignableScopes": [hub] });
+    std::fs::write(home.path().join("role.json"), role.to_string()).unwrap();
+    let line = r#"{"deviceId": "device-1", "policy": {"maxKeyAgeDays": 90}}"#;
+    std::fs::write(home.path().join("policies.jsonl"), line).unwrap();
+    let own = server.connection().arm().replace("https://", "http://").replace(":8443", ":9464");
+    let set = [
+        ("HUB", hub.as_str()),
+        ("APP", text(&account, "/appId")),
+        ("PRINCIPAL", text(&id, "/id")),
+        ("METRICS", &own),
+        ("AZURE_TENANT_ID", server.connection().tenant_id()),
+        ("AZURE_CLIENT_ID", text(&account, "/appId")),
+        ("AZURE_CLIENT_SECRET", text(&account, "/password")),
+        ("HUBWARD_DATA", &data.display().to_string()),
+    ]
+    .map(|(name, it)| format!("export {name}='{it}'\n"))
+    .concat();
+    let page = std::fs::read_to_string("docs/reference/ingestion-refused.md").unwrap();
+    let steps = page.split_once("## Seven steps").unwrap().1;
+    let blocks: Vec<&str> =
+        steps.split("```sh\n").skip(1).map(|it| it.split_once("```").unwrap().0).collect();
+    assert_eq!(blocks.len(), 5, "steps 4 to 6 are one command");
+    let mut said = String::new();
+    for block in blocks {
+        let hubward = format!("'{}' ", binary().display());
+        let block = block.replace("hubward diagnose", &format!("{hubward} diagnose"));
+        let block = block.replace("hubward ingest ", &format!("{hubward} ingest "));
+        let block: String = block
+            .lines()
+            .map(|it| match it.contains(&*hubward) {
+                true => format!("{} --data \"$HUBWARD_DATA\"\n", it.trim()),
+                false => format!("{}\n", it.trim()),
+            })
+            .collect();
+        let home = home.path().display();
+        let done = az.paste(&format!("set -e\ncd '{home}'\n{set}{block}"));
+        assert_eq!(done.status, 0, "{block}\n{}\n{}", done.out, done.err);
+        said = done.out;
+    }
+    let line = format!("{{principal=\"{}\"}} 1", text(&id, "/id"));
+    assert!(said.contains(&line), "{said}");
+}
+
+/// Where the hub is, and a signature of its owner's policy.
+fn owner(server: &Process) -> (String, String) {
+    let connection = server.connection();
+    let host = connection.get("HUBWARD_HUB_HOST").unwrap().to_owned();
+    let text = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap();
+    let key = STANDARD.decode(text.rsplit_once("SharedAccessKey=").unwrap().1).unwrap();
+    let until = model::Timestamp::from_seconds(4_000_000_000);
+    let sas = wire::sas::sign(&host, &key, until, Some("iothubowner"));
+    (host, sas)
+}
 
 /// The lines that were printed, and the summary behind them.
 fn lines(said: &Said) -> (Vec<Value>, Value) {

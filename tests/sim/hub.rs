@@ -151,6 +151,7 @@ impl Plan {
             clock,
             signing_keys,
             assertions: entra::assertions::Assertions::default(),
+            newcomers: entra::newcomers::Newcomers::default(),
             challenges: ops::provisioning::challenges::Challenges::default(),
             pace: ops::provisioning::pace::Pace::default(),
             tries: entra::stretching::Tries::default(),
@@ -167,6 +168,8 @@ impl Plan {
             readers: ops::devices::readers::Readers::default(),
             routings: ops::devices::routing::Routings::default(),
             logs: Logs::with(self.shard.clone(), hub_log),
+            bus_turns: ops::targets::service_bus::BusTurns::default(),
+            blob_turns: ops::blobs::Turns::default(),
             journals: Logs::journals(),
             egress: egress::Client::new(egress::Rule::default(), std::path::PathBuf::new()),
             identity_tokens: IdentityTokens::default(),
@@ -271,7 +274,7 @@ async fn run(
             ..Channel::default()
         },
         path,
-        body: Box::new(move |_| Box::pin(async move { Ok(body) })),
+        body: Box::new(move |_, _| Box::pin(async move { Ok(body) })),
     };
     call::run(env, call).await
 }

@@ -6,12 +6,17 @@ use account::{Blobs, SignedBy};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
 const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
 const DATA_OWNER: &str = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b";
 const DATA_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
 const DATA_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
+
+const KILLS: usize = 20;
 
 #[test]
 fn a_blob_is_put_read_in_ranges_listed_and_deleted() {
@@ -397,4 +402,54 @@ fn blobs_outlive_a_restart() {
     blobs.world.restart();
     assert_eq!(blobs.text("plant/a"), "kept now");
     assert_eq!(blobs.files(), 1, "what no document names is gone");
+}
+
+/// The bytes of a blob are named by their number.
+fn bytes_of(number: usize) -> Vec<u8> {
+    format!("blob {number};").repeat(1 + number % 5_000).into_bytes()
+}
+
+#[test]
+fn a_blob_that_was_acknowledged_outlives_kills() {
+    let home = tempfile::tempdir().unwrap();
+    let flags = "--https-port 23443 --mqtt-port 23883 --amqp-port 23671 --management-port 23843 --metrics-port 23946";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_hubward"));
+    let mut process = testkit::Process::start(binary, &home.path().join("data"), &flags);
+    let killed = account::Killed::new(&process);
+    let acknowledged = Mutex::new(0);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let (killed, acknowledged, is_over) = (&killed, &acknowledged, &is_over);
+        threads.spawn(move || {
+            let mut number = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                if killed.puts(number, &bytes_of(number)) {
+                    number += 1;
+                    *acknowledged.lock().unwrap() = number;
+                }
+            }
+        });
+        for kill in 0..KILLS {
+            let before = *acknowledged.lock().unwrap();
+            while *acknowledged.lock().unwrap() == before {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(Duration::from_micros((kill * 397 % 5_000) as u64));
+            process.crash();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let acknowledged = acknowledged.into_inner().unwrap();
+    assert!(acknowledged >= KILLS);
+    for number in 0..acknowledged {
+        assert!(killed.reads(number) == bytes_of(number), "blob {number} of {acknowledged}");
+    }
+    // One more may be there, whose answer was lost; and no file that is nobody's.
+    process.crash();
+    let files = account::files_in(&home.path().join("data/blobs"));
+    assert!(
+        (acknowledged..=acknowledged + 1).contains(&files),
+        "{files} files of {acknowledged} blobs"
+    );
 }

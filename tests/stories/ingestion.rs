@@ -11,23 +11,28 @@ use std::io::Cursor;
 use std::path::Path;
 use std::time::Duration;
 use testkit::{Identity, World};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 const PACE: Pace = Pace { batch: 4, pause: Duration::ZERO, at_once: 2, waits: 0 };
 const WRITE: &[&str] = &["securityPolicies/write"];
 
 /// Somebody who writes policies, run after run.
-struct Pipeline<'a> {
-    plant: &'a Plant,
+pub(super) struct Pipeline<'a> {
+    pub(super) plant: &'a Plant,
     who: Identity,
     ingestion: Ingestion,
     stop: watch::Sender<bool>,
+    /// Of what failed in the last run.
+    pub(super) trackings: Vec<String>,
 }
 
 impl<'a> Pipeline<'a> {
-    fn new(plant: &'a Plant, pace: Pace, alert: Option<Alert>) -> Self {
+    pub(super) fn new(plant: &'a Plant, pace: Pace, alert: Option<Alert>) -> Self {
+        Self::of(plant, plant.world.service_principal("pipeline"), pace, alert)
+    }
+
+    pub(super) fn of(plant: &'a Plant, who: Identity, pace: Pace, alert: Option<Alert>) -> Self {
         let world = &plant.world;
-        let who = world.service_principal("pipeline");
         let target = Target::new(&world.setting("HUBWARD_ARM"), &plant.hub, "2021-07-01").unwrap();
         let ca_file = world.setting("HUBWARD_CA_FILE");
         let sign_in = SignIn {
@@ -42,33 +47,60 @@ impl<'a> Pipeline<'a> {
         };
         let clock = || Timestamp::from_seconds(1_700_000_000);
         let ingestion = Ingestion::new(target, sign_in, pace, alert, clock).unwrap();
-        Self { plant, who, ingestion, stop: watch::Sender::new(false) }
+        Self { plant, who, ingestion, stop: watch::Sender::new(false), trackings: Vec::new() }
     }
 
-    fn may(&self, actions: &[&str]) {
+    pub(super) fn may(&self, actions: &[&str]) {
         let name = format!("Policies {}", self.plant.world.guid());
         let role = self.plant.role(&name, actions);
         self.plant.world.assign(&self.who, &role, &self.plant.hub).expect(201);
     }
 
     /// One run: its counts, and what failed why.
-    fn writes(&mut self, lines: &str, record: Option<&mut Record>) -> (Summary, Vec<String>) {
+    pub(super) fn writes(
+        &mut self,
+        lines: &str,
+        record: Option<&mut Record>,
+    ) -> (Summary, Vec<String>) {
+        self.writes_until(lines, record, usize::MAX).unwrap()
+    }
+
+    /// The same, broken off at once, as by a crash, when so many items have ended.
+    pub(super) fn writes_until(
+        &mut self,
+        lines: &str,
+        record: Option<&mut Record>,
+        ends: usize,
+    ) -> Option<(Summary, Vec<String>)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut failed = Vec::new();
+        let (mut failed, mut trackings, mut ended) = (Vec::new(), Vec::new(), 0);
+        let crash = Notify::new();
         let mut tell = |event: Event<'_>| {
-            if let Event::Failed { what, status, reason, .. } = event {
+            if let Event::Failed { what, status, reason, tracking, .. } = event {
                 failed.push(format!("{what}: {status} {reason}"));
+                trackings.extend(tracking.map(str::to_owned));
+            }
+            ended += 1;
+            if ended == ends {
+                crash.notify_one();
             }
         };
         let items = Items::of_lines("these", Cursor::new(lines.to_owned().into_bytes()));
         let stop = self.stop.subscribe();
         let ran = self.ingestion.run(items, record, &stop, &mut tell);
-        let summary = runtime.block_on(ran).unwrap();
+        let summary = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = crash.notified() => None,
+                it = ran => Some(it.unwrap()),
+            }
+        });
         failed.sort();
-        (summary, failed)
+        self.trackings = trackings;
+        Some((summary?, failed))
     }
 
-    fn policy(&self, device: &str) -> Value {
+    pub(super) fn policy(&self, device: &str) -> Value {
         let reader = self.plant.world.service_principal("reader");
         let name = format!("Readers {}", self.plant.world.guid());
         let role = self.plant.role(&name, &["securityPolicies/read"]);
@@ -78,7 +110,7 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-fn plant(world: World, devices: usize) -> Plant {
+pub(super) fn plant(world: World, devices: usize) -> Plant {
     let plant = Plant::of(world);
     for number in 0..devices {
         plant.world.device(&plant.hub, &format!("pump-{number}"));
@@ -87,7 +119,7 @@ fn plant(world: World, devices: usize) -> Plant {
 }
 
 /// A line for each of so many devices.
-fn lines(devices: usize, policy: &Value) -> String {
+pub(super) fn lines(devices: usize, policy: &Value) -> String {
     (0..devices).fold(String::new(), |mut all, number| {
         let line = json!({ "deviceId": format!("pump-{number}"), "policy": policy });
         writeln!(all, "{line}").unwrap();
@@ -139,6 +171,32 @@ fn a_token_that_is_older_than_its_role_is_renewed_once() {
     pipeline.may(WRITE);
     let (after, failed) = pipeline.writes(&all, None);
     assert_eq!((after.success_count, after.tokens_renewed), (8, 1), "{failed:?}");
+}
+
+/// S1-31: the server counts of each principal what the pipeline counts of itself.
+#[test]
+fn the_server_counts_what_the_pipeline_counts() {
+    let plant = plant(World::new(), 5);
+    let mut pipeline = Pipeline::new(&plant, PACE, None);
+    pipeline.may(WRITE);
+    let gone = json!({ "deviceId": "pump-0", "policy": null });
+    let nobody = json!({ "deviceId": "nobody", "policy": {} });
+    let all = format!("{}{gone}\n{nobody}\n", lines(5, &json!({})));
+    let (summary, _) = pipeline.writes(&all, None);
+    assert_eq!((summary.success_count, summary.failure_count, summary.auth_errors), (5, 2, 1));
+    let env = plant.world.env();
+    let shown = env.metrics.render(&env.facts.load().lookups, &env.presence);
+    let says = |name: &str, number: i64| {
+        let line = format!(
+            "hubward_ingestion_{name}{{principal=\"{}\"}} {number}\n",
+            pipeline.who.object_id
+        );
+        assert!(shown.contains(&line), "{line} in {shown}");
+    };
+    says("success_total", 5);
+    says("failure_total", 2);
+    says("auth_errors_total", 1);
+    says("last_success_timestamp_seconds", plant.world.now().seconds());
 }
 
 /// S1-34, S1-37: what is truly missing is named and not tried again; the rest is written.

@@ -126,3 +126,26 @@ fn the_same_call_succeeds_and_fails_while_replicas_differ() {
         world.hub_with(&old, "GET", &hub, "/devices", &Value::Null).expect(200);
     }
 }
+
+/// S1-19: an assignment is listed with how many replicas see it, and in how many seconds all do.
+#[test]
+fn an_assignment_is_listed_with_how_far_it_has_come() {
+    let world = World::spreading("0,300,480w");
+    let who = world.service_principal("reader");
+    let hub = world.hub();
+    world.assign(&who, DATA_READER, &hub).expect(201);
+    let listed = |world: &World| {
+        let path = format!(
+            "{hub}/providers/Microsoft.Authorization/roleAssignments?$filter=principalId%20eq%20%27{}%27",
+            who.object_id
+        );
+        let all = world.arm("GET", &path, &Value::Null).expect(200).body["value"].clone();
+        assert_eq!(all.as_array().unwrap().len(), 1, "{all}");
+        all[0]["properties"]["propagation"].clone()
+    };
+    for (passed, seen, left) in [(0, 1, 480), (300, 2, 180), (179, 2, 1), (1, 3, 0), (900, 3, 0)] {
+        world.pass_seconds(passed);
+        let expected = json!({ "replicas": 3, "seenBy": seen, "completeInS": left });
+        assert_eq!(listed(&world), expected);
+    }
+}

@@ -10,6 +10,9 @@ use testkit::{Amqp, Answer, Device, World};
 const STRING: &str =
     "Endpoint=sb://plant.example/;SharedAccessKeyName=send;SharedAccessKey=c2VjcmV0;EntityPath=e";
 
+/// Azure Event Hubs Data Sender.
+const SENDER: &str = "2b629674-e913-4c01-ae53-ef4638d8f975";
+
 struct Plant {
     world: World,
     hub: String,
@@ -172,10 +175,16 @@ fn an_endpoint_keeps_its_number_as_long_as_it_is_there() {
     let before = id(1);
     assert!(before.is_string());
 
-    let identity = json!({ "name": "hub10", "authenticationType": "identityBased",
-        "endpointUri": "sb://plant.example/", "entityPath": "e" });
+    let world = &plant.world;
+    let namespace = world.target("Microsoft.EventHub/namespaces", "plant-events");
+    world.arm("PUT", &format!("{namespace}/eventhubs/e"), &json!({})).expect(200);
     let signs_in = json!({ "identity": { "type": "SystemAssigned" } });
-    plant.world.arm("PATCH", &plant.hub, &signs_in).expect(200);
+    let hub = world.arm("PATCH", &plant.hub, &signs_in).expect(200).body;
+    let own = world.managed_identity(hub["identity"]["principalId"].as_str().unwrap());
+    world.assign(&own, SENDER, &namespace).expect(201);
+    let address = format!("sb://{}/", world.namespace_host(&namespace));
+    let identity = json!({ "name": "hub10", "authenticationType": "identityBased",
+        "endpointUri": address, "entityPath": "e" });
     let changed = all(&[event_hub("hub1"), identity.clone()], std::slice::from_ref(&to_ten));
     plant.saves(&changed).expect(200);
     plant.sends("low", "three");

@@ -98,7 +98,15 @@ fn messages_go_both_ways() {
         assert_eq!((&delivery.payload, delivery.format), (&payload, 5));
         both.server.settle(its, delivery.id, Outcome::Accepted);
         let (told, _) = both.exchange();
-        assert_eq!(told, [Event::Settled { link: ours, id, outcome: Some(Outcome::Accepted) }]);
+        assert_eq!(
+            told,
+            [Event::Settled {
+                link: ours,
+                id,
+                outcome: Some(Outcome::Accepted),
+                is_awaited: false
+            }]
+        );
     }
     assert!(!both.caller.can_send(ours), "its credit is used");
 

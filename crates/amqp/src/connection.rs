@@ -67,8 +67,9 @@ pub enum Event {
     Credit { link: LinkId, drain: bool },
     /// A whole message.
     Delivery { link: LinkId, delivery: Delivery },
-    /// The peer said what became of a message that we sent.
-    Settled { link: LinkId, id: u32, outcome: Option<Outcome> },
+    /// The peer said what became of a message that we sent. Where it is awaited, the peer waits for
+    /// [`Connection::conclude`].
+    Settled { link: LinkId, id: u32, outcome: Option<Outcome>, is_awaited: bool },
     /// A link is gone, and not because we wanted; it was answered. The peer's reason, where it has one.
     Detached { link: LinkId, error: Option<Condition> },
     /// The peer said good-bye; it was answered. Nothing comes behind this.
@@ -254,6 +255,27 @@ impl Connection {
         answer.max_message_size = Some(message_bytes_max);
         self.put(KIND_AMQP, id.channel, &Performative::Attach(Box::new(answer)));
         self.grant(id, credit);
+    }
+
+    /// Has the driver say itself, with [`Connection::conclude`], what came of what the peer decided about a message of
+    /// this link. To be asked for before the link is let be.
+    pub fn concludes(&mut self, id: LinkId) {
+        if let Some(link) = self.link(id) {
+            link.concludes = true;
+        }
+    }
+
+    /// Says what came of what the peer decided about a message that we sent.
+    pub fn conclude(&mut self, id: LinkId, delivery: u32, outcome: Outcome) {
+        if self.sessions.contains_key(&id.channel) {
+            self.let_go(id.channel, (delivery, delivery), Some(outcome));
+        }
+    }
+
+    fn let_go(&mut self, channel: u16, (first, last): (u32, u32), outcome: Option<Outcome>) {
+        let settled =
+            Disposition { role: Role::Sender, settled: true, first, last: Some(last), outcome };
+        self.put(KIND_AMQP, channel, &Performative::Disposition(settled));
     }
 
     /// Refuses a link: it is there for a moment, and says why it goes.

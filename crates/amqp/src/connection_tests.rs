@@ -298,10 +298,46 @@ fn messages_go_within_credit_and_window() {
         settled: false,
         outcome: Some(Outcome::Released),
     };
-    let told = Event::Settled { link: LINK, id: 0, outcome: Some(Outcome::Released) };
+    let told =
+        Event::Settled { link: LINK, id: 0, outcome: Some(Outcome::Released), is_awaited: false };
     assert_eq!(peer.says(0, &Performative::Disposition(settled)), [told]);
     let heard = peer.hears();
     assert!(matches!(&heard[..], [Performative::Disposition(it)] if it.settled), "{heard:?}");
+}
+
+#[test]
+fn what_the_driver_concludes_is_not_let_go_before() {
+    let mut peer = Peer::open();
+    peer.attaches(0, Role::Receiver);
+    peer.0.concludes(LINK);
+    peer.0.accept(LINK, 0);
+    let flow =
+        Flow { handle: Some(0), incoming_window: 9, link_credit: Some(2), ..Flow::default() };
+    peer.says(0, &Performative::Flow(flow));
+    for tag in [b"a", b"b"] {
+        peer.0.send(LINK, Bytes::from_static(tag), &Bytes::new(), 0, false).unwrap();
+    }
+    peer.hears();
+    let decided = |id, settled| Disposition {
+        role: Role::Receiver,
+        first: id,
+        last: None,
+        settled,
+        outcome: Some(Outcome::Accepted),
+    };
+    let told = |id, is_awaited| {
+        let outcome = Some(Outcome::Accepted);
+        Event::Settled { link: LINK, id, outcome, is_awaited }
+    };
+    assert_eq!(peer.says(0, &Performative::Disposition(decided(0, false))), [told(0, true)]);
+    assert_eq!(peer.hears(), []);
+    peer.0.conclude(LINK, 0, Outcome::Released);
+    let heard = peer.hears();
+    let [Performative::Disposition(it)] = &heard[..] else { panic!("{heard:?}") };
+    assert!(it.settled && it.role == Role::Sender && it.outcome == Some(Outcome::Released));
+    // Who waits for nothing is told nothing.
+    assert_eq!(peer.says(0, &Performative::Disposition(decided(1, true))), [told(1, false)]);
+    assert_eq!(peer.hears(), []);
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub mod value;
 pub use connection::{CHALLENGE_BYTES_MAX, Connection, Delivery, Event, LinkId};
 pub use decode::{NotAValue, decode};
 pub use encode::encode;
-pub use message::{Body, Message, Properties};
+pub use message::{Body, Header, Message, Properties};
 pub use performative::{Attach, Condition, Outcome};
 pub use value::Value;
 

@@ -37,11 +37,52 @@ type Pairs = Vec<(Value, Value)>;
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Message {
+    pub header: Option<Header>,
     pub delivery_annotations: Pairs,
     pub annotations: Pairs,
     pub properties: Properties,
     pub application: Pairs,
     pub body: Body,
+}
+
+/// How a message is to be delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Header {
+    pub durable: bool,
+    pub priority: Option<u8>,
+    /// Milliseconds.
+    pub ttl: Option<u32>,
+    /// How often it was delivered before, and not settled.
+    pub delivery_count: u32,
+}
+
+impl Header {
+    fn of(fields: Vec<Value>) -> Self {
+        let mut fields = fields.into_iter();
+        let mut next = || fields.next().unwrap_or(Value::Null);
+        let durable = next() == Value::Bool(true);
+        let mut number = || next().unsigned();
+        let (priority, ttl) = (number(), number());
+        // Who acquired it first is nobody's business here.
+        let (_, count) = (number(), number());
+        let fits = |it: Option<u64>| it.and_then(|it| u32::try_from(it).ok());
+        Self {
+            durable,
+            priority: priority.and_then(|it| u8::try_from(it).ok()),
+            ttl: fits(ttl),
+            delivery_count: fits(count).unwrap_or(0),
+        }
+    }
+
+    fn fields(self) -> Vec<Value> {
+        vec![
+            Value::Bool(self.durable),
+            self.priority.map_or(Value::Null, Value::Ubyte),
+            self.ttl.map_or(Value::Null, Value::Uint),
+            Value::Bool(self.delivery_count == 0),
+            Value::Uint(self.delivery_count),
+        ]
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -69,6 +110,10 @@ pub struct Properties {
     pub absolute_expiry_time: Option<i64>,
     /// Milliseconds since 1970.
     pub creation_time: Option<i64>,
+    /// What belongs together: a session, where messages have such.
+    pub group_id: Option<String>,
+    pub group_sequence: Option<u32>,
+    pub reply_to_group_id: Option<String>,
 }
 
 impl Default for Properties {
@@ -84,6 +129,9 @@ impl Default for Properties {
             content_encoding: None,
             absolute_expiry_time: None,
             creation_time: None,
+            group_id: None,
+            group_sequence: None,
+            reply_to_group_id: None,
         }
     }
 }
@@ -115,7 +163,8 @@ impl Message {
             name => NAMES.iter().find(|(it, _)| name.text() == Some(it)).map(|(_, it)| *it),
         };
         match (number, value) {
-            (Some(HEADER), Value::List(_)) | (Some(FOOTER), Value::Map(_)) => {}
+            (Some(HEADER), Value::List(fields)) => self.header = Some(Header::of(fields)),
+            (Some(FOOTER), Value::Map(_)) => {}
             (Some(DELIVERY_ANNOTATIONS), Value::Map(pairs)) => self.delivery_annotations = pairs,
             (Some(MESSAGE_ANNOTATIONS), Value::Map(pairs)) => self.annotations = pairs,
             (Some(PROPERTIES), Value::List(fields)) => self.properties = Properties::of(fields)?,
@@ -139,6 +188,10 @@ impl Message {
     /// The message as bytes. Sections that hold nothing are left out.
     pub fn write(&self) -> Bytes {
         let mut buffer = BytesMut::new();
+        if let Some(header) = self.header {
+            let fields = Value::List(header.fields());
+            encode(&Value::described(HEADER, fields), &mut buffer);
+        }
         let mut map = |number, pairs: &Pairs| {
             if !pairs.is_empty() {
                 encode(&Value::described(number, Value::Map(pairs.clone())), &mut buffer);
@@ -220,6 +273,9 @@ impl Properties {
             content_encoding: text(next())?,
             absolute_expiry_time: time(next())?,
             creation_time: time(next())?,
+            group_id: text(next())?,
+            group_sequence: next().unsigned().and_then(|it| u32::try_from(it).ok()),
+            reply_to_group_id: text(next())?,
         })
     }
 
@@ -238,9 +294,9 @@ impl Properties {
             symbol(&self.content_encoding),
             time(self.absolute_expiry_time),
             time(self.creation_time),
-            Value::Null,
-            Value::Null,
-            Value::Null,
+            string(&self.group_id),
+            self.group_sequence.map_or(Value::Null, Value::Uint),
+            string(&self.reply_to_group_id),
         ]
     }
 }

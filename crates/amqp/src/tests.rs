@@ -1,6 +1,6 @@
 //! Values, frames and messages: there and back, and what is none.
 
-use crate::message::{Body, Message, Properties};
+use crate::message::{Body, Header, Message, Properties};
 use crate::performative::{
     Attach, Begin, Condition, Disposition, Flow, NotAFrame, Open, Outcome, Performative, Role,
     Terminus, Transfer, read, write,
@@ -244,6 +244,12 @@ fn a_frame_may_end_early_but_not_before_what_it_must_have() {
 #[test]
 fn a_message_reads_back_as_it_was_written() {
     let message = Message {
+        header: Some(Header {
+            durable: true,
+            priority: Some(4),
+            ttl: Some(60_000),
+            delivery_count: 2,
+        }),
         delivery_annotations: vec![(Value::symbol("d"), Value::Long(1))],
         annotations: vec![(Value::symbol("x-opt-offset"), Value::string("12"))],
         properties: Properties {
@@ -253,6 +259,8 @@ fn a_message_reads_back_as_it_was_written() {
             correlation_id: Value::Uuid([7; 16]),
             content_type: Some("application/json".into()),
             absolute_expiry_time: Some(1_700_000_000_000),
+            group_id: Some("s".into()),
+            group_sequence: Some(3),
             ..Properties::default()
         },
         application: vec![(Value::string("level"), Value::Int(3))],

@@ -1,5 +1,6 @@
 //! `hubward diagnose`: what stands against something that should work, section by section.
 
+mod ingestion;
 mod render;
 
 use crate::client::Client;
@@ -27,6 +28,7 @@ pub struct Diagnose {
 #[derive(clap::Subcommand, Debug)]
 enum What {
     Dps(Dps),
+    Ingestion(ingestion::Ingestion),
 }
 
 /// Diagnose whether devices can register through a provisioning service at a hub
@@ -70,7 +72,21 @@ struct Dps {
 }
 
 pub(crate) fn run(diagnose: &Diagnose) -> Result<ExitCode, Failure> {
-    let What::Dps(asked) = &diagnose.what;
+    match &diagnose.what {
+        What::Dps(asked) => registrations(asked),
+        What::Ingestion(asked) => ingestion::run(asked),
+    }
+}
+
+/// What it says where the answer cannot be read.
+fn unreadable(because: &serde_json::Error) -> Failure {
+    Failure::Failed(format!(
+        "the server's answer is not a diagnosis that this client can read ({because}); is one of the two older than \
+         the other?"
+    ))
+}
+
+fn registrations(asked: &Dps) -> Result<ExitCode, Failure> {
     let connection = asked.target.connection()?;
     let client = Client::sign_in(&connection)?;
     let question = json!({
@@ -79,12 +95,7 @@ pub(crate) fn run(diagnose: &Diagnose) -> Result<ExitCode, Failure> {
         "device": asked.device,
     });
     let body = client.post("/decisions/diagnose", &question)?;
-    let diagnosis = Diagnosis::deserialize(&body).map_err(|it| {
-        Failure::Failed(format!(
-            "the server's answer is not a diagnosis that this client can read ({it}); is one of the two older \
-             than the other?"
-        ))
-    })?;
+    let diagnosis = Diagnosis::deserialize(&body).map_err(|it| unreadable(&it))?;
     match asked.output {
         // Unchanged, even where a newer server says more than is known here.
         Format::Json => show(&pretty(&body))?,

@@ -12,6 +12,7 @@ mod connection_string;
 pub mod device;
 pub mod diagnose;
 pub mod explain;
+pub mod hosts;
 mod hub;
 pub mod ingest;
 pub mod lint;
@@ -39,6 +40,7 @@ pub enum Command {
     Device(device::Device),
     Diagnose(diagnose::Diagnose),
     Explain(explain::Explain),
+    Hosts(hosts::Hosts),
     Ingest(ingest::Ingest),
     Lint(lint::Lint),
     Log(log::Log),
@@ -55,6 +57,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Device(device) => device::run(&device),
         Command::Diagnose(diagnose) => diagnose::run(&diagnose),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Hosts(asked) => hosts::run(&asked),
         Command::Ingest(asked) => ingest::run(&asked),
         Command::Lint(lint) => lint::run(&lint),
         Command::Log(log) => log::run(&log),

@@ -14,6 +14,8 @@
 mod address;
 mod asking;
 mod attach;
+mod bus;
+mod bus_desk;
 mod claims;
 mod condition;
 mod desk;

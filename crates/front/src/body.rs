@@ -179,7 +179,7 @@ mod tests {
             BodyFault::TooLarge
         );
         assert_eq!(
-            reader(trickle(b"abc", usize::MAX, 0, false))(1 << 20).await.unwrap_err(),
+            reader(trickle(b"abc", usize::MAX, 0, false))(1 << 20, None).await.unwrap_err(),
             BodyFault::TooLarge
         );
     }
@@ -198,10 +198,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_body_that_somebody_takes_goes_on_as_it_comes_up_to_its_limit() {
+        let (taker, mut taken) = tokio::sync::mpsc::channel(1);
+        let read = reader(trickle(b"abc", 3, 1, false))(9, Some(taker));
+        let take = async {
+            let mut all = Vec::new();
+            while let Some(chunk) = taken.recv().await {
+                all.push(chunk);
+            }
+            all.concat()
+        };
+        let (read, taken) = tokio::join!(read, take);
+        assert_eq!((read.unwrap().len(), taken.as_slice()), (0, b"abcabcabc".as_slice()));
+        let (taker, mut taken) = tokio::sync::mpsc::channel(4);
+        let read = reader(trickle(b"abc", 3, 1, false))(8, Some(taker));
+        assert_eq!(read.await.unwrap_err(), BodyFault::TooLarge);
+        assert_eq!(taken.recv().await.unwrap().len(), 3);
+        // Who takes no more ends the reading.
+        let (taker, taken) = tokio::sync::mpsc::channel(1);
+        drop(taken);
+        let read = reader(trickle(b"abc", usize::MAX, 1, false))(9, Some(taker));
+        assert_eq!(read.await.unwrap_err(), BodyFault::Incomplete);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_body_that_trickles_for_ever_ends_at_a_deadline() {
         let started = Instant::now();
         assert_eq!(
-            reader(trickle(b"a", usize::MAX, 10, false))(1 << 20).await.unwrap_err(),
+            reader(trickle(b"a", usize::MAX, 10, false))(1 << 20, None).await.unwrap_err(),
             BodyFault::Incomplete
         );
         assert_eq!(started.elapsed(), BODY_DEADLINE);

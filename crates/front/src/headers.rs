@@ -255,7 +255,7 @@ mod tests {
         ] {
             let doubled = map(&[(name, "1"), (name, "1")]);
             assert!(
-                matches!(read(&doubled), Err(Error::Invalid { at: Some(at), .. }) if at == name),
+                matches!(read(&doubled, Surface::Hub), Err(Error::Invalid { at: Some(at), .. }) if at == name),
                 "{name}"
             );
             assert!(read(&map(&[(name, "\u{e9}")]), Surface::Hub).is_err(), "{name}");

@@ -241,15 +241,20 @@ fn look_for<'a>(
             }
             match seen {
                 // Writing to a `String` cannot fail.
-                Seen::NotFor(s) => drop(write!(
+                // Of what would not grant, it is no reason.
+                Seen::NotFor(s) if would_grant => drop(write!(
                     reason,
-                    ", but the assignment is not seen here for {s} s more; a new token sees it at once"
+                    ", but the assignment is not seen here for {s} s more; a new token {}",
+                    match ask.head.replica.is_some_and(|it| it.is_healed_by_token) {
+                        true => "sees it at once",
+                        false => "waits as long",
+                    }
                 )),
                 Seen::StillFor(s) => drop(write!(
                     reason,
                     "; the assignment is deleted, which is not seen here for {s} s more"
                 )),
-                Seen::Yes | Seen::Gone => {}
+                Seen::Yes | Seen::NotFor(_) | Seen::Gone => {}
             }
             let pattern = match &word {
                 Some(it) => Some(it.pattern),

@@ -12,10 +12,12 @@ mod person;
 mod secret;
 mod signature;
 mod storage;
+mod unusable;
 
 pub use assertion::Once;
 pub use person::{Fit, LookedUp, hash_token};
 pub use storage::Delegation;
+pub use unusable::{Unusable, refuse_unseen, refuse_used};
 
 use crate::decide::{Refusal, recorded, trace_of};
 use crate::facts::{Facts, OwnProof, SharedAccess};
@@ -254,38 +256,6 @@ pub fn authenticate(
         }
         Err(no) => Err(Box::new(refuse(*no, door, facts))),
     }
-}
-
-/// Why a credential that is right cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unusable {
-    /// It is to be used once, and was.
-    Before,
-    /// It could not be remembered that it was used.
-    Untold,
-}
-
-/// Refuses whom [`authenticate`] has proven by a credential that is to be used once. Only who remembers its
-/// uses can tell.
-pub fn refuse_used(
-    who: &Authenticated,
-    because: Unusable,
-    door: &Door<'_>,
-    facts: &Facts,
-) -> Box<Refusal> {
-    let (fault, sentence) = match because {
-        Unusable::Before => (
-            TokenFault::BadAssertion,
-            "the client assertion was used before; sign a new one for each sign-in, with a `jti` of its own.",
-        ),
-        Unusable::Untold => (
-            TokenFault::TooManyTries,
-            "too many client assertions were used within their time; try again later.",
-        ),
-    };
-    let client = who.caller.app_id.map(|it| it.to_string()).unwrap_or_default();
-    let no = application::token_no(FindingKind::Token, fault, sentence.into(), &client);
-    Box::new(refuse(*no, door, facts))
 }
 
 /// Whom a token with these claims would stand for, for those who ask without calling: a caller and a step,

@@ -21,7 +21,7 @@ pub mod x509;
 
 pub use authentication::{
     Authenticated, CLOCK_SKEW_S, Delegation, Door, Fit, LookedUp, Once, Unusable, audiences,
-    authenticate, hash_token, judge_claims, refuse_used,
+    authenticate, hash_token, judge_claims, refuse_unseen, refuse_used,
 };
 pub use condition::Attributes;
 pub use decide::{

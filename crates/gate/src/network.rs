@@ -333,15 +333,17 @@ pub(crate) fn rule(
     Some(Ruling { denial: Some(denial), reason: says })
 }
 
-/// How a hub shows itself here, where one does. A hub's own identity is nobody else's: no token of it leaves the server.
-/// What else comes from within is a hub with another credential.
+/// How a hub shows itself here, where one does. Only what comes from within is one: an address that a hub has signed as
+/// its identity is in anybody's hands.
 fn as_hub(ask: &Ask<'_>, facts: &Facts) -> Option<ShownBy> {
+    if !ask.head.channel.is_within {
+        return None;
+    }
     facts.target_around(ask.scope)?;
     let principal = ask.caller.object_id.and_then(|it| facts.principals.get(&it));
     let resource = principal.and_then(|it| it.resource.as_ref());
     match resource {
         Some(resource) if facts.hub(resource).is_some() => Some(ShownBy::SystemIdentity),
-        _ if !ask.head.channel.is_within => None,
         Some(_) => Some(ShownBy::UserIdentity),
         None => Some(ShownBy::Key),
     }

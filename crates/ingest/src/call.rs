@@ -7,6 +7,7 @@ use crate::next::{Answered, Hint};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, RETRY_AFTER};
+use hyper::http::request;
 use hyper::{Method, Request, Response};
 use model::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -53,6 +54,16 @@ impl Target {
         &self.hub
     }
 
+    /// A request about a device's policy.
+    fn about(&self, method: Method, device: &str, token: &Secret<String>) -> request::Builder {
+        let Self { arm, hub, api_version } = self;
+        let device = utf8_percent_encode(device, SEGMENT);
+        Request::builder()
+            .method(method)
+            .uri(format!("{arm}{hub}/securityPolicies/{device}?api-version={api_version}"))
+            .header(AUTHORIZATION, format!("Bearer {}", token.reveal()))
+    }
+
     /// The request that writes or deletes a policy. `etag` is the one that it must still have.
     fn request(
         &self,
@@ -60,13 +71,8 @@ impl Target {
         token: &Secret<String>,
         etag: Option<&str>,
     ) -> Result<Request<Full<Bytes>>, String> {
-        let Self { arm, hub, api_version } = self;
-        let device = utf8_percent_encode(&item.device, SEGMENT);
-        let url = format!("{arm}{hub}/securityPolicies/{device}?api-version={api_version}");
-        let mut request = Request::builder()
-            .method(if item.policy.is_some() { Method::PUT } else { Method::DELETE })
-            .uri(url)
-            .header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
+        let method = if item.policy.is_some() { Method::PUT } else { Method::DELETE };
+        let mut request = self.about(method, &item.device, token);
         if let Some(etag) = etag {
             request = request.header(IF_MATCH, etag);
         }
@@ -93,10 +99,33 @@ impl Target {
             Ok(request) => request,
             Err(because) => return failed(because),
         };
-        match http.send(request).await {
+        let answered = match http.send(request).await {
             Ok(answer) => answered(item, &answer),
-            Err(because) => failed(because),
+            Err(because) => return failed(because),
+        };
+        match answered.status {
+            // What changed it may have been this very write: its answer was lost, or the run that got it.
+            412 => self.as_it_is(http, item, token).await.unwrap_or(answered),
+            _ => answered,
         }
+    }
+
+    /// That a policy is written already, where it is there as it is to be; nothing where it is not, or where that cannot
+    /// be seen.
+    async fn as_it_is(&self, http: &Http, item: &Item, token: &Secret<String>) -> Option<Answered> {
+        let request = self.about(Method::GET, &item.device, token).body(Full::default()).ok()?;
+        let answer = http.send(request).await.ok()?;
+        let there: Value = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
+        let is_it = match (&item.policy, answer.status().as_u16()) {
+            (Some(wanted), 200) => {
+                let wanted: Value = serde_json::from_slice(&resource(wanted.get())).ok()?;
+                wanted.get("properties") == there.get("properties")
+            }
+            (None, 404) => true,
+            (Some(_) | None, _) => false,
+        };
+        let etag = there.get("etag").and_then(Value::as_str).map(str::to_owned);
+        is_it.then(|| Answered { status: 200, etag, ..Answered::default() })
     }
 }
 

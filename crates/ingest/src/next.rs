@@ -107,7 +107,7 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
 
-    /// S1-28, S1-29: waits of 1, 2 and 4 s where a role spreads, after one new token; none where it is missing.
+    /// S1-28, S1-29, S1-30: waits of 1, 2 and 4 s where a role spreads, after one new token; none where it is missing.
     #[test]
     fn what_spreads_is_waited_for_and_what_is_missing_is_not() {
         let spreading = answered(403, "AuthorizationFailed", Some(Hint::Propagation));

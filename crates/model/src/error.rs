@@ -96,6 +96,11 @@ pub enum Error {
         fault: BlobFault,
         message: String,
     },
+    /// More than resource management or sign-in takes of one caller: it can come again after so many seconds.
+    TooManyRequests {
+        message: String,
+        retry_after_s: u64,
+    },
     /// No enrollment, or no registration, of that id.
     EnrollmentNotFound {
         message: String,
@@ -157,6 +162,9 @@ impl Error {
         if let Self::Limited { retry_after_s, .. } = self {
             return *retry_after_s;
         }
+        if let Self::TooManyRequests { retry_after_s, .. } = self {
+            return Some(*retry_after_s);
+        }
         let tries = DenialKind::Token(TokenFault::TooManyTries);
         let passes = matches!(self, Self::Denied(denial) if denial.kind == tries)
             || matches!(self, Self::Unavailable { .. })
@@ -181,6 +189,7 @@ impl Error {
                         AuthFault::Missing => "AuthenticationFailed",
                         AuthFault::Malformed
                         | AuthFault::Invalid
+                        | AuthFault::NotYet
                         | AuthFault::LocalAuthDisabled => "InvalidAuthenticationToken",
                         AuthFault::Expired => "ExpiredAuthenticationToken",
                         AuthFault::WrongTenant => "InvalidAuthenticationTokenTenant",
@@ -262,6 +271,9 @@ impl Error {
                 let (status, number, word) = fault.hub_codes();
                 (status, number, word, fault.codes().1)
             }
+            Self::TooManyRequests { .. } => {
+                (429, 429_001, "ThrottlingException", "TooManyRequests")
+            }
             Self::EnrollmentNotFound { .. } => {
                 (404, 404_201, "EnrollmentNotFound", "EnrollmentNotFound")
             }
@@ -280,6 +292,17 @@ impl Error {
             Self::Internal { .. } => (500, 500_001, "ServerError", "InternalServerError"),
         };
         Wire { http_status, hub_code, hub_name, code, message: self.to_string() }
+    }
+
+    /// True where the same call succeeds once a change has come everywhere.
+    pub fn is_coming(&self) -> bool {
+        let Self::Denied(denial) = self else { return false };
+        matches!(
+            denial.kind,
+            DenialKind::NotAuthorizedYet
+                | DenialKind::Unauthenticated(AuthFault::NotYet)
+                | DenialKind::Token(TokenFault::NotYetKnown)
+        )
     }
 
     /// The HTTP status at a surface: a hub's service API answers a missing permission with 401, ARM with 403.
@@ -381,6 +404,7 @@ impl Error {
         match self.wire().code {
             // The word that MSAL looks for when it asks whether an authority is known.
             "invalid_instance" => ("invalid_instance", 50_049),
+            "TooManyRequests" => ("temporarily_unavailable", 90_055),
             _ => ("invalid_request", 900_000),
         }
     }

@@ -18,6 +18,7 @@ mod hub_services;
 mod hubs;
 mod insights;
 mod managed_identity;
+mod messages;
 mod op;
 mod private_endpoints;
 mod provisioning;
@@ -59,6 +60,7 @@ const PARTS: &[&[Operation]] = &[
     event_hubs::ROWS,
     events::ROWS,
     service_bus::ROWS,
+    messages::ROWS,
     storage::ROWS,
     blobs::ROWS,
 ];
@@ -113,6 +115,10 @@ impl Plane {
         }
     }
 }
+
+/// The names of Azure's own that the management origin can answer to, for programs that have them built in.
+pub const AZURE_NAMES: [&str; 3] =
+    ["management.azure.com", "login.microsoftonline.com", "graph.microsoft.com"];
 
 /// Who answers at an address, and in which shape errors are put there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]

@@ -22,6 +22,10 @@ const fn control(actions: &'static [ActionName], says: &'static str) -> Operatio
     }
 }
 
+const fn data(actions: &'static [ActionName], says: &'static str) -> Operation {
+    Operation { plane: Plane::Service, ..control(actions, says) }
+}
+
 /// Each needs one action.
 pub const PUBLISHED: &[Operation] = &[
     control(
@@ -228,6 +232,10 @@ pub const PUBLISHED: &[Operation] = &[
     control(
         &[act("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action")],
         "Attaches a user-assigned identity to a resource",
+    ),
+    data(
+        &[act("Microsoft.ServiceBus/namespaces/messages/send/action")],
+        "Sends messages to a queue or topic",
     ),
 ];
 

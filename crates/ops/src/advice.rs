@@ -165,7 +165,12 @@ fn proposed(
     }
 }
 
-fn assigns(caller: &Caller, principal: model::ObjectId, role: &str, scope: &Scope) -> String {
+pub(crate) fn assigns(
+    caller: &Caller,
+    principal: model::ObjectId,
+    role: &str,
+    scope: &Scope,
+) -> String {
     format!(
         "az role assignment create --assignee-object-id {principal} --assignee-principal-type {} --role {} --scope {}",
         caller.kind.directory_type(),

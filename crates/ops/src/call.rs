@@ -13,7 +13,9 @@ pub use body::{
     BodyFault, BodyReader, CONTROL_BODY_BYTES_MAX, FORM_BYTES_MAX, RAW_BODY_BYTES_MAX, Reading,
     SERVICE_BODY_BYTES_MAX, Taker,
 };
-pub use open::{open, open_link, open_reader, open_sender, surface_at};
+pub use open::{
+    open, open_bus_receiver, open_bus_sender, open_link, open_reader, open_sender, surface_at,
+};
 
 use crate::blobs::{self, Content};
 use crate::entra::sign_ins;
@@ -22,7 +24,7 @@ use crate::input::{Headers, Input, Message, Reply};
 use crate::insights::diagnostics::Draft;
 use crate::limits::Tab;
 use crate::proving::{Proving, instance, own};
-use crate::{decisions, devices, dispatch, objects, questions, targets};
+use crate::{decisions, devices, dispatch, metrics, objects, questions, targets};
 use body::{read_form, read_into};
 use bytes::Bytes;
 use challenged::challenged;
@@ -97,6 +99,8 @@ struct Begun {
     tab: Option<Tab>,
     /// It only asks whether it may, and counts as nothing.
     is_free: bool,
+    /// Who it was, once that is proven.
+    caller: Option<String>,
 }
 
 impl Begun {
@@ -110,6 +114,7 @@ impl Begun {
             draft: env.diagnostics.begin(call, &correlation, env),
             tab: None,
             is_free: false,
+            caller: None,
             correlation,
             surface: call.surface,
             operation: call.operation,
@@ -146,9 +151,15 @@ impl Begun {
         };
         let took_ns = (env.clock.monotonic_ns)().saturating_sub(self.at_ns);
         env.metrics.count_call(self.operation, answer.status, took_ns);
+        if metrics::is_pipelines(self.operation) {
+            env.metrics.count_pipeline(self.caller.as_deref(), answer.status, env.now());
+        }
         env.diagnostics.end(self.draft, &answer, took_ns);
         answer.headers.push(("x-ms-request-id", answer.tracking.to_string()));
         answer.headers.push(("x-ms-correlation-request-id", self.correlation));
+        if let Some(replica) = env.settings.propagation.replica(self.tracking) {
+            answer.headers.push(("x-hubward-replica", replica.index.to_string()));
+        }
         answer
     }
 }
@@ -271,8 +282,14 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     if let Err(refusal) = proving.use_once(env, &facts, &input, &head, &who) {
         return Err(keep(env, *refusal, &mut begun.draft).await);
     }
+    if let Some(left_s) = env.newcomers.unseen_s(who.caller(), tracking, now) {
+        let refusal = proving.unseen(&facts, &input.scope, &head, &who, left_s);
+        return Err(keep(env, *refusal, &mut begun.draft).await);
+    }
     begun.draft.proven(who.caller());
-    let tab = env.limits.tab(operation, instance, env).filter(|_| !begun.is_free);
+    begun.caller = metrics::is_pipelines(operation).then(|| who.caller().key());
+    let tab = env.limits.tab(operation, instance, who.caller(), &head, env);
+    let tab = tab.filter(|_| !begun.is_free);
     if let Some(tab) = &tab {
         tab.look(env).map_err(failed)?;
     }
@@ -474,9 +491,8 @@ fn refuse(
 
 /// Whether the same call can succeed later without anybody changing anything.
 fn retry_hint(error: &Error) -> &'static str {
-    let is = |kind: &DenialKind| matches!(error, Error::Denied(it) if it.kind == *kind);
     match () {
-        () if is(&DenialKind::NotAuthorizedYet) => "propagation",
+        () if error.is_coming() => "propagation",
         () if error.retry_after_s().is_some() => "throttle",
         () => "never",
     }

@@ -8,6 +8,7 @@
 mod case;
 mod history;
 mod identity;
+pub(crate) mod ingestion;
 mod integration;
 mod onset;
 mod policies;
@@ -96,19 +97,21 @@ struct Diagnosis<'a> {
 /// # Errors
 /// Where one is no resource of its type.
 pub(crate) fn places(input: &Input) -> Result<(Scope, Scope), Error> {
-    let place = |name: &str, kind: &str| {
-        let text = input.required_text(&[name])?;
-        Scope::parse(text)
-            .ok()
-            .filter(|it| it.resource_type().is_some_and(|it| it.eq_ignore_ascii_case(kind)))
-            .ok_or_else(|| {
-                Error::invalid(name, format!("the id of a resource of type `{kind}` is expected"))
-            })
-    };
     Ok((
-        place("provisioningService", "Microsoft.Devices/provisioningServices")?,
-        place("hub", "Microsoft.Devices/IotHubs")?,
+        place_of(input, "provisioningService", "Microsoft.Devices/provisioningServices")?,
+        place_of(input, "hub", "Microsoft.Devices/IotHubs")?,
     ))
+}
+
+/// A resource of a type, by its id.
+fn place_of(input: &Input, name: &str, kind: &str) -> Result<Scope, Error> {
+    let text = input.required_text(&[name])?;
+    Scope::parse(text)
+        .ok()
+        .filter(|it| it.resource_type().is_some_and(|it| it.eq_ignore_ascii_case(kind)))
+        .ok_or_else(|| {
+            Error::invalid(name, format!("the id of a resource of type `{kind}` is expected"))
+        })
 }
 
 /// `POST /decisions/diagnose`.

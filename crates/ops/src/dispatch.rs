@@ -341,6 +341,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::AskDecision => Box::pin(questions::ask(permit, input, env)),
         Op::AskWhoCan => Box::pin(who_can::ask(permit, input, env)),
         Op::DiagnoseProvisioning => Box::pin(diagnose::diagnose(permit, input, env)),
+        Op::DiagnoseIngestion => Box::pin(diagnose::ingestion::diagnose(permit, input, env)),
         Op::ListApplications => Box::pin(entra::applications::list(permit, input, env)),
         Op::CreateApplication => Box::pin(entra::applications::create(permit, input, env)),
         Op::GetApplication => Box::pin(entra::applications::get(permit, input, env)),
@@ -490,14 +491,18 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
             Box::pin(devices::registry::service_statistics(permit, input, env))
         }
         // The gates have said yes, which is all that was asked.
-        Op::ConnectService | Op::ConnectToEvents | Op::ConnectToEventHub => {
-            done(Ok(Reply::empty(200)))
-        }
+        Op::ConnectService
+        | Op::ConnectToEvents
+        | Op::ConnectToEventHub
+        | Op::ConnectToServiceBus => done(Ok(Reply::empty(200))),
         Op::FindEvents => done(devices::events::find(permit, input, env)),
         Op::GetEventHub => Box::pin(devices::events::get_hub(permit, input, env)),
         Op::GetEventHubPartition => Box::pin(devices::events::get_partition(permit, input, env)),
         Op::DescribeEventHub => done(targets::event_hubs::describe(permit, input, env)),
         Op::DescribePartition => Box::pin(targets::event_hubs::partition(permit, input, env)),
+        Op::PeekMessages => Box::pin(targets::service_bus::peek(permit, input, env)),
+        Op::RenewMessageLock => done(targets::service_bus::renew(permit, input, env)),
+        Op::SettleMessage => Box::pin(targets::service_bus::settle(permit, input, env)),
         Op::WatchEvents => Box::pin(devices::watching::watch(permit, input, env)),
         // Whoever connects gets a session, and the session does what its device asks: `session.rs`; whoever reads
         // gets a reader. What is only published has no address to be called at.
@@ -509,6 +514,8 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         | Op::ReadEvents
         | Op::SendEvents
         | Op::ReceiveEvents
+        | Op::SendToEntity
+        | Op::ReceiveFromEntity
         | Op::Published => done(Err(Error::Internal {
             message: format!("{} has no answer outside a session", permit.operation().name()),
         })),

@@ -12,6 +12,7 @@ use crate::devices::routing::Routings;
 use crate::devices::security::Rates;
 use crate::devices::service_queues::Held;
 use crate::entra::assertions::Assertions;
+use crate::entra::newcomers::Newcomers;
 use crate::entra::signing::SigningKeys;
 use crate::entra::stretching::Tries;
 use crate::entra::tokens::Issued;
@@ -24,6 +25,7 @@ use crate::provisioning::challenges::Challenges;
 use crate::provisioning::latency::Latencies;
 use crate::provisioning::pace::Pace;
 use crate::resources::deployments::Deployments;
+use crate::targets::service_bus::BusTurns;
 use model::{Network, ObjectId, Timestamp, TrackingId};
 use rand::RngCore;
 use std::collections::BTreeMap;
@@ -84,6 +86,8 @@ pub struct Env {
     pub signing_keys: SigningKeys,
     /// The client assertions that were used.
     pub assertions: Assertions,
+    /// Who is too new in the directory to be known everywhere.
+    pub newcomers: Newcomers,
     /// Keys that TPMs were sent.
     pub challenges: Challenges,
     /// How many registrations began by each enrollment.
@@ -95,8 +99,10 @@ pub struct Env {
     pub kept: Kept,
     /// Which devices are connected.
     pub presence: Presence,
-    /// Who holds which message to a device.
+    /// Who holds which message to a device, or of a queue of a namespace.
     pub message_locks: Locks,
+    /// Whose turn it is at each namespace of Service Bus.
+    pub bus_turns: BusTurns,
     /// How many messages devices have sent in this minute.
     pub message_rates: Rates,
     /// Which records of a hub's queues services hold.

@@ -8,12 +8,14 @@
 
 mod bucket;
 mod day;
+pub mod management;
 mod meter;
 mod places;
 mod tab;
 #[cfg(test)]
 mod tests;
 
+pub use management::Throttling;
 pub(crate) use meter::{Amount, Meter, QUEUE_MS};
 pub(crate) use places::Place;
 pub(crate) use tab::Tab;
@@ -32,9 +34,12 @@ use store::ShardId;
 /// What waits for its turn asks again after so long at the latest: the server's clock may leap.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The meters of all hubs, or nothing at all.
+/// The meters of all hubs, or nothing at all; and those of resource management and sign-in.
 #[derive(Debug, Default)]
-pub struct Limits(Option<Limited>);
+pub struct Limits {
+    hubs: Option<Limited>,
+    management: management::Management,
+}
 
 #[derive(Debug)]
 struct Limited {
@@ -44,14 +49,15 @@ struct Limited {
 }
 
 impl Limits {
-    /// Every hub as one of this edition; nothing is limited without one.
-    pub fn new(sku: Option<Sku>) -> Self {
-        Self(sku.map(|sku| Limited { sku, meters: Mutex::default() }))
+    /// Every hub as one of this edition; no hub is limited without one.
+    pub fn new(sku: Option<Sku>, management: Throttling) -> Self {
+        let hubs = sku.map(|sku| Limited { sku, meters: Mutex::default() });
+        Self { hubs, management: management::Management::new(management) }
     }
 
     /// A hub's meter, where hubs are limited.
     pub(crate) fn of(&self, hub: &Hub, env: &Env) -> Option<Arc<Meter>> {
-        let Limited { sku, meters } = self.0.as_ref()?;
+        let Limited { sku, meters } = self.hubs.as_ref()?;
         let mut meters = meters.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = meters.get(&hub.uid) {
             return Some(Arc::clone(found));
@@ -104,8 +110,8 @@ impl Limits {
 
     /// The meters in Prometheus' text form; nothing where nothing is limited.
     pub fn render(&self, env: &Env) -> String {
-        let mut text = String::new();
-        let Some(Limited { meters, .. }) = &self.0 else { return text };
+        let mut text = self.management.render();
+        let Some(Limited { meters, .. }) = &self.hubs else { return text };
         let all: Vec<Arc<Meter>> = {
             let meters = meters.lock().unwrap_or_else(PoisonError::into_inner);
             meters.values().cloned().collect()

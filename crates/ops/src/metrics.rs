@@ -1,11 +1,16 @@
 //! Numbers about the running server, and the one way to its error log.
 //!
-//! Counters only grow and every label is from a closed set, so that a peer cannot make a series. Nothing
+//! Counters only grow and every label is from a closed set or of a bounded number of proven callers, so that a peer
+//! cannot make a series. Nothing
 //! here decides anything, and nothing here is kept over a restart.
+
+mod pipelines;
 
 use crate::devices::presence::Presence;
 use gate::facts::Lookups;
-use model::{Gate, OPERATIONS, Operation, TrackingId};
+use model::{Gate, OPERATIONS, Operation, Timestamp, TrackingId};
+use pipelines::Pipelines;
+pub(crate) use pipelines::is_pipelines;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -32,6 +37,7 @@ struct Counters {
     refusals: [AtomicU64; 4],
     /// In the order of [`Registered::ALL`].
     registrations: [AtomicU64; Registered::ALL.len()],
+    pipelines: Pipelines,
     dropped_records: AtomicU64,
     orphaned: AtomicU64,
     faults: AtomicU64,
@@ -46,6 +52,7 @@ impl Default for Counters {
             early_refusals: ByStatus::default(),
             refusals: Default::default(),
             registrations: Default::default(),
+            pipelines: Pipelines::default(),
             dropped_records: AtomicU64::default(),
             orphaned: AtomicU64::default(),
             faults: AtomicU64::default(),
@@ -159,6 +166,11 @@ impl Metrics {
         }
     }
 
+    /// What came of a call of somebody who writes security policies, by the caller's key where it was proven.
+    pub fn count_pipeline(&self, caller: Option<&str>, status: u16, now: Timestamp) {
+        self.0.pipelines.count(caller, status, now);
+    }
+
     /// One request that named no operation.
     pub fn count_early_refusal(&self, status: u16) {
         self.0.early_refusals.count(status, 1);
@@ -236,6 +248,7 @@ impl Metrics {
             let count = counter.load(Ordering::Relaxed);
             sample(&mut text, name, &[("outcome", outcome.as_str())], count);
         }
+        self.0.pipelines.render(&mut text);
         let singles = [
             (
                 "hubward_policy_lookups_total",

@@ -111,6 +111,9 @@ pub(crate) async fn prepare(
         let linked = row.actions.iter().map(|it| Link { action: *it, scope: dps.clone() });
         return Ok(Prepared { linked: linked.collect(), ..plain(hub) });
     }
+    if row.op == Op::DiagnoseIngestion {
+        return Ok(plain(diagnose::ingestion::place(input)?));
+    }
     if row.plane != Plane::Control {
         return Ok(plain(Scope::root()));
     }

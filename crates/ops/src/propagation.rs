@@ -3,8 +3,8 @@
 //!
 //! One process answers for all replicas; which of them a call meets is drawn from its tracking id, so that
 //! the same call can succeed and fail until all have caught up. A change of roles takes effect for a
-//! replica once its delay is over, and at once for a token that was issued after the change. What was taken
-//! away goes on counting for as long; it is kept in memory alone, so a restart takes it away everywhere.
+//! replica once its delay is over, and at once for a token that was issued after the change, save at replicas
+//! that are told to make everybody wait. What was taken away goes on counting for as long; it is kept in memory alone, so a restart takes it away everywhere.
 //! Source: Azure RBAC documentation, "Troubleshoot Azure RBAC": up to ten minutes.
 
 use gate::Facts;
@@ -12,6 +12,7 @@ use gate::facts::RoleAssignment;
 use model::trace::Replica;
 use model::{Timestamp, TrackingId};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::str::FromStr;
 use store::{Change, Write, tables};
 
@@ -19,37 +20,65 @@ use store::{Change, Write, tables};
 pub const DELAY_S_MAX: u32 = 600;
 /// How many replicas `azure` has.
 const REPLICAS: u64 = 3;
+/// Most replicas that can be told one by one.
+const REPLICAS_MAX: usize = 64;
 
-/// After how many seconds each replica sees a change of roles. Empty: at once, everywhere.
+/// After how long each replica sees a change. Empty: at once, everywhere.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Propagation(Vec<u32>);
+pub struct Propagation(Vec<Delay>);
+
+/// How late one replica is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Delay {
+    delay_s: u32,
+    /// False where a token from after the change must wait as long.
+    is_healed_by_token: bool,
+}
+
+impl FromStr for Delay {
+    type Err = ();
+
+    /// `480`, or `480w` where a new token does not help.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (number, is_healed_by_token) = match text.strip_suffix('w') {
+            Some(number) => (number, false),
+            None => (text, true),
+        };
+        let delay_s: u32 = number.parse().map_err(|_| ())?;
+        (delay_s <= DELAY_S_MAX).then_some(Self { delay_s, is_healed_by_token }).ok_or(())
+    }
+}
 
 impl FromStr for Propagation {
     type Err = String;
 
-    /// `off`, `azure`, `azure:SEED`, or a number of seconds for a single replica.
+    /// `off`, `azure`, `azure:SEED`, or the seconds of each replica.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`off`, `azure`, `azure:SEED` or a number of seconds up to {DELAY_S_MAX} is expected"
+                "`off`, `azure`, `azure:SEED` or seconds up to {DELAY_S_MAX}, one for each of at most {REPLICAS_MAX} \
+                 replicas as `0,480w,600`, is expected"
             )
         };
-        let seed = match text {
-            "off" => return Ok(Self::default()),
-            "azure" => 0,
-            _ => match text.strip_prefix("azure:") {
-                Some(seed) => seed.parse().map_err(|_| wrong())?,
-                None => {
-                    let delay_s: u32 = text.parse().map_err(|_| wrong())?;
-                    return match delay_s {
-                        0..=DELAY_S_MAX => Ok(Self(vec![delay_s])),
-                        _ => Err(wrong()),
-                    };
-                }
-            },
+        let seed = match text.strip_prefix("azure") {
+            None if text == "off" => return Ok(Self::default()),
+            None => {
+                let delays: Result<Vec<Delay>, ()> = text.split(',').map(str::parse).collect();
+                let told = delays.ok().filter(|it| it.len() <= REPLICAS_MAX);
+                return told.map(Self).ok_or_else(wrong);
+            }
+            Some("") => 0,
+            Some(seed) => {
+                let seed = seed.strip_prefix(':').and_then(|it| it.parse().ok());
+                seed.ok_or_else(wrong)?
+            }
         };
         let drawn = (0..REPLICAS).map(|it| mixed(seed ^ (it << 32)) % u64::from(DELAY_S_MAX + 1));
-        Ok(Self(drawn.map(|it| u32::try_from(it).unwrap_or(DELAY_S_MAX)).collect()))
+        let late = |it| Delay {
+            delay_s: u32::try_from(it).unwrap_or(DELAY_S_MAX),
+            is_healed_by_token: true,
+        };
+        Ok(Self(drawn.map(late).collect()))
     }
 }
 
@@ -63,8 +92,13 @@ fn mixed(seed: u64) -> u64 {
 
 impl Propagation {
     /// The delays in seconds, for whoever wants to know them.
-    pub fn delays_s(&self) -> &[u32] {
-        &self.0
+    pub fn delays_s(&self) -> Vec<u32> {
+        self.0.iter().map(|it| it.delay_s).collect()
+    }
+
+    /// True where changes count at once, everywhere.
+    pub(crate) fn is_off(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The replica that a call meets.
@@ -72,9 +106,24 @@ impl Propagation {
         let (drawn, _) = call.0.as_u64_pair();
         let count = u64::try_from(self.0.len()).ok()?;
         let index = usize::try_from(mixed(drawn).checked_rem(count)?).ok()?;
-        let delay_s = *self.0.get(index)?;
+        let Delay { delay_s, is_healed_by_token } = *self.0.get(index)?;
         let index = u16::try_from(index).ok()?;
-        Some(Replica { index, delay_s, is_healed_by_token: true })
+        Some(Replica { index, delay_s, is_healed_by_token })
+    }
+
+    /// How far a change at `then` has come: nothing where changes count at once. What a new token would bring along
+    /// counts as not seen.
+    pub(crate) fn spread(&self, then: Timestamp, now: Timestamp) -> Option<Value> {
+        let left_s = self.left_s(then, now);
+        let last_s = left_s.iter().max()?;
+        let seen = left_s.iter().filter(|it| **it <= 0).count();
+        Some(json!({ "replicas": left_s.len(), "seenBy": seen, "completeInS": last_s.max(&0) }))
+    }
+
+    /// In how many seconds each replica sees a change at `then`; not above 0 where it does.
+    pub(crate) fn left_s(&self, then: Timestamp, now: Timestamp) -> Vec<i64> {
+        let due = |it: &Delay| then.plus_seconds(i64::from(it.delay_s)).seconds();
+        self.0.iter().map(|it| due(it) - now.seconds()).collect()
     }
 
     /// Lets role assignments that `changes` delete fade out of the facts, in place of ending at once.
@@ -85,7 +134,7 @@ impl Propagation {
         changes: &[Change],
         now: Timestamp,
     ) {
-        if self.0.is_empty() {
+        if self.is_off() {
             return;
         }
         after.forget_faded(now.plus_seconds(-i64::from(DELAY_S_MAX)));
@@ -109,10 +158,18 @@ mod tests {
     #[test]
     fn delays_are_read_and_drawn_the_same_for_the_same_seed() {
         let read = |text: &str| text.parse::<Propagation>();
-        assert_eq!(read("off").unwrap().delays_s(), &[0_u32; 0]);
+        assert!(read("off").unwrap().is_off());
         assert_eq!(read("300").unwrap().delays_s(), [300]);
         assert_eq!(read("600").unwrap().delays_s(), [600]);
-        for wrong in ["601", "-1", "", "azure:", "azure:x", "5m", "aws"] {
+        assert_eq!(read("0,480w,600").unwrap().delays_s(), [0, 480, 600]);
+        let waits: Vec<bool> =
+            read("0,480w").unwrap().0.iter().map(|it| it.is_healed_by_token).collect();
+        assert_eq!(waits, [true, false]);
+        let many = vec!["1"; 65].join(",");
+        read(&many[2..]).unwrap();
+        let wrong =
+            ["601", "-1", "", "azure:", "azure:x", "azurex", "5m", "aws", "1,", "601w", "w", &many];
+        for wrong in wrong {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         let drawn = read("azure:7").unwrap();

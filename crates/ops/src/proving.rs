@@ -119,6 +119,18 @@ impl Proving<'_> {
         })
     }
 
+    /// The refusal of somebody who is too new to be known by what answers, for so many seconds more.
+    pub(crate) fn unseen(
+        &self,
+        facts: &Facts,
+        scope: &Scope,
+        head: &TraceHead,
+        who: &Authenticated,
+        left_s: i64,
+    ) -> Box<Refusal> {
+        self.at_door(facts, scope, head, |door| gate::refuse_unseen(who, left_s, door, facts))
+    }
+
     fn at_door<T>(
         &self,
         facts: &Facts,

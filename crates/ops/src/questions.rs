@@ -124,7 +124,7 @@ pub(crate) fn may_read_policies(caller: &Caller, trace: &Trace, env: &Env, facts
 }
 
 /// Finds whom a question is about: by object id, application id or display name.
-fn caller_named(text: &str, facts: &Facts) -> Result<Caller, Error> {
+pub(crate) fn caller_named(text: &str, facts: &Facts) -> Result<Caller, Error> {
     let by_id = ObjectId::parse(text).and_then(|id| {
         facts
             .principals

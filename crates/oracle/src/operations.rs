@@ -158,6 +158,13 @@ pub const OPERATIONS: &[Operation] = &[
         Effect::ChangesControl,
     ),
     control(
+        "DeleteSecurityPolicy",
+        &["Microsoft.Devices/IotHubs/securityPolicies/delete"],
+        Place::Hub,
+        None,
+        Effect::ChangesControl,
+    ),
+    control(
         "PutResourceGroup",
         &["Microsoft.Resources/subscriptions/resourceGroups/write"],
         Place::ResourceGroup,

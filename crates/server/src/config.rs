@@ -2,6 +2,7 @@
 
 use model::Network;
 use model::limits::Sku;
+use ops::limits::Throttling;
 use ops::propagation::Propagation;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -53,11 +54,28 @@ pub struct Up {
     #[arg(long, value_name = "NET", value_parser = loopback_net)]
     pub loopback_net: Option<String>,
 
+    /// Answer at port 443 to `management.azure.com`, `login.microsoftonline.com` and `graph.microsoft.com`, too, with
+    /// certificates of the private CA, for programs that have these names built in. Nothing leads there by itself:
+    /// `hubward hosts` prints the lines for /etc/hosts.
+    #[arg(long, conflicts_with = "listen")]
+    pub azure_names: bool,
+
     /// How changes of roles spread: `off` is at once, everywhere; `azure` lets three replicas see them up to
-    /// ten minutes late, `azure:7` the same with other delays, `300` one replica after so many seconds. A
-    /// token that was issued after a change brings it along.
+    /// ten minutes late, `azure:7` the same with other delays, `300` one replica after so many seconds, `0,300,480w`
+    /// three of them. A token that was issued after a change brings it along, but not to one with a `w`.
     #[arg(long, value_name = "SPREAD", default_value = "off")]
     pub propagation: Propagation,
+
+    /// How late a service principal that was made is known: where it signs in, where its token is shown, and where it
+    /// is given a role without `principalType`. The same words as for changes of roles.
+    #[arg(long, value_name = "SPREAD", default_value = "off")]
+    pub directory_lag: Propagation,
+
+    /// Refuse with 429 and `Retry-After` what one caller asks too often of resource management and sign-in: `azure` as
+    /// Azure does, or how many at once and how many a second, of `reads`, `writes`, `deletes` and `tokens`, as
+    /// `writes=200/10,tokens=50/1`.
+    #[arg(long, value_name = "RATES", default_value = "off")]
+    pub throttle: Throttling,
 
     /// Whether security policies of devices need a role that names them. Without, `*` covers them, too.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]

@@ -4,6 +4,7 @@ use front::https::{Side, serve};
 use front::sessions::{self, Room, Spoken};
 use front::stopped;
 use front::tls::Certificates;
+use model::operations::AZURE_NAMES;
 use ops::Env;
 use ops::env::OpenHost;
 use std::collections::BTreeSet;
@@ -14,6 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+/// Where programs call Azure.
+const AZURE_PORT: u16 = 443;
 /// Where MSAL asks how a person signs in, whatever the authority's port is: it leaves that out.
 /// Source: MSAL for Python 1.39, `Authority.user_realm_discovery`.
 const REALM_PORT: u16 = 443;
@@ -84,6 +87,25 @@ impl Listeners {
             let (env, stop) = (Arc::clone(&self.env), self.stop.clone());
             self.tasks.spawn(front::identity_endpoint::serve(listener, port, env, stop));
         }
+        Ok(())
+    }
+
+    /// Opens the management origin at the port where programs call Azure, with certificates for its names. Who calls
+    /// finds it there by lines that `hubward hosts` prints.
+    pub(crate) async fn open_azure_names(&mut self) -> Result<(), String> {
+        let names = AZURE_NAMES.map(str::to_owned);
+        self.certificates.serve_names(names).map_err(|it| it.to_string())?;
+        if self.plan.management_port == AZURE_PORT {
+            return Ok(());
+        }
+        let own = self.plan.own;
+        let listener = TcpListener::bind((own, AZURE_PORT)).await.map_err(|error| {
+            format!(
+                "cannot listen at {own}:{AZURE_PORT}, where programs call Azure: {error}; where this user may not, run \
+                 `sudo sysctl net.ipv4.ip_unprivileged_port_start={AZURE_PORT}`, or start without `--azure-names`"
+            )
+        })?;
+        self.spawn(listener, Side::Management);
         Ok(())
     }
 

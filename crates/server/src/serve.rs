@@ -19,6 +19,7 @@ use ops::devices::routing::Routings;
 use ops::devices::security::Rates;
 use ops::devices::service_queues::Held;
 use ops::entra::assertions::Assertions;
+use ops::entra::newcomers::Newcomers;
 use ops::entra::stretching::Tries;
 use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
@@ -30,6 +31,7 @@ use ops::provisioning::challenges::Challenges;
 use ops::provisioning::latency::Latencies;
 use ops::provisioning::pace::Pace;
 use ops::resources::deployments::Deployments;
+use ops::targets::service_bus::BusTurns;
 use ops::{Env, decisions, devices, insights, provisioning, resources, targets};
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -120,7 +122,10 @@ impl Server {
         for address in addresses(&env) {
             listeners.open_hub(&address).await?;
         }
-        listeners.open_realm().await;
+        match options.azure_names {
+            true => listeners.open_azure_names().await?,
+            false => listeners.open_realm().await,
+        }
         listeners.open_localhost().await;
         let serving = tokio::spawn(listeners.run(asked));
         if !saved.is_complete {
@@ -238,6 +243,7 @@ async fn environment(
         clock,
         signing_keys,
         assertions: Assertions::default(),
+        newcomers: Newcomers::new(options.directory_lag.clone()),
         challenges: Challenges::default(),
         pace: Pace::default(),
         tries: Tries::default(),
@@ -246,13 +252,14 @@ async fn environment(
         kept: decisions::Kept::default(),
         presence: Presence::default(),
         message_locks: Locks::default(),
+        bus_turns: BusTurns::default(),
         message_rates: Rates::default(),
         held: Held::default(),
         deployments: Deployments::default(),
         chores: Chores::default(),
         queries: Turns::default(),
         readers: Readers::default(),
-        limits: Limits::new(options.limits),
+        limits: Limits::new(options.limits, options.throttle.clone()),
         routings: Routings::default(),
         logs: Logs::below(dir.path.join("log")),
         blob_turns: blobs::Turns::default(),

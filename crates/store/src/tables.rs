@@ -46,6 +46,16 @@ pub const MESSAGE_QUEUES: Table = Table("message_queues");
 /// Hub: messages that wait for a device, under the device id, `/` and the sequence number.
 pub const MESSAGES: Table = Table("messages");
 
+/// Target: how much queues and subscriptions of a namespace hold, under their uid.
+pub const BUS_QUEUES: Table = Table("bus_queues");
+
+/// Target: what is known of each message of a queue or subscription, under its uid, `/`, the part of the queue, `/`
+/// and the sequence number.
+pub const BUS_MESSAGES: Table = Table("bus_messages");
+
+/// Target: such messages as they came, in bytes, under the uid, `/` and the sequence number.
+pub const BUS_PAYLOADS: Table = Table("bus_payloads");
+
 /// Hub: scheduled jobs, under their id.
 pub const JOBS: Table = Table("jobs");
 

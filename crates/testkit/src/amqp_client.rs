@@ -19,8 +19,16 @@ const HEADER: &[u8] = b"AMQP\0\x01\0\0";
 pub struct Delivered {
     pub handle: u32,
     pub id: u32,
+    pub tag: Bytes,
     pub settled: bool,
     pub message: Message,
+}
+
+/// Whether what comes over a link is settled by that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IsSettled {
+    Yes,
+    No,
 }
 
 /// A connection to a server's AMQP port, or in a WebSocket, with one session.
@@ -32,6 +40,8 @@ pub struct Amqp {
     handles: u32,
     deliveries: u32,
     partial: BytesMut,
+    /// Of the first part of what comes.
+    first: (u32, Bytes),
     /// The links to `$cbs`, once they are there.
     cbs: Option<u32>,
 }
@@ -54,6 +64,7 @@ impl Amqp {
             handles: 0,
             deliveries: 0,
             partial: BytesMut::new(),
+            first: (0, Bytes::new()),
             cbs: None,
         }
     }
@@ -112,7 +123,7 @@ impl Amqp {
     /// # Errors
     /// Why the server refused it.
     pub fn sends_to(&mut self, address: &str) -> Result<u32, Condition> {
-        self.attaches(Role::Sender, address, None, Value::Null)
+        self.attaches(Role::Sender, address, None, Value::Null, 2)
     }
 
     /// Attaches a link on which it receives, with credit for a hundred messages.
@@ -133,17 +144,38 @@ impl Amqp {
         filter: Option<&str>,
         properties: Value,
     ) -> Result<u32, Condition> {
-        let handle = self.attaches(Role::Receiver, address, filter, properties)?;
+        let handle = self.attaches(Role::Receiver, address, filter, properties, 0)?;
+        self.takes(handle, 0, 100);
+        Ok(handle)
+    }
+
+    /// The same for so many messages, each settled by being sent where `is_settled`.
+    ///
+    /// # Errors
+    /// Why the server refused it.
+    pub fn receives_some(
+        &mut self,
+        address: &str,
+        is_settled: IsSettled,
+        count: u32,
+    ) -> Result<u32, Condition> {
+        let mode = u8::from(is_settled == IsSettled::Yes);
+        let handle = self.attaches(Role::Receiver, address, None, Value::Null, mode)?;
+        self.takes(handle, 0, count);
+        Ok(handle)
+    }
+
+    /// Takes so many messages over a link, after as many came as it says.
+    pub fn takes(&mut self, handle: u32, came: u32, count: u32) {
         let flow = Flow {
             next_incoming_id: Some(0),
             incoming_window: 1_000_000,
             handle: Some(handle),
-            delivery_count: Some(0),
-            link_credit: Some(100),
+            delivery_count: Some(came),
+            link_credit: Some(count),
             ..Flow::default()
         };
         self.says(0, &Performative::Flow(flow));
-        Ok(handle)
     }
 
     fn attaches(
@@ -152,6 +184,7 @@ impl Amqp {
         address: &str,
         filter: Option<&str>,
         properties: Value,
+        sender_settles: u8,
     ) -> Result<u32, Condition> {
         let handle = self.handles;
         self.handles += 1;
@@ -165,8 +198,9 @@ impl Amqp {
             name: format!("link-{handle}"),
             handle,
             role,
-            sender_settles: if role == Role::Sender { 2 } else { 0 },
-            receiver_settles: 0,
+            sender_settles,
+            // The second, where it can be had: who decides waits to hear what came of it.
+            receiver_settles: u8::from(sender_settles == 0),
             source: at(filter),
             target: at(None),
             initial_delivery_count: (role == Role::Sender).then_some(0),
@@ -260,11 +294,15 @@ impl Amqp {
                 panic!("a message was awaited and came {heard:?}");
             };
             self.partial.extend_from_slice(&part.payload);
+            if let (Some(id), Some(tag)) = (part.delivery_id, part.delivery_tag) {
+                self.first = (id, tag);
+            }
             if !part.more {
                 let payload = std::mem::take(&mut self.partial).freeze();
                 return Delivered {
                     handle: part.handle,
-                    id: part.delivery_id.unwrap_or_default(),
+                    id: self.first.0,
+                    tag: self.first.1.clone(),
                     settled: part.settled.unwrap_or(false),
                     message: Message::read(payload).expect("the server sends messages"),
                 };
@@ -282,6 +320,46 @@ impl Amqp {
             outcome: Some(outcome),
         };
         self.says(0, &Performative::Disposition(disposition));
+    }
+
+    /// Says what is to become of a message, and waits to hear what came of that.
+    #[track_caller]
+    pub fn decides(&mut self, delivered: &Delivered, outcome: Outcome) -> Outcome {
+        let id = delivered.id;
+        let disposition = Disposition {
+            role: Role::Receiver,
+            first: id,
+            last: None,
+            settled: false,
+            outcome: Some(outcome),
+        };
+        self.says(0, &Performative::Disposition(disposition));
+        let heard = self.awaits(|it| {
+            matches!(it, Performative::Disposition(it)
+                if (it.first..=it.last.unwrap_or(it.first)).contains(&id) && it.role == Role::Sender)
+        });
+        let Performative::Disposition(Disposition { outcome: Some(outcome), .. }) = heard else {
+            panic!("the server says nothing of a message: {heard:?}");
+        };
+        outcome
+    }
+
+    /// Asks at a desk, over links of its own: the answer.
+    #[track_caller]
+    pub fn asks(&mut self, desk: &str, operation: &str, body: Value) -> Message {
+        let answers = self.receives(desk).expect("attached");
+        let link = self.sends_to(desk).expect("attached");
+        let request = Message {
+            properties: Properties { message_id: Value::string("1"), ..Properties::default() },
+            application: vec![(Value::string("operation"), Value::string(operation))],
+            body: Body::Value(body),
+            ..Message::default()
+        };
+        assert_eq!(self.sends(link, &request), Outcome::Accepted);
+        let answer = self.hears().message;
+        self.detaches(link);
+        self.detaches(answers);
+        answer
     }
 
     /// Waits until a link is ended: why.

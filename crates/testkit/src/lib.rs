@@ -18,7 +18,7 @@ mod wire_client;
 mod world;
 pub mod x509;
 
-pub use amqp_client::{Amqp, Delivered};
+pub use amqp_client::{Amqp, Delivered, IsSettled};
 pub use device::Device;
 pub use kept::messages_in;
 pub use mqtt_client::{Closed, Mqtt};

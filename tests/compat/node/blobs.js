@@ -103,7 +103,9 @@ async function main() {
     try {
       answer = { ok: (await commands[name](...given)) ?? null };
     } catch (error) {
-      answer = { error: { status: error.statusCode || 0, code: error.code || error.name, message: error.message } };
+      // An answer without a body has its word in a header alone.
+      const code = (error.details && error.details.errorCode) || error.code || error.name;
+      answer = { error: { status: error.statusCode || 0, code, message: error.message } };
     }
     console.log(JSON.stringify(answer));
   }

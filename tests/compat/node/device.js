@@ -4,14 +4,15 @@
 //
 // Where the string says `x509=true`, DEVICE_CERTIFICATE and DEVICE_KEY name files of PEM.
 //
-// Reads commands from standard input, each a line: `connect`, `send TEXT`, `twin`, `report JSON`, `listen`, `next`,
-// `disconnect`. Answers each with a line of JSON: {ok: true, ...}, or {error: {name, message}}. After `listen`, `next`
+// Reads commands from standard input, each a line: `connect`, `send TEXT`, `upload NAME TEXT`, `twin`, `report JSON`,
+// `listen`, `next`, `disconnect`. Answers each with a line of JSON: {ok: true, ...}, or {error: {name, message}}. After `listen`, `next`
 // tells what the device was told, or after a second null: a message, a change of desired properties, or a method,
 // which it answers by itself with status 200 and what it was called with. Ends with its input.
 'use strict';
 
 const { readFileSync } = require('node:fs');
 const { createInterface } = require('node:readline');
+const { Readable } = require('node:stream');
 const { Client, Message } = require('azure-iot-device');
 
 const TRANSPORTS = {
@@ -77,6 +78,12 @@ async function run(client, heard, state, command, text) {
         case 'send':
             await client.sendEvent(message(text));
             return {};
+        case 'upload': {
+            const [name, ...rest] = text.split(' ');
+            const body = Buffer.from(rest.join(' '));
+            await client.uploadToBlob(name, Readable.from([body]), body.length);
+            return { blob: name };
+        }
         case 'twin': {
             state.twin ??= await client.getTwin();
             const { desired, reported } = state.twin.properties;

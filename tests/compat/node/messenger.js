@@ -2,8 +2,8 @@
 //
 //   HUB_CONNECTION_STRING=... node messenger.js
 //
-// Reads commands from standard input, each a line: `connect`, `send DEVICE TEXT`, `feedback`. Answers each with a line
-// of JSON: {ok: true, ...}, or {error: {name, message}}. `feedback` waits for the next and completes it. Ends with its
+// Reads commands from standard input, each a line: `connect`, `send DEVICE TEXT`, `feedback`, `file`. Answers each with a line
+// of JSON: {ok: true, ...}, or {error: {name, message}}. `feedback` and `file` wait for the next and complete it. Ends with its
 // input.
 'use strict';
 
@@ -15,7 +15,7 @@ const PATIENCE_MS = 30000;
 
 function next(receiver) {
     return new Promise((resolve, reject) => {
-        setTimeout(() => reject(new Error('no feedback came')), PATIENCE_MS).unref();
+        setTimeout(() => reject(new Error('nothing came')), PATIENCE_MS).unref();
         receiver.once('errorReceived', reject);
         receiver.once('message', (it) => {
             receiver.complete(it, (error) => (error ? reject(error) : resolve(JSON.parse(it.data.toString()))));
@@ -40,6 +40,11 @@ async function run(client, state, command, device, text) {
                 client.getFeedbackReceiver((error, it) => (error ? reject(error) : resolve(it)));
             });
             return { feedback: await next(state.receiver) };
+        case 'file':
+            state.files ??= await new Promise((resolve, reject) => {
+                client.getFileNotificationReceiver((error, it) => (error ? reject(error) : resolve(it)));
+            });
+            return { file: await next(state.files) };
         default:
             throw new Error(`no such command: ${command}`);
     }

@@ -5,8 +5,8 @@
 Where the string says `x509=true`, DEVICE_CERTIFICATE and DEVICE_KEY name files of PEM. `model=ID` at its end is the model
 that the device says it follows.
 
-Reads commands from standard input, each a line: `connect`, `send TEXT`, `twin`, `report JSON`, `listen`, `next`,
-`disconnect`. Answers each with a line of JSON: {ok: true, connected: BOOL, ...}, or {error: {name, message}}. After
+Reads commands from standard input, each a line: `connect`, `send TEXT`, `upload NAME TEXT`, `twin`, `report JSON`,
+`listen`, `next`, `disconnect`. Answers each with a line of JSON: {ok: true, connected: BOOL, ...}, or {error: {name, message}}. After
 `listen`, `next` tells what the device was told, or after a second null: a message, a change of desired properties, or a
 method, which it answers by itself with status 200 and what it was called with. Ends with its input.
 """
@@ -17,6 +17,7 @@ import queue
 import sys
 
 from azure.iot.device import IoTHubDeviceClient, IoTHubModuleClient, Message, MethodResponse, X509
+from azure.storage.blob import BlobClient
 
 NEXT_S = 1
 
@@ -43,6 +44,15 @@ def listen(client, heard):
     client.on_twin_desired_properties_patch_received = lambda patch: heard.put({"desired": patch})
     if isinstance(client, IoTHubDeviceClient):
         client.on_message_received = received
+
+
+def upload(client, ca_file, name, text):
+    at = client.get_storage_info_for_blob(name)
+    url = "https://{hostName}/{containerName}/{blobName}{sasToken}".format(**at)
+    with BlobClient.from_blob_url(url, connection_verify=ca_file) as blob:
+        blob.upload_blob(text, overwrite=True)
+    client.notify_blob_upload_status(at["correlationId"], True, 200, "uploaded")
+    return at["blobName"]
 
 
 def following(heard):
@@ -81,6 +91,8 @@ def main(ca_file, transport):
                 client.connect()
             elif command == "send":
                 client.send_message(message(text))
+            elif command == "upload":
+                told["blob"] = upload(client, ca_file, *text.split(" ", 1))
             elif command == "twin":
                 told["twin"] = client.get_twin()
             elif command == "report":

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use testkit::{Answer, Identity, World};
+use testkit::{Answer, Identity, Process, Wire, World};
 use wire::storage::sas::{Place, Sas};
 use wire::storage::shared_key::Request;
 
@@ -182,8 +182,7 @@ impl Blobs {
 
     /// How many files there are, of all containers and of those that never became any.
     pub(super) fn files(&self) -> usize {
-        let Ok(containers) = std::fs::read_dir(self.folder()) else { return 0 };
-        containers.map(|it| std::fs::read_dir(it.unwrap().path()).unwrap().count()).sum()
+        files_in(&self.folder())
     }
 
     /// Leaves files as a crash would: one in each container, one of a container that is gone, one that has no place.
@@ -200,6 +199,71 @@ impl Blobs {
             std::fs::write(&left, "behind").unwrap();
             mode(&left, 0o600);
         }
+    }
+}
+
+pub(super) fn files_in(folder: &Path) -> usize {
+    let Ok(containers) = std::fs::read_dir(folder) else { return 0 };
+    containers.map(|it| std::fs::read_dir(it.unwrap().path()).unwrap().count()).sum()
+}
+
+/// A container of a server that is killed, by an address that is signed for all of it.
+pub(super) struct Killed {
+    wire: Wire,
+    container: String,
+    sas: String,
+}
+
+impl Killed {
+    pub(super) fn new(server: &Process) -> Self {
+        let (wire, connection) = (server.wire(), server.connection());
+        let get = |name: &str| connection.get(name).unwrap();
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
+            get("HUBWARD_ADMIN_APP_ID"),
+            get("HUBWARD_ADMIN_SECRET")
+        );
+        let sign_in =
+            format!("{}/{}/oauth2/v2.0/token", get("HUBWARD_AUTHORITY"), get("HUBWARD_TENANT_ID"));
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let token = wire.send("POST", &sign_in, &headers, form.as_bytes()).expect(200).body;
+        let token = format!("Bearer {}", token["access_token"].as_str().unwrap());
+        let arm = |method: &str, below: &str, body: &Value| {
+            let url = format!(
+                "{}/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Storage/storageAccounts/{NAME}{below}?api-version=2025-08-01",
+                get("HUBWARD_ARM"),
+                get("HUBWARD_SUBSCRIPTION_ID"),
+                get("HUBWARD_RESOURCE_GROUP")
+            );
+            wire.json(method, &url, &token, body).expect(200).body
+        };
+        let made = arm("PUT", "", &json!({ "location": "westus" }));
+        arm("PUT", "/blobServices/default/containers/plant", &json!({}));
+        let keys = arm("POST", "/listKeys", &Value::Null);
+        let key = STANDARD.decode(keys["keys"][0]["value"].as_str().unwrap()).unwrap();
+        let fields = [("sv", VERSION), ("sr", "c"), ("sp", "rw"), ("se", "2999-01-01T00:00:00Z")];
+        let place = Place { account: NAME, container: "plant", blob: "" };
+        let endpoint = made["properties"]["primaryEndpoints"]["blob"].as_str().unwrap();
+        Self {
+            wire,
+            container: format!("{endpoint}/plant"),
+            sas: Sas::new(fields).signed(&place, &key),
+        }
+    }
+
+    fn sends(&self, method: &str, number: usize, body: &[u8]) -> Result<Answer, String> {
+        let url = format!("{}/{number}?{}", self.container, self.sas);
+        self.wire.try_send(method, &url, &[("x-ms-blob-type", "BlockBlob")], body)
+    }
+
+    /// True where it was acknowledged.
+    pub(super) fn puts(&self, number: usize, bytes: &[u8]) -> bool {
+        self.sends("PUT", number, bytes).is_ok_and(|it| it.status == 201)
+    }
+
+    pub(super) fn reads(&self, number: usize) -> Vec<u8> {
+        let read = self.sends("GET", number, b"").unwrap().expect(200).body;
+        read.as_str().unwrap().as_bytes().to_vec()
     }
 }
 

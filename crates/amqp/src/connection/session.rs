@@ -48,6 +48,8 @@ pub(super) struct Link {
     pub(super) partial: Option<Partial>,
     /// We have detached it; the peer has not answered yet.
     pub(super) is_leaving: bool,
+    /// The driver says what came of what the peer decided.
+    pub(super) concludes: bool,
 }
 
 /// A message of which more is to come.
@@ -73,6 +75,7 @@ impl Link {
             credit: 0,
             partial: None,
             is_leaving: false,
+            concludes: false,
         }
     }
 
@@ -89,8 +92,8 @@ impl Link {
             handle,
             role: if is_sender { Role::Sender } else { Role::Receiver },
             sender_settles: settles.0,
-            // The second mode needs another round for each message, and no client of a hub asks for it.
-            receiver_settles: 0,
+            // The second mode needs another round for each message: only where the driver takes part in it.
+            receiver_settles: if self.concludes { settles.1 } else { 0 },
             source,
             target,
             initial_delivery_count: is_sender.then_some(0),
@@ -262,6 +265,7 @@ impl Connection {
             credit: 0,
             partial: None,
             is_leaving: false,
+            concludes: false,
         };
         session.links.insert(handle, link);
         self.links += 1;
@@ -433,22 +437,19 @@ impl Connection {
         }
         let of_it: Vec<(u32, u32)> =
             session.unsettled.range(first..=last).map(|(id, handle)| (*id, *handle)).collect();
+        let awaits = !disposition.settled;
+        let mut is_ours = false;
         for (id, handle) in &of_it {
             session.unsettled.remove(id);
+            let is_awaited = awaits && session.links.get(handle).is_some_and(|it| it.concludes);
+            is_ours |= is_awaited;
             let link = LinkId { channel, handle: *handle };
             let outcome = disposition.outcome.clone();
-            self.events.push_back(Event::Settled { link, id: *id, outcome });
+            self.events.push_back(Event::Settled { link, id: *id, outcome, is_awaited });
         }
-        if !disposition.settled && !of_it.is_empty() {
+        if awaits && !of_it.is_empty() && !is_ours {
             // The peer has decided, and waits for us to let go.
-            let settled = Disposition {
-                role: Role::Sender,
-                settled: true,
-                first,
-                last: Some(last),
-                outcome: disposition.outcome.clone(),
-            };
-            self.put(KIND_AMQP, channel, &Performative::Disposition(settled));
+            self.let_go(channel, (first, last), disposition.outcome.clone());
         }
     }
 

@@ -12,7 +12,7 @@ use model::{Gate, Timestamp};
 use serde::Deserialize;
 
 /// The column of labels.
-const LABEL_CHARS: usize = 7;
+pub(super) const LABEL_CHARS: usize = 7;
 /// Most ways out that one section shows.
 const FIXES_MAX: usize = 4;
 /// What every right at a hub begins with.
@@ -36,7 +36,7 @@ pub(super) struct Diagnosis {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Mark {
+pub(super) enum Mark {
     Pass,
     Fail,
     Warning,
@@ -50,7 +50,7 @@ struct Check {
 }
 
 #[derive(Debug, Deserialize)]
-struct Section {
+pub(super) struct Section {
     name: String,
     verdict: Mark,
     says: String,
@@ -133,7 +133,7 @@ impl Mark {
         }
     }
 
-    const fn style(self) -> Style {
+    pub(super) const fn style(self) -> Style {
         match self {
             Self::Pass => Style::Good,
             Self::Fail => Style::Bad,
@@ -168,24 +168,27 @@ pub(super) fn render(diagnosis: &Diagnosis, mut page: Page) -> String {
 
 fn headline(diagnosis: &Diagnosis, page: &mut Page) {
     let (service, hub) = (name(&diagnosis.provisioning_service), name(&diagnosis.hub));
-    let failed: Vec<String> = diagnosis
-        .sections
+    let failing = failing(&diagnosis.sections);
+    let sentence = match failing.is_empty() {
+        true => format!("Devices can register through `{service}` at `{hub}`"),
+        false => format!("Devices cannot register through `{service}` at `{hub}`: {failing}"),
+    };
+    page.paragraph(0, diagnosis.verdict.style(), &shorten(&sentence, TEXT_CHARS_MAX));
+}
+
+/// Which sections fail, in words; nothing where none does.
+pub(super) fn failing(sections: &[Section]) -> String {
+    let failed: Vec<String> = sections
         .iter()
         .enumerate()
         .filter(|(_, it)| it.verdict != Mark::Pass)
         .map(|(index, _)| (index + 1).to_string())
         .collect();
-    let sentence = match failed.as_slice() {
-        [] => format!("Devices can register through `{service}` at `{hub}`"),
-        [one] => {
-            format!("Devices cannot register through `{service}` at `{hub}`: section {one} fails")
-        }
-        several => format!(
-            "Devices cannot register through `{service}` at `{hub}`: sections {} fail",
-            several.join(" and ")
-        ),
-    };
-    page.paragraph(0, diagnosis.verdict.style(), &shorten(&sentence, TEXT_CHARS_MAX));
+    match failed.as_slice() {
+        [] => String::new(),
+        [one] => format!("section {one} fails"),
+        several => format!("sections {} fail", several.join(" and ")),
+    }
 }
 
 fn facts(diagnosis: &Diagnosis, page: &mut Page) {
@@ -199,7 +202,7 @@ fn facts(diagnosis: &Diagnosis, page: &mut Page) {
     field("device", &format!("judged as `{}`", diagnosis.device));
 }
 
-fn section(number: usize, section: &Section, page: &mut Page) {
+pub(super) fn section(number: usize, section: &Section, page: &mut Page) {
     let title = format!("{number} {}: {}", section.name, section.verdict.word());
     page.paragraph(0, section.verdict.style(), &shorten(&title, TEXT_CHARS_MAX));
     page.paragraph(2, Style::Plain, &shorten(&section.says, TEXT_CHARS_MAX));
@@ -367,7 +370,7 @@ fn moment(text: &str) -> String {
 }
 
 /// The last segment of an id.
-fn name(id: &str) -> &str {
+pub(super) fn name(id: &str) -> &str {
     id.trim_end_matches('/').rsplit('/').next().filter(|it| !it.is_empty()).unwrap_or(id)
 }
 

@@ -205,7 +205,7 @@ impl Link {
     /// Where the link or the connection is over.
     pub(super) async fn event(&mut self) -> Result<Option<Settled>, SendError> {
         match self.next().await? {
-            Event::Settled { link, id, outcome } if link == self.entity => {
+            Event::Settled { link, id, outcome, .. } if link == self.entity => {
                 self.used = Instant::now();
                 Ok(Some((id, SendError::verdict(outcome))))
             }

@@ -25,7 +25,11 @@ impl Driver<'_> {
         let is_sender = attach.role == Role::Sender;
         let terminus = if is_sender { &attach.target } else { &attach.source };
         let address = terminus.address.clone().unwrap_or_default();
-        let Some(place) = Place::parse(&address) else {
+        let place = match self.surface("") {
+            Surface::ServiceBus => Place::of_service_bus(&address),
+            _ => Place::parse(&address),
+        };
+        let Some(place) = place else {
             return self.engine.refuse(id, condition::no_such_address(&address));
         };
         let made = match is_sender {
@@ -40,6 +44,9 @@ impl Driver<'_> {
                     Link::MethodCalls { .. } => Some(Interest::Methods),
                     _ => None,
                 };
+                if matches!(link, Link::BusQueue(_)) {
+                    self.engine.concludes(id);
+                }
                 self.links.insert(id, link);
                 self.engine.accept(id, if is_sender { CREDIT } else { 0 });
                 if let (Some(peer), Some(interest)) = (peer, hears) {
@@ -79,8 +86,11 @@ impl Driver<'_> {
                     Box::pin(opened).await.map_err(|answer| condition::of_answer(&answer))?;
                 Ok(Link::EventSend(Box::new(EventSend { sender, path: place.path() })))
             }
+            Place::Bus(place) if place.is_desk => Ok(Link::Requests(Place::Bus(place))),
+            Place::Bus(place) if !place.is_dead => self.bus_sender(place).await,
             Place::Entity(_)
             | Place::Partition { .. }
+            | Place::Bus(_)
             | Place::DeviceBound(_)
             | Place::Feedback
             | Place::FileNotifications
@@ -105,6 +115,11 @@ impl Driver<'_> {
                 let to = attach.target.address.clone().unwrap_or_default();
                 Ok(Link::Replies { desk: place, to, out: Outbox::new() })
             }
+            Place::Bus(ref bus) if bus.is_desk => {
+                let to = attach.target.address.clone().unwrap_or_default();
+                Ok(Link::Replies { desk: place, to, out: Outbox::new() })
+            }
+            Place::Bus(place) => self.bus_receiver(place, is_settled).await,
             // A module has no queue of its own.
             Place::DeviceBound(peer) if peer.module.is_none() => {
                 Ok(Link::DeviceBound { peer, is_settled })
@@ -208,6 +223,9 @@ impl Driver<'_> {
     /// A link is gone.
     pub(super) async fn detached(&mut self, id: LinkId) {
         let Some(link) = self.links.remove(&id) else { return };
+        if let Link::BusQueue(queue) = link {
+            return queue.give_back(self.env).await;
+        }
         let Some(peer) = link.peer().cloned() else { return };
         if let Some(device) = self.devices.get_mut(&peer) {
             let of_link = |key: &(LinkId, u32)| key.0 == id;

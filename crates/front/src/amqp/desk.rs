@@ -16,7 +16,7 @@ use ops::call::Answer;
 use std::collections::BTreeMap;
 
 /// What a request comes to.
-struct Told {
+pub(super) struct Told {
     status: u16,
     description: String,
     /// What the client knows the kind of a refusal by.
@@ -25,20 +25,25 @@ struct Told {
 }
 
 impl Told {
-    fn ok(body: Value) -> Self {
+    pub(super) fn ok(body: Value) -> Self {
         Self { status: 200, description: "OK".to_owned(), condition: None, body }
     }
 
-    fn no(status: u16, condition: Condition) -> Self {
+    /// There is nothing of what was asked for.
+    pub(super) fn nothing() -> Self {
+        Self { status: 204, ..Self::ok(Value::Null) }
+    }
+
+    pub(super) fn no(status: u16, condition: Condition) -> Self {
         let description = condition.description.unwrap_or_default();
         Self { status, description, condition: Some(condition.condition), body: Value::Null }
     }
 
-    fn of(answer: &Answer) -> Self {
+    pub(super) fn of(answer: &Answer) -> Self {
         Self::no(answer.status, condition::of_answer(answer))
     }
 
-    fn malformed(sentence: &str) -> Self {
+    pub(super) fn malformed(sentence: &str) -> Self {
         Self::no(400, Condition::new("com.microsoft:argument-error", sentence))
     }
 }
@@ -65,6 +70,7 @@ impl Driver<'_> {
         let Ok(request) = read else { return };
         let told = match desk {
             Place::Cbs => self.put_token(&request).await,
+            Place::Bus(place) => self.bus_asked(place, &request).await,
             _ => self.manage(&request).await,
         };
         let mut application = vec![
@@ -78,7 +84,11 @@ impl Driver<'_> {
             .collect();
         application.extend(again);
         if let Some(condition) = told.condition {
-            application.push((Value::string("error-condition"), Value::Symbol(condition)));
+            // Clients of Service Bus look under the second name.
+            for name in ["error-condition", "errorCondition"] {
+                let condition = Value::Symbol(condition.clone());
+                application.push((Value::string(name), condition));
+            }
         }
         let own = request.properties;
         let answer = Message {
@@ -127,6 +137,9 @@ impl Driver<'_> {
             _ if surface == Surface::EventHubs => {
                 self.claim(Op::ConnectToEventHub, audience, credential).await
             }
+            _ if surface == Surface::ServiceBus => {
+                self.claim(Op::ConnectToServiceBus, audience, credential).await
+            }
             Whose::Peer(peer) => {
                 let host = audience.host.clone();
                 match self.connect(peer, &host, credential).await {
@@ -148,6 +161,10 @@ impl Driver<'_> {
     async fn claim(&mut self, op: Op, audience: Audience, credential: Credential) -> Told {
         let first = audience.path.split('/').nth(1).filter(|it| !it.is_empty());
         let params = match first {
+            _ if op == Op::ConnectToServiceBus => match Place::of_service_bus(&audience.path) {
+                Some(Place::Bus(place)) => place.params(),
+                _ => BTreeMap::new(),
+            },
             Some(event_hub) if op != Op::ConnectService => {
                 BTreeMap::from([("eventHub", event_hub.to_owned())])
             }

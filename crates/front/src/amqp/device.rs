@@ -261,6 +261,8 @@ impl Link {
             | Self::ServiceSend(_)
             | Self::Queue(_)
             | Self::Events(_)
+            | Self::BusSend(_)
+            | Self::BusQueue(_)
             | Self::EventSend(_) => None,
         }
     }

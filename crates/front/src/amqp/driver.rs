@@ -5,6 +5,7 @@
 //! much waits to be written or synced nothing is read, and TCP holds the client up.
 
 use super::address::{Audience, Peer, Place, Registrant};
+use super::bus::{BusQueue, BusSend};
 use super::claims::Claims;
 use super::condition;
 use super::device::{Device, UnderWay, synced};
@@ -24,7 +25,7 @@ use ops::Env;
 use ops::devices::message::MESSAGE_BYTES_MAX;
 use ops::devices::presence::Told;
 use ops::session::Gone;
-use ops::targets::event_hubs::TRANSFER_BYTES_MAX;
+use ops::targets::{event_hubs, service_bus};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -89,6 +90,10 @@ pub(super) enum Link {
     Events(Box<Events>),
     /// A client sends to an event hub.
     EventSend(Box<EventSend>),
+    /// A client sends to a queue or a topic.
+    BusSend(Box<BusSend>),
+    /// It receives from a queue or a subscription.
+    BusQueue(Box<BusQueue>),
 }
 
 /// What waits for a link's credit.
@@ -252,12 +257,18 @@ impl<'a> Driver<'a> {
                     }
                 }
                 Event::Delivery { link, delivery } => self.delivered(link, delivery).await,
-                Event::Settled { link, id, outcome } => self.settled(link, id, outcome).await,
+                Event::Settled { link, id, outcome, is_awaited } => {
+                    match self.links.get_mut(&link) {
+                        Some(Link::BusQueue(queue)) => queue.settled(id, outcome, is_awaited),
+                        _ => self.settled(link, id, outcome).await,
+                    }
+                }
                 Event::Detached { link, .. } => self.detached(link).await,
             }
             self.collect();
         }
         self.keep_records().await;
+        self.bus_came().await;
     }
 
     async fn delivered(&mut self, link: LinkId, delivery: ::amqp::Delivery) {
@@ -284,6 +295,7 @@ impl<'a> Driver<'a> {
             }
             Some(Link::ServiceSend(_)) => self.service_sent(link, delivery).await,
             Some(Link::EventSend(_)) => self.events_sent(link, delivery).await,
+            Some(Link::BusSend(_)) => self.bus_sent(link, delivery),
             Some(
                 Link::Replies { .. }
                 | Link::RegistrationAnswers { .. }
@@ -291,6 +303,7 @@ impl<'a> Driver<'a> {
                 | Link::MethodCalls { .. }
                 | Link::TwinAnswers { .. }
                 | Link::Queue(_)
+                | Link::BusQueue(_)
                 | Link::Events(_),
             )
             | None => {}
@@ -345,6 +358,7 @@ impl<'a> Driver<'a> {
             }
             Some(Link::Queue(_)) => self.pump_queue(link).await,
             Some(Link::Events(_)) => self.pump_events(link).await,
+            Some(Link::BusQueue(_)) => self.pump_bus(link).await,
             Some(
                 Link::Requests(_)
                 | Link::Telemetry(_)
@@ -352,6 +366,7 @@ impl<'a> Driver<'a> {
                 | Link::TwinRequests { .. }
                 | Link::RegistrationRequests(_)
                 | Link::ServiceSend(_)
+                | Link::BusSend(_)
                 | Link::EventSend(_),
             )
             | None => {}
@@ -360,11 +375,15 @@ impl<'a> Driver<'a> {
 
     /// What waited for room to write goes on.
     async fn pump_all(&mut self) {
-        let waits = |it: &Link| matches!(it, Link::Events(events) if events.waits());
+        let waits = |it: &Link| match it {
+            Link::Events(events) => events.waits(),
+            Link::BusQueue(queue) => queue.waits(),
+            _ => false,
+        };
         let waiting: Vec<LinkId> =
             self.links.iter().filter(|(_, it)| waits(it)).map(|(id, _)| *id).collect();
         for link in waiting {
-            self.pump_events(link).await;
+            self.pump(link).await;
         }
     }
 
@@ -374,6 +393,7 @@ impl<'a> Driver<'a> {
             Woken::Link(link) => match self.links.get(&link) {
                 Some(Link::Queue(_)) => self.pump_queue(link).await,
                 Some(Link::Events(_)) => self.pump_events(link).await,
+                Some(Link::BusQueue(_)) => self.pump_bus(link).await,
                 _ => {}
             },
         }
@@ -396,6 +416,8 @@ impl<'a> Driver<'a> {
                 Some(Link::Queue(queue)) => queue.held.stands(self.env).await,
                 Some(Link::Events(events)) => events.reader.stands(self.env).await,
                 Some(Link::EventSend(it)) => it.sender.stands(self.env).await,
+                Some(Link::BusSend(it)) => it.sender.link().stands(self.env).await,
+                Some(Link::BusQueue(it)) => it.receiver.stands(self.env).await,
                 _ => Ok(()),
             };
             match stands {
@@ -420,6 +442,12 @@ impl<'a> Driver<'a> {
                 }
                 Link::EventSend(it) if audience.covers(&it.path) => {
                     it.sender.renew(self.env, credential.clone()).await
+                }
+                Link::BusSend(it) if audience.covers(&it.path) => {
+                    it.sender.link().renew(self.env, credential.clone()).await
+                }
+                Link::BusQueue(it) if audience.covers(&it.path) => {
+                    it.receiver.renew(self.env, credential.clone()).await
                 }
                 _ => continue,
             };
@@ -476,7 +504,8 @@ impl<'a> Driver<'a> {
 /// Largest message of a client that comes to an address.
 fn payload_bytes_max(env: &Env, local: SocketAddr) -> usize {
     match ops::call::surface_at(env, &local.ip().to_canonical().to_string()) {
-        Some(Surface::EventHubs | Surface::ServiceBus) => TRANSFER_BYTES_MAX,
+        Some(Surface::EventHubs) => event_hubs::TRANSFER_BYTES_MAX,
+        Some(Surface::ServiceBus) => service_bus::TRANSFER_BYTES_MAX,
         _ => PAYLOAD_BYTES_MAX,
     }
 }

@@ -75,7 +75,7 @@ impl Queue {
 }
 
 /// Hears what rings from now on.
-fn armed(bell: &Arc<Notify>) -> Pin<Box<OwnedNotified>> {
+pub(super) fn armed(bell: &Arc<Notify>) -> Pin<Box<OwnedNotified>> {
     let mut rung = Box::pin(Arc::clone(bell).notified_owned());
     rung.as_mut().enable();
     rung

@@ -71,6 +71,8 @@ impl Driver<'_> {
             Link::Queue(queue) => queue.held.next_look(),
             Link::Events(events) => events.reader.next_look(),
             Link::EventSend(it) => it.sender.next_look(),
+            Link::BusSend(it) => it.sender.next_look(),
+            Link::BusQueue(it) => it.receiver.next_look(self.env),
             _ => None,
         });
         for end in ends.chain(looks).chain(self.registration_ends()) {

@@ -49,6 +49,13 @@ pub(super) fn waits<'a>(
                     Woken::Link(id)
                 }));
             }
+            Link::BusQueue(queue) if engine.can_send(id) && !queue.waits() => {
+                let bell = queue.rings();
+                all.push(Box::pin(async move {
+                    bell.await;
+                    Woken::Link(id)
+                }));
+            }
             _ => {}
         }
     }

@@ -10,7 +10,28 @@ const HUBS: &[Surface] = &[Surface::Hub, Surface::Dps];
 const HUB: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/h";
 
 fn route(surfaces: &[Surface], method: &str, path: &str) -> Result<Found, Missed> {
-    find(surfaces, method, &crate::path::segments(path).unwrap())
+    find(surfaces, method, &crate::path::segments(path).unwrap(), &[])
+}
+
+#[test]
+fn a_query_chooses_among_the_operations_on_blobs() {
+    let blobs = |method: &str, path: &str, query: &str| {
+        let segments = crate::path::blob_segments(path).unwrap();
+        let query: Vec<(String, String)> = ops::input::pairs(query).collect();
+        find(&[Surface::Blob], method, &segments, &query).map(|it| it.operation.op).ok()
+    };
+    assert_eq!(blobs("PUT", "/acc/c/a/b", ""), Some(Op::PutBlob));
+    assert_eq!(blobs("PUT", "/acc/c/a/b", "timeout=5"), Some(Op::PutBlob));
+    assert_eq!(blobs("PUT", "/acc/c/a/b", "COMP=Block&blockid=QQ"), Some(Op::PutBlock));
+    assert_eq!(blobs("PUT", "/acc/c", "restype=container"), Some(Op::CreateBlobContainer));
+    assert_eq!(blobs("GET", "/acc/c", "restype=container&comp=list"), Some(Op::ListBlobs));
+    assert_eq!(blobs("GET", "/acc", "comp=list"), Some(Op::ListBlobContainers));
+    // What chooses something else, or twice, must not become the plain operation.
+    for query in ["comp=lease", "comp=", "comp=block&comp=block", "restype=container", "comp=list"]
+    {
+        assert_eq!(blobs("PUT", "/acc/c/a", query), None, "{query}");
+    }
+    assert_eq!(blobs("GET", "/acc/c", ""), None);
 }
 
 fn check(method: &str, path: &str, expected: Op) {
@@ -24,12 +45,13 @@ fn every_route_of_the_table_is_reached_and_yields_its_own_operation() {
     let mut reached = 0;
     for operation in OPERATIONS {
         for it in operation.routes.iter().filter(|it| it.protocol == Protocol::Https) {
-            let sides = [HUBS, &[Surface::Identity]];
+            let sides = [HUBS, &[Surface::Identity], &[Surface::Blob]];
+            let (place, query) = it.path.split_once('?').unwrap_or((it.path, ""));
+            let query: Vec<(String, String)> = ops::input::pairs(query).collect();
             let of = |all: &&&[Surface]| all.contains(&it.surface);
             let surfaces = sides.iter().find(of).copied().unwrap_or(MANAGEMENT);
             for scope in ["", "/subscriptions/s", "/subscriptions/s/resourceGroups/g", HUB] {
-                let path: Vec<String> = it
-                    .path
+                let path: Vec<String> = place
                     .replace("{scope}", scope)
                     .split('/')
                     .map(|it| match it.strip_prefix('{').and_then(|it| it.strip_suffix('}')) {
@@ -38,7 +60,8 @@ fn every_route_of_the_table_is_reached_and_yields_its_own_operation() {
                     })
                     .collect();
                 let path = path.join("/");
-                let found = route(surfaces, it.method, &path)
+                let segments = crate::path::segments(&path).unwrap();
+                let found = find(surfaces, it.method, &segments, &query)
                     .unwrap_or_else(|missed| panic!("{it:?} at {path}: {missed:?}"));
                 assert_eq!(
                     (found.operation.op, found.surface),
@@ -166,7 +189,7 @@ proptest! {
         method in "[A-Z]{0,8}",
         segments in proptest::collection::vec("(devices|subscriptions|providers|[^/]{0,8})", 0..12),
     ) {
-        let _ = find(MANAGEMENT, &method, &segments);
-        let _ = find(HUBS, &method, &segments);
+        let _ = find(MANAGEMENT, &method, &segments, &[]);
+        let _ = find(HUBS, &method, &segments, &[]);
     }
 }

@@ -20,6 +20,8 @@ pub struct NewAssignment<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PrincipalGiven {
     ById,
+    /// By an id that is too new for whoever answers to know it.
+    Unseen,
     /// With its type, as clients do for what was made a moment ago: it need not be known yet.
     WithType,
 }
@@ -43,7 +45,12 @@ pub fn check_assignment(
     let NewAssignment { principal, role, scope, .. } = new;
     let refuse =
         |code: &'static str, message: String| Err(Error::Invalid { code, at: None, message });
-    if facts.kind_of(*principal).is_none() && given == PrincipalGiven::ById {
+    let is_known = match given {
+        PrincipalGiven::WithType => true,
+        PrincipalGiven::ById => facts.kind_of(*principal).is_some(),
+        PrincipalGiven::Unseen => false,
+    };
+    if !is_known {
         return refuse(
             "PrincipalNotFound",
             format!(

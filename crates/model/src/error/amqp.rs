@@ -39,7 +39,7 @@ impl Error {
             Self::TpmChallenge { .. } => "amqp:unauthorized-access",
             Self::LinkStolen { .. } => "amqp:link:stolen",
             Self::TooManyLinks { .. } => "amqp:resource-limit-exceeded",
-            Self::Unavailable { .. } => "com.microsoft:server-busy",
+            Self::TooManyRequests { .. } | Self::Unavailable { .. } => "com.microsoft:server-busy",
             Self::Internal { .. } => "amqp:internal-error",
         }
     }

@@ -135,9 +135,9 @@ fn denied(denial: &Denial) -> (u16, &'static str) {
         DenialKind::Unauthenticated(AuthFault::LocalAuthDisabled) => {
             (403, "KeyBasedAuthenticationNotPermitted")
         }
-        DenialKind::Unauthenticated(AuthFault::WrongAudience | AuthFault::WrongTenant) => {
-            (401, "InvalidAuthenticationInfo")
-        }
+        DenialKind::Unauthenticated(
+            AuthFault::WrongAudience | AuthFault::WrongTenant | AuthFault::NotYet,
+        ) => (401, "InvalidAuthenticationInfo"),
         DenialKind::Unauthenticated(
             AuthFault::Malformed | AuthFault::Invalid | AuthFault::Expired,
         ) => (403, "AuthenticationFailed"),

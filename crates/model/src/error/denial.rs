@@ -12,6 +12,8 @@ pub enum AuthFault {
     Malformed,
     /// Signature or key is wrong, or the principal behind it is gone.
     Invalid,
+    /// The principal behind it is too new to be known here.
+    NotYet,
     Expired,
     /// Issued by or for another tenant.
     WrongTenant,
@@ -100,6 +102,8 @@ pub enum DenialKind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TokenFault {
     UnknownApplication,
+    /// It is registered, and too new to be known here.
+    NotYetKnown,
     BadSecret,
     ExpiredSecret,
     TenantNotFound,
@@ -148,7 +152,7 @@ impl TokenFault {
     /// number of one that cannot be read is our choice: Entra has none for it.
     pub const fn codes(self) -> (&'static str, u32, u16) {
         match self {
-            Self::UnknownApplication => ("unauthorized_client", 700_016, 400),
+            Self::UnknownApplication | Self::NotYetKnown => ("unauthorized_client", 700_016, 400),
             Self::BadSecret => ("invalid_client", 7_000_215, 401),
             Self::ExpiredSecret => ("invalid_client", 7_000_222, 401),
             Self::TenantNotFound => ("invalid_request", 90_002, 400),

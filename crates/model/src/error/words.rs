@@ -24,6 +24,7 @@ impl fmt::Display for Error {
             | Self::LinkStolen { message }
             | Self::TooManyLinks { message }
             | Self::Limited { message, .. }
+            | Self::TooManyRequests { message, .. }
             | Self::Unavailable { message } => f.write_str(message),
             Self::UnknownHost { host } => write!(
                 f,

@@ -128,4 +128,14 @@ pub(super) const ROWS: &[Operation] = &[
             "Tells whether devices can register through a provisioning service, and what stands against it",
         )
     },
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::DiagnoseIngestion,
+            &[act("Hubward.Decisions/decisions/read")],
+            Effect::Reads,
+            &[arm("POST", "/decisions/diagnoseIngestion")],
+            "Tells why somebody who writes security policies of devices is refused",
+        )
+    },
 ];

@@ -49,6 +49,11 @@ pub(super) const fn blob(method: &'static str, path: &'static str) -> Route {
     Route { surface: Surface::Blob, protocol: Protocol::Https, method, path }
 }
 
+/// At a namespace of Service Bus.
+pub(super) const fn amqp_service_bus(method: &'static str, path: &'static str) -> Route {
+    Route { surface: Surface::ServiceBus, protocol: Protocol::Amqp, method, path }
+}
+
 /// Of a device that registers: over a link at this address.
 pub(super) const fn amqp_dps(method: &'static str) -> Route {
     let path = "/{idScope}/registrations/{registration}";

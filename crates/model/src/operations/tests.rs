@@ -67,7 +67,13 @@ fn only_services_and_devices_of_a_hub_use_keys_and_services_name_a_policy_object
         assert!(row.object.is_none() || row.plane == Plane::Service, "{:?}", row.op);
         // Keys alone, or whoever is signed in: what a link leads to is asked when it is attached.
         let needs_none = row.is_built_in_endpoint()
-            || matches!(row.op, Op::ConnectService | Op::ConnectToEventHub | Op::DescribeEventHub);
+            || matches!(
+                row.op,
+                Op::ConnectService
+                    | Op::ConnectToEventHub
+                    | Op::ConnectToServiceBus
+                    | Op::DescribeEventHub
+            );
         let has_none = row.plane == Plane::Service && row.actions.is_empty();
         assert_eq!(has_none, needs_none, "{:?}", row.op);
     }

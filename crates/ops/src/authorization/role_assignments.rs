@@ -42,9 +42,12 @@ pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let condition = read_condition(given, "properties")?;
     let key = permit.scope().key();
     let former: Option<(Value, u64)> = read(env, tables::ROLE_ASSIGNMENTS, &key).await?;
-    let given_kind = match given_type {
-        Some(_) => PrincipalGiven::WithType,
-        None => PrincipalGiven::ById,
+    let unknown =
+        permit.trace().and_then(|it| env.newcomers.unknown_s(principal, it.id, env.now()));
+    let given_kind = match (given_type, unknown) {
+        (Some(_), _) => PrincipalGiven::WithType,
+        (None, Some(_)) => PrincipalGiven::Unseen,
+        (None, None) => PrincipalGiven::ById,
     };
     let new = NewAssignment { name: &name.to_string(), principal, role, scope: &scope };
     check_assignment(&new, given_kind, &facts)?;
@@ -134,7 +137,7 @@ fn seen(role: &str, principal: Option<ObjectId>, kind: Option<&str>) -> Map<Stri
 pub(crate) async fn get(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
     let found: Option<(Value, u64)> =
         read(env, tables::ROLE_ASSIGNMENTS, &permit.scope().key()).await?;
-    found.map(|(it, _)| Reply::ok(it)).ok_or_else(|| Error::NotFound {
+    found.map(|(it, _)| Reply::ok(spread(it, env))).ok_or_else(|| Error::NotFound {
         code: "RoleAssignmentNotFound",
         message: format!("The role assignment '{}' is not found.", permit.scope().name()),
     })
@@ -164,10 +167,21 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
             .as_ref()
             .is_none_or(|all| all.iter().any(|it| it.eq_ignore_ascii_case(&holder)));
         if is_near && is_whose {
-            found.push(seen_from(here, document));
+            found.push(spread(seen_from(here, document), env));
         }
     }
     Ok(Reply::list(found))
+}
+
+/// An assignment with how far it has come, where changes of roles take time. Azure has no such member.
+fn spread(mut document: Value, env: &Env) -> Value {
+    let made =
+        model::json::text(&document, &["properties", "createdOn"]).and_then(Timestamp::parse);
+    let come = made.and_then(|it| env.settings.propagation.spread(it, env.now()));
+    if let (Some(come), Some(properties)) = (come, document.get_mut("properties")) {
+        model::json::set(properties, "propagation", come);
+    }
+    document
 }
 
 /// The role's id as the list of roles at the same place writes it: clients match the two as texts.
@@ -242,7 +256,10 @@ pub(crate) fn change_facts(
         role: ObjectId::parse(text("roleDefinitionId").rsplit('/').next().unwrap_or(""))
             .ok_or("`roleDefinitionId` is not one")?,
         scope: Scope::parse(text("scope")).map_err(|it| it.to_string())?,
-        created: Timestamp::parse(text("createdOn")).unwrap_or_default(),
+        // What nobody made was there before anything could spread: the administrator's, see [`first`].
+        created: Timestamp::parse(text("createdOn"))
+            .filter(|_| !text("createdBy").is_empty())
+            .unwrap_or_default(),
         deleted: None,
         // INVARIANT: an assignment whose condition cannot be read does not come into the facts without it.
         condition: read_condition(document.get("properties").unwrap_or(&Value::Null), "properties")

@@ -1,6 +1,6 @@
 //! Calls that open something that stays: a device's session, a service's link.
 
-use super::{Answer, Begun, Call, pass};
+use super::{Answer, Begun, Call, Failed, pass};
 use crate::devices::events::{Reader, Wish};
 use crate::devices::journal::{self, Entry, Reason};
 use crate::devices::named::Named;
@@ -10,6 +10,7 @@ use crate::input::Reply;
 use crate::link::Link;
 use crate::session::{Session, Shown};
 use crate::targets::event_hubs::Sender;
+use crate::targets::service_bus;
 use gate::facts::Instance;
 use model::Error;
 use model::operations::Surface;
@@ -58,13 +59,7 @@ pub async fn open(env: &Env, call: Call) -> Result<Session, Answer> {
             Err(failed)
         }
     };
-    match outcome {
-        Ok(session) => {
-            begun.answer(env, Ok(Reply::empty(200)));
-            Ok(session)
-        }
-        Err(failed) => Err(begun.answer(env, Err(failed))),
-    }
+    opened(env, begun, outcome)
 }
 
 /// Runs a call that opens a link for reading events: the reader, or the answer to who may not have one.
@@ -75,13 +70,7 @@ pub async fn open_reader(env: &Env, call: Call, wish: Wish) -> Result<Reader, An
         Ok(passed) => Reader::begin(env, passed, shown, wish).await,
         Err(failed) => Err(failed),
     };
-    match outcome {
-        Ok(reader) => {
-            begun.answer(env, Ok(Reply::empty(200)));
-            Ok(reader)
-        }
-        Err(failed) => Err(begun.answer(env, Err(failed))),
-    }
+    opened(env, begun, outcome)
 }
 
 /// Runs a call that opens a link for sending events: the sender, or the answer to who may not have one.
@@ -92,13 +81,33 @@ pub async fn open_sender(env: &Env, call: Call) -> Result<Sender, Answer> {
         Ok(passed) => Sender::begin(env, passed, shown).await,
         Err(failed) => Err(failed),
     };
-    match outcome {
-        Ok(sender) => {
-            begun.answer(env, Ok(Reply::empty(200)));
-            Ok(sender)
-        }
-        Err(failed) => Err(begun.answer(env, Err(failed))),
-    }
+    opened(env, begun, outcome)
+}
+
+/// Runs a call that opens a link for sending to a queue or a topic: the sender, or the answer to who may not have one.
+pub async fn open_bus_sender(env: &Env, call: Call) -> Result<service_bus::Sender, Answer> {
+    let mut begun = Begun::of(env, &call);
+    let shown = Shown::of(&call);
+    let outcome = match pass(env, call, &mut begun).await {
+        Ok(passed) => service_bus::Sender::begin(env, passed, shown),
+        Err(failed) => Err(failed),
+    };
+    opened(env, begun, outcome)
+}
+
+/// The same for receiving from a queue or a subscription. `wish` says of which part of it, and how.
+pub async fn open_bus_receiver(
+    env: &Env,
+    call: Call,
+    wish: service_bus::Wish,
+) -> Result<service_bus::Receiver, Answer> {
+    let mut begun = Begun::of(env, &call);
+    let shown = Shown::of(&call);
+    let outcome = match pass(env, call, &mut begun).await {
+        Ok(passed) => service_bus::Receiver::begin(env, passed, shown, wish),
+        Err(failed) => Err(failed),
+    };
+    opened(env, begun, outcome)
 }
 
 /// Runs a call that opens a link over which a service sends or receives: the link, or the answer to who may not
@@ -111,4 +120,15 @@ pub async fn open_link(env: &Env, call: Call) -> Result<Link, Answer> {
         Err(failed) => Err(failed),
     };
     outcome.map_err(|failed| begun.answer(env, Err(failed)))
+}
+
+/// What a call opened, or the answer to who may not have it.
+fn opened<T>(env: &Env, begun: Begun, outcome: Result<T, Failed>) -> Result<T, Answer> {
+    match outcome {
+        Ok(it) => {
+            begun.answer(env, Ok(Reply::empty(200)));
+            Ok(it)
+        }
+        Err(failed) => Err(begun.answer(env, Err(failed))),
+    }
 }

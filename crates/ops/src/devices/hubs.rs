@@ -294,6 +294,7 @@ async fn create(
         numbers: Numbers::default(),
     };
     let (hub, besides) = composed(input, env, facts, &scope, blank)?;
+    routing::saving::check_endpoints(env, facts, &hub, None).await?;
     let change = control::put(tables::RESOURCES, scope.key(), Expect::Absent, &hub)?;
     // Before the commit: a hub that cannot be reached must not be there.
     env.open_host(&hub.address).await.map_err(|it| Error::Unavailable {
@@ -312,8 +313,10 @@ async fn update(
     revision: u64,
 ) -> Result<Reply, Error> {
     let scope = scope_of_document(&former)?;
+    let before = former.resource.clone();
     let next = HubDocument { version: former.version.saturating_add(1), ..former };
     let (hub, besides) = composed(input, env, facts, &scope, next)?;
+    routing::saving::check_endpoints(env, facts, &hub, Some(&before)).await?;
     save_with(permit, env, &hub, revision, besides).await?;
     Ok(Reply::ok(secrets::show(&hub.resource)))
 }

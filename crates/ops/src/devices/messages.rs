@@ -285,7 +285,9 @@ pub(crate) async fn receive(
         let lock = env.new_uuid();
         if it.expires <= now {
             leaving.take(&it, revision, service_queues::Outcome::Expired, now)?;
-        } else if found.is_none() && env.message_locks.take(&at, it.sequence, lock, now) {
+        } else if found.is_none()
+            && env.message_locks.take(&at, it.sequence, lock, now, now.plus_seconds(LOCK_S))
+        {
             found = Some(Delivery {
                 lock,
                 sequence: it.sequence,

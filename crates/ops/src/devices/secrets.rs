@@ -42,7 +42,8 @@ fn hidden(name: &str, text: &str) -> Option<String> {
 
 /// A connection string without its secrets: what is not known to be harmless is masked.
 fn masked(text: &str) -> String {
-    const HARMLESS: [&str; 6] = [
+    const HARMLESS: [&str; 7] = [
+        "BlobEndpoint",
         "DefaultEndpointsProtocol",
         "AccountName",
         "EndpointSuffix",

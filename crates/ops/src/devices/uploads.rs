@@ -182,21 +182,19 @@ async fn store_of(env: &Env, hub: &Hub) -> Result<Store, Error> {
     let endpoint = at(resource, &["properties", "storageEndpoints", "$default"]);
     let endpoint = endpoint.unwrap_or(&Value::Null);
     let said = |name: &str| text(endpoint, &[name]).filter(|it| !it.is_empty());
-    let (Some(string), Some(name)) = (said("connectionString"), said("containerName")) else {
+    if said("connectionString").is_none() || said("containerName").is_none() {
         let what = format!(
             "the hub `{0}` has no storage for files; `az iot hub update --name {0} --fileupload-storage-connectionstring \
              ... --fileupload-storage-container-name ...` gives it one",
             hub.scope.name()
         );
         return Err(Error::hub(HubFault::NoStorage, what));
-    };
+    }
     let wrong = |because: String| Error::hub(HubFault::StorageSaysNo, because);
     let facts = env.facts.load();
-    let account = connection::account(string).map_err(wrong)?;
-    let address = account.address(|it| served_at(it, &facts, env));
-    let container = Container::at(&address, name).map_err(|it| wrong(it.to_string()))?;
+    let container = container_of(env, &facts, endpoint).map_err(wrong)?;
     let host = container.host();
-    let credential = credential(env, &facts, resource, endpoint, (account, host)).map_err(wrong)?;
+    let credential = credential(env, &facts, resource, endpoint, host).map_err(wrong)?;
     let ttl = said("sasTtlAsIso8601").and_then(duration_seconds);
     let notifies = at(resource, &["properties", "enableFileUploadNotifications"]);
     Ok(Store {
@@ -205,6 +203,25 @@ async fn store_of(env: &Env, hub: &Hub) -> Result<Store, Error> {
         ttl_s: ttl.and_then(|it| i64::try_from(it).ok()).unwrap_or(3_600),
         notifies: notifies.and_then(Value::as_bool).unwrap_or(false),
     })
+}
+
+/// The container that the storage of a hub names.
+///
+/// # Errors
+/// What is missing or wrong, as a sentence that repeats no value.
+pub(super) fn container_of(
+    env: &Env,
+    facts: &Facts,
+    endpoint: &Value,
+) -> Result<Container, String> {
+    let account = account_of(endpoint)?;
+    let name = text(endpoint, &["containerName"]).unwrap_or_default();
+    let address = account.address(|it| served_at(it, facts, env));
+    Container::at(&address, name).map_err(|it| it.to_string())
+}
+
+fn account_of(endpoint: &Value) -> Result<Account, String> {
+    connection::account(text(endpoint, &["connectionString"]).unwrap_or_default())
 }
 
 /// Where this server serves the blobs of an account, if it does.
@@ -222,18 +239,18 @@ fn credential(
     facts: &Facts,
     hub: &Value,
     endpoint: &Value,
-    (account, host): (Account, &str),
+    host: &str,
 ) -> Result<Credential, String> {
     let is_by_identity = text(endpoint, &["authenticationType"])
         .is_some_and(|it| it.eq_ignore_ascii_case("identityBased"));
     if is_by_identity {
         let named = text(endpoint, &["identity", "userAssignedIdentity"]);
         let who = going_out::identity_of(hub, named, facts)?;
-        let token = going_out::token_for(env, facts, who, (host, STORAGE));
+        let token = going_out::token_for(env, facts, &who, (host, STORAGE));
         return token.map(Credential::Token);
     }
-    let key =
-        account.key.ok_or("the connection string of the hub's storage has no `AccountKey`")?;
+    let key = account_of(endpoint)?;
+    let key = key.key.ok_or("the connection string of the hub's storage has no `AccountKey`")?;
     let key = STANDARD.decode(key.reveal()).map_err(|_| "`AccountKey` is not base64")?;
     Ok(Credential::Key(Secret::new(key)))
 }

@@ -25,21 +25,21 @@ const TWINS_WRITE: ActionName = ActionName::new("Microsoft.Devices/IotHubs/twins
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RightHeld {
-    action: &'static str,
-    /// Whether registrations as they are enrolled now take it.
-    is_needed: bool,
-    is_granted: bool,
+    pub(super) action: &'static str,
+    /// Whether what is diagnosed takes it as things are now.
+    pub(super) is_needed: bool,
+    pub(super) is_granted: bool,
     /// The grants that the asker may read.
-    by: Vec<Grant>,
+    pub(super) by: Vec<Grant>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Grant {
-    role: String,
-    pattern: String,
-    scope: String,
-    assignment: String,
+pub(super) struct Grant {
+    pub(super) role: String,
+    pub(super) pattern: String,
+    pub(super) scope: String,
+    pub(super) assignment: String,
 }
 
 pub(super) fn section(case: &Case<'_>, policies: Mark) -> Section {

@@ -6,7 +6,7 @@
 //! `az role assignment`. Whether a secret, an assertion or a token is right is not decided here: that is
 //! `gate`'s authentication, by the facts that the `change_facts` functions below make from documents.
 //! [`assertions`] remembers those that were used, [`sign_ins`] where people have signed in, and [`stretching`]
-//! makes their passwords slow to guess.
+//! makes their passwords slow to guess; [`newcomers`] says who is too new to be known everywhere.
 
 pub(crate) mod applications;
 pub mod assertions;
@@ -17,6 +17,7 @@ mod filters;
 pub(crate) mod groups;
 pub mod issuers;
 pub(crate) mod members;
+pub mod newcomers;
 mod passwords;
 mod person_tokens;
 pub(crate) mod principals;

@@ -259,6 +259,7 @@ pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<
     )?];
     changes.extend(change_certificates(&mut application, &input.body)?);
     control::commit(permit, env, changes).await?;
+    env.newcomers.note(principal.object_id, now);
     Ok(Reply::created(entity(env, FORMS.set, principal.shown(&application))))
 }
 

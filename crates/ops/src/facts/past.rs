@@ -58,7 +58,7 @@ impl Past {
         // The oldest facts are those after the oldest change.
         apply(&mut documents, &oldest.changes);
         // Roles that were taken away before it may go on counting, and nobody knows of them any more.
-        let is_whole = oldest.is_start || oldest.under.propagation.delays_s().is_empty();
+        let is_whole = oldest.is_start || oldest.under.propagation.is_off();
         let whole_since = match is_whole {
             true => Timestamp::from_millis(i64::MIN),
             false => oldest.time.plus_seconds(i64::from(DELAY_S_MAX)),
@@ -84,7 +84,7 @@ impl Past {
                 continue;
             }
             // Maps that nobody else holds are changed in place, so a copy is made only where it is needed.
-            let fades = !step.under.propagation.delays_s().is_empty();
+            let fades = !step.under.propagation.is_off();
             let before = fades.then(|| self.facts.clone());
             bring(&mut self.facts, &step.changes)?;
             if let Some(before) = before {

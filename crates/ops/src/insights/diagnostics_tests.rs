@@ -73,7 +73,7 @@ fn call(op: Op, host: &str, params: &[(&'static str, &str)]) -> Call {
         headers: Headers::default(),
         credential: Credential::None,
         channel: Channel { protocol: "mqtt".into(), ..Channel::default() },
-        body: Box::new(|_| Box::pin(async { Ok(bytes::Bytes::new()) })),
+        body: Box::new(|_, _| Box::pin(async { Ok(bytes::Bytes::new()) })),
     }
 }
 
@@ -89,7 +89,9 @@ fn is_told(env: &Env, call: &Call, error: Option<&Error>) -> bool {
         status: 200,
         body: None,
         message: None,
+        content: None,
         headers: Vec::new(),
+        more: Vec::new(),
         tracking,
         error: None,
     };

@@ -56,6 +56,11 @@ impl Bucket {
         if missing <= 0 { Ok(()) } else { Err(time_ms(missing, per_minute)) }
     }
 
+    /// True where it was asked within the time that fills it.
+    pub(super) fn is_younger(&self, now_ms: i64) -> bool {
+        now_ms.saturating_sub(self.at_ms) < BURST_MS
+    }
+
     /// In how many milliseconds what was let through too early will have come.
     pub(super) fn debt_ms(&mut self, per_minute: u64, now_ms: i64) -> i64 {
         self.fill(per_minute, now_ms);

@@ -1,11 +1,12 @@
 //! What a call at a hub counts as: looked at early, counted when it is admitted, and settled with its answer.
 
-use super::{Amount, Limits, Meter};
+use super::{Amount, Limits, Meter, management};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::facts::Instance;
 use model::json::{member, text};
 use model::limits::{Class, Throttle};
+use model::trace::{Caller, TraceHead};
 use model::{Error, Operation};
 use serde_json::Value;
 use std::sync::Arc;
@@ -13,8 +14,14 @@ use std::sync::Arc;
 /// Bytes of a method's payload that count as one. Source: IoT Hub documentation, "IoT Hub quotas and throttling".
 const METHOD_BYTES: u64 = 4_096;
 
+/// What counts a call.
+pub(crate) enum Tab {
+    Hub(HubTab),
+    Management(management::Tab),
+}
+
 /// A call's class, and the meter that counts it.
-pub(crate) struct Tab {
+pub(crate) struct HubTab {
     meter: Arc<Meter>,
     class: &'static Class,
 }
@@ -25,12 +32,18 @@ impl Limits {
         &self,
         operation: &Operation,
         instance: Option<Instance<'_>>,
+        caller: &Caller,
+        head: &TraceHead,
         env: &Env,
     ) -> Option<Tab> {
-        self.0.as_ref()?;
-        let Some(Instance::Hub(hub)) = instance else { return None };
+        let Some(instance) = instance else {
+            let tab = self.management.tab(operation, caller, &head.channel);
+            return tab.map(Tab::Management);
+        };
+        self.hubs.as_ref()?;
+        let Instance::Hub(hub) = instance else { return None };
         let class = operation.throttled()?;
-        Some(Tab { meter: self.of(hub, env)?, class })
+        Some(Tab::Hub(HubTab { meter: self.of(hub, env)?, class }))
     }
 }
 
@@ -38,16 +51,36 @@ impl Tab {
     /// Whether there is room for one more. Takes nothing.
     ///
     /// # Errors
-    /// [`Error::Limited`].
+    /// [`Error::Limited`], [`Error::TooManyRequests`].
     pub(crate) fn look(&self, env: &Env) -> Result<(), Error> {
-        self.meter.look(self.class, env.now())
+        match self {
+            Self::Hub(it) => it.meter.look(it.class, env.now()),
+            Self::Management(it) => env.limits.management.look(it, env.now()),
+        }
     }
 
     /// Counts the call, with what it brings.
     ///
     /// # Errors
-    /// [`Error::Limited`].
+    /// As [`Tab::look`].
     pub(crate) fn spend(&self, input: &Input, env: &Env) -> Result<(), Error> {
+        match self {
+            Self::Hub(it) => it.spend(input, env),
+            Self::Management(it) => env.limits.management.take(it, env.now()),
+        }
+    }
+
+    /// Counts what the answer brings: it is only known now, and not refused any more.
+    pub(crate) fn settle(&self, reply: Option<&Reply>, env: &Env) {
+        match self {
+            Self::Hub(it) => it.settle(reply, env),
+            Self::Management(_) => {}
+        }
+    }
+}
+
+impl HubTab {
+    fn spend(&self, input: &Input, env: &Env) -> Result<(), Error> {
         let bytes = match self.class.throttle {
             // Each message of a batch counts: `devices/by_https.rs`.
             Throttle::Sends => return Ok(()),
@@ -71,8 +104,7 @@ impl Tab {
         self.meter.take(self.class, amount, env.now())
     }
 
-    /// Counts what the answer brings: it is only known now, and not refused any more.
-    pub(crate) fn settle(&self, reply: Option<&Reply>, env: &Env) {
+    fn settle(&self, reply: Option<&Reply>, env: &Env) {
         let bytes = || reply.and_then(|it| it.body.as_ref()).map_or(0, size);
         let more = match self.class.throttle {
             // A device that does not answer makes an answer, too.

@@ -23,7 +23,7 @@ fn hub(name: &str) -> Hub {
 /// A server that has hubs of these names, and limits them.
 fn env(names: &[&str], sku: &str) -> Env {
     let mut env = crate::test_env::env();
-    env.limits = Limits::new(Some(sku.parse().unwrap()));
+    env.limits = Limits::new(Some(sku.parse().unwrap()), Throttling::default());
     having(&mut env, names);
     env
 }

@@ -190,6 +190,7 @@ mod tests {
             query: query.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
             body: Value::Null,
             raw: bytes::Bytes::new(),
+            received: None,
             scope: Scope::root(),
             path: String::new(),
             headers: crate::input::Headers::default(),

@@ -267,6 +267,7 @@ mod tests {
                 query: Vec::new(),
                 body: Value::Null,
                 raw: bytes::Bytes::new(),
+                received: None,
                 scope: Scope::root(),
                 path: String::new(),
                 channel: model::trace::Channel::default(),

@@ -183,6 +183,11 @@ fn type_of(path: &'static str) -> &'static str {
     }
 }
 
+/// True for types below Azure's that Azure does not have.
+fn is_ours(kind: &str) -> bool {
+    ["IotHubs/securityPolicies", "IotHubs/securitySettings"].contains(&kind)
+}
+
 fn operations_of(namespace: &'static str) -> Value {
     let mut own = Vec::new();
     let mut by_type: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
@@ -191,7 +196,7 @@ fn operations_of(namespace: &'static str) -> Value {
             "name": it.name,
             "displayName": it.says,
             "description": it.says,
-            "origin": "user,system",
+            "origin": if is_ours(it.resource_type) { "hubward" } else { "user,system" },
             "isDataAction": it.is_data_action,
         });
         match it.resource_type.is_empty() {

@@ -6,12 +6,14 @@
 //! in `rules.rs`, what a path of its clients leads to in `places.rs`.
 
 mod composed;
+pub(crate) mod deeds;
 pub mod event_hubs;
 pub(crate) mod keys;
 mod kinds;
 mod places;
 pub mod reaching;
 pub(crate) mod rules;
+pub mod service_bus;
 
 pub(crate) use places::place;
 

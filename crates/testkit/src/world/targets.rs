@@ -1,9 +1,19 @@
 //! What hubs send to, as its own clients see it.
 
-use super::{World, text};
+use super::{Identity, World, text};
 use serde_json::{Value, json};
 
 impl World {
+    /// A managed identity by its principal: it is given roles, and never signs in by itself.
+    pub fn managed_identity(&self, principal: &str) -> Identity {
+        Identity {
+            name: principal.to_owned(),
+            app_id: String::new(),
+            object_id: principal.to_owned(),
+            secret: String::new(),
+        }
+    }
+
     /// A new namespace or storage account, open to everybody: its id.
     pub fn target(&self, kind: &str, name: &str) -> String {
         let id = format!("{}/providers/{kind}/{name}", self.group());

@@ -58,7 +58,10 @@ pub fn host_of(kind: Kind, address: &str) -> Result<Host, String> {
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     // Where a host has no name, its accounts are found by their names in the path.
     let host = match rest.split_once('/') {
-        Some((host, account)) if kind == Kind::StorageContainers && !account.contains('/') => {
+        Some((host, account))
+            if kind == Kind::StorageContainers
+                && account.bytes().all(|it| it.is_ascii_alphanumeric()) =>
+        {
             Host::parse(host)
         }
         Some(_) => None,
@@ -240,10 +243,11 @@ mod tests {
             parse(Kind::StorageContainers, account, None).unwrap().host.name,
             "a.blob.core.x"
         );
-        let in_path = account("AccountName=a;BlobEndpoint=https://127.71.3.8:8443/a/").unwrap();
+        let in_path =
+            super::account("AccountName=a;BlobEndpoint=https://127.71.3.8:8443/a/").unwrap();
         assert_eq!(in_path.address(|_| None), "https://127.71.3.8:8443/a");
         assert!(in_path.key.is_none());
-        let by_name = account("AccountName=a;EndpointSuffix=core.x").unwrap();
+        let by_name = super::account("AccountName=a;EndpointSuffix=core.x").unwrap();
         let served = |name: &str| (name == "a").then(|| "https://127.71.3.9/a".to_owned());
         assert_eq!(by_name.address(served), "https://127.71.3.9/a");
         assert_eq!(by_name.address(|_| None), "https://a.blob.core.x");

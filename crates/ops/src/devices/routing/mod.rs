@@ -10,6 +10,7 @@ pub mod connection;
 pub(crate) mod events;
 mod judge;
 pub(crate) mod numbers;
+pub(crate) mod saving;
 pub(crate) mod trial;
 
 pub(crate) use compiled::is_any;

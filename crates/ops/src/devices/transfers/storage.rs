@@ -82,12 +82,8 @@ async fn identity(
 ) -> Result<(String, ObjectId), Stop> {
     let Some((document, _)) = hubs::stored(env, &hub.scope).await? else { return Err(Stop::Gone) };
     let facts = env.facts.load();
-    let principal = going_out::identity_of(&document.resource, named, &facts);
-    let principal = principal.map_err(Stop::Failed)?;
+    let who = going_out::identity_of(&document.resource, named, &facts);
+    let who = who.map_err(Stop::Failed)?;
     going_out::expect_ours(&facts, host).map_err(Stop::Failed)?;
-    let whose = match named {
-        Some(id) => format!("the user-assigned identity `{id}`"),
-        None => format!("the hub's own identity `{}`", hub.scope.name()),
-    };
-    Ok((format!("{whose} (object id {principal})"), principal))
+    Ok((format!("{} (object id {})", who.called, who.principal), who.principal))
 }

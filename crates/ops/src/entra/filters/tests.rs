@@ -18,6 +18,7 @@ fn input(query: &[(&str, &str)]) -> Input {
         query: query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         body: Value::Null,
         raw: bytes::Bytes::new(),
+        received: None,
         scope: Scope::root(),
         path: String::new(),
         channel: model::trace::Channel::default(),
