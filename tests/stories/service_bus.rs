@@ -96,10 +96,8 @@ pub fn sends(amqp: &mut Amqp, to: &str, texts: &[&str]) {
 }
 
 pub fn rejected(outcome: Outcome) -> Condition {
-    match outcome {
-        Outcome::Rejected(Some(why)) => why,
-        other => panic!("{other:?}"),
-    }
+    let Outcome::Rejected(Some(why)) = outcome else { panic!("{outcome:?}") };
+    why
 }
 
 #[test]

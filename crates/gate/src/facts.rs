@@ -469,24 +469,6 @@ impl Facts {
         }
     }
 
-    pub fn put_container(&mut self, scope: Scope) {
-        Arc::make_mut(&mut self.containers).insert(scope.key(), scope);
-    }
-
-    pub fn remove_container(&mut self, scope: &Scope) {
-        Arc::make_mut(&mut self.containers).remove(&scope.key());
-        Arc::make_mut(&mut self.container_documents).remove(&scope.key());
-    }
-
-    /// Keeps what a subscription or resource group is like: its name, location and tags.
-    pub fn put_container_document(&mut self, scope: &Scope, document: Value) {
-        Arc::make_mut(&mut self.container_documents).insert(scope.key(), Arc::new(document));
-    }
-
-    pub fn container_document(&self, scope: &Scope) -> Option<&Arc<Value>> {
-        self.container_documents.get(&scope.key())
-    }
-
     pub fn hub(&self, scope: &Scope) -> Option<&Arc<Hub>> {
         let found = self.hubs_by_place.get(&scope.place()).filter(|it| it.scope.same_place(scope));
         found.or_else(|| self.hubs.get(&scope.key()))

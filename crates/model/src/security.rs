@@ -83,6 +83,7 @@ impl OperationClass {
         // Of all operations a few are a device's own.
         Some(match () {
             () if op == Op::SendTelemetry => Self::Telemetry,
+            () if [Op::BeginUpload, Op::EndUpload].contains(&op) => Self::Files,
             () if [Op::GetOwnTwin, Op::ReportProperties, Op::ReceiveDesired].contains(&op) => {
                 Self::Twin
             }

@@ -1,12 +1,14 @@
 //! From an operation's name to the function that does it: the one place that knows both.
 
+use crate::authorization::{
+    deny_assignments, exemptions, locks, policies, policy_sets, revisions, role_assignments, roles,
+};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::resources::{deployments, providers};
 use crate::{
-    authorization, blobs, certificates, devices, diagnose, entra, insights, managed_identity,
-    management, policy_insights, private_endpoints, provisioning, questions, resources, targets,
-    who_can,
+    blobs, certificates, devices, diagnose, entra, insights, managed_identity, management,
+    policy_insights, private_endpoints, provisioning, questions, resources, targets, who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -212,30 +214,18 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
             Box::pin(targets::rules::put(permit, input, env))
         }
         Op::CheckHubName => Box::pin(devices::hubs::check_name(permit, input, env)),
-        Op::PutRoleDefinition => Box::pin(authorization::roles::put_definition(permit, input, env)),
-        Op::GetRoleDefinition => Box::pin(authorization::roles::get_definition(permit, input, env)),
-        Op::ListRoleDefinitions => {
-            Box::pin(authorization::roles::list_definitions(permit, input, env))
-        }
-        Op::DeleteRoleDefinition => {
-            Box::pin(authorization::roles::delete_definition(permit, input, env))
-        }
-        Op::PutRoleAssignment => Box::pin(authorization::role_assignments::put(permit, input, env)),
-        Op::GetRoleAssignment => Box::pin(authorization::role_assignments::get(permit, input, env)),
-        Op::ListRoleAssignments => {
-            Box::pin(authorization::role_assignments::list(permit, input, env))
-        }
-        Op::DeleteRoleAssignment => {
-            Box::pin(authorization::role_assignments::delete(permit, input, env))
-        }
-        Op::PutDenyAssignment => Box::pin(authorization::deny_assignments::put(permit, input, env)),
-        Op::GetDenyAssignment => Box::pin(authorization::deny_assignments::get(permit, input, env)),
-        Op::ListDenyAssignments => {
-            Box::pin(authorization::deny_assignments::list(permit, input, env))
-        }
-        Op::DeleteDenyAssignment => {
-            Box::pin(authorization::deny_assignments::delete(permit, input, env))
-        }
+        Op::PutRoleDefinition => Box::pin(roles::put_definition(permit, input, env)),
+        Op::GetRoleDefinition => Box::pin(roles::get_definition(permit, input, env)),
+        Op::ListRoleDefinitions => Box::pin(roles::list_definitions(permit, input, env)),
+        Op::DeleteRoleDefinition => Box::pin(roles::delete_definition(permit, input, env)),
+        Op::PutRoleAssignment => Box::pin(role_assignments::put(permit, input, env)),
+        Op::GetRoleAssignment => Box::pin(role_assignments::get(permit, input, env)),
+        Op::ListRoleAssignments => Box::pin(role_assignments::list(permit, input, env)),
+        Op::DeleteRoleAssignment => Box::pin(role_assignments::delete(permit, input, env)),
+        Op::PutDenyAssignment => Box::pin(deny_assignments::put(permit, input, env)),
+        Op::GetDenyAssignment => Box::pin(deny_assignments::get(permit, input, env)),
+        Op::ListDenyAssignments => Box::pin(deny_assignments::list(permit, input, env)),
+        Op::DeleteDenyAssignment => Box::pin(deny_assignments::delete(permit, input, env)),
         Op::PutManagementGroup | Op::PatchManagementGroup => {
             Box::pin(management::put(permit, input, env))
         }
@@ -257,46 +247,26 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::DeleteManagementGroupSubscription => {
             Box::pin(management::subscriptions::delete(permit, input, env))
         }
-        Op::PutPolicyDefinition => {
-            Box::pin(authorization::policies::put_definition(permit, input, env))
-        }
-        Op::GetPolicyDefinition => {
-            Box::pin(authorization::policies::get_definition(permit, input, env))
-        }
-        Op::ListPolicyDefinitions => {
-            Box::pin(authorization::policies::list_definitions(permit, input, env))
-        }
-        Op::DeletePolicyDefinition => {
-            Box::pin(authorization::policies::delete_definition(permit, input, env))
-        }
-        Op::PutPolicySetDefinition => Box::pin(authorization::policy_sets::put(permit, input, env)),
-        Op::GetPolicySetDefinition => Box::pin(authorization::policy_sets::get(permit, input, env)),
-        Op::ListPolicySetDefinitions => {
-            Box::pin(authorization::policy_sets::list(permit, input, env))
-        }
-        Op::DeletePolicySetDefinition => {
-            Box::pin(authorization::policy_sets::delete(permit, input, env))
-        }
+        Op::PutPolicyDefinition => Box::pin(policies::put_definition(permit, input, env)),
+        Op::GetPolicyDefinition => Box::pin(policies::get_definition(permit, input, env)),
+        Op::ListPolicyDefinitions => Box::pin(policies::list_definitions(permit, input, env)),
+        Op::DeletePolicyDefinition => Box::pin(policies::delete_definition(permit, input, env)),
+        Op::PutPolicySetDefinition => Box::pin(policy_sets::put(permit, input, env)),
+        Op::GetPolicySetDefinition => Box::pin(policy_sets::get(permit, input, env)),
+        Op::ListPolicySetDefinitions => Box::pin(policy_sets::list(permit, input, env)),
+        Op::DeletePolicySetDefinition => Box::pin(policy_sets::delete(permit, input, env)),
         Op::PutPolicyAssignment | Op::PatchPolicyAssignment => {
-            Box::pin(authorization::policies::put_assignment(permit, input, env))
+            Box::pin(policies::put_assignment(permit, input, env))
         }
-        Op::GetPolicyAssignment => {
-            Box::pin(authorization::policies::get_assignment(permit, input, env))
-        }
-        Op::ListPolicyAssignments => {
-            Box::pin(authorization::policies::list_assignments(permit, input, env))
-        }
-        Op::DeletePolicyAssignment => {
-            Box::pin(authorization::policies::delete_assignment(permit, input, env))
-        }
+        Op::GetPolicyAssignment => Box::pin(policies::get_assignment(permit, input, env)),
+        Op::ListPolicyAssignments => Box::pin(policies::list_assignments(permit, input, env)),
+        Op::DeletePolicyAssignment => Box::pin(policies::delete_assignment(permit, input, env)),
         Op::PutPolicyExemption | Op::PatchPolicyExemption => {
-            Box::pin(authorization::exemptions::put(permit, input, env))
+            Box::pin(exemptions::put(permit, input, env))
         }
-        Op::GetPolicyExemption => Box::pin(authorization::exemptions::get(permit, input, env)),
-        Op::ListPolicyExemptions => Box::pin(authorization::exemptions::list(permit, input, env)),
-        Op::DeletePolicyExemption => {
-            Box::pin(authorization::exemptions::delete(permit, input, env))
-        }
+        Op::GetPolicyExemption => Box::pin(exemptions::get(permit, input, env)),
+        Op::ListPolicyExemptions => Box::pin(exemptions::list(permit, input, env)),
+        Op::DeletePolicyExemption => Box::pin(exemptions::delete(permit, input, env)),
         Op::IssueIdentityToken => Box::pin(managed_identity::tokens::issue(permit, input, env)),
         Op::PutUserAssignedIdentity | Op::PatchUserAssignedIdentity => {
             Box::pin(managed_identity::user_assigned::put(permit, input, env))
@@ -310,10 +280,10 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::DeleteUserAssignedIdentity => {
             Box::pin(managed_identity::user_assigned::delete(permit, input, env))
         }
-        Op::PutLock => Box::pin(authorization::locks::put(permit, input, env)),
-        Op::GetLock => Box::pin(authorization::locks::get(permit, input, env)),
-        Op::ListLocks => Box::pin(authorization::locks::list(permit, input, env)),
-        Op::DeleteLock => Box::pin(authorization::locks::delete(permit, input, env)),
+        Op::PutLock => Box::pin(locks::put(permit, input, env)),
+        Op::GetLock => Box::pin(locks::get(permit, input, env)),
+        Op::ListLocks => Box::pin(locks::list(permit, input, env)),
+        Op::DeleteLock => Box::pin(locks::delete(permit, input, env)),
         Op::PutDiagnosticSetting => Box::pin(insights::settings::put(permit, input, env)),
         Op::GetDiagnosticSetting => Box::pin(insights::settings::get(permit, input, env)),
         Op::ListDiagnosticSettings => Box::pin(insights::settings::list(permit, input, env)),
@@ -390,9 +360,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         | Op::ListPolicyDefinitionRevisions
         | Op::ListPolicySetDefinitionRevisions
         | Op::ListPolicyAssignmentRevisions
-        | Op::ListPolicyExemptionRevisions => {
-            Box::pin(authorization::revisions::list(permit, input, env))
-        }
+        | Op::ListPolicyExemptionRevisions => Box::pin(revisions::list(permit, input, env)),
         Op::PutDps | Op::PatchDps => Box::pin(provisioning::services::put(permit, input, env)),
         Op::GetDps => Box::pin(provisioning::services::get(permit, input, env)),
         Op::ListDps => Box::pin(provisioning::services::list(permit, input, env)),

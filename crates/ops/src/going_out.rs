@@ -129,19 +129,17 @@ pub(crate) async fn ask(
     let Some(denial) = judged.denial else { return Ok(()) };
     let decided = judged.trace.step(denial.gate).map_or("", |it| it.reason.as_str());
     let what = format!("{} may not do this at `{}`", who.called, place.name());
-    let why = match &denial.kind {
-        DenialKind::NotAuthorized | DenialKind::NotAuthorizedYet => {
-            format!("{what}: {}", lacks(facts, &caller, &judged.trace, (row, place)))
-        }
-        DenialKind::Network => format!(
+    let why = if matches!(denial.kind, DenialKind::NotAuthorized | DenialKind::NotAuthorizedYet) {
+        format!("{what}: {}", lacks(facts, &caller, &judged.trace, (row, place)))
+    } else if denial.kind == DenialKind::Network {
+        format!(
             "{what}: {decided}. Let its network in, or make the exception for trusted services and use the hub's \
              system-assigned identity"
-        ),
-        _ => {
-            let fix = advice::fixes(&judged.trace, facts, env).into_iter().next();
-            let fix = fix.map_or_else(String::new, |it| format!("; {}", it.says));
-            format!("{what}: {}{fix}", denial.message)
-        }
+        )
+    } else {
+        let fix = advice::fixes(&judged.trace, facts, env).into_iter().next();
+        let fix = fix.map_or_else(String::new, |it| format!("; {}", it.says));
+        format!("{what}: {}{fix}", denial.message)
     };
     let tracking = decisions::keep(env, judged.trace).await.unwrap_or(tracking);
     Err(NotLetIn { why, tracking })

@@ -2,6 +2,7 @@
 
 use super::{Dps, DpsLink, Facts, LinkAuthentication};
 use model::{ObjectId, Scope, Secret};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// A user-assigned managed identity: a resource with a principal of its own.
@@ -70,5 +71,23 @@ impl Facts {
         let identity = || self.user_assigned(scope).map(|it| &it.scope);
         let target = || self.targets.get(&scope.key()).map(|it| &it.scope);
         hub.or_else(service).or_else(identity).or_else(target)
+    }
+
+    pub fn put_container(&mut self, scope: Scope) {
+        Arc::make_mut(&mut self.containers).insert(scope.key(), scope);
+    }
+
+    pub fn remove_container(&mut self, scope: &Scope) {
+        Arc::make_mut(&mut self.containers).remove(&scope.key());
+        Arc::make_mut(&mut self.container_documents).remove(&scope.key());
+    }
+
+    /// Keeps what a subscription or resource group is like: its name, location and tags.
+    pub fn put_container_document(&mut self, scope: &Scope, document: Value) {
+        Arc::make_mut(&mut self.container_documents).insert(scope.key(), Arc::new(document));
+    }
+
+    pub fn container_document(&self, scope: &Scope) -> Option<&Arc<Value>> {
+        self.container_documents.get(&scope.key())
     }
 }

@@ -235,15 +235,27 @@ async fn all(env: &Env, shard: &ShardId) -> Result<Vec<(Transfer, u64)>, Error> 
 
 /// What is asked of imports and exports, on either plane.
 pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    match permit.operation().op {
-        Op::CreateTransfer => create(permit, input, env).await,
-        Op::GetTransfer => get(permit, input, env).await,
-        Op::ListTransfers => list(permit, input, env).await,
-        Op::CancelTransfer => cancel(permit, input, env).await,
-        Op::ListHubJobs => list_of_hub(input, env).await,
-        Op::GetHubJob => get_of_hub(input, env).await,
-        _ => create_of_hub(permit, input, env).await,
+    let op = permit.operation().op;
+    let is = |it: Op| op == it;
+    if is(Op::ExportDevices) || is(Op::ImportDevices) {
+        return create_of_hub(permit, input, env).await;
     }
+    if is(Op::ListHubJobs) {
+        return list_of_hub(input, env).await;
+    }
+    if is(Op::GetHubJob) {
+        return get_of_hub(input, env).await;
+    }
+    if is(Op::GetTransfer) {
+        return get(permit, input, env).await;
+    }
+    if is(Op::ListTransfers) {
+        return list(permit, input, env).await;
+    }
+    if is(Op::CancelTransfer) {
+        return cancel(permit, input, env).await;
+    }
+    create(permit, input, env).await
 }
 
 /// `POST /jobs/create`.

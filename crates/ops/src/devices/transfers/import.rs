@@ -227,16 +227,19 @@ fn judged(answer: &Answer) -> Result<Verdict, Stop> {
     let Some(error) = &answer.error else { return Ok(Verdict::Errors(errors())) };
     let wire = error.wire();
     let said = format!("{} (tracking id {})", wire.message, answer.tracking);
-    match error {
-        Error::BulkFailed { .. } => Ok(Verdict::Errors(errors())),
-        Error::Denied(denial) if denial.gate != Gate::Policy => {
-            Err(Stop::Failed(format!("who has made the job may not write to the hub: {said}")))
-        }
-        Error::Internal { .. } | Error::Unavailable { .. } | Error::UnknownHost { .. } => {
-            Err(Stop::Broken(error.clone()))
-        }
-        _ => Ok(Verdict::Refused(json!({ "errorCode": wire.hub_name, "errorStatus": said }))),
+    if let Error::BulkFailed { .. } = error {
+        return Ok(Verdict::Errors(errors()));
     }
+    if let Error::Denied(denial) = error
+        && denial.gate != Gate::Policy
+    {
+        let told = format!("who has made the job may not write to the hub: {said}");
+        return Err(Stop::Failed(told));
+    }
+    if let Error::Internal { .. } | Error::Unavailable { .. } | Error::UnknownHost { .. } = error {
+        return Err(Stop::Broken(error.clone()));
+    }
+    Ok(Verdict::Refused(json!({ "errorCode": wire.hub_name, "errorStatus": said })))
 }
 
 /// Puts the configurations of a blob, which are few, as whoever has made the job.
@@ -273,14 +276,14 @@ fn call<'a>(
     body: &'a Value,
 ) -> Pin<Box<dyn Future<Output = Result<Answer, Stop>> + Send + 'a>> {
     Box::pin(async move {
-        let (path, params) = match op {
-            Op::PutConfiguration => (
+        let (method, path, params) = match op == Op::PutConfiguration {
+            true => (
+                "PUT",
                 format!("/configurations/{name}"),
                 BTreeMap::from([("configuration", name.to_owned())]),
             ),
-            _ => ("/devices".to_owned(), BTreeMap::new()),
+            false => ("POST", "/devices".to_owned(), BTreeMap::new()),
         };
-        let method = if op == Op::PutConfiguration { "PUT" } else { "POST" };
         let text = Bytes::from(body.to_string());
         for _ in 0..TRIES {
             let maker = JobMaker {
