@@ -124,6 +124,7 @@ impl Plan {
             keeps_facts: true,
             latencies: ops::provisioning::latency::Latencies::default(),
             private_nets: Vec::new(),
+            listens_at: None,
         };
         let ticks = AtomicU64::new(0);
         let clock = Clock {

@@ -7,6 +7,10 @@ use testkit::{Amqp, Answer, Device, Identity, World};
 
 const DATA_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
+const DATA: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
+const READER: &str = "b447c946-2db7-41ec-983d-d8bf3b1c77e3";
+const REGISTRY: &str = "4ea46cd5-c1b2-4a8e-910b-273211f9ce47";
+const NOTIFICATIONS: &str = "/messages/serviceBound/filenotifications";
 const BY_KEY: &str = "keyBased";
 const BY_IDENTITY: &str = "identityBased";
 
@@ -85,13 +89,22 @@ impl Plant {
         self.world.wire().send("PUT", &address(begun), &[("x-ms-blob-type", "BlockBlob")], body)
     }
 
-    /// What waits for services, the first of it, which is settled by that.
-    fn told(&self) -> Option<Value> {
-        let host = self.device.host.clone();
-        let mut amqp = Amqp::begin(self.world.wire(), &host, self.world.amqp_port());
+    fn opens(&self) -> Amqp {
+        Amqp::begin(self.world.wire(), &self.device.host, self.world.amqp_port())
+    }
+
+    /// A service that hears of uploads.
+    fn hears(&self) -> Amqp {
+        let mut amqp = self.opens();
         let token = self.world.policy_sas(&self.hub, "service");
-        assert_eq!(amqp.puts_token(&host, &token).0, 200);
-        amqp.receives("/messages/serviceBound/filenotifications").unwrap();
+        assert_eq!(amqp.puts_token(&self.device.host, &token).0, 200);
+        amqp.receives(NOTIFICATIONS).unwrap();
+        amqp
+    }
+
+    /// What waits for services, the first of it, which is completed by that.
+    fn told(&self) -> Option<Value> {
+        let mut amqp = self.hears();
         if amqp.is_quiet() {
             return None;
         }
@@ -288,4 +301,69 @@ fn an_identity_is_shown_to_targets_of_this_server_alone() {
     let string = "AccountName=elsewhere;BlobEndpoint=https://evil.example/";
     let said = plant.stores(BY_IDENTITY, None, &json!({ "connectionString": string })).expect(400);
     assert!(said.text().contains("keyBased"), "{said:?}");
+}
+
+/// S3-22: what services are told is kept for its time and tried as often as the hub says.
+#[test]
+fn a_notification_has_its_time_and_its_tries() {
+    let plant = Plant::new();
+    plant.stores(BY_KEY, None, &json!({})).expect(200);
+    let queue =
+        json!({ "ttlAsIso8601": "PT1M", "maxDeliveryCount": 2, "lockDurationAsIso8601": "PT5S" });
+    let properties = json!({ "messagingEndpoints": { "fileNotifications": queue },
+        "enableFileUploadNotifications": true });
+    plant.world.arm("PATCH", &plant.hub, &json!({ "properties": properties })).expect(200);
+    let uploads = |name: &str| {
+        let begun = plant.begins(name).expect(200).body;
+        plant.puts(&begun, b"x").expect(201);
+        plant.ends(&begun, true).expect(204);
+    };
+    uploads("late");
+    plant.world.pass_seconds(61);
+    assert_eq!(plant.told(), None);
+    uploads("tried");
+    let mut amqp = plant.hears();
+    for _ in 0..2 {
+        let heard = amqp.hears();
+        amqp.settles(&heard, Outcome::Released);
+    }
+    assert!(amqp.is_quiet());
+}
+
+/// S2-15, S2-16, S2-19, S2-37: receiving and settling notifications is a permission of its own, which Data Contributor
+/// and Data Reader have, and a role that names it alone; Registry Contributor has not.
+#[test]
+fn notifications_are_received_and_settled_by_their_permission() {
+    let plant = Plant::new();
+    plant.stores(BY_KEY, None, &json!({})).expect(200);
+    let custom = plant.world.guid();
+    let group = plant.world.group();
+    let body = json!({ "properties": { "roleName": "hears", "assignableScopes": [group], "permissions": [
+        { "dataActions": ["Microsoft.Devices/IotHubs/fileUpload/notifications/action"] }] } });
+    let path = format!("{group}/providers/Microsoft.Authorization/roleDefinitions/{custom}");
+    plant.world.arm("PUT", &path, &body).expect(201);
+    for (name, role) in [("contributor", DATA), ("reader", READER), ("custom", custom.as_str())] {
+        let begun = plant.begins(name).expect(200).body;
+        plant.puts(&begun, b"x").expect(201);
+        plant.ends(&begun, true).expect(204);
+        let who = plant.world.service_principal(name);
+        plant.may(&who, role, &plant.hub);
+        let mut amqp = plant.opens();
+        let token = format!("Bearer {}", plant.world.token(&who, "https://iothubs.azure.net"));
+        assert_eq!(amqp.puts_token(&plant.device.host, &token).0, 200, "{name}");
+        amqp.receives(NOTIFICATIONS).unwrap();
+        let heard = amqp.hears();
+        amqp.settles(&heard, Outcome::Released);
+        let again = amqp.hears();
+        assert_eq!(again.message.data(), heard.message.data(), "{name}");
+        amqp.settles(&again, Outcome::Accepted);
+        assert!(amqp.is_quiet(), "{name}");
+    }
+    let who = plant.world.service_principal("registry");
+    plant.may(&who, REGISTRY, &plant.hub);
+    let mut amqp = plant.opens();
+    let token = format!("Bearer {}", plant.world.token(&who, "https://iothubs.azure.net"));
+    assert_eq!(amqp.puts_token(&plant.device.host, &token).0, 200);
+    let why = amqp.receives(NOTIFICATIONS).unwrap_err();
+    assert_eq!(why.condition, "amqp:unauthorized-access", "{why:?}");
 }

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use testkit::{Amqp as Client, Device, World};
 
 const RECEIVER: &str = "a638d3c7-ab3a-418d-83e6-5f17a39d4fde";
+/// Azure Service Bus Data Sender.
+const BUS_SENDER: &str = "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39";
 const SENDER: &str = "2b629674-e913-4c01-ae53-ef4638d8f975";
 
 struct Plant {
@@ -177,4 +179,50 @@ fn what_is_routed_to_an_event_hub_is_read_there_with_an_entra_token() {
     plant.world.assign(&reader, RECEIVER, &plant.namespace).expect(201);
     let token = plant.world.token(&reader, "https://eventhubs.azure.net");
     assert_eq!(bodies(&plant.arrived_for(&token, 1)), ["for readers who are signed in"]);
+}
+
+/// S3-15: queues and topics are sent to as well, by key and as the hub's identity, which needs the data role of Service
+/// Bus.
+#[test]
+fn messages_arrive_at_queues_and_topics() {
+    let plant = Plant::new();
+    let world = &plant.world;
+    let bus = world.target("Microsoft.ServiceBus/namespaces", "plant-bus");
+    for path in ["queues/alarms", "topics/all", "topics/all/subscriptions/one"] {
+        world.arm("PUT", &format!("{bus}/{path}"), &json!({})).expect(200);
+    }
+    let host = world.namespace_host(&bus);
+    let root = format!("{bus}/authorizationRules/RootManageSharedAccessKey");
+    let keys = world.arm("POST", &format!("{root}/listKeys"), &Value::Null).expect(200).body;
+    let string = keys["primaryConnectionString"].as_str().unwrap();
+    let queue = json!({ "name": "queue", "authenticationType": "keyBased", "entityPath": "alarms",
+        "connectionString": string });
+    let topic = json!({ "name": "topic", "authenticationType": "identityBased", "entityPath": "all",
+        "endpointUri": format!("sb://{host}/") });
+    let route = |to: &str| {
+        json!({ "name": to, "source": "DeviceMessages", "condition": "true",
+        "endpointNames": [to], "isEnabled": true })
+    };
+    let routing = json!({ "properties": { "routing": {
+        "endpoints": { "serviceBusQueues": [queue], "serviceBusTopics": [topic] },
+        "routes": [route("queue"), route("topic")] } } });
+    let refused = world.arm("PATCH", &plant.hub, &routing).expect(400).text();
+    assert!(refused.contains("Azure Service Bus Data Sender"), "{refused}");
+    let hub = world.arm("GET", &plant.hub, &Value::Null).expect(200).body;
+    let own = world.managed_identity(hub["identity"]["principalId"].as_str().unwrap());
+    world.assign(&own, BUS_SENDER, &format!("{bus}/topics/all")).expect(201);
+    world.arm("PATCH", &plant.hub, &routing).expect(200);
+
+    plant.sends("high", "fire");
+    for address in ["alarms", "all/Subscriptions/one"] {
+        let mut client = Client::begin(world.wire(), &host, world.amqp_port());
+        let resource = format!("sb://{host}/");
+        let token = world.rule_sas(&root, &resource);
+        assert_eq!(client.puts_token(&resource, &token).0, 200);
+        client.receives(address).unwrap();
+        let heard = client.hears().message;
+        assert_eq!(bodies(std::slice::from_ref(&heard)), ["fire"], "{address}");
+        let level = heard.property("level").and_then(Amqp::text);
+        assert_eq!(level, Some("high"), "{address}");
+    }
 }

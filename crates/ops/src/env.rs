@@ -58,6 +58,8 @@ pub struct Settings {
     pub latencies: Latencies,
     /// From where callers come through private endpoints.
     pub private_nets: Vec<Network>,
+    /// The one address at which the server listens, where it has not one for each of its names.
+    pub listens_at: Option<IpAddr>,
 }
 
 /// Asks the server to listen at a hub's address; answered once it does, or with the reason why not.
@@ -144,12 +146,15 @@ impl Settings {
 
     /// The address that the server itself calls from, where it calls what it serves.
     pub fn own_address(&self) -> String {
-        format!("{}.1", self.loopback_net)
+        self.listens_at.map_or_else(|| format!("{}.1", self.loopback_net), |it| it.to_string())
     }
 
     /// True where it is the server itself that calls.
     pub fn is_within(&self, address: &str) -> bool {
-        address.strip_prefix(&*self.loopback_net) == Some(".1")
+        match self.listens_at {
+            Some(own) => address.parse() == Ok(own),
+            None => address.strip_prefix(&*self.loopback_net) == Some(".1"),
+        }
     }
 }
 

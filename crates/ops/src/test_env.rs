@@ -26,6 +26,7 @@ pub(crate) fn env() -> Env {
         keeps_facts: true,
         latencies: crate::provisioning::latency::Latencies::default(),
         private_nets: Vec::new(),
+        listens_at: None,
     };
     let metrics = Metrics::default();
     let (diagnostics, _writer) = Diagnostics::start("/nowhere".into(), metrics.clone());

@@ -220,6 +220,8 @@ async fn environment(
         keeps_facts: options.keep_facts,
         latencies: latencies(options)?,
         private_nets: options.private_net.clone(),
+        // Whoever listens everywhere is reached at the addresses of its names, too.
+        listens_at: plan.listen.filter(|it| !it.is_unspecified()),
     };
     let signing_keys = signing_keys::in_force(&saved.signing_keys)?;
     let mut facts = facts::load(&store, settings.tenant, &settings.origin).await?;

@@ -11,10 +11,13 @@ use std::sync::Arc;
 /// nothing else there is.
 pub fn own(facts: Arc<FactsCell>, settings: &Settings) -> Arc<FindOwn> {
     let from: Option<IpAddr> = settings.own_address().parse().ok();
+    let listens_at = settings.listens_at;
     Arc::new(move |host| {
         let facts = facts.load();
         match facts.instance_at(host)? {
-            Instance::Target(_) => Some(Own { at: host.parse().ok()?, from: from? }),
+            Instance::Target(_) => {
+                Some(Own { at: listens_at.or_else(|| host.parse().ok())?, from: from? })
+            }
             Instance::Hub(_) | Instance::Dps(_) => None,
         }
     })
