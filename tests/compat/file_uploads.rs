@@ -35,10 +35,12 @@ fn devices_upload_files_with_their_own_clients() {
     let storage = &updated["properties"]["storageEndpoints"]["$default"];
     assert_eq!(
         (&storage["containerName"], &storage["sasTtlAsIso8601"]),
-        (&json!("uploads"), &json!("PT2H"))
+        (&json!("uploads"), &json!("2:00:00"))
     );
     let told = &updated["properties"]["messagingEndpoints"]["fileNotifications"];
-    assert_eq!((&told["maxDeliveryCount"], &told["ttlAsIso8601"]), (&json!(7), &json!("PT3H")));
+    assert_eq!((&told["maxDeliveryCount"], &told["ttlAsIso8601"]), (&json!(7), &json!("3:00:00")));
+
+    assert_eq!(updated["properties"]["enableFileUploadNotifications"], true);
 
     let device = connection.get("HUBWARD_DEVICE_CONNECTION_STRING").unwrap();
     let ca_file = connection.ca_file();

@@ -161,6 +161,22 @@ fn a_file_is_put_by_the_device_and_a_service_is_told() {
     // Once said it is over.
     assert_eq!(plant.ends(&begun, true).expect(400).code(), "InvalidFileUploadCorrelationId");
 
+    // Two wait: the second comes once the first is settled.
+    for name in ["one", "two"] {
+        plant.world.pass_seconds(1);
+        let begun = plant.begins(name).expect(200).body;
+        plant.puts(&begun, b"x").expect(201);
+        plant.ends(&begun, true).expect(204);
+    }
+    let mut service = plant.hears();
+    for name in ["pump-1/one", "pump-1/two"] {
+        let heard = service.hears();
+        let told: Value = serde_json::from_slice(&heard.message.data().unwrap()).unwrap();
+        assert_eq!(told["blobName"], name);
+        service.settles(&heard, Outcome::Accepted);
+    }
+    assert!(service.is_quiet());
+
     let failed = plant.begins("never").expect(200).body;
     plant.ends(&failed, false).expect(204);
     assert_eq!(plant.told(), None);

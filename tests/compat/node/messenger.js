@@ -13,14 +13,34 @@ const { Message } = require('azure-iot-common');
 
 const PATIENCE_MS = 30000;
 
-function next(receiver) {
-    return new Promise((resolve, reject) => {
-        setTimeout(() => reject(new Error('nothing came')), PATIENCE_MS).unref();
-        receiver.once('errorReceived', reject);
-        receiver.once('message', (it) => {
-            receiver.complete(it, (error) => (error ? reject(error) : resolve(JSON.parse(it.data.toString()))));
+// What comes is completed, and kept until somebody asks for it.
+class Heard {
+    #told = [];
+    #waiting = null;
+
+    constructor(receiver) {
+        const tell = (it) => {
+            const waiting = this.#waiting;
+            this.#waiting = null;
+            if (waiting) waiting(it);
+            else this.#told.push(it);
+        };
+        receiver.on('errorReceived', (error) => tell({ error }));
+        receiver.on('message', (it) => {
+            receiver.complete(it, (error) => tell(error ? { error } : { body: JSON.parse(it.data.toString()) }));
         });
-    });
+    }
+
+    async next() {
+        const told =
+            this.#told.shift() ??
+            (await new Promise((resolve) => {
+                this.#waiting = resolve;
+                setTimeout(() => resolve({ error: new Error('nothing came') }), PATIENCE_MS).unref();
+            }));
+        if (told.error) throw told.error;
+        return told.body;
+    }
 }
 
 async function run(client, state, command, device, text) {
@@ -36,15 +56,15 @@ async function run(client, state, command, device, text) {
             return {};
         }
         case 'feedback':
-            state.receiver ??= await new Promise((resolve, reject) => {
-                client.getFeedbackReceiver((error, it) => (error ? reject(error) : resolve(it)));
+            state.feedback ??= await new Promise((resolve, reject) => {
+                client.getFeedbackReceiver((error, it) => (error ? reject(error) : resolve(new Heard(it))));
             });
-            return { feedback: await next(state.receiver) };
+            return { feedback: await state.feedback.next() };
         case 'file':
             state.files ??= await new Promise((resolve, reject) => {
-                client.getFileNotificationReceiver((error, it) => (error ? reject(error) : resolve(it)));
+                client.getFileNotificationReceiver((error, it) => (error ? reject(error) : resolve(new Heard(it))));
             });
-            return { file: await next(state.files) };
+            return { file: await state.files.next() };
         default:
             throw new Error(`no such command: ${command}`);
     }
