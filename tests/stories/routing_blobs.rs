@@ -275,3 +275,27 @@ fn files_are_never_written_over_and_a_restart_loses_nothing() {
     let parts = plant.names("files").len() - files.len();
     assert!((2..=4).contains(&parts), "{parts}");
 }
+
+#[test]
+fn a_file_that_is_full_is_written_at_once_and_goes_on_in_another() {
+    let plant = Plant::new();
+    let mut endpoint = plant.by_key("far", &plant.key());
+    endpoint["maxChunkSizeInBytes"] = json!(10_485_760);
+    plant.saves(&[endpoint]);
+    // Some 341 kB each as base64: a little more than a file holds.
+    let long = "x".repeat(250 << 10);
+    for at in 0..32 {
+        plant.says(&format!("{at:02}{long}"));
+    }
+    let full = plant.files("files", 1);
+    let first = plant.bodies("files", &full[0]);
+    plant.world.pass_seconds(BATCH_S);
+    let both = plant.files("files", 2);
+    assert_eq!(both[1], format!("{}_01.json", both[0].strip_suffix(".json").unwrap()));
+    let second = plant.bodies("files", &both[1]);
+    assert_eq!(first.len(), 30);
+    let found: Vec<&str> = first.iter().chain(&second).map(|it| &it[..2]).collect();
+    let expected: Vec<String> = (0..32).map(|it| format!("{it:02}")).collect();
+    assert_eq!(found, expected);
+    assert!(first.iter().chain(&second).all(|it| it[2..] == long));
+}
