@@ -102,7 +102,8 @@ impl Delivery<'_> {
     /// Sends what comes next in a partition. True where there was anything.
     async fn step(&mut self, partition: u16, wait: &mut Duration) -> Result<bool, String> {
         let progress = &mut self.progress;
-        let records = progress.read(partition, progress.next(partition)?).await?;
+        let next = progress.next(partition).await?;
+        let records = progress.read(partition, next).await?;
         let Some(last) = records.last() else { return Ok(false) };
         let behind = last.position.sequence.saturating_add(1);
         let mine = records.iter().filter_map(|it| {

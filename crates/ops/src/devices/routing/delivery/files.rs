@@ -120,7 +120,12 @@ struct Files<'a> {
 impl Files<'_> {
     /// Looks at what comes next in a partition, and writes what is due. True where there was anything.
     async fn step(&mut self, partition: u16) -> Result<bool, String> {
-        let next = self.progress.next(partition)?;
+        let next = self.progress.next(partition).await?;
+        if self.batches.get(&partition).is_some_and(|it| it.first < next) {
+            // Its first messages are gone: what is left is looked at anew.
+            self.batches.remove(&partition);
+            self.looked.remove(&partition);
+        }
         let from = self.looked.get(&partition).copied().unwrap_or(next).max(next);
         let mut batch = self.batches.get(&partition).copied();
         let records = match batch.is_some_and(|it| it.is_full) {

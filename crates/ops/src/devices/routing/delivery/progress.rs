@@ -69,7 +69,7 @@ impl<'a> Progress<'a> {
     }
 
     /// The sequence at which a partition goes on. What is gone before it was sent is told.
-    pub(super) fn next(&self, partition: u16) -> Result<u64, String> {
+    pub(super) async fn next(&mut self, partition: u16) -> Result<u64, String> {
         let first = bounds(&self.log, partition).map_err(|it| it.cause())?.first_sequence;
         let next = self.cursor.next.get(&partition).copied();
         if let Some(lost) = next.and_then(|it| first.checked_sub(it)).filter(|it| *it > 0) {
@@ -78,6 +78,9 @@ impl<'a> Progress<'a> {
                 self.endpoint.name, self.hub.scope
             );
             self.env.metrics.log_fault(self.env.new_tracking_id(), &sentence);
+            // It is told once.
+            self.cursor.next.insert(partition, first);
+            self.keep().await?;
         }
         Ok(next.unwrap_or(first).max(first))
     }
