@@ -79,6 +79,7 @@ mod stories {
     pub mod role_matrix;
     pub mod roles;
     pub mod routing;
+    pub mod routing_blobs;
     pub mod routing_delivery;
     pub mod routing_targets;
     pub mod security_enforcement;

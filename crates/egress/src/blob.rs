@@ -16,7 +16,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use call::Call;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LAST_MODIFIED};
+use hyper::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, LAST_MODIFIED,
+};
 use hyper::{Method, Response, StatusCode};
 use model::{Secret, Timestamp};
 use std::fmt;
@@ -91,6 +93,7 @@ pub struct Blobs {
     now: Now,
     token: Option<Token>,
     open: Option<Open>,
+    replaces: bool,
 }
 
 type Answered<T> = Result<T, BlobError>;
@@ -103,7 +106,13 @@ impl Blobs {
         credential: Credential,
         now: Now,
     ) -> Self {
-        Self { client, container, credential, now, token: None, open: None }
+        Self { client, container, credential, now, token: None, open: None, replaces: true }
+    }
+
+    /// Has it put no blob in place of another: that is a [`Why::Conflict`], also where the answer to the first try was lost.
+    pub const fn without_replacing(mut self) -> Self {
+        self.replaces = false;
+        self
     }
 
     pub const fn container(&self) -> &Container {
@@ -140,6 +149,7 @@ impl Blobs {
             .header(HeaderName::from_static("x-ms-blob-type"), "BlockBlob")
             .header(CONTENT_TYPE, content_type)
             .body(body);
+        let call = self.condition(call);
         self.ask(call).await.map(|it| header(&it, &ETAG))
     }
 
@@ -177,6 +187,7 @@ impl Blobs {
             .header(HeaderName::from_static("x-ms-blob-content-type"), content_type)
             .header(CONTENT_TYPE, "application/xml")
             .body(xml.into());
+        let call = self.condition(call);
         self.ask(call).await.map(|it| header(&it, &ETAG))
     }
 
@@ -297,6 +308,10 @@ impl Blobs {
             version: text("SignedVersion")?,
             value: Secret::new(value.map_err(no_key)?),
         })
+    }
+
+    fn condition(&self, call: Call) -> Call {
+        if self.replaces { call } else { call.header(IF_NONE_MATCH, "*") }
     }
 
     fn of_container(&self, method: Method) -> Call {

@@ -216,6 +216,13 @@ pub const THROTTLES: &[Class] = &[
 /// What is asked of a hub and never throttled: what a connected device subscribes to, what becomes of messages,
 /// what services hear of it, and reading what devices have sent.
 pub const NEVER_THROTTLED: &[Op] = &[
+    Op::BeginUpload,
+    Op::EndUpload,
+    Op::CreateTransfer,
+    Op::GetTransfer,
+    Op::ListTransfers,
+    Op::CancelTransfer,
+    Op::ImportEntries,
     Op::CompleteMessage,
     Op::AbandonMessage,
     Op::PurgeMessages,

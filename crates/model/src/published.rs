@@ -61,20 +61,8 @@ pub const PUBLISHED: &[Operation] = &[
         "Creates a consumer group of the built-in endpoint",
     ),
     control(
-        &[act("Microsoft.Devices/IotHubs/exportDevices/action")],
-        "Exports all device identities to a storage container",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/importDevices/action")],
-        "Imports device identities from a storage container",
-    ),
-    control(
         &[act("Microsoft.Devices/IotHubs/iotHubStats/read")],
         "Shows how many devices a hub has",
-    ),
-    control(
-        &[act("Microsoft.Devices/IotHubs/jobs/read")],
-        "Shows or lists the import and export jobs of a hub",
     ),
     control(
         &[act("Microsoft.Devices/IotHubs/logDefinitions/read")],

@@ -35,7 +35,8 @@ const BLOB_NAME_CHARACTERS_MAX: usize = 1_024;
 const CLOCK_SKEW_S: i64 = 300;
 /// So many uploads are looked at together when those that are too late are forgotten.
 const PAGE: usize = 256;
-const STORAGE: &str = "https://storage.azure.com";
+/// For what tokens of identities are, at storage accounts.
+pub(super) const STORAGE: &str = "https://storage.azure.com";
 
 /// An upload that has begun.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -225,7 +226,7 @@ fn account_of(endpoint: &Value) -> Result<Account, String> {
 }
 
 /// Where this server serves the blobs of an account, if it does.
-fn served_at(account: &str, facts: &Facts, env: &Env) -> Option<String> {
+pub(super) fn served_at(account: &str, facts: &Facts, env: &Env) -> Option<String> {
     let is_it = |it: &&Arc<gate::facts::Target>| {
         it.kind == TargetKind::Storage && it.scope.name().eq_ignore_ascii_case(account)
     };
@@ -249,6 +250,14 @@ fn credential(
         let token = going_out::token_for(env, facts, &who, (host, STORAGE));
         return token.map(Credential::Token);
     }
+    key_of_account(endpoint)
+}
+
+/// The key of the account that the storage of a hub names.
+///
+/// # Errors
+/// As [`container_of`].
+pub(super) fn key_of_account(endpoint: &Value) -> Result<Credential, String> {
     let key = account_of(endpoint)?;
     let key = key.key.ok_or("the connection string of the hub's storage has no `AccountKey`")?;
     let key = STANDARD.decode(key.reveal()).map_err(|_| "`AccountKey` is not base64")?;

@@ -236,7 +236,9 @@ mod tests {
             .map(|it| (it.name, it.is_data_action))
             .collect();
         let all: BTreeSet<(&str, bool)> = known()
-            .flat_map(|row| row.actions.iter().map(|it| (it.as_str(), row.plane == Plane::Service)))
+            .flat_map(|row| {
+                row.actions.iter().map(|it| (it.as_str(), row.role_plane() == Plane::Service))
+            })
             .collect();
         offered_names.sort_unstable();
         assert_eq!(offered_names, all.into_iter().collect::<Vec<_>>());

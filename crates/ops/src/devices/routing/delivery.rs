@@ -4,6 +4,9 @@
 //! then is sent again, so that each message arrives at least once.
 
 mod endpoint;
+mod file;
+mod files;
+mod progress;
 mod way;
 
 pub use endpoint::Health;
@@ -108,7 +111,7 @@ pub async fn run(env: Arc<Env>) {
     }
 }
 
-/// The endpoints that a hub's messages are sent to: those of storage are not yet.
+/// The endpoints that a hub's messages are sent to.
 async fn endpoints(env: &Env, hub: &Hub) -> Result<Vec<Endpoint>, model::Error> {
     if hub.routing.is_none() {
         return Ok(Vec::new());
@@ -129,5 +132,5 @@ async fn endpoints(env: &Env, hub: &Hub) -> Result<Vec<Endpoint>, model::Error> 
         let hub = Value::Object(about.clone());
         Some(Endpoint { kind, number, name: name.to_owned(), body: body.clone(), hub })
     });
-    Ok(all.filter(|it| it.kind != Kind::StorageContainers).collect())
+    Ok(all.collect())
 }

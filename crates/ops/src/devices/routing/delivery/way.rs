@@ -3,10 +3,15 @@
 use super::Endpoint;
 use crate::devices::endpoints::IDENTITY_BASED;
 use crate::devices::routing::{Kind, connection};
+use crate::devices::uploads;
 use crate::env::Env;
 use crate::going_out;
 use crate::going_out::IdentityToken;
+use egress::TokenSource;
 use egress::amqp::{Credential, Endpoint as Address, Message, Sender, Verdicts};
+use egress::blob::{self, Blobs, Container};
+use gate::Facts;
+use gate::facts::Instance;
 use model::json::text;
 use std::sync::Arc;
 
@@ -29,17 +34,14 @@ impl Way {
         let facts = env.facts.load();
         let (host, entity, credential) = if of("authenticationType") == IDENTITY_BASED {
             let host = connection::host_of(endpoint.kind, of("endpointUri"))?;
-            going_out::expect_ours(&facts, &host.name)?;
-            let named = text(&endpoint.body, &["identity", "userAssignedIdentity"]);
-            let identity = going_out::identity_of(&endpoint.hub, named, &facts)?.principal;
             let audience = match endpoint.kind {
                 Kind::EventHubs => AUDIENCE,
                 Kind::ServiceBusQueues | Kind::ServiceBusTopics | Kind::StorageContainers => {
                     AUDIENCE_OF_SERVICE_BUS
                 }
             };
-            let source = IdentityToken { env: Arc::clone(env), identity, audience };
-            (host, of("entityPath").to_owned(), Credential::Token(Arc::new(source)))
+            let source = identity(env, &facts, endpoint, (&host.name, audience))?;
+            (host, of("entityPath").to_owned(), Credential::Token(source))
         } else {
             let entity = text(&endpoint.body, &["entityPath"]);
             let found = connection::parse(endpoint.kind, of("connectionString"), entity)?;
@@ -62,4 +64,43 @@ impl Way {
     pub(super) async fn rest(&mut self) {
         self.0.rest().await;
     }
+}
+
+/// The container of an endpoint, which is not called yet.
+///
+/// # Errors
+/// As [`Way::of`].
+pub(super) fn container(env: &Arc<Env>, endpoint: &Endpoint) -> Result<Blobs, String> {
+    let of = |name: &str| text(&endpoint.body, &[name]).unwrap_or_default();
+    let facts = env.facts.load();
+    let (container, credential) = if of("authenticationType") == IDENTITY_BASED {
+        let host = connection::host_of(endpoint.kind, of("endpointUri"))?.name;
+        let source = identity(env, &facts, endpoint, (&host, uploads::STORAGE))?;
+        // It may be written without what leads to the account where its host has no name.
+        let account = match facts.instance_at(&host) {
+            Some(Instance::Target(it)) => uploads::served_at(it.scope.name(), &facts, env),
+            Some(Instance::Hub(_) | Instance::Dps(_)) | None => None,
+        };
+        let address = account.unwrap_or_else(|| of("endpointUri").to_owned());
+        let container = Container::at(&address, of("containerName"));
+        (container.map_err(|it| it.to_string())?, blob::Credential::Token(source))
+    } else {
+        let container = uploads::container_of(env, &facts, &endpoint.body)?;
+        (container, uploads::key_of_account(&endpoint.body)?)
+    };
+    let now = Arc::clone(&env.clock.now);
+    Ok(Blobs::new(env.egress.clone(), container, credential, now).without_replacing())
+}
+
+/// Tokens of the identity that an endpoint names, for a host of this server.
+fn identity(
+    env: &Arc<Env>,
+    facts: &Facts,
+    endpoint: &Endpoint,
+    (host, audience): (&str, &'static str),
+) -> Result<Arc<dyn TokenSource>, String> {
+    going_out::expect_ours(facts, host)?;
+    let named = text(&endpoint.body, &["identity", "userAssignedIdentity"]);
+    let identity = going_out::identity_of(&endpoint.hub, named, facts)?.principal;
+    Ok(Arc::new(IdentityToken { env: Arc::clone(env), identity, audience }))
 }
