@@ -171,7 +171,13 @@ fn lacks(
         let role = role.and_then(|it| facts.roles.get(&it));
         role.is_some_and(|it| it.permissions.iter().all(|it| it.data_actions.is_empty()))
     };
+    // One that is assigned elsewhere is not why this fails.
+    let is_here = |it: &&Finding| {
+        let scope = it.role.as_ref().and_then(|it| Scope::parse(&it.scope).ok());
+        scope.is_some_and(|it| facts.contains(&it, place))
+    };
     let idle: BTreeSet<String> = assigned()
+        .filter(is_here)
         .filter(has_no_data)
         .filter_map(|it| it.role.as_ref().map(|it| format!("`{}`", it.role_name)))
         .collect();

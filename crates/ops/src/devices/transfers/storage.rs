@@ -14,6 +14,8 @@ use std::sync::Arc;
 const AUDIENCE: &str = "https://storage.azure.com";
 /// What lets an identity read and write blobs.
 const ROLE: &str = "Storage Blob Data Contributor";
+/// The error code of storage whose network rules do not let the caller in.
+const CLOSED: &str = "AuthorizationFailure";
 
 /// A container, and as whom it is reached.
 pub(super) struct Storage {
@@ -55,6 +57,10 @@ impl Storage {
         let tracking = error.request_id.as_deref();
         let tracking = tracking.map(|it| format!("; tracking id {it}")).unwrap_or_default();
         match (error.why, &self.who) {
+            (Why::Unauthorized, Some((name, _))) if error.code == CLOSED => said.push_str(&format!(
+                "; the job calls as {name}: let its network in, or make the exception for trusted services, by which the \
+                 hub's system-assigned identity passes and no user-assigned one{tracking}"
+            )),
             (Why::Unauthorized, Some((name, id))) => said.push_str(&format!(
                 "; the job calls as {name}: assign that identity the role `{ROLE}` there, with `az role assignment create \
                  --assignee-object-id {id} --assignee-principal-type ServicePrincipal --role \"{ROLE}\" --scope <the storage \
