@@ -4,6 +4,8 @@
 use serde_json::{Value, json};
 use testkit::{Answer, Identity, World};
 
+/// Azure Event Hubs Data Sender.
+const SENDER: &str = "2b629674-e913-4c01-ae53-ef4638d8f975";
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
 const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
 const OPERATOR: &str = "f1a07417-d97a-45cb-824c-7a7467783830";
@@ -287,8 +289,8 @@ fn an_identity_is_attached_only_by_whoever_may_assign_it() {
 }
 
 /// An endpoint for the routes of a hub, that signs in as an identity: the hub's own without an id.
-fn endpoint(name: &str, identity: Option<&str>) -> Value {
-    let mut endpoint = json!({ "name": name, "endpointUri": "sb://plant/", "entityPath": "e",
+fn endpoint(name: &str, host: &str, identity: Option<&str>) -> Value {
+    let mut endpoint = json!({ "name": name, "endpointUri": format!("sb://{host}/"), "entityPath": "e",
         "authenticationType": "identityBased" });
     if let Some(id) = identity {
         endpoint["identity"] = json!({ "userAssignedIdentity": id });
@@ -307,17 +309,26 @@ fn routing(endpoints: &[Value], storage: &Value) -> Value {
 fn an_identity_that_endpoints_use_cannot_be_taken_away() {
     let world = World::new();
     let hub = world.hub();
-    let (id, _) = identity(&world, "id-1");
+    let (id, named) = identity(&world, "id-1");
     let (namesake, _) = identity(&world, "id-10");
     let patch = |body: &Value| world.arm("PATCH", &hub, body);
-    let by_key = json!({ "authenticationType": "keyBased", "connectionString": "AccountName=a;AccountKey=c2VjcmV0" });
+    let by_key = json!({ "authenticationType": "keyBased", "containerName": "files",
+        "connectionString": "AccountName=a;AccountKey=c2VjcmV0" });
+    let namespace = world.target("Microsoft.EventHub/namespaces", "plant-events");
+    world.arm("PUT", &format!("{namespace}/eventhubs/e"), &json!({})).expect(200);
+    world.assign(&named, SENDER, &namespace).expect(201);
+    let host = world.namespace_host(&namespace);
+    let endpoint = |name: &str, identity: Option<&str>| endpoint(name, &host, identity);
     let by_identity = json!({ "authenticationType": "identityBased", "containerName": "c" });
     let own = routing(&[endpoint("one", None), endpoint("two", None)], &by_identity);
 
     // Without the identity there is no endpoint that signs in as it.
     let refused = patch(&own).expect(409);
     assert_eq!(refused.code(), "ManagedIdentityInUse");
-    patch(&with_type("SystemAssigned, UserAssigned", &[&namesake])).expect(200);
+    let both = with_type("SystemAssigned, UserAssigned", &[&namesake]);
+    let shown = patch(&both).expect(200).body;
+    let itself = world.managed_identity(shown["identity"]["principalId"].as_str().unwrap());
+    world.assign(&itself, SENDER, &namespace).expect(201);
     patch(&own).expect(200);
     for kind in ["None", "UserAssigned"] {
         let refused = patch(&with_type(kind, &[])).expect(409);

@@ -218,10 +218,6 @@ pub const THROTTLES: &[Class] = &[
 pub const NEVER_THROTTLED: &[Op] = &[
     Op::BeginUpload,
     Op::EndUpload,
-    Op::CreateTransfer,
-    Op::GetTransfer,
-    Op::ListTransfers,
-    Op::CancelTransfer,
     Op::ImportEntries,
     Op::CompleteMessage,
     Op::AbandonMessage,
