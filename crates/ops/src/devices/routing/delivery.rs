@@ -3,6 +3,7 @@
 //! An endpoint that is new, or says another thing than it did, gets a task; one that is gone loses it. What was under way
 //! then is sent again, so that each message arrives at least once.
 
+mod avro;
 mod endpoint;
 mod file;
 mod files;
