@@ -58,12 +58,11 @@ impl Healths {
     }
 }
 
-/// Does it until the future is dropped.
-pub async fn run(env: Arc<Env>) {
+/// Does it until the future is dropped. Whoever closes the logs of hubs after that ends the tasks first.
+pub async fn run(env: Arc<Env>, tasks: &mut JoinSet<()>) {
     let mut versions = env.facts.versions();
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut running: BTreeMap<Place, (Endpoint, AbortHandle)> = BTreeMap::new();
-    let mut tasks = JoinSet::new();
     loop {
         versions.borrow_and_update();
         let facts = env.facts.load();
