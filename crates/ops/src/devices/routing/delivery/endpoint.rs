@@ -75,7 +75,7 @@ pub(super) async fn deliver(env: Arc<Env>, hub: Arc<Hub>, endpoint: Endpoint) {
 /// Sends to an event hub, a queue or a topic until something fails: why.
 async fn send(
     env: &Arc<Env>,
-    hub: &Hub,
+    hub: &Arc<Hub>,
     endpoint: &Endpoint,
     wait: &mut Duration,
 ) -> Result<Infallible, String> {

@@ -81,7 +81,7 @@ impl Batch {
 /// Writes files until something fails: why.
 pub(super) async fn write(
     env: &Arc<Env>,
-    hub: &Hub,
+    hub: &Arc<Hub>,
     endpoint: &Endpoint,
     wait: &mut Duration,
 ) -> Result<Infallible, String> {

@@ -41,7 +41,7 @@ pub(super) struct Written {
 
 pub(super) struct Progress<'a> {
     pub(super) env: &'a Arc<Env>,
-    pub(super) hub: &'a Hub,
+    pub(super) hub: &'a Arc<Hub>,
     pub(super) endpoint: &'a Endpoint,
     pub(super) log: HubLog,
     pub(super) cursor: Cursor,
@@ -52,11 +52,14 @@ pub(super) struct Progress<'a> {
 impl<'a> Progress<'a> {
     pub(super) async fn begin(
         env: &'a Arc<Env>,
-        hub: &'a Hub,
+        hub: &'a Arc<Hub>,
         endpoint: &'a Endpoint,
     ) -> Result<Self, String> {
         let told = |it: Error| it.cause();
-        let log = env.logs.of(hub, env).await.map_err(told)?;
+        // In a task of its own: a log that is half open when this one is aborted could not be opened by others.
+        let (its_env, its_hub) = (Arc::clone(env), Arc::clone(hub));
+        let opened = tokio::spawn(async move { its_env.logs.of(&its_hub, &its_env).await });
+        let log = opened.await.map_err(|it| it.to_string())?.map_err(told)?;
         let key = endpoint.number.to_string();
         let shard = shard(hub).map_err(told)?;
         let found = env.store.get(&shard, tables::DELIVERIES, &key).await;
