@@ -299,3 +299,20 @@ fn a_file_that_is_full_is_written_at_once_and_goes_on_in_another() {
     assert_eq!(found, expected);
     assert!(first.iter().chain(&second).all(|it| it[2..] == long));
 }
+
+#[test]
+fn files_are_avro_where_nothing_else_is_said() {
+    let plant = Plant::new();
+    let mut endpoint = plant.by_key("far", &plant.key());
+    endpoint.as_object_mut().unwrap().remove("encoding");
+    plant.saves(&[endpoint]);
+    plant.sends(&plant.device, &[("iothub-app-level", "high")], b"one");
+    plant.says("two");
+    plant.world.pass_seconds(BATCH_S);
+    let files = plant.files("files", 1);
+    assert!(files[0].ends_with(".avro"), "{files:?}");
+    let file = plant.storage(&format!("files/{}", files[0]));
+    // What begins a file has some 300 bytes, and each of the messages some 300 more.
+    let length: usize = file.header("content-length").unwrap().parse().unwrap();
+    assert!((700..2_000).contains(&length), "{length}");
+}

@@ -40,7 +40,7 @@ use std::time::Duration;
 use store::{Engine, ShardId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::interval;
 
 /// How many hubs may wait for their address at a time.
@@ -334,12 +334,15 @@ async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
 /// Jobs, configurations and deployments, until the server stops: what is under way then goes on at the next start,
 /// but for deployments, which end.
 async fn work(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
+    let mut sending = JoinSet::new();
     tokio::select! {
         () = devices::chores::run(Arc::clone(&env)) => {}
-        () = devices::routing::delivery::run(Arc::clone(&env)) => {}
+        () = devices::routing::delivery::run(Arc::clone(&env), &mut sending) => {}
         () = resources::deployments::work(env) => {}
         () = stopped(&mut stopping) => {}
     }
+    // They read the logs of hubs, which are closed next, and would open them again.
+    sending.shutdown().await;
 }
 
 /// What is done every hour.

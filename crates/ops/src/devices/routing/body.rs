@@ -35,9 +35,9 @@ const RESERVED: [&str; 4] =
 
 const BATCH_S: RangeInclusive<i64> = 60..=720;
 const CHUNK_BYTES: RangeInclusive<i64> = 10_485_760..=524_288_000;
-/// Of which Azure has two more.
-const ENCODING: &str = "json";
-const OTHER_ENCODINGS: [&str; 2] = ["avro", "avroDeflate"];
+/// The first is that of files of which nothing is said. Azure has one more.
+const ENCODINGS: [&str; 2] = ["avro", "json"];
+const OTHER_ENCODING: &str = "avroDeflate";
 const FILE_NAME_FORMAT: &str = "{iothub}/{partition}/{YYYY}/{MM}/{DD}/{HH}/{mm}";
 const FILE_NAME_TOKENS: [&str; 7] =
     ["{iothub}", "{partition}", "{YYYY}", "{MM}", "{DD}", "{HH}", "{mm}"];
@@ -263,14 +263,11 @@ fn read_files(given: &Fields<'_>, endpoint: &mut Value) -> Result<(), Error> {
     set(endpoint, "fileNameFormat", json!(format));
     set(endpoint, "batchFrequencyInSeconds", json!(batch));
     set(endpoint, "maxChunkSizeInBytes", json!(chunk));
-    if let Some(other) = given.text("encoding")?
-        && OTHER_ENCODINGS.iter().any(|it| it.eq_ignore_ascii_case(other))
-    {
-        let because = "files are written in JSON alone here: send `json`, or leave it out";
+    if given.text("encoding")?.is_some_and(|it| it.eq_ignore_ascii_case(OTHER_ENCODING)) {
+        let because = "files are not compressed here: send `avro` or `json`";
         return Err(given.refuse("encoding", because));
     }
-    given.word("encoding", &[ENCODING])?;
-    set(endpoint, "encoding", json!(ENCODING));
+    set(endpoint, "encoding", json!(given.word("encoding", &ENCODINGS)?.unwrap_or("avro")));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! An endpoint that is new, or says another thing than it did, gets a task; one that is gone loses it. What was under way
 //! then is sent again, so that each message arrives at least once.
 
+mod avro;
 mod endpoint;
 mod file;
 mod files;
@@ -57,12 +58,11 @@ impl Healths {
     }
 }
 
-/// Does it until the future is dropped.
-pub async fn run(env: Arc<Env>) {
+/// Does it until the future is dropped. Whoever closes the logs of hubs after that ends the tasks first.
+pub async fn run(env: Arc<Env>, tasks: &mut JoinSet<()>) {
     let mut versions = env.facts.versions();
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut running: BTreeMap<Place, (Endpoint, AbortHandle)> = BTreeMap::new();
-    let mut tasks = JoinSet::new();
     loop {
         versions.borrow_and_update();
         let facts = env.facts.load();

@@ -2,6 +2,7 @@
 //!
 //! Source: IoT Hub documentation, "Understand IoT Hub message routing endpoints", "Azure Storage as a routing endpoint".
 
+use super::avro;
 use crate::devices::message::{Message, SystemProperty};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,16 +25,61 @@ pub(super) fn name_of(format: &str, hub: &str, partition: u16, first: Timestamp)
         .replace("{iothub}", hub)
 }
 
-/// The same as a blob, behind so many of that name.
-pub(super) fn blob_of(name: &str, before: u32) -> String {
-    match before {
-        0 => format!("{name}.json"),
-        _ => format!("{name}_{before:02}.json"),
+/// How messages stand in a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Encoding {
+    Avro,
+    Json,
+}
+
+impl Encoding {
+    /// The one of this name, if files are written in it.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "avro" => Some(Self::Avro),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// The name of a file as a blob, behind so many of that name.
+    pub(super) fn blob_of(self, name: &str, before: u32) -> String {
+        let extension = match self {
+            Self::Avro => "avro",
+            Self::Json => "json",
+        };
+        match before {
+            0 => format!("{name}.{extension}"),
+            _ => format!("{name}_{before:02}.{extension}"),
+        }
+    }
+
+    /// What a file begins with. `mark` is any, and of the whole file.
+    pub(super) fn head(self, mark: avro::Mark) -> Vec<u8> {
+        match self {
+            Self::Avro => avro::head(mark),
+            Self::Json => Vec::new(),
+        }
+    }
+
+    /// A message, which is as long with one mark as with another.
+    pub(super) fn of(self, message: &Message, enqueued: Timestamp, mark: avro::Mark) -> Vec<u8> {
+        match self {
+            Self::Avro => {
+                let enqueued_utc = enqueued.rfc3339();
+                let text = |it: &Option<String>| it.clone().unwrap_or_default();
+                let own = message.application.iter();
+                let own = own.map(|(name, value)| (name.as_str(), text(value))).collect();
+                let system = system(message, enqueued).collect();
+                avro::message(&enqueued_utc, &own, &system, &message.body, mark)
+            }
+            Self::Json => line(message, enqueued),
+        }
     }
 }
 
 /// A message as a line of JSON.
-pub(super) fn line(message: &Message, enqueued: Timestamp) -> Vec<u8> {
+fn line(message: &Message, enqueued: Timestamp) -> Vec<u8> {
     let text = |it: &str| Value::String(it.to_owned());
     let properties: Map<String, Value> = message
         .application

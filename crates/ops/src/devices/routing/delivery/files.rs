@@ -4,11 +4,11 @@
 //! What waits lies in the hub's log and is read again when it is written, so that no more is held than a block. The
 //! place of the endpoint moves once a file is whole: what was under way when the server stopped is written again.
 
-use super::Endpoint;
 use super::endpoint::WAIT_MIN;
-use super::file::{blob_of, line, name_of};
+use super::file::{Encoding, name_of};
 use super::progress::{Progress, Written};
 use super::way;
+use super::{Endpoint, avro};
 use crate::env::Env;
 use egress::blob::{BlobError, Blobs, Why};
 use gate::facts::Hub;
@@ -23,6 +23,8 @@ use tokio::time::sleep;
 
 /// Longest block. With what is read of the log, and the longest line, not more than 4 MiB are held.
 const BLOCK_BYTES_MAX: usize = 2 << 20;
+/// For messages that are only measured.
+const NO_MARK: avro::Mark = [0; 16];
 /// So often it is looked whether a file is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// So many names are tried for a file.
@@ -32,6 +34,7 @@ const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// How files are made, as the endpoint says.
 struct Form {
+    encoding: Encoding,
     name: String,
     hub: String,
     wait_s: i64,
@@ -42,20 +45,19 @@ impl Form {
     fn of(endpoint: &Endpoint) -> Result<Self, String> {
         let said = |name: &str| text(&endpoint.body, &[name]);
         let number = |name: &str| at(&endpoint.body, &[name]).and_then(Value::as_i64);
-        match said("encoding") {
-            Some("json") => Ok(Self {
-                name: said("fileNameFormat").unwrap_or_default().to_owned(),
-                hub: text(&endpoint.hub, &["name"]).unwrap_or_default().to_owned(),
-                wait_s: number("batchFrequencyInSeconds").unwrap_or(300),
-                bytes_max: number("maxChunkSizeInBytes")
-                    .and_then(|it| u64::try_from(it).ok())
-                    .unwrap_or(314_572_800),
-            }),
-            other => Err(format!(
-                "files in the encoding `{}` are not written here; save the endpoint with `encoding` `json`",
-                other.unwrap_or("avro")
-            )),
-        }
+        let named = said("encoding").unwrap_or("avro");
+        let encoding = Encoding::named(named).ok_or_else(|| {
+            format!("files in the encoding `{named}` are not written here; save the endpoint with `avro` or `json`")
+        })?;
+        Ok(Self {
+            encoding,
+            name: said("fileNameFormat").unwrap_or_default().to_owned(),
+            hub: text(&endpoint.hub, &["name"]).unwrap_or_default().to_owned(),
+            wait_s: number("batchFrequencyInSeconds").unwrap_or(300),
+            bytes_max: number("maxChunkSizeInBytes")
+                .and_then(|it| u64::try_from(it).ok())
+                .unwrap_or(314_572_800),
+        })
     }
 }
 
@@ -132,15 +134,16 @@ impl Files<'_> {
             true => Vec::new(),
             false => self.progress.read(partition, from).await?,
         };
+        let encoding = self.form.encoding;
         let mut behind = from;
         for record in &records {
             let sequence = record.position.sequence;
             if let Some((message, enqueued)) = self.progress.mine(record) {
-                let bytes = line(&message, enqueued).len() as u64;
+                let bytes = encoding.of(&message, enqueued, NO_MARK).len() as u64;
                 let so_far = batch.get_or_insert(Batch {
                     first: sequence,
                     since: enqueued,
-                    bytes: 0,
+                    bytes: encoding.head(NO_MARK).len() as u64,
                     is_full: false,
                 });
                 if !so_far.takes(bytes, self.form.bytes_max) {
@@ -182,15 +185,19 @@ impl Files<'_> {
     ) -> Result<Option<Written>, String> {
         let told = |it: BlobError| said_no(&it);
         let written = self.free_name(partition, batch.since).await?;
-        let blob = blob_of(&written.name, written.before);
-        let (mut block, mut blocks, mut at) = (Vec::new(), 0, batch.first);
+        let encoding = self.form.encoding;
+        let blob = encoding.blob_of(&written.name, written.before);
+        let mark = self.progress.env.random();
+        let (mut block, mut blocks, mut at) = (encoding.head(mark), 0, batch.first);
+        let mut has_any = false;
         while at < until {
             let records = self.progress.read(partition, at).await?;
             let Some(last) = records.last() else { break };
             at = last.position.sequence.saturating_add(1);
             for record in records.iter().filter(|it| it.position.sequence < until) {
                 let Some((message, enqueued)) = self.progress.mine(record) else { continue };
-                let line = line(&message, enqueued);
+                let line = encoding.of(&message, enqueued, mark);
+                has_any = true;
                 if !block.is_empty() && block.len() + line.len() > BLOCK_BYTES_MAX {
                     let whole = std::mem::take(&mut block);
                     self.blobs.put_block(&blob, blocks, whole.into()).await.map_err(told)?;
@@ -199,11 +206,11 @@ impl Files<'_> {
                 block.extend(line);
             }
         }
-        let put = match (block.is_empty(), blocks) {
+        let put = match (has_any, blocks) {
             // All of it has become too old meanwhile.
-            (true, _) => return Ok(Some(written)),
-            (false, 0) => self.blobs.put(&blob, CONTENT_TYPE, block.into()).await,
-            (false, _) => {
+            (false, _) => return Ok(Some(written)),
+            (true, 0) => self.blobs.put(&blob, CONTENT_TYPE, block.into()).await,
+            (true, _) => {
                 self.blobs.put_block(&blob, blocks, block.into()).await.map_err(told)?;
                 self.blobs.put_list(&blob, CONTENT_TYPE, 0..=blocks).await
             }
@@ -224,7 +231,7 @@ impl Files<'_> {
         let last = self.progress.cursor.files.get(&partition).filter(|it| it.name == name);
         let from = last.map_or(0, |it| it.before.saturating_add(1));
         for before in from..from.saturating_add(NAMES_MAX) {
-            match self.blobs.properties(&blob_of(&name, before)).await {
+            match self.blobs.properties(&self.form.encoding.blob_of(&name, before)).await {
                 Ok(_) => {}
                 Err(error) if error.why == Why::NotFound => return Ok(Written { name, before }),
                 Err(error) => return Err(said_no(&error)),

@@ -1,5 +1,6 @@
-use super::super::file::{blob_of, line, name_of};
+use super::super::file::{Encoding, name_of};
 use super::Batch;
+use super::NO_MARK;
 use crate::devices::message::{AuthMethod, Message, Sender, SystemProperty};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +22,10 @@ fn message(kind: &str, encoding: &str, body: &[u8]) -> Message {
     Message::parse(&draft.finish(body).unwrap()).unwrap()
 }
 
+fn line(message: &Message, enqueued: Timestamp) -> Vec<u8> {
+    Encoding::Json.of(message, enqueued, NO_MARK)
+}
+
 fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
@@ -37,9 +42,9 @@ fn names_follow_the_format_and_the_first_message() {
         name("x-{mm}_{HH}.{DD}{MM}{YYYY}/{partition}/{iothub}"),
         "x-04_03.02012026/07/plant"
     );
-    assert_eq!(blob_of("a/b", 0), "a/b.json");
-    assert_eq!(blob_of("a/b", 1), "a/b_01.json");
-    assert_eq!(blob_of("a/b", 100), "a/b_100.json");
+    assert_eq!(Encoding::Json.blob_of("a/b", 0), "a/b.json");
+    assert_eq!(Encoding::Avro.blob_of("a/b", 1), "a/b_01.avro");
+    assert_eq!(Encoding::Json.blob_of("a/b", 100), "a/b_100.json");
 }
 
 #[test]

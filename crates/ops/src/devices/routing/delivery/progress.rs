@@ -41,7 +41,7 @@ pub(super) struct Written {
 
 pub(super) struct Progress<'a> {
     pub(super) env: &'a Arc<Env>,
-    pub(super) hub: &'a Hub,
+    pub(super) hub: &'a Arc<Hub>,
     pub(super) endpoint: &'a Endpoint,
     pub(super) log: HubLog,
     pub(super) cursor: Cursor,
