@@ -35,6 +35,7 @@ mod stories {
     pub mod diagnostics;
     pub mod egress_amqp;
     pub mod egress_event_hubs;
+    pub mod egress_identities;
     pub mod egress_matrix;
     pub mod enrollment_rights;
     pub mod enrollments;

@@ -107,7 +107,7 @@ fn everybody(world: &World) -> (String, Vec<String>) {
     (group, made)
 }
 
-/// S3-14, S3-15, S3-17, S3-18, S3-26, S3-30 to S3-34: what is saved, and what becomes of it, for each way out, caller, role
+/// S3-02, S3-14, S3-15, S3-17, S3-18, S3-26, S3-30 to S3-34: what is saved, and what becomes of it, for each way out, caller, role
 /// and network. A role that is not seen yet keeps an endpoint from being saved; a new token sees it at once, so that
 /// what was saved before calls on, and only the signature that a device got is not worth it yet.
 #[test]

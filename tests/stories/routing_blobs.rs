@@ -118,11 +118,10 @@ impl Plant {
     }
 
     fn lines(&self, container: &str, name: &str) -> Vec<Value> {
-        match self.storage(&format!("{container}/{name}")).body {
-            Value::String(text) => {
-                text.lines().map(|it| serde_json::from_str(it).unwrap()).collect()
-            }
-            one => vec![one],
+        let body = self.storage(&format!("{container}/{name}")).body;
+        match body.as_str() {
+            Some(text) => text.lines().map(|it| serde_json::from_str(it).unwrap()).collect(),
+            None => vec![body],
         }
     }
 
@@ -263,8 +262,7 @@ fn files_are_never_written_over_and_a_restart_loses_nothing() {
             .names("files")
             .iter()
             .filter(|it| !files.contains(it))
-            .map(|it| plant.bodies("files", it))
-            .flatten()
+            .flat_map(|it| plant.bodies("files", it))
             .collect();
     }
     for device in &devices {

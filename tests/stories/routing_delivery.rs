@@ -181,8 +181,8 @@ fn what_is_routed_to_an_event_hub_is_read_there_with_an_entra_token() {
     assert_eq!(bodies(&plant.arrived_for(&token, 1)), ["for readers who are signed in"]);
 }
 
-/// S3-15: queues and topics are sent to as well, by key and as the hub's identity, which needs the data role of Service
-/// Bus.
+/// S3-15, S3-17: queues and topics are sent to as well, by key and as the hub's identity, which needs the data role of
+/// Service Bus and, behind a firewall, the exception for trusted services.
 #[test]
 fn messages_arrive_at_queues_and_topics() {
     let plant = Plant::new();
@@ -211,6 +211,20 @@ fn messages_arrive_at_queues_and_topics() {
     let hub = world.arm("GET", &plant.hub, &Value::Null).expect(200).body;
     let own = world.managed_identity(hub["identity"]["principalId"].as_str().unwrap());
     world.assign(&own, BUS_SENDER, &format!("{bus}/topics/all")).expect(201);
+    let only_topic =
+        json!({ "properties": { "routing": { "endpoints": { "serviceBusTopics": [topic] } } } });
+    let closes = |exception: bool| {
+        let rules = json!({ "properties": { "defaultAction": "Deny",
+            "trustedServiceAccessEnabled": exception } });
+        world.arm("PUT", &format!("{bus}/networkRuleSets/default"), &rules).expect(200);
+    };
+    closes(false);
+    let refused = world.arm("PATCH", &plant.hub, &only_topic).expect(400).text();
+    assert!(refused.contains("exception for trusted services"), "{refused}");
+    closes(true);
+    world.arm("PATCH", &plant.hub, &only_topic).expect(200);
+    let opens = json!({ "properties": { "defaultAction": "Allow" } });
+    world.arm("PUT", &format!("{bus}/networkRuleSets/default"), &opens).expect(200);
     world.arm("PATCH", &plant.hub, &routing).expect(200);
 
     plant.sends("high", "fire");
