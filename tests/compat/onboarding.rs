@@ -6,6 +6,7 @@ use super::clients::interpreter;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use testkit::Process;
 
 /// What stands in the blocks for a shell of one chapter.
@@ -19,17 +20,38 @@ fn lines_of(chapter: &str) -> String {
     lines
 }
 
-/// S2-65 in part: each registers with its certificate through one group, connects with the same and sends.
-#[test]
-fn a_hundred_devices_with_certificates_do_as_the_readme_says() {
-    let home = tempfile::tempdir().unwrap();
-    let server = Process::start(binary(), &home.path().join("hubward-data"), &[]);
-    let mut script = format!("set -euo pipefail\ncd '{}'\n", home.path().display());
+/// A shell of somebody new, in a folder beside the data directory: what it begins with.
+fn shell(home: &Path) -> String {
+    let mut script = format!("set -euo pipefail\ncd '{}'\n", home.display());
     for program in [&interpreter(), binary()] {
         let folder = program.parent().unwrap().display();
         writeln!(script, "export PATH='{folder}':\"$PATH\"").unwrap();
     }
     script.push_str(&lines_of("Sign in"));
+    script
+}
+
+/// From the first command to a message in an event hub, without a key of the hub's: first refused, for want of a role.
+#[test]
+fn a_message_goes_to_an_event_hub_as_the_readme_says() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Process::start(binary(), &home.path().join("hubward-data"), &[]);
+    let mut script = shell(home.path());
+    script.push_str(&lines_of("Messages to an event hub, as the hub itself"));
+    let said = Az::new(&server).paste(&script);
+    assert_eq!(said.status, 0, "{}{}", said.out, said.err);
+    assert!(said.err.contains("lacks the role `Azure Event Hubs Data Sender`"), "{}", said.err);
+    for line in ["the role comes first", r#"hot: device-1 {"temperature":31.5}"#] {
+        assert!(said.out.lines().any(|it| it == line), "{line}: {}{}", said.out, said.err);
+    }
+}
+
+/// S2-65 in part: each registers with its certificate through one group, connects with the same and sends.
+#[test]
+fn a_hundred_devices_with_certificates_do_as_the_readme_says() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Process::start(binary(), &home.path().join("hubward-data"), &[]);
+    let mut script = shell(home.path());
     script.push_str(&lines_of("A hundred devices with certificates"));
     let said = Az::new(&server).paste(&script);
     assert_eq!(said.status, 0, "{}{}", said.out, said.err);
