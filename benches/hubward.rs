@@ -15,6 +15,8 @@
 mod access;
 #[path = "hubward/deployments.rs"]
 mod deployments;
+#[path = "hubward/egress.rs"]
+mod egress;
 #[path = "hubward/idle.rs"]
 mod idle;
 #[path = "hubward/ingestion.rs"]
@@ -102,6 +104,12 @@ fn main() {
     }
     if is_wanted("registrations") {
         registrations(&home("registrations"));
+    }
+    if is_wanted("routed") {
+        egress::routed(&home("routed"));
+    }
+    if is_wanted("moved") {
+        egress::moved(&home("moved"));
     }
 }
 
@@ -335,6 +343,7 @@ fn readers(home: &Path) {
     let string = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap();
     let endpoint = readers::Endpoint {
         event_hub: connection.get("HUBWARD_HUB").unwrap().to_owned(),
+        key_name: "iothubowner",
         key: string.split("SharedAccessKey=").nth(1).unwrap().to_owned(),
         host: host.split(':').next().unwrap_or(&host).to_owned(),
     };

@@ -23,6 +23,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/hubward/reade
 pub struct Endpoint {
     pub host: String,
     pub event_hub: String,
+    pub key_name: &'static str,
     /// The key's text, as connection strings have it.
     pub key: String,
 }
@@ -68,13 +69,13 @@ fn say(who: &str, rounds: &[(f64, f64)], count: usize) {
 }
 
 /// Counts over one link for each partition.
-fn own(process: &Process, endpoint: &Endpoint, port: u16, count: usize) {
-    let Endpoint { host, event_hub, key } = endpoint;
+pub fn own(process: &Process, endpoint: &Endpoint, port: u16, count: usize) {
+    let Endpoint { host, event_hub, key_name, key } = endpoint;
     let mut amqp = Amqp::begin(&process.wire(), host, port);
     let name = format!("sb://{host}/{event_hub}");
     let until = model::Timestamp::from_seconds(4_000_000_000);
     let resource = wire::sas::resource_text(&name);
-    let token = wire::sas::sign(&resource, key.as_bytes(), until, Some("iothubowner"));
+    let token = wire::sas::sign(&resource, key.as_bytes(), until, Some(key_name));
     assert_eq!(amqp.puts_token(&name, &token).0, 200);
     let mut read: BTreeMap<u32, u32> = BTreeMap::new();
     for partition in 0..PARTITIONS {
@@ -111,9 +112,9 @@ fn own(process: &Process, endpoint: &Endpoint, port: u16, count: usize) {
 /// How long the unmodified client takes, from its first event to its last: the slowest of so many processes,
 /// each with its share of the partitions.
 fn azure(python: &str, process: &Process, it: &Endpoint, count: usize, readers: usize) -> f64 {
-    let Endpoint { host, event_hub, key } = it;
+    let Endpoint { host, event_hub, key_name, key } = it;
     let string = format!(
-        "Endpoint=sb://{host}/;SharedAccessKeyName=iothubowner;SharedAccessKey={key};EntityPath={event_hub}"
+        "Endpoint=sb://{host}/;SharedAccessKeyName={key_name};SharedAccessKey={key};EntityPath={event_hub}"
     );
     let ca_file = process.connection().ca_file().to_owned();
     let share = |reader: usize| {

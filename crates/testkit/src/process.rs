@@ -75,6 +75,15 @@ impl Process {
         pages.expect("the second number is the resident pages") * PAGE_BYTES
     }
 
+    /// The most bytes that it has had resident.
+    pub fn peak_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = std::fs::read_to_string(path).expect("it runs, on Linux");
+        let line = text.lines().find_map(|it| it.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|it| it.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.expect("Linux tells the peak in kB") * 1_024
+    }
+
     pub fn connection(&self) -> Connection {
         Connection::read(&self.data).expect("a server that is ready has written connection.env")
     }

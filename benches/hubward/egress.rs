@@ -1,0 +1,203 @@
+//! What leaves a hub: messages routed to an event hub as the hub's own identity, and a million identities into a
+//! container of blobs and out of it. Everything goes over TLS, to targets that the same server serves.
+
+use super::readers::{Endpoint, own};
+use super::{broker, devices, mqtt, now, owner, server};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+use testkit::{Process, Wire};
+
+/// How many messages are routed. Each device sends as many.
+const EVENTS: usize = 200_000;
+const SENDERS: usize = 50;
+/// How many identities go in and out.
+const IDENTITIES: usize = 1_000_000;
+const SENDER: &str = "2b629674-e913-4c01-ae53-ef4638d8f975";
+const BLOBS: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+const POLL: Duration = Duration::from_millis(500);
+
+/// The control plane, and who owns it.
+struct Plant<'a> {
+    process: &'a Process,
+    wire: Wire,
+    arm: String,
+    group: String,
+}
+
+impl<'a> Plant<'a> {
+    fn new(process: &'a Process) -> Self {
+        let connection = process.connection();
+        let get = |key: &str| connection.get(key).unwrap().to_owned();
+        let group = format!(
+            "/subscriptions/{}/resourceGroups/{}",
+            get("HUBWARD_SUBSCRIPTION_ID"),
+            get("HUBWARD_RESOURCE_GROUP")
+        );
+        Self { process, wire: process.wire(), arm: get("HUBWARD_ARM"), group }
+    }
+
+    fn token(&self, resource: &str) -> String {
+        let connection = self.process.connection();
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={}&scope={resource}/.default",
+            connection.admin_app_id(),
+            connection.get("HUBWARD_ADMIN_SECRET").unwrap()
+        );
+        let url =
+            format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let token = self.wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
+        format!("Bearer {}", token["access_token"].as_str().unwrap())
+    }
+
+    fn asks(&self, method: &str, id: &str, body: &Value) -> Value {
+        let url = format!("{}{id}?api-version=2023-06-30", self.arm);
+        let answer =
+            self.wire.json(method, &url, &self.token("https://management.azure.com"), body);
+        assert!(answer.status < 300, "{method} {id}: {}", answer.text());
+        answer.body
+    }
+
+    fn hub(&self) -> String {
+        let name = self.process.connection().hub().unwrap().to_owned();
+        format!("{}/providers/Microsoft.Devices/IotHubs/{name}", self.group)
+    }
+
+    /// Gives the hub an identity of its own, with a role.
+    fn lets(&self, role: &str, at: &str) {
+        let on = json!({ "identity": { "type": "SystemAssigned" } });
+        let hub = self.asks("PATCH", &self.hub(), &on);
+        self.assigns(hub["identity"]["principalId"].as_str().unwrap(), role, at);
+    }
+
+    fn assigns(&self, principal: &str, role: &str, at: &str) {
+        let id = format!(
+            "{at}/providers/Microsoft.Authorization/roleAssignments/{}",
+            uuid::Uuid::new_v4()
+        );
+        let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{role}");
+        let properties = json!({ "roleDefinitionId": role, "principalId": principal,
+            "principalType": "ServicePrincipal" });
+        self.asks("PUT", &id, &json!({ "properties": properties }));
+    }
+}
+
+/// Messages through one route to an event hub, beside the same without any route: from the first that is sent to the
+/// last that is read there.
+pub fn routed(home: &Path) {
+    let process = server(home);
+    let plant = Plant::new(&process);
+    let namespace = format!("{}/providers/Microsoft.EventHub/namespaces/bench-events", plant.group);
+    let made = plant.asks("PUT", &namespace, &json!({ "location": "westus" }));
+    let endpoint = made["properties"]["serviceBusEndpoint"].as_str().unwrap();
+    let event_host = endpoint.trim_start_matches("https://").split(':').next().unwrap().to_owned();
+    let event_hub = format!("{namespace}/eventhubs/far");
+    plant.asks("PUT", &event_hub, &json!({ "properties": { "partitionCount": 4 } }));
+    plant.lets(SENDER, &event_hub);
+
+    let (host, _) = owner(&process);
+    let (senders, broker) = (mqtt::clients(&devices(&process, SENDERS)), broker(&process, &host));
+    let spent = |count: usize, then: &dyn Fn()| {
+        let (began, cpu) = (now(), testkit::cpu_seconds(process.pid()));
+        mqtt::fill(&broker, &senders, count);
+        then();
+        let cpu = (testkit::cpu_seconds(process.pid()) - cpu) / count as f64 * 1e6;
+        (count as f64 / began.elapsed().as_secs_f64(), cpu)
+    };
+    let (rate, without) = spent(EVENTS, &|| {});
+    println!("messages kept, no routes: {rate:.0} per second, {without:.1} CPU s per million");
+    let routing = json!({
+        "endpoints": { "eventHubs": [{ "name": "far", "authenticationType": "identityBased",
+            "endpointUri": format!("sb://{event_host}/"), "entityPath": "far" }] },
+        "routes": [{ "name": "all", "source": "DeviceMessages", "condition": "true",
+            "endpointNames": ["far"], "isEnabled": true }],
+    });
+    plant.asks("PATCH", &plant.hub(), &json!({ "properties": { "routing": routing } }));
+    let rule = format!("{namespace}/authorizationRules/RootManageSharedAccessKey/listKeys");
+    let key = plant.asks("POST", &rule, &Value::Null)["primaryKey"].as_str().unwrap().to_owned();
+    let reader = Endpoint {
+        host: event_host,
+        event_hub: "far".to_owned(),
+        key_name: "RootManageSharedAccessKey",
+        key,
+    };
+    let (rate, with) = spent(EVENTS, &|| own(&process, &reader, super::AMQP_PORT, EVENTS));
+    println!(
+        "messages routed to an event hub and read there: {rate:.0} per second, {with:.1} CPU s per million, reading \
+         included"
+    );
+    process.kill();
+}
+
+/// A million identities from a blob, and into one: how long each job takes, and the most memory that the server had.
+pub fn moved(home: &Path) {
+    let process = server(home);
+    let plant = Plant::new(&process);
+    let account = format!("{}/providers/Microsoft.Storage/storageAccounts/benchblobs", plant.group);
+    let made = plant.asks("PUT", &account, &json!({ "location": "westus" }));
+    let blobs = made["properties"]["primaryEndpoints"]["blob"].as_str().unwrap().to_owned();
+    plant.asks("PUT", &format!("{account}/blobServices/default/containers/jobs"), &json!({}));
+    plant.lets(BLOBS, &account);
+    let principals = format!("{}/v1.0/servicePrincipals", plant.arm);
+    let graph = plant.token("https://graph.microsoft.com");
+    let app = process.connection().admin_app_id().to_owned();
+    let found = plant.wire.json(
+        "GET",
+        &format!("{principals}?$filter=appId%20eq%20'{app}'"),
+        &graph,
+        &Value::Null,
+    );
+    plant.assigns(found.body["value"][0]["id"].as_str().unwrap(), BLOBS, &account);
+
+    let mut lines = String::with_capacity(IDENTITIES * 100);
+    for number in 0..IDENTITIES {
+        writeln!(
+            lines,
+            "{{\"id\":\"pump-{number}\",\"importMode\":\"create\",\"status\":\"enabled\",\"tags\":{{\"hall\":{}}}}}",
+            number % 100
+        )
+        .unwrap();
+    }
+    let container = format!("{}/jobs", blobs.trim_end_matches('/'));
+    let token = plant.token("https://storage.azure.com");
+    let headers = [
+        ("Authorization", token.as_str()),
+        ("x-ms-version", "2021-12-02"),
+        ("x-ms-blob-type", "BlockBlob"),
+    ];
+    let url = format!("{container}/devices.txt");
+    plant.wire.send("PUT", &url, &headers, lines.as_bytes()).expect(201);
+    drop(lines);
+    let before = process.peak_bytes();
+    for (what, body) in [
+        ("import", json!({ "type": "import", "inputBlobContainerUri": container })),
+        ("export", json!({ "type": "export", "excludeKeysInExport": false })),
+    ] {
+        let mut body = body;
+        body["outputBlobContainerUri"] = json!(container);
+        body["storageAuthenticationType"] = json!("identityBased");
+        let (began, cpu) = (now(), testkit::cpu_seconds(process.pid()));
+        let (host, signature) = owner(&process);
+        let url = |path: &str| format!("https://{host}/jobs/{path}?api-version=2021-04-12");
+        let made = plant.wire.json("POST", &url("create"), &signature, &body).expect(200).body;
+        let id = made["jobId"].as_str().unwrap().to_owned();
+        loop {
+            let job = plant.wire.json("GET", &url(&id), &signature, &Value::Null).expect(200).body;
+            match job["status"].as_str().unwrap() {
+                "completed" => break,
+                "failed" | "cancelled" => panic!("{job}"),
+                _ => std::thread::sleep(POLL),
+            }
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        println!(
+            "{what} of {IDENTITIES}: {seconds:.0} s, {:.0} CPU s, peak {:.0} MiB (before the first {:.0})",
+            testkit::cpu_seconds(process.pid()) - cpu,
+            process.peak_bytes() as f64 / 1_048_576.0,
+            before as f64 / 1_048_576.0,
+        );
+    }
+    process.kill();
+}
