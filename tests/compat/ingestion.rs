@@ -133,7 +133,8 @@ fn the_threads_script_runs_and_its_bugs_show_beside_the_client() {
     assert_eq!(said["slept"], json!([1_000, 2_000]), "{said}");
     // Counted as it was meant, once the error has a status.
     assert_eq!(said["alarms"], json!([["High auth failure rate", 1]]), "{said}");
-    assert_eq!(thread.ingests(&hub, &[])["successCount"], 2);
+    let summary = thread.ingests(&hub, &[]);
+    assert_eq!(summary["successCount"], 2, "{summary}");
 
     // A token with a second left is given out; the client asks for another five minutes before the end.
     assert_eq!(thread.says("margin", "")["said"], true);

@@ -154,8 +154,8 @@ fn counts(assignment: &RoleAssignment, request: &Request, token: &Token) -> bool
         && !assignment.deleted_ms.is_some_and(|it| is_visible(it, view, request.now_ms, token))
 }
 
-/// A change is visible once it is as old as the delay, and at once to a token from after it.
+/// A change is visible once it is as old as the delay, and at once to a token from after it or from its second.
 fn is_visible(change_ms: i64, view: View, now_ms: i64, token: &Token) -> bool {
     now_ms >= change_ms + i64::from(view.delay_s) * 1_000
-        || (view.is_healed_by_token && token.issued_ms >= change_ms)
+        || (view.is_healed_by_token && token.issued_ms / 1_000 >= change_ms / 1_000)
 }

@@ -174,7 +174,8 @@ impl Seen {
 }
 
 impl RoleAssignment {
-    /// How the view that judges the call sees this. A token that was issued after a change brings it along.
+    /// How the view that judges the call sees this. A token that was issued after a change brings it along; tokens
+    /// tell whole seconds alone, so the second of the change is after it.
     pub(crate) fn seen(&self, head: &TraceHead, caller: &Caller) -> Seen {
         let Some(replica) = head.replica else {
             return if self.deleted.is_some() { Seen::Gone } else { Seen::Yes };
@@ -182,8 +183,8 @@ impl RoleAssignment {
         // Seconds until a change at `then` is seen; none once it is.
         let left = |then: Timestamp| {
             let due = then.plus_seconds(i64::from(replica.delay_s));
-            let is_fresh =
-                replica.is_healed_by_token && caller.token_issued.is_some_and(|it| it >= then);
+            let is_fresh = replica.is_healed_by_token
+                && caller.token_issued.is_some_and(|it| it.seconds() >= then.seconds());
             (head.time < due && !is_fresh).then(|| due.seconds() - head.time.seconds())
         };
         match (left(self.created), self.deleted.map(left)) {

@@ -72,6 +72,12 @@ fn a_token_that_was_issued_after_the_change_brings_it_along_where_that_is_so() {
     check(true, 1, true);
     check(true, -1, false);
     check(false, 1, false);
+
+    // A token tells the second it is of, the role its millisecond.
+    let mut facts = facts();
+    given(&mut facts, DATA_CONTRIBUTOR, Timestamp::from_millis(NOW.millis() - 4_001));
+    let judged = |s| seen(&facts, Op::PutDevice, true, NOW.plus_seconds(s)).denial.is_none();
+    assert_eq!((judged(-5), judged(-6)), (true, false));
 }
 
 /// Both actions must be on their way: a bulk call writes and deletes.
