@@ -107,6 +107,7 @@ fn main() {
     }
     if is_wanted("routed") {
         egress::routed(&home("routed"));
+        egress::routed_to_blobs(&home("routed-blobs"));
     }
     if is_wanted("moved") {
         egress::moved(&home("moved"));

@@ -12,6 +12,8 @@ use testkit::{Process, Wire};
 /// How many messages are routed. Each device sends as many.
 const EVENTS: usize = 200_000;
 const SENDERS: usize = 50;
+/// How large the blobs of a route are.
+const CHUNK: usize = 10 << 20;
 /// How many identities go in and out.
 const IDENTITIES: usize = 1_000_000;
 const SENDER: &str = "2b629674-e913-4c01-ae53-ef4638d8f975";
@@ -70,6 +72,23 @@ impl<'a> Plant<'a> {
         let on = json!({ "identity": { "type": "SystemAssigned" } });
         let hub = self.asks("PATCH", &self.hub(), &on);
         self.assigns(hub["identity"]["principalId"].as_str().unwrap(), role, at);
+    }
+
+    /// An account with a container, which the hub and the administrator may write: the address of its blobs.
+    fn stores(&self, container: &str) -> String {
+        let account =
+            format!("{}/providers/Microsoft.Storage/storageAccounts/benchblobs", self.group);
+        let made = self.asks("PUT", &account, &json!({ "location": "westus" }));
+        let container = format!("{account}/blobServices/default/containers/{container}");
+        self.asks("PUT", &container, &json!({}));
+        self.lets(BLOBS, &account);
+        let app = self.process.connection().admin_app_id().to_owned();
+        let url = format!("{}/v1.0/servicePrincipals?$filter=appId%20eq%20'{app}'", self.arm);
+        let graph = self.token("https://graph.microsoft.com");
+        let found = self.wire.json("GET", &url, &graph, &Value::Null).body;
+        self.assigns(found["value"][0]["id"].as_str().unwrap(), BLOBS, &account);
+        let blobs = made["properties"]["primaryEndpoints"]["blob"].as_str().unwrap();
+        blobs.trim_end_matches('/').to_owned()
     }
 
     fn assigns(&self, principal: &str, role: &str, at: &str) {
@@ -131,26 +150,57 @@ pub fn routed(home: &Path) {
     process.kill();
 }
 
+/// The same to a container of blobs, in batches that are full, up to the last full one.
+pub fn routed_to_blobs(home: &Path) {
+    let process = server(home);
+    let plant = Plant::new(&process);
+    let blobs = plant.stores("far");
+    let (host, _) = owner(&process);
+    let (senders, broker) = (mqtt::clients(&devices(&process, SENDERS)), broker(&process, &host));
+    let routing = json!({
+        "endpoints": { "storageContainers": [{ "name": "far", "authenticationType": "identityBased",
+            "endpointUri": format!("{blobs}/"), "containerName": "far", "encoding": "json",
+            "batchFrequencyInSeconds": 720, "maxChunkSizeInBytes": CHUNK }] },
+        "routes": [{ "name": "all", "source": "DeviceMessages", "condition": "true",
+            "endpointNames": ["far"], "isEnabled": true }],
+    });
+    plant.asks("PATCH", &plant.hub(), &json!({ "properties": { "routing": routing } }));
+    let token = plant.token("https://storage.azure.com");
+    let headers = [("Authorization", token.as_str()), ("x-ms-version", "2021-12-02")];
+    let listed = || {
+        let url = format!("{blobs}/far?restype=container&comp=list");
+        plant.wire.send("GET", &url, &headers, b"").expect(200).text()
+    };
+    let (began, cpu) = (now(), testkit::cpu_seconds(process.pid()));
+    mqtt::fill(&broker, &senders, EVENTS);
+    // What is there once nothing has come for two looks is all that is full.
+    let (mut count, mut since, mut looks) = (0, began.elapsed(), 0);
+    while looks < 2 || count == 0 {
+        std::thread::sleep(POLL);
+        let found = listed().matches("<Blob>").count();
+        looks = if found == count { looks + 1 } else { 0 };
+        if found != count {
+            (count, since) = (found, began.elapsed());
+        }
+    }
+    let cpu = testkit::cpu_seconds(process.pid()) - cpu;
+    let xml = listed();
+    let name = xml.split("<Name>").nth(1).unwrap().split("</Name>").next().unwrap();
+    let blob = plant.wire.send("GET", &format!("{blobs}/far/{name}"), &headers, b"").expect(200);
+    let written = count * blob.text().matches("EnqueuedTimeUtc").count();
+    println!(
+        "messages routed to blobs of 10 MiB: {:.0} per second, {count} blobs, {:.1} CPU s per million",
+        written as f64 / since.as_secs_f64(),
+        cpu / EVENTS as f64 * 1e6,
+    );
+    process.kill();
+}
+
 /// A million identities from a blob, and into one: how long each job takes, and the most memory that the server had.
 pub fn moved(home: &Path) {
     let process = server(home);
     let plant = Plant::new(&process);
-    let account = format!("{}/providers/Microsoft.Storage/storageAccounts/benchblobs", plant.group);
-    let made = plant.asks("PUT", &account, &json!({ "location": "westus" }));
-    let blobs = made["properties"]["primaryEndpoints"]["blob"].as_str().unwrap().to_owned();
-    plant.asks("PUT", &format!("{account}/blobServices/default/containers/jobs"), &json!({}));
-    plant.lets(BLOBS, &account);
-    let principals = format!("{}/v1.0/servicePrincipals", plant.arm);
-    let graph = plant.token("https://graph.microsoft.com");
-    let app = process.connection().admin_app_id().to_owned();
-    let found = plant.wire.json(
-        "GET",
-        &format!("{principals}?$filter=appId%20eq%20'{app}'"),
-        &graph,
-        &Value::Null,
-    );
-    plant.assigns(found.body["value"][0]["id"].as_str().unwrap(), BLOBS, &account);
-
+    let blobs = plant.stores("jobs");
     let mut lines = String::with_capacity(IDENTITIES * 100);
     for number in 0..IDENTITIES {
         writeln!(
@@ -160,7 +210,7 @@ pub fn moved(home: &Path) {
         )
         .unwrap();
     }
-    let container = format!("{}/jobs", blobs.trim_end_matches('/'));
+    let container = format!("{blobs}/jobs");
     let token = plant.token("https://storage.azure.com");
     let headers = [
         ("Authorization", token.as_str()),
