@@ -66,7 +66,11 @@ fn az_takes_the_role_of_the_thread_as_it_stands() {
     };
     let refused = assign(&subscription).refused();
     assert!(refused.contains("can be assigned at"), "{refused}");
-    let assigned = assign(&hub).json();
+    // As the thread prints it: what kind of principal it is the CLI finds out.
+    let create = ["role", "assignment", "create", "--role", "IoT Security Policy Manager"];
+    let to = ["--assignee-object-id", id, "--scope", &hub];
+    let assigned = az.run(&[create.as_slice(), &to].concat()).json();
+    assert_eq!(text(&assigned, "/principalType"), "ServicePrincipal");
     assert_eq!(text(&assigned, "/scope"), hub);
     let list = ["role", "assignment", "list", "--scope", &hub, "--assignee", app];
     let held = az.run(&list).json();
