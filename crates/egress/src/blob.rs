@@ -280,7 +280,7 @@ impl Blobs {
         start: Timestamp,
         expiry: Timestamp,
     ) -> Answered<DelegationKey> {
-        let (start, expiry) = (signing::whole_seconds(start), signing::whole_seconds(expiry));
+        let (start, expiry) = (start.rfc3339_seconds(), expiry.rfc3339_seconds());
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"utf-8\"?><KeyInfo><Start>{start}</Start><Expiry>{expiry}</Expiry></KeyInfo>"
         );

@@ -55,7 +55,7 @@ impl Plant {
 
     /// The address of a container with a signature that lets its holder do this.
     pub(super) fn signed(&self, container: &str, may: &str) -> String {
-        let expiry = self.world.now().plus_seconds(3_600).rfc3339().replace(".000Z", "Z");
+        let expiry = self.world.now().plus_seconds(3_600).rfc3339_seconds();
         let fields = [("sv", "2021-12-02"), ("sr", "c"), ("sp", may), ("se", expiry.as_str())];
         let place = Place { account: ACCOUNT, container, blob: "" };
         format!("{}?{}", self.container(container), Sas::new(fields).signed(&place, &self.key))

@@ -39,7 +39,7 @@ impl Container {
         expiry: Timestamp,
         by: Signer<'_>,
     ) -> Secret<String> {
-        let (start, expiry) = (whole_seconds(start), whole_seconds(expiry));
+        let (start, expiry) = (start.rfc3339_seconds(), expiry.rfc3339_seconds());
         let mut fields = vec![
             ("sv", VERSION),
             ("sr", "b"),
@@ -67,10 +67,4 @@ impl Container {
         let place = Place { account: &self.account, container: &self.name, blob };
         Secret::new(Sas::new(fields).signed(&place, key.reveal()))
     }
-}
-
-/// `2026-11-22T08:00:00Z`: fractions of a second are not taken everywhere.
-pub(super) fn whole_seconds(at: Timestamp) -> String {
-    let text = Timestamp::from_seconds(at.seconds()).rfc3339();
-    text.replace(".000Z", "Z")
 }

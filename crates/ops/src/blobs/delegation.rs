@@ -13,10 +13,6 @@ use model::{Error, Timestamp};
 
 /// Longest life of a key. Source: as the module's.
 const LIFE_MAX_S: i64 = 7 * 86_400;
-/// How a time stands in a key.
-fn shown(at: Timestamp) -> String {
-    Timestamp::from_seconds(at.seconds()).rfc3339().replace(".000Z", "Z")
-}
 
 /// `POST ?restype=service&comp=userdelegationkey`.
 pub(crate) fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
@@ -48,8 +44,8 @@ pub(crate) fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, 
     let delegation = Delegation {
         object_id: &object_id.to_string(),
         tenant: &facts.tenant.to_string(),
-        start: &shown(start),
-        expiry: &shown(expiry),
+        start: &start.rfc3339_seconds(),
+        expiry: &expiry.rfc3339_seconds(),
         service: "b",
         version,
     };
