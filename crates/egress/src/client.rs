@@ -149,3 +149,9 @@ pub(crate) fn shortened(text: &str) -> String {
     let end = text.floor_char_boundary(SAID_BYTES_MAX);
     text.get(..end).unwrap_or_default().chars().filter(|it| !it.is_control()).collect()
 }
+
+/// A no of others, with the id by which they know their decision: one of this server is explained by it.
+pub(crate) fn with_id(no: &dyn fmt::Display, id: Option<&str>) -> String {
+    let id = id.map(|it| format!(" (its tracking id: {it})"));
+    format!("{no}{}", id.unwrap_or_default())
+}

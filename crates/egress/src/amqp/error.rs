@@ -1,6 +1,6 @@
 //! Why a message was not taken.
 
-use crate::client::{EgressError, shortened};
+use crate::client::{EgressError, shortened, with_id};
 use ::amqp::{Condition, Outcome};
 use std::fmt;
 use std::time::Duration;
@@ -48,6 +48,11 @@ const TRACKING: &str = "com.microsoft:tracking-id";
 const RETRY_AFTER: &str = "retry-after";
 
 impl SendError {
+    /// The no as operators are shown it, with the id of the target's decision.
+    pub fn told(&self) -> String {
+        with_id(self, self.tracking_id.as_deref())
+    }
+
     pub(super) fn new(why: Why, condition: &str, description: impl Into<String>) -> Self {
         Self {
             why,
@@ -142,6 +147,7 @@ mod tests {
         assert_eq!(error.retry_after, Some(Duration::from_secs(4)));
         assert_eq!(error.tracking_id.as_deref(), Some("t-1"));
         assert_eq!(error.to_string(), "com.microsoft:server-busy: comeback");
+        assert_eq!(error.told(), "com.microsoft:server-busy: comeback (its tracking id: t-1)");
         let long = Condition::new("amqp:internal-error", "é".repeat(SAID_BYTES_MAX));
         let kept = SendError::of(Some(long)).description;
         assert_eq!(kept.len(), SAID_BYTES_MAX);

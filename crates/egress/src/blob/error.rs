@@ -1,7 +1,7 @@
 //! Why a container does not do what it was asked.
 
 use super::xml;
-use crate::client::{EgressError, shortened};
+use crate::client::{EgressError, shortened, with_id};
 use bytes::Bytes;
 use hyper::Response;
 use hyper::header::RETRY_AFTER;
@@ -57,6 +57,11 @@ impl From<EgressError> for BlobError {
 }
 
 impl BlobError {
+    /// The no as operators are shown it, with the id of the service's decision.
+    pub fn told(&self) -> String {
+        with_id(self, self.request_id.as_deref())
+    }
+
     pub(super) fn own(why: Why, message: String) -> Self {
         let (status, code, request_id) = (0, String::new(), None);
         Self { why, status, code, message, request_id, retry_after: None }

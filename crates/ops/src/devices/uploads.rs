@@ -269,10 +269,9 @@ fn blobs(env: &Env, store: &Store) -> Blobs {
     Blobs::new(client, store.container.clone(), store.credential.clone(), now)
 }
 
-/// What the storage says to the hub, for the device: with the id by which a storage of this server knows its decision.
+/// What the storage says to the hub, for the device.
 fn said_no(store: &Store, error: &BlobError) -> Error {
-    let id = error.request_id.as_ref().map(|it| format!(" (its tracking id: {it})"));
-    let what = format!("the storage `{}` says: {error}{}", store.container, id.unwrap_or_default());
+    let what = format!("the storage `{}` says: {}", store.container, error.told());
     match error.why {
         Why::Throttled | Why::Unreachable => Error::Unavailable { message: what },
         Why::NotFound | Why::Unauthorized | Why::Conflict | Why::Refused => {

@@ -126,7 +126,7 @@ impl Delivery<'_> {
         progress.env.metrics.count_invalid(refused);
         if let Some(Err(error)) = verdicts.iter().find(|it| is_refused(it)) {
             let sentence =
-                format!("`{}` will never take a message: {error}", progress.endpoint.name);
+                format!("`{}` will never take a message: {}", progress.endpoint.name, error.told());
             progress.env.metrics.log_fault(progress.env.new_tracking_id(), &sentence);
         }
         if progress.cursor.next.insert(partition, until) != Some(until) {
@@ -146,7 +146,7 @@ impl Delivery<'_> {
                 if let Some(after) = error.retry_after {
                     *wait = after.clamp(WAIT_MIN, WAIT_MAX);
                 }
-                Err(error.to_string())
+                Err(error.told())
             }
         }
     }
