@@ -12,8 +12,9 @@ pub(crate) mod run;
 mod storage;
 
 use super::hubs;
+use super::jobs::{id_of, object};
 use super::registry::{TRIES, hub_of, shard};
-use crate::control::{delete, failed, put as keep, unread};
+use crate::control::{self, delete, failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use body::Wanted;
@@ -21,11 +22,11 @@ use gate::Permit;
 use gate::facts::Hub;
 use model::error::HubFault;
 use model::trace::{Caller, Object, Verb};
-use model::{DeviceId, Error, Op, Scope, Timestamp};
+use model::{Error, Op, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::{CommitError, Document, Expect, Scan, ShardId, tables};
+use store::{CommitError, Expect, ShardId, tables};
 
 /// Most imports and exports of a hub that are known, past ones included.
 const TRANSFERS_MAX: u64 = 10_000;
@@ -33,8 +34,6 @@ const TRANSFERS_MAX: u64 = 10_000;
 const HISTORY_S: i64 = 30 * 24 * 3_600;
 /// How long one may take.
 const EXECUTION_S: i64 = 7 * 24 * 3_600;
-/// How many are read at once.
-const PAGE: usize = 100;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -165,12 +164,6 @@ impl Transfer {
     }
 }
 
-fn id_of(input: &Input) -> Result<String, Error> {
-    let id = DeviceId::parse(input.param("job"))
-        .map_err(|it| Error::DeviceInvalid { at: "jobId".into(), message: it.to_string() })?;
-    Ok(id.as_str().to_owned())
-}
-
 fn not_found(id: &str) -> Error {
     Error::hub(HubFault::JobNotFound, format!("there is no import or export `{id}` in this hub"))
 }
@@ -195,40 +188,18 @@ pub(super) async fn objects(
         let found = read(env, &shard(hub)?, &id).await?;
         (id, found.map_or_else(|| json!({}), |(it, _)| it.shown()), Verb::Delete)
     };
-    Ok(vec![Object {
-        kind: "Microsoft.Devices/IotHubs/jobs".into(),
-        id: format!("{}/jobs/{name}", hub.scope),
-        name,
-        body,
-        verb,
-    }])
+    Ok(vec![object(hub, name, body, verb)])
 }
 
 async fn read(env: &Env, shard: &ShardId, id: &str) -> Result<Option<(Transfer, u64)>, Error> {
-    let found = env.store.get(shard, tables::TRANSFERS, id).await.map_err(|it| unread(&it))?;
-    found.map(|it| Ok((parse(&it)?, it.revision))).transpose()
-}
-
-fn parse(document: &Document) -> Result<Transfer, Error> {
-    serde_json::from_slice(&document.body)
-        .map_err(|it| Error::Internal { message: format!("a job cannot be read: {it}") })
+    control::get_in(env, shard, tables::TRANSFERS, id).await
 }
 
 /// All of a hub, the newest first.
 async fn all(env: &Env, shard: &ShardId) -> Result<Vec<(Transfer, u64)>, Error> {
-    let (mut found, mut after) = (Vec::new(), None);
-    loop {
-        let scan = Scan { prefix: String::new(), after: after.take(), limit: PAGE };
-        let page =
-            env.store.scan(shard, tables::TRANSFERS, scan).await.map_err(|it| unread(&it))?;
-        for (_, document) in &page {
-            found.push((parse(document)?, document.revision));
-        }
-        match page.last() {
-            Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
-            Some(_) | None => break,
-        }
-    }
+    let found = control::all_in(env, shard, tables::TRANSFERS, "").await?;
+    let mut found: Vec<(Transfer, u64)> =
+        found.into_iter().map(|(_, it, revision)| (it, revision)).collect();
     found.sort_by(|(a, _), (b, _)| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
     Ok(found)
 }

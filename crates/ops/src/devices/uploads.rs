@@ -9,7 +9,7 @@ use super::named::Named;
 use super::registry::{hub_of, read as read_device, shard};
 use super::routing::connection::{self, Account};
 use super::{hubs, names, service_queues};
-use crate::control::{delete, failed, put as keep, unread};
+use crate::control::{self, delete, failed, parse, put as keep, unread};
 use crate::env::Env;
 use crate::going_out;
 use crate::input::{Input, Reply};
@@ -126,15 +126,14 @@ pub(crate) async fn end(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     };
     let shard = shard(&hub)?;
     let key = key_of(&named, correlation);
-    let found = env.store.get(&shard, tables::FILE_UPLOADS, &key).await;
-    let found = found.map_err(|it| unread(&it))?.ok_or_else(unknown)?;
-    let upload: Upload = parse(&found.body)?;
+    let found = control::get_in::<Upload>(env, &shard, tables::FILE_UPLOADS, &key).await?;
+    let (upload, revision) = found.ok_or_else(unknown)?;
     let device = read_device(env, &shard, &named).await?;
     if device.is_none_or(|(it, _)| it.generation_id != upload.generation) {
         return Err(unknown());
     }
     let now = env.now();
-    let over = delete(tables::FILE_UPLOADS, key, Expect::Revision(found.revision));
+    let over = delete(tables::FILE_UPLOADS, key, Expect::Revision(revision));
     if upload.until <= now {
         env.store.commit(&shard, vec![over]).await.map_err(|it| failed(&it))?;
         let what = "the time of the upload is over; begin another one";
@@ -284,11 +283,6 @@ fn key_of(named: &Named, correlation: &str) -> String {
     format!("{}/{correlation}", named.device)
 }
 
-fn parse(body: &[u8]) -> Result<Upload, Error> {
-    serde_json::from_slice(body)
-        .map_err(|it| Error::Internal { message: format!("an upload cannot be read: {it}") })
-}
-
 /// Takes out what of a device is too late.
 ///
 /// # Errors
@@ -320,7 +314,7 @@ fn late_of(
 ) -> Result<(Vec<Change>, usize), Error> {
     let (mut late, mut live) = (Vec::new(), 0);
     for (key, document) in all {
-        match parse(&document.body)?.until <= now {
+        match parse::<Upload>(tables::FILE_UPLOADS, &key, &document)?.until <= now {
             true => {
                 late.push(delete(tables::FILE_UPLOADS, key, Expect::Revision(document.revision)));
             }
