@@ -14,6 +14,7 @@ mod places;
 pub mod reaching;
 pub(crate) mod rules;
 pub mod service_bus;
+pub(crate) mod uses;
 
 pub(crate) use places::place;
 
