@@ -5,11 +5,13 @@
 //! it asks for as its identity, so that an upload is that identity's with the roles that it has by then.
 //! Source: IoT Hub developer guide, "Upload files with IoT Hub"; the public device libraries.
 
+use super::endpoints::IDENTITY_BASED;
 use super::named::Named;
 use super::registry::{hub_of, read as read_device, shard};
 use super::routing::connection::{self, Account};
 use super::{hubs, names, service_queues};
 use crate::control::{self, delete, failed, parse, put as keep, unread};
+use crate::entra::tokens;
 use crate::env::Env;
 use crate::going_out;
 use crate::input::{Input, Reply};
@@ -35,8 +37,6 @@ const BLOB_NAME_CHARACTERS_MAX: usize = 1_024;
 const CLOCK_SKEW_S: i64 = 300;
 /// So many uploads are looked at together when those that are too late are forgotten.
 const PAGE: usize = 256;
-/// For what tokens of identities are, at storage accounts.
-pub(super) const STORAGE: &str = "https://storage.azure.com";
 
 /// An upload that has begun.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -242,11 +242,11 @@ fn credential(
     host: &str,
 ) -> Result<Credential, String> {
     let is_by_identity = text(endpoint, &["authenticationType"])
-        .is_some_and(|it| it.eq_ignore_ascii_case("identityBased"));
+        .is_some_and(|it| it.eq_ignore_ascii_case(IDENTITY_BASED));
     if is_by_identity {
         let named = text(endpoint, &["identity", "userAssignedIdentity"]);
         let who = going_out::identity_of(hub, named, facts)?;
-        let token = going_out::token_for(env, facts, &who, (host, STORAGE));
+        let token = going_out::token_for(env, facts, &who, (host, tokens::STORAGE));
         return token.map(Credential::Token);
     }
     key_of_account(endpoint)
