@@ -44,6 +44,8 @@ impl BusTurns {
         let turn = {
             // No critical section leaves the map half changed.
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // A turn that nobody has or waits for is made anew for who wants it.
+            all.retain(|_, it| Arc::strong_count(it) > 1);
             Arc::clone(all.entry(namespace.to_owned()).or_default())
         };
         turn.lock_owned().await
