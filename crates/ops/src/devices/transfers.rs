@@ -204,33 +204,8 @@ async fn all(env: &Env, shard: &ShardId) -> Result<Vec<(Transfer, u64)>, Error> 
     Ok(found)
 }
 
-/// What is asked of imports and exports, on either plane.
-pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let op = permit.operation().op;
-    let is = |it: Op| op == it;
-    if is(Op::ExportDevices) || is(Op::ImportDevices) {
-        return create_of_hub(permit, input, env).await;
-    }
-    if is(Op::ListHubJobs) {
-        return list_of_hub(input, env).await;
-    }
-    if is(Op::GetHubJob) {
-        return get_of_hub(input, env).await;
-    }
-    if is(Op::GetTransfer) {
-        return get(permit, input, env).await;
-    }
-    if is(Op::ListTransfers) {
-        return list(permit, input, env).await;
-    }
-    if is(Op::CancelTransfer) {
-        return cancel(permit, input, env).await;
-    }
-    create(permit, input, env).await
-}
-
 /// `POST /jobs/create`.
-async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     let wanted = Wanted::read(&input.body, env)?;
     let made = make(permit, input, env, (&hub, wanted, false)).await?;
@@ -238,7 +213,11 @@ async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Erro
 }
 
 /// `POST .../exportDevices` and `POST .../importDevices` of the control plane.
-async fn create_of_hub(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn create_of_hub(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
     let hub = named(input, env).await?;
     let is_export = permit.operation().op == Op::ExportDevices;
     let kind = if is_export { Kind::Export } else { Kind::Import };
@@ -299,13 +278,13 @@ async fn make(
 }
 
 /// `GET /jobs/{job}`.
-async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     found(input, env, &hub).await.map(|it| Reply::ok(it.shown()))
 }
 
 /// `GET .../jobs/{job}` of the control plane.
-async fn get_of_hub(input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn get_of_hub(_: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = named(input, env).await?;
     found(input, env, &hub).await.map(|it| Reply::ok(it.shown_of_hub()))
 }
@@ -317,14 +296,14 @@ async fn found(input: &Input, env: &Env, hub: &Hub) -> Result<Transfer, Error> {
 }
 
 /// `GET /jobs`, the newest first.
-async fn list(permit: &Permit, _: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn list(permit: &Permit, _: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     let all = all(env, &shard(&hub)?).await?;
     Ok(Reply::ok(all.iter().map(|(it, _)| it.shown()).collect()))
 }
 
 /// `GET .../jobs` of the control plane.
-async fn list_of_hub(input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn list_of_hub(_: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = named(input, env).await?;
     let all = all(env, &shard(&hub)?).await?;
     let shown: Vec<Value> = all.iter().map(|(it, _)| it.shown_of_hub()).collect();
@@ -332,7 +311,7 @@ async fn list_of_hub(input: &Input, env: &Env) -> Result<Reply, Error> {
 }
 
 /// `DELETE /jobs/{job}`: what was imported stays, and nothing more is read.
-async fn cancel(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn cancel(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     let shard = shard(&hub)?;
     let id = id_of(input)?;
