@@ -215,26 +215,14 @@ pub(super) struct Killed {
 
 impl Killed {
     pub(super) fn new(server: &Process) -> Self {
-        let (wire, connection) = (server.wire(), server.connection());
-        let get = |name: &str| connection.get(name).unwrap();
-        let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
-            get("HUBWARD_ADMIN_APP_ID"),
-            get("HUBWARD_ADMIN_SECRET")
-        );
-        let sign_in =
-            format!("{}/{}/oauth2/v2.0/token", get("HUBWARD_AUTHORITY"), get("HUBWARD_TENANT_ID"));
-        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let token = wire.send("POST", &sign_in, &headers, form.as_bytes()).expect(200).body;
-        let token = format!("Bearer {}", token["access_token"].as_str().unwrap());
+        let (wire, manager) = (server.wire(), server.arm_bearer());
         let arm = |method: &str, below: &str, body: &Value| {
             let url = format!(
-                "{}/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Storage/storageAccounts/{NAME}{below}?api-version=2025-08-01",
-                get("HUBWARD_ARM"),
-                get("HUBWARD_SUBSCRIPTION_ID"),
-                get("HUBWARD_RESOURCE_GROUP")
+                "{}{}/providers/Microsoft.Storage/storageAccounts/{NAME}{below}?api-version=2025-08-01",
+                server.setting("HUBWARD_ARM"),
+                server.group()
             );
-            wire.json(method, &url, &token, body).expect(200).body
+            wire.json(method, &url, &manager, body).expect(200).body
         };
         let made = arm("PUT", "", &json!({ "location": "westus" }));
         arm("PUT", "/blobServices/default/containers/plant", &json!({}));
