@@ -1,7 +1,7 @@
 //! Addresses of blobs that are signed for whoever holds them.
 
 use super::Container;
-use model::{Secret, Timestamp};
+use model::{DelegationKey, Secret, Timestamp};
 use wire::storage::sas::{Place, Sas};
 
 /// The version of what is signed here.
@@ -9,13 +9,8 @@ const VERSION: &str = "2021-12-02";
 
 /// A key that stands for the identity that has asked for it.
 #[derive(Clone, Debug)]
-pub struct DelegationKey {
-    pub object_id: String,
-    pub tenant: String,
-    pub start: String,
-    pub expiry: String,
-    pub service: String,
-    pub version: String,
+pub struct SigningKey {
+    pub of: DelegationKey,
     /// Decoded from base64.
     pub value: Secret<Vec<u8>>,
 }
@@ -25,7 +20,7 @@ pub struct DelegationKey {
 pub enum Signer<'a> {
     /// The account's, decoded from base64.
     Account(&'a Secret<Vec<u8>>),
-    Delegation(&'a DelegationKey),
+    Delegation(&'a SigningKey),
 }
 
 impl Container {
@@ -52,7 +47,7 @@ impl Container {
         }
         let key = match by {
             Signer::Account(key) => key,
-            Signer::Delegation(key) => {
+            Signer::Delegation(SigningKey { of: key, value }) => {
                 fields.extend([
                     ("skoid", key.object_id.as_str()),
                     ("sktid", key.tenant.as_str()),
@@ -61,7 +56,7 @@ impl Container {
                     ("sks", key.service.as_str()),
                     ("skv", key.version.as_str()),
                 ]);
-                &key.value
+                value
             }
         };
         let place = Place { account: &self.account, container: &self.name, blob };
