@@ -1,11 +1,8 @@
 //! Addresses of blobs that are signed for whoever holds them.
 
-use super::Container;
+use super::{Container, VERSION};
 use model::{DelegationKey, Secret, Timestamp};
 use wire::storage::sas::{Place, Sas};
-
-/// The version of what is signed here.
-const VERSION: &str = "2021-12-02";
 
 /// A key that stands for the identity that has asked for it.
 #[derive(Clone, Debug)]
