@@ -148,12 +148,6 @@ impl Plant {
             std::thread::yield_now();
         }
     }
-
-    fn own_identity(&self) -> Identity {
-        self.world.arm("PATCH", &self.hub, &with_type("SystemAssigned", &[])).expect(200);
-        let hub = self.world.arm("GET", &self.hub, &Value::Null).expect(200).body;
-        self.world.managed_identity(hub["identity"]["principalId"].as_str().unwrap())
-    }
 }
 
 /// S3-15: with `Storage Blob Data Contributor` files are written; without it the health of the endpoint says what is
@@ -161,7 +155,7 @@ impl Plant {
 #[test]
 fn a_batch_of_a_partition_becomes_a_file() {
     let plant = Plant::new();
-    let hub = plant.own_identity();
+    let hub = plant.world.own_identity(&plant.hub);
     let role = plant.world.assign(&hub, CONTRIBUTOR, &plant.container("files")).expect(201).body;
     plant.saves(&[plant.by_identity("far", "files", None)]);
     let kind = [("iothub-contenttype", "application/json"), ("iothub-contentencoding", "utf-8")];

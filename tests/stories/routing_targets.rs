@@ -19,16 +19,12 @@ struct Plant {
 impl Plant {
     fn new(world: World) -> Self {
         let hub = world.hub();
-        let namespace =
-            format!("{}/providers/Microsoft.EventHub/namespaces/plant-events", world.group());
-        world.arm("PUT", &namespace, &json!({ "location": "westus" })).expect(200);
+        let namespace = world.target("Microsoft.EventHub/namespaces", "plant-events");
         for name in ["telemetry1", "telemetry10"] {
             let body = json!({ "properties": { "partitionCount": 1 } });
             world.arm("PUT", &format!("{namespace}/eventhubs/{name}"), &body).expect(200);
         }
-        let own = json!({ "identity": { "type": "SystemAssigned" } });
-        let shown = world.arm("PATCH", &hub, &own).expect(200).body;
-        let principal = shown["identity"]["principalId"].as_str().unwrap().to_owned();
+        let principal = world.own_identity(&hub).object_id;
         Self { world, hub, namespace, principal }
     }
 
@@ -50,14 +46,8 @@ impl Plant {
     }
 
     fn assigns(&self, principal: &str, role: &str, scope: &str) {
-        let path = format!(
-            "{scope}/providers/Microsoft.Authorization/roleAssignments/{}",
-            self.world.guid()
-        );
-        let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{role}");
-        let body = json!({ "properties": { "roleDefinitionId": role, "principalId": principal,
-            "principalType": "ServicePrincipal" } });
-        self.world.arm("PUT", &path, &body).expect(201);
+        let who = self.world.managed_identity(principal);
+        self.world.assign(&who, role, scope).expect(201);
     }
 
     /// The endpoint is refused in these words.

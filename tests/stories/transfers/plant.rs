@@ -140,8 +140,7 @@ impl Plant {
     /// The hub's own identity.
     pub(super) fn own(&self) -> Identity {
         let shown = self.world.arm("GET", &self.hub, &Value::Null).expect(200).body;
-        let object_id = shown["identity"]["principalId"].as_str().unwrap().to_owned();
-        Identity { name: "hub".into(), app_id: String::new(), object_id, secret: String::new() }
+        self.world.managed_identity(shown["identity"]["principalId"].as_str().unwrap())
     }
 
     pub(super) fn shows(&self, hub: &str, device: &str) -> Answer {

@@ -14,6 +14,13 @@ impl World {
         }
     }
 
+    /// Gives a hub an identity of its own, and no other: who that is.
+    pub fn own_identity(&self, hub: &str) -> Identity {
+        let own = json!({ "identity": { "type": "SystemAssigned" } });
+        let shown = self.arm("PATCH", hub, &own).expect(200).body;
+        self.managed_identity(text(&shown, "/identity/principalId"))
+    }
+
     /// A new namespace or storage account, open to everybody: its id.
     pub fn target(&self, kind: &str, name: &str) -> String {
         let id = format!("{}/providers/{kind}/{name}", self.group());
