@@ -38,6 +38,14 @@ impl Plant {
             "endpointUri": format!("sb://{}/", self.host(&self.namespace)) })
     }
 
+    fn by_key(&self) -> Value {
+        let rule = format!("{}/authorizationRules/RootManageSharedAccessKey", self.namespace);
+        let keys = self.world.arm("POST", &format!("{rule}/listKeys"), &Value::Null).expect(200);
+        let string = keys.body["primaryConnectionString"].as_str().unwrap();
+        json!({ "name": "telemetry1", "authenticationType": "keyBased",
+            "connectionString": format!("{string};EntityPath=telemetry1") })
+    }
+
     fn saves(&self, kind: &str, endpoint: &Value) -> Answer {
         let endpoints = json!({ kind: [endpoint] });
         let routing = json!({ "endpoints": endpoints, "fallbackRoute": {
@@ -153,11 +161,7 @@ fn an_endpoint_behind_a_firewall_needs_the_exception_and_the_hubs_own_identity()
     let own = plant.event_hub("telemetry1");
     let mut theirs = own.clone();
     theirs["identity"] = json!({ "userAssignedIdentity": id });
-    let rule = format!("{}/authorizationRules/RootManageSharedAccessKey/listKeys", plant.namespace);
-    let keys = plant.world.arm("POST", &rule, &Value::Null).expect(200).body;
-    let string =
-        format!("{};EntityPath=telemetry1", keys["primaryConnectionString"].as_str().unwrap());
-    let by_key = json!({ "name": "telemetry1", "authenticationType": "keyBased", "connectionString": string });
+    let by_key = plant.by_key();
 
     closes(false);
     plant.is_refused("eventHubs", &own, &["trusted services"]);
@@ -176,6 +180,20 @@ fn an_endpoint_behind_a_firewall_needs_the_exception_and_the_hubs_own_identity()
     // What is saved stays, and the hub can be written, when the way is closed behind it.
     closes(false);
     plant.world.arm("PATCH", &plant.hub, &json!({ "tags": { "a": "b" } })).expect(200);
+}
+
+#[test]
+fn a_namespace_that_takes_no_keys_is_no_endpoint_with_one() {
+    let plant = Plant::new(World::new());
+    let by_key = plant.by_key();
+    let takes_keys = |is_on: bool| {
+        let body = json!({ "properties": { "disableLocalAuth": !is_on } });
+        plant.world.arm("PATCH", &plant.namespace, &body).expect(200);
+    };
+    takes_keys(false);
+    plant.is_refused("eventHubs", &by_key, &["takes no keys", "identityBased"]);
+    takes_keys(true);
+    plant.saves("eventHubs", &by_key).expect(200);
 }
 
 #[test]
