@@ -26,12 +26,11 @@ impl Plant {
         let world = World::new();
         let hub = world.hub();
         let account = world.target("Microsoft.Storage/storageAccounts", "plantfiles");
-        let device = world.device(&hub, "pump-1");
-        let plant = Self { world, hub, account, device };
         for name in ["uploads", "uploads10"] {
-            plant.world.arm("PUT", &plant.container(name), &json!({})).expect(200);
+            world.container(&account, name);
         }
-        plant
+        let device = world.device(&hub, "pump-1");
+        Self { world, hub, account, device }
     }
 
     fn container(&self, name: &str) -> String {

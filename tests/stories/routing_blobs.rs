@@ -27,11 +27,10 @@ impl Plant {
         let device = world.device(&hub, "pump-1");
         let reader = world.service_principal("reader");
         world.assign(&reader, READER, &account).expect(201);
-        let plant = Self { world, hub, account, device, reader };
         for name in ["files", "files10"] {
-            plant.world.arm("PUT", &plant.container(name), &json!({})).expect(200);
+            world.container(&account, name);
         }
-        plant
+        Self { world, hub, account, device, reader }
     }
 
     fn container(&self, name: &str) -> String {

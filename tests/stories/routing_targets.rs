@@ -102,15 +102,8 @@ fn an_endpoint_is_saved_once_its_identity_has_the_data_role() {
     queue["name"] = json!("q");
     plant.is_refused("serviceBusQueues", &queue, &["is no place with queues"]);
 
-    let account =
-        format!("{}/providers/Microsoft.Storage/storageAccounts/plantfiles", plant.world.group());
-    plant
-        .world
-        .arm("PUT", &account, &json!({ "location": "westus", "sku": { "name": "Standard_LRS" } }))
-        .expect(200);
-    let container = format!("{account}/blobServices/default/containers/files");
-    let made = plant.world.arm("PUT", &container, &json!({}));
-    assert!(made.status < 300, "{made:?}");
+    let account = plant.world.target("Microsoft.Storage/storageAccounts", "plantfiles");
+    let container = plant.world.container(&account, "files");
     let files = json!({ "name": "files", "authenticationType": "identityBased", "containerName": "files",
         "endpointUri": format!("https://{}/", plant.host(&account)) });
     for role in [CONTRIBUTOR, ACCOUNT_CONTRIBUTOR] {

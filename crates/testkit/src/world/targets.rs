@@ -28,6 +28,13 @@ impl World {
         id
     }
 
+    /// A new container of a storage account: its id.
+    pub fn container(&self, account: &str, name: &str) -> String {
+        let id = format!("{account}/blobServices/default/containers/{name}");
+        self.arm("PUT", &id, &json!({})).expect(200);
+        id
+    }
+
     /// The host at which a namespace answers.
     pub fn namespace_host(&self, id: &str) -> String {
         let shown = self.arm("GET", id, &Value::Null).expect(200).body;
