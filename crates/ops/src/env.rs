@@ -20,6 +20,7 @@ use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::observed::Observed;
 use crate::propagation::Propagation;
 use crate::provisioning::challenges::Challenges;
 use crate::provisioning::latency::Latencies;
@@ -101,6 +102,8 @@ pub struct Env {
     pub diagnostics: Diagnostics,
     pub metrics: Metrics,
     pub kept: Kept,
+    /// Who has used what, how and where.
+    pub observed: Observed,
     /// Which devices are connected.
     pub presence: Presence,
     /// Who holds which message to a device, or of a queue of a namespace.

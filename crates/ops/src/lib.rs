@@ -29,6 +29,7 @@ mod management;
 pub mod metrics;
 mod network;
 mod objects;
+pub mod observed;
 mod owner;
 mod policy_insights;
 mod private_endpoints;

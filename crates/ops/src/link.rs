@@ -152,6 +152,7 @@ impl Link {
         let row = self.shown.operation;
         let ask = Ask::new(row, &self.scope, self.who.caller(), &self.head);
         admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)?;
+        env.observed.allowed(&ask, facts);
         self.epoch = facts.epoch;
         self.proven = now;
         Ok(())

@@ -83,6 +83,8 @@ pub struct Session {
     meter: Option<Arc<Meter>>,
     /// What it asked to be told of, now or when it was here before.
     hears: u8,
+    /// Which operations were put on record already, see [`bit`].
+    observed: u64,
 }
 
 impl Session {
@@ -115,6 +117,7 @@ impl Session {
             routing: None,
             meter: env.limits.of(hub, env),
             hears: 0,
+            observed: bit(Op::ConnectDevice),
         };
         // Changes are told from here on; what changed while the device was on its way here is seen now.
         session.prove(env, &env.facts.load()).await?;
@@ -379,6 +382,11 @@ impl Session {
         let ask = Ask::new(row, &self.hub.scope, self.who.caller(), &self.head);
         let draft = &mut Draft::unwanted();
         let permit = admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)?;
+        // Once for a session: a device does the same again and again, and each time counts here.
+        if self.observed & bit(row.op) == 0 {
+            self.observed |= bit(row.op);
+            env.observed.allowed(&ask, facts);
+        }
         remember(&mut self.head, &permit);
         Ok(permit)
     }
@@ -436,6 +444,11 @@ impl Session {
             (Err(refusal), _) => Err(keep(env, *refusal, &mut Draft::unwanted()).await),
         }
     }
+}
+
+/// A bit for each operation of a device. They stand together in the list of operations, so no two share one.
+const fn bit(op: Op) -> u64 {
+    1 << (op as u64 % 64)
 }
 
 /// Counts what a session did for its device.
