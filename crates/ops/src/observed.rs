@@ -116,7 +116,7 @@ impl Observed {
 fn short_key(ask: &Ask<'_>) -> String {
     let caller = ask.caller;
     let mut key = ask.scope.key();
-    let (way, op) = (Way::of(ask), ask.operation.op as usize);
+    let (way, op) = (Way::of_caller(caller), ask.operation.op as usize);
     // Writing to a `String` cannot fail.
     let _ = match (caller.object_id, caller.kind) {
         (Some(id), _) => write!(key, " {op} {} {id}", way.as_str()),

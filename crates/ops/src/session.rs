@@ -27,6 +27,7 @@ use crate::devices::twins;
 use crate::env::Env;
 use crate::insights::diagnostics::{Departure, Draft};
 use crate::limits::Meter;
+use crate::local_auth::Entered;
 use crate::proving::{Proving, instance};
 use gate::facts::{Hub, Instance};
 use gate::{Ask, Authenticated, Facts, Permit};
@@ -85,6 +86,8 @@ pub struct Session {
     hears: u8,
     /// Which operations were put on record already, see [`bit`].
     observed: u64,
+    /// Stands in the book of what is open by keys, where it is.
+    by_key: Option<Entered>,
 }
 
 impl Session {
@@ -118,6 +121,7 @@ impl Session {
             meter: env.limits.of(hub, env),
             hears: 0,
             observed: bit(Op::ConnectDevice),
+            by_key: None,
         };
         // Changes are told from here on; what changed while the device was on its way here is seen now.
         session.prove(env, &env.facts.load()).await?;
@@ -426,6 +430,7 @@ impl Session {
                 // From where it comes may be closed by now, and a silent device asks for nothing else.
                 let ask = Ask::new(self.shown.operation, &self.hub.scope, who.caller(), &self.head);
                 let permit = admitted(env, &who, &ask, facts, &mut Draft::unwanted()).await?;
+                self.by_key = env.opened_by_key.enter(self.by_key.take(), &ask);
                 remember(&mut self.head, &permit);
                 self.who = who;
                 self.routing = env.routings.of(&self.hub, env).await.map_err(failed)?;

@@ -25,6 +25,7 @@ use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
 use ops::limits::Limits;
+use ops::local_auth::OpenedByKey;
 use ops::managed_identity::endpoints;
 use ops::metrics::Metrics;
 use ops::observed::{self, Observed};
@@ -256,6 +257,7 @@ async fn environment(
         metrics,
         kept: decisions::Kept::default(),
         observed: Observed::default(),
+        opened_by_key: OpenedByKey::default(),
         presence: Presence::default(),
         message_locks: Locks::default(),
         bus_turns: BusTurns::default(),

@@ -1,7 +1,7 @@
 //! Shared access signatures: of a service's policies, and of a device's own keys.
 
 use super::{Door, Proof, finding, no};
-use crate::facts::{OwnKeys, OwnProof, SasPolicy, SharedAccess};
+use crate::facts::{OwnKeys, OwnProof, SasPolicy, SharedAccess, SwitchedOff};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::error::AuthFault;
@@ -26,11 +26,20 @@ pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> P
             "a shared access signature opens a hub's own address only",
         );
     };
-    if access.is_disabled {
-        return deny(AuthFault::LocalAuthDisabled, keys_are_off(door.operation.surface()));
-    }
     let policy = access.policies.iter().find(|it| it.name.eq_ignore_ascii_case(shown));
-    if !(signed_by(token, policy) || signed_by_text(token, policy, door)) {
+    let is_signed = signed_by(token, policy) || signed_by_text(token, policy, door);
+    if access.is_disabled {
+        let told = keys_are_off(door.operation.surface());
+        // Who did it and when is for whoever holds a key that would count.
+        return match access.off.as_deref().filter(|_| is_signed) {
+            Some(SwitchedOff { since, by }) => {
+                let why = format!("since {since} by `{by}` (`disableLocalAuth`)");
+                deny(AuthFault::LocalAuthDisabled, &told.replacen("(`disableLocalAuth`)", &why, 1))
+            }
+            None => deny(AuthFault::LocalAuthDisabled, told),
+        };
+    }
+    if !is_signed {
         // One answer for a wrong key, a wrong policy name and a device's own key: none of them is proven.
         return deny(
             AuthFault::Invalid,

@@ -3,7 +3,7 @@
 use super::PREFIX;
 use gate::{Ask, Facts};
 use model::principal::AuthType;
-use model::trace::{Channel, Gate, Recorded, ScopeText};
+use model::trace::{Caller, Channel, Gate, Recorded, ScopeText};
 use model::{ObjectId, PrincipalKind, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,12 +30,12 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) fn of(ask: &Ask<'_>) -> Self {
-        match (ask.caller.auth, ask.caller.kind) {
+    pub(crate) const fn of_caller(caller: &Caller) -> Self {
+        match (caller.auth, caller.kind) {
             (AuthType::X509, _) => Self::Certificate,
             (AuthType::Sas, PrincipalKind::Device) => Self::DeviceKey,
             // An address that a principal's key has signed is the principal's.
-            (AuthType::Sas, _) if ask.caller.object_id.is_none() => Self::Key,
+            (AuthType::Sas, _) if caller.object_id.is_none() => Self::Key,
             (AuthType::Sas | AuthType::Entra | AuthType::None, _) => Self::Entra,
         }
     }
@@ -124,7 +124,7 @@ impl Use {
             _ => caller.name.clone(),
         };
         Self {
-            way: Way::of(ask),
+            way: Way::of_caller(ask.caller),
             kind: caller.kind,
             object_id: caller.object_id,
             name,
@@ -223,6 +223,11 @@ impl Use {
 
     pub(super) fn last_seen(&self) -> Timestamp {
         self.last.max(self.last_refused).unwrap_or_default()
+    }
+
+    /// True where a key of a policy was used that keys of a service can be switched off for.
+    pub(crate) fn is_by_key(&self) -> bool {
+        self.way == Way::Key
     }
 
     pub(crate) fn place(&self) -> Scope {
