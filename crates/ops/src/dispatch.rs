@@ -8,8 +8,8 @@ use crate::input::{Input, Reply};
 use crate::resources::{deployments, providers};
 use crate::{
     advise, blobs, certificates, devices, diagnose, entra, insights, local_auth, managed_identity,
-    management, policy_insights, private_endpoints, provisioning, questions, resources, targets,
-    what_if, who_can,
+    management, metrics, policy_insights, private_endpoints, provisioning, questions, resources,
+    targets, what_if, who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -301,6 +301,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
             Box::pin(policy_insights::states::trigger(permit, input, env))
         }
         Op::GetDecision | Op::GetOwnDecision => Box::pin(questions::get(permit, input, env)),
+        Op::GetPulse => Box::pin(metrics::pulse::pulse(permit, input, env)),
         Op::AskDecision => Box::pin(questions::ask(permit, input, env)),
         Op::AskWhoCan => Box::pin(who_can::ask(permit, input, env)),
         Op::AskWhatIf => Box::pin(what_if::ask(permit, input, env)),
