@@ -9,6 +9,8 @@ mod planes;
 mod provisioning;
 mod reach;
 mod stopped;
+mod unknown;
+mod wanted;
 
 pub use planes::role;
 pub use stopped::newly_stopped;
@@ -22,10 +24,14 @@ use serde_json::Value;
 pub enum Code {
     /// A device that a provisioning service registers would be refused.
     StopsProvisioning,
-    /// An `allow` that an earlier denial leaves nothing of.
+    /// A rule that an earlier one leaves nothing of.
     NeverReached,
+    /// An exception that lets everybody past a denial.
+    OpensForEveryone,
     /// An action among data actions, or a data action among actions.
     WrongPlane,
+    /// An action that nothing here and nothing of Azure's has.
+    UnknownAction,
 }
 
 impl Code {
@@ -33,7 +39,9 @@ impl Code {
         match self {
             Self::StopsProvisioning => "StopsProvisioning",
             Self::NeverReached => "NeverReached",
+            Self::OpensForEveryone => "OpensForEveryone",
             Self::WrongPlane => "WrongPlane",
+            Self::UnknownAction => "UnknownAction",
         }
     }
 }
@@ -79,6 +87,7 @@ pub fn policy(
         provisioning::Told { properties, definition: &definition, given: &given, identities };
     let mut found = provisioning::stopped(&told);
     found.extend(reach::unreached(&told));
+    found.extend(reach::open_to_all(&told));
     found.sort();
     Ok(found)
 }
