@@ -2,6 +2,7 @@
 
 use crate::layout::{Frame, command, crumbs, framed, views};
 use crate::page::Page;
+use crate::screens::{bench, keys, me, policies};
 use crate::trouble::Trouble;
 use crate::visit::{Visit, text};
 use maud::{Markup, html};
@@ -16,6 +17,10 @@ pub(crate) enum Kind {
     Group,
     Hub,
     Dps,
+    PolicyAssignment,
+    PolicyDefinition,
+    /// An initiative or an exemption.
+    PolicyOther,
     Resource,
 }
 
@@ -29,13 +34,37 @@ impl Kind {
             4 if scope.resource_group().is_some() => Self::Group,
             _ if is("Microsoft.Devices/IotHubs") => Self::Hub,
             _ if is("Microsoft.Devices/provisioningServices") => Self::Dps,
+            _ if is("Microsoft.Authorization/policyAssignments") => Self::PolicyAssignment,
+            _ if is("Microsoft.Authorization/policyDefinitions") => Self::PolicyDefinition,
+            _ if is("Microsoft.Authorization/policySetDefinitions")
+                || is("Microsoft.Authorization/policyExemptions") =>
+            {
+                Self::PolicyOther
+            }
             _ => Self::Resource,
         }
     }
 
     /// Names of views with their titles; the first is shown where none is asked for.
     pub(crate) const fn views(self) -> &'static [(&'static str, &'static str)] {
-        &[("overview", "Overview")]
+        match self {
+            Self::Root | Self::Subscription | Self::Group | Self::Resource => {
+                &[("overview", "Overview"), ("policies", "Policies")]
+            }
+            Self::Hub => &[
+                ("overview", "Overview"),
+                ("policies", "Policies"),
+                ("keys", "Shared access policies"),
+                ("me", "Who am I here"),
+            ],
+            Self::Dps => &[
+                ("overview", "Overview"),
+                ("policies", "Policies"),
+                ("keys", "Shared access policies"),
+            ],
+            Self::PolicyDefinition => &[("overview", "Policy"), ("bench", "Bench")],
+            Self::PolicyAssignment | Self::PolicyOther => &[("overview", "Policy")],
+        }
     }
 }
 
@@ -52,7 +81,16 @@ pub(crate) async fn page(visit: &Visit<'_>, scope: &str) -> Result<Page, Trouble
     let asked = visit.query.get("view");
     let view = kind.views().iter().map(|(it, _)| *it).find(|it| *it == asked).unwrap_or("overview");
     let place = Place { scope: parsed.as_str(), kind, view };
-    overview(visit, &place).await
+    match (view, kind) {
+        ("policies", _) => policies::view(visit, &place).await,
+        ("keys", _) => keys::view(visit, &place).await,
+        ("me", _) => me::view(visit, &place).await,
+        ("bench", _) => bench::view(visit, &place).await,
+        (_, Kind::PolicyAssignment | Kind::PolicyDefinition | Kind::PolicyOther) => {
+            policies::resource::view(visit, &place).await
+        }
+        (_, _) => overview(visit, &place).await,
+    }
 }
 
 impl Place<'_> {
