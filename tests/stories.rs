@@ -103,5 +103,6 @@ mod stories {
     pub mod users;
     pub mod watching;
     pub mod web_sockets;
+    pub mod what_if;
     pub mod x509_registration;
 }

@@ -114,39 +114,7 @@ pub(crate) async fn put_assignment(
     let given = properties_of(&input.body)?;
     check_text(given, "displayName", 128)?;
     check_text(given, "description", 512)?;
-    let definition = text(given, &["policyDefinitionId"]).ok_or_else(|| {
-        Error::invalid("properties.policyDefinitionId", "the id of a policy definition is required")
-    })?;
-    let (known, initiative) = policy_sets::assigned(definition, &place, &facts)?;
-    let parameters = member(given, "parameters");
-    match (initiative, facts.policy_definitions.get(&known.to_ascii_lowercase())) {
-        (Some(it), _) => {
-            drop(bind_initiative(it, parameters, &facts).map_err(|it| invalid_parameter(&it))?)
-        }
-        (None, Some(it)) => {
-            let values = bind(it, parameters).map_err(|it| invalid_parameter(&it))?;
-            check_given_roles(it, &values, &facts)
-                .map_err(|it| invalid_rule(&it.at, &it.because))?;
-        }
-        (None, None) => {}
-    }
-    policy_terms::check(given, initiative)?;
-    let not_scopes = not_scopes(given)?;
-    if let Some(outside) =
-        not_scopes.iter().find(|it| !facts.contains(&place, it) || place.same_place(it))
-    {
-        return Err(Error::invalid(
-            "properties.notScopes",
-            format!("`{outside}` does not lie below the assignment's scope `{place}`"),
-        ));
-    }
-    let mode = text(given, &["enforcementMode"]).unwrap_or("Default");
-    if !["Default", "DoNotEnforce"].iter().any(|it| it.eq_ignore_ascii_case(mode)) {
-        return Err(Error::invalid(
-            "properties.enforcementMode",
-            "modes are Default and DoNotEnforce",
-        ));
-    }
+    let Terms { definition, not_scopes, mode } = terms(given, &place, &facts)?;
     let former = former(env, tables::POLICY_ASSIGNMENTS, permit.scope()).await?;
     if former.is_none()
         && count_at(env, tables::POLICY_ASSIGNMENTS, &place).await? >= ASSIGNMENTS_MAX
@@ -168,7 +136,7 @@ pub(crate) async fn put_assignment(
             "resourceSelectors",
         ],
     );
-    properties.insert("policyDefinitionId".into(), json!(known));
+    properties.insert("policyDefinitionId".into(), json!(definition));
     properties.insert("notScopes".into(), json!(not_scopes));
     properties.insert("enforcementMode".into(), json!(mode));
     properties.insert("scope".into(), json!(place));
@@ -180,6 +148,56 @@ pub(crate) async fn put_assignment(
         }
     }
     save(permit, env, tables::POLICY_ASSIGNMENTS, document, former).await
+}
+
+/// What an assignment says beside its parameters, found to be right.
+pub(crate) struct Terms {
+    /// The id of the policy or initiative, as it is written there.
+    pub(crate) definition: String,
+    not_scopes: Vec<Scope>,
+    mode: String,
+}
+
+/// Checks what an assignment at a place says.
+///
+/// # Errors
+/// The place in the body that breaks a rule.
+pub(crate) fn terms(given: &Value, place: &Scope, facts: &Facts) -> Result<Terms, Error> {
+    let definition = text(given, &["policyDefinitionId"]).ok_or_else(|| {
+        Error::invalid("properties.policyDefinitionId", "the id of a policy definition is required")
+    })?;
+    let (known, initiative) = policy_sets::assigned(definition, place, facts)?;
+    let parameters = member(given, "parameters");
+    match (initiative, facts.policy_definitions.get(&known.to_ascii_lowercase())) {
+        (Some(it), _) => {
+            drop(bind_initiative(it, parameters, facts).map_err(|it| invalid_parameter(&it))?)
+        }
+        (None, Some(it)) => {
+            let values = bind(it, parameters).map_err(|it| invalid_parameter(&it))?;
+            check_given_roles(it, &values, facts)
+                .map_err(|it| invalid_rule(&it.at, &it.because))?;
+        }
+        (None, None) => {}
+    }
+    policy_terms::check(given, initiative)?;
+    let not_scopes = not_scopes(given)?;
+    if let Some(outside) =
+        not_scopes.iter().find(|it| !facts.contains(place, it) || place.same_place(it))
+    {
+        return Err(Error::invalid(
+            "properties.notScopes",
+            format!("`{outside}` does not lie below the assignment's scope `{place}`"),
+        ));
+    }
+    let mode = text(given, &["enforcementMode"]).unwrap_or("Default");
+    if !["Default", "DoNotEnforce"].iter().any(|it| it.eq_ignore_ascii_case(mode)) {
+        return Err(Error::invalid(
+            "properties.enforcementMode",
+            "modes are Default and DoNotEnforce",
+        ));
+    }
+    let (definition, mode) = (known.to_owned(), mode.to_owned());
+    Ok(Terms { definition, not_scopes, mode })
 }
 
 pub(crate) async fn get_assignment(

@@ -27,7 +27,7 @@ struct Opened {
 pub(crate) async fn view(visit: &Visit<'_>, place: &Place<'_>) -> Result<Page, Trouble> {
     let resource = visit.get(&paths::id(place.scope)).await?;
     if visit.query.has("review") && visit.form.is_none() {
-        return switch::review(visit, place, &resource, None).await;
+        return switch::review(visit, place, None).await;
     }
     let (mut opened, mut refused) = (None, None);
     match visit.sent("do") {
@@ -46,8 +46,8 @@ pub(crate) async fn view(visit: &Visit<'_>, place: &Place<'_>) -> Result<Page, T
             }
             refused = Some(Refused::of(&told));
         }
-        Some("allow") => return switch::set(visit, place, &resource, false).await,
-        Some("deny") => return switch::set(visit, place, &resource, true).await,
+        Some("allow") => return switch::set(visit, place, false).await,
+        Some("deny") => return switch::set(visit, place, true).await,
         Some(other) => {
             return Err(Trouble::Bad { why: format!("Nothing here is called `{other}`.") });
         }

@@ -15,6 +15,8 @@ use hyper::Method;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+/// Most open sessions and links that are listed.
+const SHOWN_MAX: usize = 50;
 /// The smallest built-in role for what somebody does with a hub.
 const ROLES: [(&str, &str); 4] = [
     ("IoT Hub Data Reader", "reads devices, twins and statistics"),
@@ -52,7 +54,6 @@ pub(super) fn shown(visit: &Visit<'_>, place: &Place<'_>, resource: &Value) -> M
 pub(super) async fn set(
     visit: &Visit<'_>,
     place: &Place<'_>,
-    resource: &Value,
     denied: bool,
 ) -> Result<Page, Trouble> {
     if denied && visit.sent("confirm") != Some(last(place.scope)) {
@@ -62,13 +63,13 @@ pub(super) async fn set(
             message: "Nothing was changed: the name was not typed as it is.".to_owned(),
             tracking: None,
         };
-        return Ok(review(visit, place, resource, Some(&why)).await?.status(400));
+        return Ok(review(visit, place, Some(&why)).await?.status(400));
     }
     let body = json!({ "properties": { "disableLocalAuth": denied } });
     let told = visit.arm(Method::PATCH, &paths::id(place.scope), Some(&body)).await?;
     match told.is_ok() {
         true => Ok(visit.console.redirect(&paths::view(place.scope, "keys"))),
-        false => Ok(review(visit, place, resource, Some(&Refused::of(&told))).await?.status(told.status)),
+        false => Ok(review(visit, place, Some(&Refused::of(&told))).await?.status(told.status)),
     }
 }
 
@@ -76,7 +77,6 @@ pub(super) async fn set(
 pub(super) async fn review(
     visit: &Visit<'_>,
     place: &Place<'_>,
-    resource: &Value,
     refused: Option<&Refused>,
 ) -> Result<Page, Trouble> {
     let name = last(place.scope);
@@ -89,7 +89,7 @@ pub(super) async fn review(
                 here. Devices that have keys of their own go on." } }
         }
         ol.steps {
-            li { h3 { "Who would break" } (breaks(visit, place, resource).await?) }
+            li { h3 { "Who would break" } (breaks(visit, place).await?) }
             li { h3 { "Who keeps access, through roles" } (keeps(visit, place).await?) }
             @if place.kind == Kind::Hub { li { h3 { "Give no more than is needed" } (roles(place)) } }
             li { h3 { "Deny" }
@@ -104,72 +104,113 @@ pub(super) async fn review(
         }
         (command(&match place.kind {
             Kind::Dps => format!("az resource update --ids {} --set properties.disableLocalAuth=true", place.scope),
-            _ => format!("az iot hub update --name {name} --set properties.disableLocalAuth=true"),
+            _ => format!("hubward local-auth disable {name}"),
         }))
     };
     Ok(place.framed(visit, None, &content))
 }
 
-/// Who uses keys, as far as is known: the links of provisioning services are said in their resources.
+/// Who uses keys: on record, linked, and open at this moment.
 async fn breaks(
     visit: &Visit<'_>,
     place: &Place<'_>,
-    resource: &Value,
 ) -> Result<Markup, Trouble> {
     if place.kind == Kind::Dps {
         return Ok(html! { p { "Scripts and services that manage enrollments with a key. Devices register as before: \
             they show keys of their enrollments, not of these policies." } });
     }
-    let links = links_by_key(visit, resource).await?;
+    let body = json!({ "scope": place.scope });
+    let told = visit.arm(Method::POST, "/decisions/localAuth", Some(&body)).await?;
+    if !told.is_ok() {
+        return Ok(Refused::of(&told).shown());
+    }
+    let answer = ok(told)?;
+    let list = |name: &str| answer.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let (links, users, open) = (list("links"), list("users"), list("open"));
+    let since = text(&answer, "/since");
     Ok(html! {
-        @if links.is_empty() {
-            p { "No provisioning service that you can read is linked to this hub by key." }
-        } @else {
-            table.breaks {
-                thead { tr { th scope="col" { "Provisioning service" } th scope="col" { "What breaks" } th scope="col" { "Instead" } } }
-                tbody { @for id in &links {
-                    tr {
-                        th scope="row" { a href=(paths::at(id)) { (last(id)) } }
-                        td { "every registration that it makes here" }
-                        td { "link it with its managed identity, and give that " code { "IoT Hub Data Contributor" } " here" }
-                    }
-                } }
-            }
+        @if links.is_empty() && users.is_empty() && open.is_empty() && count("hiddenLinks") == 0 {
+            p { "Nobody, as far as is on record." }
         }
+        @if !links.is_empty() { (linked(&links)) }
+        @if count("hiddenLinks") > 0 {
+            p.note { (count("hiddenLinks")) " more are linked by key, and you may not read them." }
+        }
+        @if !users.is_empty() { (used(&users)) }
+        @if !open.is_empty() { (opened(&open, count("moreOpen"))) }
+        p.lead { "Calls are on record since " time datetime=(since) { (since) } ". Who called before, and nobody since, is not known." }
+        p.command-line { "The same on the command line: " code { "hubward local-auth disable " (last(place.scope)) " --dry-run" } }
     })
 }
 
-/// The provisioning services whose link to a hub holds a key.
-async fn links_by_key(visit: &Visit<'_>, hub: &Value) -> Result<Vec<String>, Trouble> {
-    let host = bare(text(hub, "/properties/hostName"));
-    let mut found = Vec::new();
-    for subscription in visit.list("/subscriptions").await? {
-        let path = format!(
-            "{}/providers/Microsoft.Devices/provisioningServices",
-            text(&subscription, "/id")
-        );
-        let told = visit.arm(Method::GET, &path, None).await?;
-        // Who may not list them all is told of none.
-        let all = told.body.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
-        for dps in all {
-            let links = dps.pointer("/properties/iotHubs").and_then(Value::as_array);
-            let is_by_key = |it: &Value| {
-                let named = [text(it, "/name"), text(it, "/hostName")];
-                let way = text(it, "/authenticationType");
-                named.iter().any(|it| bare(it).eq_ignore_ascii_case(host))
-                    && (way.is_empty() || way.eq_ignore_ascii_case("KeyBased"))
-            };
-            if links.into_iter().flatten().any(is_by_key) {
-                found.push(text(&dps, "/id").to_owned());
-            }
+fn linked(links: &[Value]) -> Markup {
+    html! {
+        table.breaks {
+            caption { "Provisioning services that are linked by key: they register nobody here any more" }
+            thead { tr { th scope="col" { "Service" } th scope="col" { "By the policy" } th scope="col" { "Last used" } th scope="col" { "Instead" } } }
+            tbody { @for it in links {
+                @let has = |name: &str| it.get(name).and_then(Value::as_bool) == Some(true);
+                tr {
+                    th scope="row" { a href=(paths::at(text(it, "/provisioningService"))) { (text(it, "/name")) } }
+                    td { (text(it, "/policy")) }
+                    td { (when(text(it, "/policyLast"))) }
+                    td {
+                        @if !has("hasIdentity") { "give it a managed identity, " }
+                        @if !has("identityHasRole") { "give that " code { (text(it, "/roleName")) } " here, " }
+                        "link it by its identity"
+                    }
+                }
+            } }
         }
     }
-    Ok(found)
 }
 
-/// A host without its port.
-fn bare(host: &str) -> &str {
-    host.split(':').next().unwrap_or(host)
+fn used(users: &[Value]) -> Markup {
+    html! {
+        table.breaks {
+            caption { "Who signs with which policy" }
+            thead { tr { th scope="col" { "Policy" } th.number scope="col" { "Calls" } th scope="col" { "Last" }
+                th scope="col" { "For" } th scope="col" { "From" } th scope="col" { "Instead" } } }
+            tbody { @for it in users {
+                @let list = |name: &str| it.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+                tr {
+                    th scope="row" { (text(it, "/policy")) }
+                    td.number { (it.get("calls").and_then(Value::as_u64).unwrap_or(0)) }
+                    td { (when(text(it, "/last"))) }
+                    td { @for it in list("operations") { (it.as_str().unwrap_or("")) br; } }
+                    td { @for it in list("clients") { (text(&it, "/address")) " " span.soft { (text(&it, "/protocol")) " " (text(&it, "/agent")) } br; } }
+                    td {
+                        @for it in list("replacedBy") { code { (text(&it, "/roleName")) } " at " (last(text(&it, "/scope"))) br; }
+                        @for it in list("notes") { (it.as_str().unwrap_or("")) br; }
+                    }
+                }
+            } }
+        }
+    }
+}
+
+fn opened(open: &[Value], more: u64) -> Markup {
+    html! {
+        table.breaks {
+            caption { "Open now, and cut by it" }
+            thead { tr { th scope="col" { "Policy" } th scope="col" { "Operation" } th scope="col" { "From" } th scope="col" { "Since" } } }
+            tbody { @for it in open.iter().take(SHOWN_MAX) {
+                tr {
+                    th scope="row" { (text(it, "/policy")) }
+                    td { (text(it, "/operation")) }
+                    td { (text(it, "/address")) " " span.soft { (text(it, "/protocol")) } }
+                    td { (when(text(it, "/since"))) }
+                }
+            } }
+        }
+        @let left_out = open.len().saturating_sub(SHOWN_MAX) as u64 + more;
+        @if left_out > 0 { p { "And " (left_out) " more." } }
+    }
+}
+
+fn when(time: &str) -> Markup {
+    html! { @if time.is_empty() { "not on record" } @else { time datetime=(time) { (time) } } }
 }
 
 /// Who would still get in, and through what.

@@ -1,0 +1,170 @@
+//! The smallest role for what was used, and where it would be given.
+
+use crate::authorization::{check_scope, scope_before};
+use crate::observed::Use;
+use gate::Facts;
+use gate::facts::{List, Role};
+use model::operations::named;
+use model::{ActionName, Scope};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Most places at which a role is proposed each for itself; more are taken together by what they lie in.
+const PLACES_MAX: usize = 10;
+
+/// What somebody needs at one place, as its uses tell.
+#[derive(Clone, Default)]
+pub(super) struct Need {
+    actions: BTreeSet<&'static str>,
+    data_actions: BTreeSet<&'static str>,
+}
+
+impl Need {
+    pub(super) fn of<'a>(uses: impl IntoIterator<Item = &'a Use>) -> Self {
+        let mut need = Self::default();
+        for used in uses {
+            let Some(row) = named(&used.operation) else { continue };
+            let list = List::of(row.role_plane());
+            row.actions.iter().for_each(|it| need.add(*it, list));
+        }
+        need
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.data_actions.is_empty()
+    }
+
+    fn add(&mut self, action: ActionName, list: List) {
+        match list {
+            List::Actions => self.actions.insert(action.as_str()),
+            List::DataActions => self.data_actions.insert(action.as_str()),
+        };
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.actions.extend(&other.actions);
+        self.data_actions.extend(&other.data_actions);
+    }
+
+    fn list(&self, list: List) -> Vec<ActionName> {
+        let all = match list {
+            List::Actions => &self.actions,
+            List::DataActions => &self.data_actions,
+        };
+        all.iter().filter_map(|it| model::operations::action(it)).collect()
+    }
+
+    /// The smallest roles that grant all of it at a place: one where one has both planes, else one for each. Nothing
+    /// where no role grants some of it.
+    pub(super) fn roles(&self, at: &Scope, facts: &Facts) -> Vec<Arc<Role>> {
+        let fitting = |list| {
+            let mut roles = facts.roles_that_grant(&self.list(list), list);
+            let is_assignable =
+                |role: &Role| role.assignable_scopes.iter().any(|it| facts.contains(it, at));
+            roles.retain(|it| is_assignable(it));
+            roles
+        };
+        match (self.actions.is_empty(), self.data_actions.is_empty()) {
+            (true, true) => Vec::new(),
+            (false, true) => fitting(List::Actions).into_iter().take(1).collect(),
+            (true, false) => fitting(List::DataActions).into_iter().take(1).collect(),
+            (false, false) => {
+                let (control, data) = (fitting(List::Actions), fitting(List::DataActions));
+                match (control.first(), data.first()) {
+                    (Some(one), Some(other)) if one.id == other.id => vec![Arc::clone(one)],
+                    (Some(one), Some(other)) => vec![Arc::clone(one), Arc::clone(other)],
+                    (_, _) => Vec::new(),
+                }
+            }
+        }
+    }
+
+    /// A role of exactly that, as `az role definition create` takes it.
+    pub(super) fn custom(&self, name: &str, at: &Scope) -> Value {
+        json!({
+            "Name": name,
+            "Description": "Exactly what was used there",
+            "Actions": self.actions,
+            "DataActions": self.data_actions,
+            "NotActions": [],
+            "NotDataActions": [],
+            "AssignableScopes": [at.subscription_scope().unwrap_or_else(Scope::root)],
+        })
+    }
+
+    pub(super) fn told(&self) -> Value {
+        json!({ "actions": self.actions, "dataActions": self.data_actions })
+    }
+}
+
+/// What somebody needs, by the narrowest places at which a role for it can be given.
+pub(super) fn needs(uses: &[&Use], facts: &Facts) -> Vec<(Scope, Need)> {
+    let mut places: BTreeMap<String, (Scope, Need)> = BTreeMap::new();
+    let mut add = |at: Scope, need: &Need| {
+        let (_, known) = places.entry(at.key()).or_insert_with(|| (at, Need::default()));
+        known.merge(need);
+    };
+    for used in uses {
+        let need = Need::of([*used]);
+        if need.is_empty() {
+            continue;
+        }
+        add(place_for(used, facts), &need);
+        // What a call reaches elsewhere it needs there.
+        for link in used.samples.iter().flat_map(|it| &it.call.linked) {
+            let (Some(action), Ok(at)) =
+                (model::operations::action(&link.action), Scope::parse(&link.scope))
+            else {
+                continue;
+            };
+            let mut need = Need::default();
+            need.add(action, List::Actions);
+            add(assignable(at, facts), &need);
+        }
+    }
+    for above in [Scope::resource_group_scope, Scope::subscription_scope] {
+        if places.len() <= PLACES_MAX {
+            break;
+        }
+        let mut wider: BTreeMap<String, (Scope, Need)> = BTreeMap::new();
+        for (at, need) in places.into_values() {
+            let at = above(&at).unwrap_or(at);
+            let (_, known) = wider.entry(at.key()).or_insert_with(|| (at, Need::default()));
+            known.merge(&need);
+        }
+        places = wider;
+    }
+    places.into_values().collect()
+}
+
+/// Where a role for a use can be given. What makes a resource needs it where that is made.
+fn place_for(used: &Use, facts: &Facts) -> Scope {
+    let at = used.place();
+    let makes = named(&used.operation).is_some_and(|it| it.actions.iter().any(|it| it.is_write()));
+    let is_service = at
+        .resource_type()
+        .is_some_and(|it| it.to_ascii_lowercase().starts_with("microsoft.devices/"));
+    match at.resource_group_scope() {
+        // It was not there when it was first written.
+        Some(group) if makes && is_service && used.uid.is_empty() => assignable(group, facts),
+        Some(_) | None => assignable(at, facts),
+    }
+}
+
+/// The place itself where roles can be given there, else what it lies in.
+fn assignable(mut at: Scope, facts: &Facts) -> Scope {
+    while check_scope(&at, facts).is_err() {
+        let before = scope_before(&at);
+        at = match at.resource_group_scope().filter(|it| !it.same_place(&at)) {
+            // An assignment, a lock or a setting lies at something.
+            _ if !before.same_place(&at) && check_scope(&before, facts).is_ok() => before,
+            Some(group) => group,
+            None => match at.subscription_scope().filter(|it| !it.same_place(&at)) {
+                Some(subscription) => subscription,
+                None => return Scope::root(),
+            },
+        };
+    }
+    at
+}
