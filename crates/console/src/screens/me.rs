@@ -35,12 +35,13 @@ struct Held {
 }
 
 pub(crate) async fn view(visit: &Visit<'_>, place: &Place<'_>) -> Result<Page, Trouble> {
-    let content = match Hub::reach(visit, place.scope).await {
-        Ok(hub) => reached(visit, &hub).await?,
-        Err(Trouble::Refused(refused)) if refused.is_decision() => closed(visit, place, &refused),
-        Err(other) => return Err(other),
-    };
-    Ok(place.framed(visit, None, &content))
+    match Hub::reach(visit, place.scope).await {
+        Ok(hub) => Ok(place.framed(visit, None, &reached(visit, &hub).await?)),
+        Err(Trouble::Refused(it)) if it.is_decision() => {
+            Ok(place.framed(visit, None, &closed(visit, place, &it)).status(it.status))
+        }
+        Err(other) => Err(other),
+    }
 }
 
 /// For somebody who cannot read the hub's resource: a data role opens the data, not this.

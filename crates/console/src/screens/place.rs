@@ -116,7 +116,14 @@ async fn overview(visit: &Visit<'_>, place: &Place<'_>) -> Result<Page, Trouble>
         let content = html! { p { "The root of the tenant: everything lies below it." } };
         return Ok(place.framed(visit, None, &content));
     }
-    let resource = visit.get(place.scope).await?;
+    let resource = match visit.get(place.scope).await {
+        // A data role opens no resource: what would is said.
+        Err(Trouble::Refused(it)) if it.is_decision() && place.kind == Kind::Hub => {
+            let content = me::closed(visit, place, &it);
+            return Ok(place.framed(visit, None, &content).status(it.status));
+        }
+        other => other?,
+    };
     let content = html! {
         dl.facts {
             @for (name, pointer) in [("Type", "/type"), ("Location", "/location"), ("Host", "/properties/hostName"),
