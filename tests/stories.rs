@@ -8,6 +8,7 @@
 )]
 
 mod stories {
+    pub mod advice_from_use;
     pub mod allocation;
     pub mod amqp_devices;
     pub mod amqp_hostile;
@@ -101,6 +102,7 @@ mod stories {
     pub mod throttling;
     pub mod tpm_registration;
     pub mod transfers;
+    pub mod turning_keys_off;
     pub mod users;
     pub mod watching;
     pub mod web_sockets;

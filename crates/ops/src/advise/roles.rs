@@ -1,10 +1,10 @@
 //! The smallest role for what was used, and where it would be given.
 
-use crate::authorization::{check_scope, scope_before};
+use crate::authorization::check_scope;
 use crate::observed::Use;
 use gate::Facts;
 use gate::facts::{List, Role};
-use model::operations::named;
+use model::operations::{known, named};
 use model::{ActionName, Scope};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +63,8 @@ impl Need {
             let is_assignable =
                 |role: &Role| role.assignable_scopes.iter().any(|it| facts.contains(it, at));
             roles.retain(|it| is_assignable(it));
+            // Stable: of equals the narrowest stays first.
+            roles.sort_by_cached_key(|it| self.writes_beside(it, list, facts));
             roles
         };
         match (self.actions.is_empty(), self.data_actions.is_empty()) {
@@ -78,6 +80,21 @@ impl Need {
                 }
             }
         }
+    }
+
+    /// How much more a role lets do than that, what only reads left out: whoever only reads needs no role that writes.
+    fn writes_beside(&self, role: &Role, list: List, facts: &Facts) -> usize {
+        let needed = match list {
+            List::Actions => &self.actions,
+            List::DataActions => &self.data_actions,
+        };
+        let rows = known().filter(|it| List::of(it.role_plane()) == list);
+        let all: BTreeSet<&str> = rows.flat_map(|it| it.actions).map(|it| it.as_str()).collect();
+        let is_more = |it: &&str| {
+            let reads = it.to_ascii_lowercase().ends_with("/read");
+            !reads && !needed.contains(*it) && facts.grants(role, it, list).is_some()
+        };
+        all.into_iter().filter(is_more).count()
     }
 
     /// A role of exactly that, as `az role definition create` takes it.
@@ -152,19 +169,60 @@ fn place_for(used: &Use, facts: &Facts) -> Scope {
     }
 }
 
-/// The place itself where roles can be given there, else what it lies in.
+/// The place itself where roles can be given there, else the next around it where they can.
 fn assignable(mut at: Scope, facts: &Facts) -> Scope {
     while check_scope(&at, facts).is_err() {
-        let before = scope_before(&at);
-        at = match at.resource_group_scope().filter(|it| !it.same_place(&at)) {
-            // An assignment, a lock or a setting lies at something.
-            _ if !before.same_place(&at) && check_scope(&before, facts).is_ok() => before,
-            Some(group) => group,
-            None => match at.subscription_scope().filter(|it| !it.same_place(&at)) {
-                Some(subscription) => subscription,
-                None => return Scope::root(),
-            },
-        };
+        at = around(&at);
     }
     at
+}
+
+/// What a place lies in, as its id says it.
+fn around(at: &Scope) -> Scope {
+    let all: Vec<&str> = at.segments().collect();
+    let provider = all.iter().rposition(|it| it.eq_ignore_ascii_case("providers"));
+    let keep = match provider {
+        // Behind the provider stand its namespace and pairs of a type and a name.
+        Some(at) if all.len() - at > 4 => all.len() - 2,
+        Some(at) => at,
+        None => all.len().saturating_sub(2),
+    };
+    let text = format!("/{}", all.get(..keep).unwrap_or_default().join("/"));
+    Scope::parse(&text).unwrap_or_else(|_| Scope::root())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_place_for_roles_leads_to_what_it_lies_in() {
+        let check = |at: &str, expected: &str| {
+            assert_eq!(around(&Scope::parse(at).unwrap()).as_str(), expected, "{at}");
+        };
+        let hub = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/IotHubs/h";
+        check(&format!("{hub}/IotHubKeys/k"), hub);
+        check(&format!("{hub}/providers/Microsoft.Authorization/roleAssignments/x"), hub);
+        check(hub, "/subscriptions/s/resourceGroups/rg");
+        check("/subscriptions/s/resourceGroups/rg", "/subscriptions/s");
+        check("/subscriptions/s", "/");
+        check("/providers/Microsoft.Management/managementGroups/g", "/");
+        check("/", "/");
+    }
+
+    #[test]
+    fn who_only_reads_is_given_no_role_that_writes() {
+        let facts = Facts::new(model::ObjectId(uuid::Uuid::nil()), "");
+        let check = |data: &[&'static str], expected: &str| {
+            let data_actions = data.iter().copied().collect();
+            let need = Need { actions: BTreeSet::new(), data_actions };
+            let roles = need.roles(&Scope::root(), &facts);
+            let names: Vec<&str> = roles.iter().map(|it| it.name.as_str()).collect();
+            assert_eq!(names, [expected], "{data:?}");
+        };
+        check(&["Microsoft.Devices/IotHubs/devices/read"], "IoT Hub Data Reader");
+        check(&["Microsoft.Devices/IotHubs/devices/write"], "IoT Hub Registry Contributor");
+        let twins = "Microsoft.Devices/IotHubs/twins/write";
+        check(&["Microsoft.Devices/IotHubs/devices/write", twins], "IoT Hub Data Contributor");
+    }
 }
