@@ -6,6 +6,8 @@ const sheet = document.getElementById("text");
 const gutter = document.getElementById("gutter");
 const verdict = document.getElementById("verdict");
 const SOON_MS = 350;
+// Not `bench.action`: that is the field of this name.
+const ADDRESS = bench.getAttribute("action");
 // Calls on record are many, and are asked for when somebody stops to think.
 const LATER_MS = 1500;
 
@@ -35,7 +37,7 @@ async function ask(withFlips) {
   if (withFlips) fields.set("flips", "1");
   verdict.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(bench.action, { method: "POST", body: fields, signal: asking.signal });
+    const answer = await fetch(ADDRESS, { method: "POST", body: fields, signal: asking.signal });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     const told = await answer.json();
     // Made by the server, which escapes everything that it did not write itself.

@@ -103,7 +103,11 @@ impl Place<'_> {
             (views(self.scope, self.kind.views(), self.view))
             (content)
         };
-        let frame = Frame::of(name, "", visit);
+        let screen = match self.kind {
+            Kind::PolicyAssignment | Kind::PolicyDefinition | Kind::PolicyOther => "/policies",
+            _ => "",
+        };
+        let frame = Frame::of(name, screen, visit);
         match script {
             Some(script) => framed(&frame.with_script(script), &whole),
             None => framed(&frame, &whole),

@@ -13,8 +13,8 @@ mod stopped;
 mod unknown;
 mod wanted;
 
-pub use rehearse::{Refusal, Rehearsed, rehearse};
 pub use planes::role;
+pub use rehearse::{Refusal, Rehearsed, rehearse};
 pub use stopped::newly_stopped;
 
 use crate::policy::{NotAPolicy, PolicyDefinition, Values, bind, parse};

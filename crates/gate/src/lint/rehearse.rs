@@ -88,7 +88,11 @@ mod tests {
         assert_eq!(all.len(), 8);
         for it in all {
             let is_group = it.enrollment == EnrollmentKind::Group;
-            assert_eq!(it.stranger.as_ref().and_then(|it| it.rule), is_group.then_some(1), "{it:?}");
+            assert_eq!(
+                it.stranger.as_ref().and_then(|it| it.rule),
+                is_group.then_some(1),
+                "{it:?}"
+            );
             assert_eq!(it.named, Some(None));
         }
     }

@@ -118,7 +118,11 @@ impl Reader<'_> {
                 }
             }
             _ => {
-                while self.chars.next_if(|(_, it)| !",]}".contains(*it) && !it.is_whitespace()).is_some() {}
+                while self
+                    .chars
+                    .next_if(|(_, it)| !",]}".contains(*it) && !it.is_whitespace())
+                    .is_some()
+                {}
                 Some(())
             }
         }

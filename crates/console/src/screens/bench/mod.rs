@@ -47,6 +47,8 @@ pub(super) struct Bench {
 /// What there is to try a draft on.
 #[derive(Default)]
 struct Around {
+    /// Id, and what it is called.
+    places: Vec<(String, String)>,
     hubs: Vec<String>,
     /// Name and object id of identities of provisioning services.
     services: Vec<(String, String)>,
@@ -72,7 +74,7 @@ pub(crate) async fn view(visit: &Visit<'_>, place: &Place<'_>) -> Result<Page, T
         let body = json!({ "properties": properties });
         let told = visit.arm(Method::PUT, &paths::id(&bench.id), Some(&body)).await?;
         if told.is_ok() {
-            return Ok(visit.console.redirect(&format!("{}#revisions", paths::at(&bench.id))));
+            return Ok(Page::redirect(&format!("{}#revisions", paths::at(&bench.id))));
         }
         let checked = verdict::refused(&Refused::of(&told), &told.body, &draft);
         return Ok(page(visit, place, &bench, form, &checked).await?.status(told.status));
@@ -128,7 +130,7 @@ impl Bench {
             "action" => DEVICES_WRITE.to_owned(),
             "object" => "any-device".to_owned(),
             "scope" => self.around.hubs.first().cloned().unwrap_or_default(),
-            _ => self.around.services.first().map(|it| it.1.clone()).unwrap_or_default(),
+            _ => self.around.services.first().map(|it| it.0.clone()).unwrap_or_default(),
         }
     }
 }
@@ -136,13 +138,19 @@ impl Bench {
 impl Around {
     async fn of(visit: &Visit<'_>, subscription: &Scope) -> Self {
         let mut around = Self::default();
+        around.places.push((subscription.to_string(), "the subscription".to_owned()));
         let all = visit.list(&format!("{subscription}/resources")).await.unwrap_or_default();
         for it in &all {
             let (kind, id) = (text(it, "/type"), text(it, "/id"));
+            let group = Scope::parse(id).ok().and_then(|it| it.resource_group_scope());
+            let group = group.map(|it| (it.to_string(), format!("{} (group)", it.name())));
+            around.places.extend(group.filter(|it| !around.places.contains(it)));
             if kind.eq_ignore_ascii_case("Microsoft.Devices/IotHubs") {
                 around.hubs.push(id.to_owned());
+                around.places.push((id.to_owned(), format!("{} (hub)", last(id))));
             }
             if kind.eq_ignore_ascii_case("Microsoft.Devices/provisioningServices") {
+                around.places.push((id.to_owned(), format!("{} (provisioning)", last(id))));
                 let dps = visit.get(&paths::id(id)).await.unwrap_or_default();
                 let identity = text(&dps, "/identity/principalId");
                 if !identity.is_empty() {
@@ -226,7 +234,7 @@ fn place_field(bench: &Bench, form: &Form) -> Markup {
     html! {
         @if bench.assignments.is_empty() {
             label for="at" { "As if it were assigned at" }
-            input #at name="at" value=(bench.place(form)) list="hubs";
+            (places(bench, "at", &bench.place(form)))
         } @else {
             p { "As it is assigned: " @for it in &bench.assignments {
                 a href=(paths::at(text(it, "/id"))) { (text(it, "/name")) } " at " (last(text(it, "/properties/scope"))) ". "
@@ -236,14 +244,28 @@ fn place_field(bench: &Bench, form: &Form) -> Markup {
 }
 
 fn call_fields(bench: &Bench, form: &Form) -> Markup {
+    let called = |name: &str| bench.called(form, name);
     html! {
-        @for (name, title, list) in [("principal", "Who", "principals"), ("action", "Does what", "actions"),
-            ("scope", "Where", "hubs"), ("object", "To what", "")] {
-            label for=(name) { (title) }
-            input id=(name) name=(name) value=(bench.called(form, name)) list=[(!list.is_empty()).then_some(list)] autocomplete="off";
-        }
-        datalist #principals { @for (name, id) in &bench.around.services { option value=(id) { (name) } } }
+        label for="principal" { "Who" }
+        input #principal name="principal" value=(called("principal")) list="principals" autocomplete="off";
+        label for="action" { "Does what" }
+        input #action name="action" value=(called("action")) list="actions" autocomplete="off";
+        label for="scope" { "Where" }
+        (places(bench, "scope", &called("scope")))
+        label for="object" { "To what" }
+        input #object name="object" value=(called("object")) autocomplete="off";
+        datalist #principals { @for (name, id) in &bench.around.services { option value=(name) { (id) } } }
         datalist #actions { @for it in ACTIONS { option value=(it) {} } }
-        datalist #hubs { @for it in &bench.around.hubs { option value=(it) { (last(it)) } } }
+    }
+}
+
+/// The places of the subscription, by their names.
+fn places(bench: &Bench, name: &str, chosen: &str) -> Markup {
+    let all = &bench.around.places;
+    html! {
+        select id=(name) name=(name) {
+            @if !chosen.is_empty() && !all.iter().any(|(id, _)| id == chosen) { option value=(chosen) selected { (chosen) } }
+            @for (id, says) in all { option value=(id) selected[id == chosen] { (says) } }
+        }
     }
 }

@@ -13,8 +13,6 @@ use maud::{Markup, html};
 use model::Verdict;
 use serde_json::{Value, json};
 
-/// What the draft would be assigned as, where it is assigned nowhere.
-const TRIED: &str = "bench-draft";
 /// Most calls on record that are listed.
 const FLIPS_MAX: usize = 20;
 
@@ -35,7 +33,9 @@ pub(super) async fn check(
 ) -> Result<Checked, Trouble> {
     let properties = match serde_json::from_str::<Value>(draft) {
         Ok(it @ Value::Object(_)) => it,
-        Ok(_) => return Ok(faulty("an object is expected: `{ \"policyRule\": ... }`", "", draft, 1)),
+        Ok(_) => {
+            return Ok(faulty("an object is expected: `{ \"policyRule\": ... }`", "", draft, 1));
+        }
         Err(error) => {
             let said = error.to_string();
             let why = said.split(" at line ").next().unwrap_or(&said);
@@ -43,7 +43,8 @@ pub(super) async fn check(
         }
     };
     let changes = changes(bench, form, &properties);
-    let scope = [bench.called(form, "scope"), bench.place(form)].into_iter().find(|it| !it.is_empty());
+    let scope =
+        [bench.called(form, "scope"), bench.place(form)].into_iter().find(|it| !it.is_empty());
     let mut question = json!({ "changes": changes, "scope": scope });
     let (principal, action) = (bench.called(form, "principal"), bench.called(form, "action"));
     let is_call = !principal.is_empty() && !action.is_empty();
@@ -79,7 +80,9 @@ fn changes(bench: &Bench, form: &Form, properties: &Value) -> Value {
     let mut changes = vec![json!({ "id": bench.id, "properties": properties })];
     let at = bench.place(form);
     if bench.assignments.is_empty() && !at.is_empty() {
-        let id = format!("{at}/{}/policyAssignments/{TRIED}", super::PROVIDER);
+        // A name that no other assignment has: one of the same id would be replaced in the trial.
+        let name = last(&bench.id);
+        let id = format!("{at}/{}/policyAssignments/{name}-draft", super::PROVIDER);
         changes.push(json!({ "id": id, "properties": { "policyDefinitionId": bench.id } }));
     }
     // As they are: with what they give its parameters.
@@ -105,7 +108,8 @@ pub(super) fn refused(refused: &Refused, body: &Value, draft: &str) -> Checked {
         return Checked { shown: refused.shown(), line: None, properties: None };
     }
     let path = inner.strip_prefix("properties.").unwrap_or("");
-    faulty(&refused.message, path, draft, line_of(draft, path))
+    let why = refused.message.strip_prefix(at).unwrap_or(&refused.message).trim_start_matches(": ");
+    faulty(why, path, draft, line_of(draft, path))
 }
 
 fn faulty(why: &str, path: &str, draft: &str, line: usize) -> Checked {
@@ -145,7 +149,7 @@ fn verdict(answer: &Value, is_call: bool) -> Result<Markup, Trouble> {
             @if let (Some(gate), false) = (trace.outcome.gate, now) {
                 p { "At the " (gate.as_str()) " gate"
                     @if let Some(found) = decided {
-                        @if let Some(rule) = &found.rule { ", by rule " (rule.index) } ": " (found.reason)
+                        ": " (found.reason)
                     } }
             }
             details { summary { "Gate by gate" } (decision::gates(&trace)) }

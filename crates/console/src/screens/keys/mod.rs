@@ -42,7 +42,7 @@ pub(crate) async fn view(visit: &Visit<'_>, place: &Place<'_>) -> Result<Page, T
         Some("renew") => {
             let told = renew(visit, place).await?;
             if told.is_ok() {
-                return Ok(visit.console.redirect(&paths::view(place.scope, "keys")));
+                return Ok(Page::redirect(&paths::view(place.scope, "keys")));
             }
             refused = Some(Refused::of(&told));
         }
@@ -76,7 +76,8 @@ async fn listed(visit: &Visit<'_>, scope: &str) -> Result<Result<Vec<Value>, Ref
         return Ok(Err(Refused::of(&told)));
     }
     let all = told.body.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
-    let bare = |it: Value| json!({ "keyName": text(&it, "/keyName"), "rights": text(&it, "/rights") });
+    let bare =
+        |it: Value| json!({ "keyName": text(&it, "/keyName"), "rights": text(&it, "/rights") });
     Ok(Ok(all.into_iter().map(bare).collect()))
 }
 
@@ -159,7 +160,7 @@ fn table(
                                     (forgery(&visit.session))
                                     input type="hidden" name="do" value="show";
                                     input type="hidden" name="policy" value=(name);
-                                    button aria-label={ "Show the keys of " (name) } { "Show keys" }
+                                    button aria-label={ "Show keys of " (name) } { "Show keys" }
                                 },
                             }
                             (renewing(visit, &action, name))
@@ -193,7 +194,7 @@ fn keys(resource: &Value, place: &Place<'_>, policy: &Value) -> Markup {
 fn renewing(visit: &Visit<'_>, action: &str, policy: &str) -> Markup {
     html! {
         details.do {
-            summary aria-label={ "New keys for " (policy) } { "New key" }
+            summary aria-label={ "New key for " (policy) } { "New key" }
             p { "Whoever signs with the old one is refused at once. Move them to the other key first." }
             @for (member, title) in KEYS {
                 form.line method="post" action=(action) {

@@ -68,7 +68,7 @@ pub(super) async fn set(
     let body = json!({ "properties": { "disableLocalAuth": denied } });
     let told = visit.arm(Method::PATCH, &paths::id(place.scope), Some(&body)).await?;
     match told.is_ok() {
-        true => Ok(visit.console.redirect(&paths::view(place.scope, "keys"))),
+        true => Ok(Page::redirect(&paths::view(place.scope, "keys"))),
         false => Ok(review(visit, place, Some(&Refused::of(&told))).await?.status(told.status)),
     }
 }
@@ -111,13 +111,12 @@ pub(super) async fn review(
 }
 
 /// Who uses keys: on record, linked, and open at this moment.
-async fn breaks(
-    visit: &Visit<'_>,
-    place: &Place<'_>,
-) -> Result<Markup, Trouble> {
+async fn breaks(visit: &Visit<'_>, place: &Place<'_>) -> Result<Markup, Trouble> {
     if place.kind == Kind::Dps {
-        return Ok(html! { p { "Scripts and services that manage enrollments with a key. Devices register as before: \
-            they show keys of their enrollments, not of these policies." } });
+        return Ok(
+            html! { p { "Scripts and services that manage enrollments with a key. Devices register as before: \
+            they show keys of their enrollments, not of these policies." } },
+        );
     }
     let body = json!({ "scope": place.scope });
     let told = visit.arm(Method::POST, "/decisions/localAuth", Some(&body)).await?;

@@ -3,9 +3,9 @@
 use super::{PROVIDER, home, object, title};
 use crate::layout::forgery;
 use crate::page::Page;
+use crate::paths;
 use crate::trouble::{Refused, Trouble};
 use crate::visit::{Visit, text};
-use crate::paths;
 use hyper::Method;
 use maud::{Markup, html};
 use model::Scope;
@@ -69,16 +69,13 @@ pub(super) async fn assign(
     } });
     let told = visit.arm(Method::PUT, &paths::id(&id), Some(&body)).await?;
     Ok(match told.is_ok() {
-        true => Ok(visit.console.redirect(&paths::at(&id))),
+        true => Ok(Page::redirect(&paths::at(&id))),
         false => Err(Refused::of(&told)),
     })
 }
 
 /// Changes or removes an assignment, as the form on its page says.
-pub(super) async fn change(
-    visit: &Visit<'_>,
-    id: &str,
-) -> Result<Result<Page, Refused>, Trouble> {
+pub(super) async fn change(visit: &Visit<'_>, id: &str) -> Result<Result<Page, Refused>, Trouble> {
     let path = paths::id(id);
     let (told, then) = match visit.sent("do").unwrap_or_default() {
         "enforce" => {
@@ -89,7 +86,7 @@ pub(super) async fn change(
         other => return Err(Trouble::Bad { why: format!("Nothing here is called `{other}`.") }),
     };
     Ok(match told.is_ok() {
-        true => Ok(visit.console.redirect(&then)),
+        true => Ok(Page::redirect(&then)),
         false => Err(Refused::of(&told)),
     })
 }
@@ -131,5 +128,5 @@ pub(super) fn begin(visit: &Visit<'_>) -> Result<Page, Trouble> {
     let sent = |name: &str| visit.sent(name).unwrap_or_default();
     let id = format!("{}/{PROVIDER}/policyDefinitions/{}", sent("subscription"), sent("name"));
     let id = Scope::parse(&id).map_err(|it| Trouble::Bad { why: it.to_string() })?;
-    Ok(visit.console.redirect(&paths::view(id.as_str(), "bench")))
+    Ok(Page::redirect(&paths::view(id.as_str(), "bench")))
 }

@@ -14,7 +14,9 @@ const SHOWN_MAX: usize = 50;
 pub(crate) async fn section(visit: &Visit<'_>, id: &str) -> Result<Markup, Trouble> {
     let told = visit.arm(Method::GET, &format!("{}/revisions", paths::id(id)), None).await?;
     if told.status == 404 {
-        return Ok(html! { h2 { "Revisions" } p.calm { "It was made at first start and never written since." } });
+        return Ok(
+            html! { h2 { "Revisions" } p.calm { "It was made at first start and never written since." } },
+        );
     }
     if !told.is_ok() {
         return Ok(html! { h2 { "Revisions" } (Refused::of(&told).shown()) });
@@ -33,7 +35,11 @@ pub(crate) async fn section(visit: &Visit<'_>, id: &str) -> Result<Markup, Troub
 fn revision(it: &Value, is_newest: bool) -> Markup {
     let number = it.get("revision").and_then(Value::as_u64).unwrap_or(0);
     let (time, by) = (text(it, "/time"), text(it, "/author/name"));
-    let changes = it.get("difference").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let changes = it.get("difference").and_then(Value::as_array);
+    // The server names each state of an assignment anew.
+    let is_said = |it: &&Value| text(it, "/path") != "properties.instanceId";
+    let changes: Vec<&Value> = changes.into_iter().flatten().filter(is_said).collect();
+    let changes = changes.as_slice();
     let decision = text(it, "/trackingId");
     html! {
         li {
@@ -43,7 +49,7 @@ fn revision(it: &Value, is_newest: bool) -> Markup {
                     span.soft { (summary(changes)) }
                 }
                 @match whole(changes) {
-                    Some(document) => pre { code { (format!("{document:#}")) } },
+                    Some(document) => pre { code { (format!("{:#}", document.get("properties").unwrap_or(document))) } },
                     None => (differences(changes)),
                 }
                 @if !decision.is_empty() { p { a href=(paths::decision(decision)) { "The decision that let it be written" } } }
@@ -53,13 +59,13 @@ fn revision(it: &Value, is_newest: bool) -> Markup {
 }
 
 /// The document that came or went as a whole.
-fn whole(changes: &[Value]) -> Option<&Value> {
+fn whole<'v>(changes: &[&'v Value]) -> Option<&'v Value> {
     let only = changes.first().filter(|it| text(it, "/path").is_empty())?;
     let side = |name: &str| only.get(name).filter(|it| !it.is_null());
     side("after").or_else(|| side("before"))
 }
 
-fn summary(changes: &[Value]) -> String {
+fn summary(changes: &[&Value]) -> String {
     match (whole(changes), changes) {
         (Some(_), [it, ..]) if it.get("before").is_none_or(Value::is_null) => "created".to_owned(),
         (Some(_), _) => "deleted".to_owned(),
@@ -69,7 +75,7 @@ fn summary(changes: &[Value]) -> String {
     }
 }
 
-fn differences(changes: &[Value]) -> Markup {
+fn differences(changes: &[&Value]) -> Markup {
     html! {
         table.difference {
             thead { tr { th scope="col" { "Where" } th scope="col" { "Before" } th scope="col" { "After" } } }
@@ -106,10 +112,10 @@ mod tests {
         let made = json!({ "path": "", "before": null, "after": { "a": 1 } });
         let gone = json!({ "path": "", "before": { "a": 1 }, "after": null });
         let edited = json!({ "path": "properties.mode", "before": "All", "after": "Indexed" });
-        assert_eq!(summary(&[made]), "created");
-        assert_eq!(summary(&[gone]), "deleted");
-        assert_eq!(summary(&[edited.clone()]), "changed properties.mode");
-        assert_eq!(summary(&[edited.clone(), edited]), "2 places changed");
+        assert_eq!(summary(&[&made]), "created");
+        assert_eq!(summary(&[&gone]), "deleted");
+        assert_eq!(summary(&[&edited]), "changed properties.mode");
+        assert_eq!(summary(&[&edited, &edited]), "2 places changed");
         assert_eq!(summary(&[]), "written, nothing changed");
     }
 }
