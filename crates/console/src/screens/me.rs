@@ -71,7 +71,7 @@ async fn reached(visit: &Visit<'_>, hub: &Hub) -> Result<Markup, Trouble> {
         (whole(hub, may_list))
         h2 { "What you may do here" }
         table.me {
-            thead { tr { th scope="col" { "" } th scope="col" { "By your roles" } @if is_by_key(hub) { th scope="col" { "With the key" } } } }
+            thead { tr { th scope="col" { "" } th scope="col" { "By your roles" } @if is_by_key(hub) { th scope="col" { "By the key's rights" } } } }
             tbody {
                 @for (action, says, verdict) in &rows {
                     tr {
@@ -109,7 +109,7 @@ fn whole(hub: &Hub, may_list: Option<bool>) -> Markup {
             (Way::Keys { .. }, _) => p.note { "Whoever may list keys reaches everything in this hub, whatever data roles say. Denying \
                 shared access policies ends that. " a href=(paths::view(&hub.scope, "keys")) { "Shared access policies" } },
             (Way::Entra { .. }, Some(true)) => p { "You may list keys, and they would open everything if somebody allowed them again." },
-            (Way::Entra { .. }, _) => p { "No key stands between you and your roles: what you may do here, your roles say." },
+            (Way::Entra { .. }, _) => p { "What you may do with its data, your roles say." },
         }
     }
 }
@@ -147,14 +147,15 @@ async fn held(visit: &Visit<'_>, scope: &str) -> Result<Result<Vec<Held>, Refuse
         Err(Trouble::Refused(refused)) => return Ok(Err(refused)),
         Err(other) => return Err(other),
     };
+    // Those of the place, which whoever reads here may list.
+    let known = visit.list(&format!("{at}/{PROVIDER}/roleDefinitions")).await.unwrap_or_default();
     let mut held = Vec::new();
     for it in &all {
-        let role = text(it, "/properties/roleDefinitionId");
-        let told = visit.arm(Method::GET, &paths::id(role), None).await?;
-        let name = text(&told.body, "/properties/roleName");
+        let role = last(text(it, "/properties/roleDefinitionId"));
+        let named = known.iter().find(|it| text(it, "/name").eq_ignore_ascii_case(role));
         let own = text(it, "/properties/principalId").eq_ignore_ascii_case(me);
         held.push(Held {
-            role: if name.is_empty() { last(role).to_owned() } else { name.to_owned() },
+            role: named.map_or(role, |it| text(it, "/properties/roleName")).to_owned(),
             at: text(it, "/properties/scope").to_owned(),
             through: if own { "you" } else { "a group that you are in" },
         });

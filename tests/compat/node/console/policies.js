@@ -3,7 +3,7 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const { randomUUID } = require("node:crypto");
+const { createHmac, randomUUID } = require("node:crypto");
 
 const NAME = "custom-security-policy-v2";
 const DENY = { if: { field: "type", equals: "Microsoft.Devices/IotHubs/devices" }, then: { effect: "deny" } };
@@ -15,6 +15,20 @@ const PASSWORD = "Correct-horse-7-battery";
 
 const at = (world, scope, view = "") => `${world.origin}/console/at${scope}${view && `?view=${view}`}`;
 const draft = (rules) => JSON.stringify({ displayName: NAME, mode: "All", policyRule: rules }, null, 2);
+
+// A device made with a key, so that a call is on record.
+async function recorded(world) {
+  const said = world.env.HUBWARD_HUB_CONNECTION_STRING;
+  const field = (name) => said.match(new RegExp(`(?:^|;)${name}=([^;]*)`))[1];
+  const [host, policy, key] = ["HostName", "SharedAccessKeyName", "SharedAccessKey"].map(field);
+  const until = Math.floor(Date.now() / 1000) + 600;
+  const hmac = createHmac("sha256", Buffer.from(key, "base64")).update(`${host}\n${until}`).digest("base64");
+  const token = `SharedAccessSignature sr=${host}&sig=${encodeURIComponent(hmac)}&se=${until}&skn=${policy}`;
+  const url = `https://${host}/devices/recorded?api-version=2021-04-12`;
+  const told = await world.call("PUT", url, { token, body: { deviceId: "recorded" } });
+  assert.equal(told.status, 200, JSON.stringify(told.body));
+  return policy;
+}
 
 // S0-21, S0-22, S0-18: the verdict while typing, a fault on its line, and a revision for each save.
 async function bench(page, world) {
@@ -37,13 +51,30 @@ async function bench(page, world) {
   await sheet.fill(draft([DENY]));
   await verdict.getByText("With this draft: refused, today allowed").waitFor();
   await verdict.locator("[data-code=StopsProvisioning]").waitFor();
-  await verdict.locator("#flips h3").waitFor();
+  // Which calls on record would go another way: the one that was made with a key.
+  const flip = verdict.locator("#flips tbody tr").filter({ hasText: world.policy });
+  await flip.waitFor();
+  assert.match(await flip.innerText(), /refused[\s\S]*recorded/);
   await world.shot("bench");
   const unwritten = await world.call("GET", `${world.origin}${world.definition}?api-version=2021-06-01`, { token: world.arm });
   assert.equal(unwritten.status, 404, "a draft is written nowhere");
   await page.getByRole("button", { name: "Save as a new revision" }).click();
   await page.waitForURL("**#revisions");
   await page.locator(".revisions summary").getByText("created").waitFor();
+}
+
+// Without scripts the same page says the same.
+async function bare(world) {
+  const page = await world.open({ javaScriptEnabled: false });
+  await page.goto(`${world.origin}/console/sign-in`);
+  await page.getByLabel("Name", { exact: true }).fill(world.user);
+  await page.getByLabel("Password", { exact: true }).fill(world.password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.goto(at(world, world.definition, "bench"));
+  await page.getByLabel("The definition's properties").fill(draft([DENY]));
+  await page.getByRole("button", { name: "Check" }).click();
+  await page.getByText("With this draft: refused, today allowed").waitFor();
+  await page.locator("#flips tbody tr").filter({ hasText: world.policy }).waitFor();
 }
 
 // S0-20: what is assigned to a hub, and from where.
@@ -130,6 +161,7 @@ async function keys(page, world) {
   await page.getByRole("link", { name: "Deny, after a review" }).click();
   await page.getByText("At once, everybody who uses a key loses access").waitFor();
   await page.getByRole("heading", { name: "Who would break" }).waitFor();
+  await page.getByRole("table", { name: "Who signs with which policy" }).getByText(world.policy).waitFor();
   await world.shot("keys-review");
   world.expectsRefusals = true;
   await page.getByLabel(/Type the name/).fill(`${world.hub}0`);
@@ -145,6 +177,23 @@ async function keys(page, world) {
   await page.locator("[data-way=entra]").getByText("they are switched off").waitFor();
   await world.shot("me-owner-keys-off");
   await page.goto(at(world, world.hubScope, "keys"));
+  await page.getByRole("button", { name: "Allow" }).click();
+  await page.locator(".switch[data-keys=allow]").waitFor();
+}
+
+// A provisioning service has policies of its own.
+async function provisioning(page, world) {
+  const list = await world.call("GET", `${world.origin}${world.group}/resources?api-version=2021-04-01`, { token: world.arm });
+  const dps = list.body.value.find((it) => /provisioningServices$/i.test(it.type)).id;
+  await page.goto(at(world, dps, "keys"));
+  const policy = page.getByRole("row").filter({ hasText: "provisioningserviceowner" });
+  await policy.getByRole("button", { name: /Show keys/ }).click();
+  assert.match((await policy.locator(".opened code").allInnerTexts())[1], /^HostName=.+;SharedAccessKeyName=provisioningserviceowner;/);
+  await page.getByRole("link", { name: "Deny, after a review" }).click();
+  await page.getByText("Devices register as before").waitFor();
+  await page.getByLabel(/Type the name/).fill(dps.split("/").pop());
+  await page.getByRole("button", { name: "Deny shared access policies" }).click();
+  await page.locator(".switch[data-keys=deny]").waitFor();
   await page.getByRole("button", { name: "Allow" }).click();
   await page.locator(".switch[data-keys=allow]").waitFor();
 }
@@ -186,6 +235,7 @@ async function people(world) {
   assert.equal(await says("See devices"), "yes");
   assert.equal(await says("Make and change devices"), "no");
   assert.equal(await says("List the keys"), "no");
+  assert.match(await reader.getByRole("table").last().innerText(), /IoT Hub Data Reader/);
   await world.shot("me-reader", reader);
   world.expectsRefusals = true;
   await reader.goto(at(world, world.hubScope, "keys"));
@@ -215,9 +265,12 @@ exports.walk = async (page, world) => {
   world.arm = await world.token("https://management.azure.com");
   world.definition = `/subscriptions/${world.subscription}/providers/Microsoft.Authorization/policyDefinitions/${NAME}`;
   await world.signIn(page);
+  world.policy = await recorded(world);
+  await bare(world);
   await bench(page, world);
   await assign(page, world);
   await hostile(page, world);
   await keys(page, world);
+  await provisioning(page, world);
   await people(world);
 };

@@ -95,8 +95,8 @@ fn differences(changes: &[&Value]) -> Markup {
 fn side(change: &Value, name: &str) -> Markup {
     html! {
         @match change.get(name).filter(|it| !it.is_null()) {
-            Some(Value::String(it)) => span.name class=(name) { (it) },
-            Some(it) => span.name class=(name) { (format!("{it:#}")) },
+            Some(Value::String(it)) => span class={ "name " (name) } { (it) },
+            Some(it) => span class={ "name " (name) } { (format!("{it:#}")) },
             None => em.soft { "nothing" },
         }
     }
