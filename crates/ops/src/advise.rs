@@ -40,13 +40,17 @@ pub(crate) async fn ask(permit: &Permit, _input: &Input, env: &Env) -> Result<Re
     let facts = env.facts.load();
     let scope = permit.scope();
     let (mut by_key, mut by_principal) = (Vec::new(), BTreeMap::<ObjectId, Vec<Use>>::new());
-    let span = observed::look(env, scope, &facts, &mut |it| match it.object_id {
-        _ if it.is_by_key() => by_key.push(it),
-        // Roles of the directory are another matter: Owner alone has them.
-        Some(id) if it.allowed > 0 && plane_of(&it) != Some(Plane::Directory) => {
-            by_principal.entry(id).or_default().push(it);
+    let span = observed::look(env, scope, &facts, &mut |mut it| {
+        // What a call wrote is nothing to roles, and may be large.
+        it.samples.iter_mut().for_each(|it| it.call.objects.clear());
+        match it.object_id {
+            _ if it.is_by_key() => by_key.push(it),
+            // Roles of the directory are another matter: Owner alone has them.
+            Some(id) if it.allowed > 0 && plane_of(&it) != Some(Plane::Directory) => {
+                by_principal.entry(id).or_default().push(it);
+            }
+            Some(_) | None => {}
         }
-        Some(_) | None => {}
     })
     .await?;
     let (mut seen, mut unseen) = (Vec::new(), Vec::new());

@@ -29,7 +29,8 @@ pub(crate) async fn ask(permit: &Permit, _input: &Input, env: &Env) -> Result<Re
     let scope = permit.scope();
     let hub = facts.hub(scope).ok_or_else(|| no_resource(scope))?;
     let mut uses = Vec::new();
-    let span = observed::look(env, scope, &facts, &mut |it| {
+    let span = observed::look(env, scope, &facts, &mut |mut it| {
+        it.samples.clear();
         if it.is_by_key() {
             uses.push(it);
         }

@@ -128,7 +128,14 @@ async fn nobody_takes_more_than_its_share_and_the_oldest_go_first() {
     for caller in 2..=11 {
         for number in 0..most {
             let scope = format!("{HUB}x{number}");
-            call(&env, &principal(caller), Op::PutDevice, &scope, "d", 1_000_000 + caller as i64);
+            call(
+                &env,
+                &principal(caller),
+                Op::PutDevice,
+                &scope,
+                "d",
+                1_000_000 + i64::try_from(caller).unwrap(),
+            );
         }
         keep(&env).await.unwrap();
     }

@@ -58,7 +58,7 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         permit,
         env,
         flips: Vec::new(),
-        stay: [0; 2],
+        stay: Stay::default(),
         passed_over: BTreeMap::new(),
         judged: 0,
     };
@@ -85,7 +85,7 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         "since": span.since.rfc3339(),
         "forgotten": span.forgotten,
         "judged": judged,
-        "stay": { "allowed": stay[1], "refused": stay[0] },
+        "stay": { "allowed": stay.allowed, "refused": stay.refused },
         "newly": counts,
         "flips": shown,
         "more": more,
@@ -102,11 +102,17 @@ struct Trial<'a> {
     permit: &'a Permit,
     env: &'a Env,
     flips: Vec<Flip>,
-    /// Uses that stay refused, and that stay allowed.
-    stay: [u64; 2],
+    stay: Stay,
     /// Calls that could not be judged again, and why.
     passed_over: BTreeMap<&'static str, u64>,
     judged: u64,
+}
+
+/// Uses that go the same way as before.
+#[derive(Clone, Copy, Default)]
+struct Stay {
+    allowed: u64,
+    refused: u64,
 }
 
 /// A use that would go another way.
@@ -182,7 +188,8 @@ impl Trial<'_> {
                 let shown = self.shown(&told, was, refusing);
                 self.flips.push(Flip { to_is_allowed: !was, calls: count, shown });
             }
-            (None, Some(was)) => self.stay[usize::from(was)] += 1,
+            (None, Some(true)) => self.stay.allowed += 1,
+            (None, Some(false)) => self.stay.refused += 1,
             (None, None) => {}
         }
     }

@@ -3,6 +3,7 @@
 use super::{Door, Proof, finding, no, signature, token_no};
 use crate::facts::{Facts, SharedAccess};
 use model::error::AuthFault;
+use model::operations::Surface;
 use model::principal::AuthType;
 use model::trace::{Caller, FindingKind, FindingResult};
 use model::{Plane, PrincipalKind};
@@ -49,6 +50,24 @@ fn of_policy(caller: &Caller, door: &Door<'_>, facts: &Facts) -> Proof {
         let found = finding(FindingKind::Sas, name, FindingResult::Deny, &message);
         Err(no(fault, message, found))
     };
+    if door.operation.surface() == Surface::Blob {
+        let takes_keys = facts.target_around(door.scope).map(|it| it.takes_keys);
+        return match takes_keys {
+            // What was signed said what it opens, and says so still.
+            Some(true) => {
+                let found = finding(FindingKind::Sas, name, FindingResult::Allow, "keys count");
+                Ok((caller.clone(), found))
+            }
+            Some(false) => deny(
+                AuthFault::LocalAuthDisabled,
+                signature::keys_are_off(Surface::Blob).to_owned(),
+            ),
+            None => {
+                let told = format!("`{}` does not exist any more", door.scope.name());
+                deny(AuthFault::Invalid, told)
+            }
+        };
+    }
     let of_target;
     let access: Option<&SharedAccess> = match facts.target_around(door.scope) {
         Some(target) => {

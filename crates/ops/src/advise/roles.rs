@@ -225,4 +225,58 @@ mod tests {
         let twins = "Microsoft.Devices/IotHubs/twins/write";
         check(&["Microsoft.Devices/IotHubs/devices/write", twins], "IoT Hub Data Contributor");
     }
+
+    /// Each operation that needs a role: with what is proposed for it, and that at the very place, it is granted.
+    #[test]
+    fn what_is_proposed_grants_what_was_used() {
+        let mut facts = Facts::new(model::ObjectId(uuid::Uuid::nil()), "");
+        facts.has_explicit_grants = false;
+        let hub = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/IotHubs/h";
+        let at = Scope::parse(hub).unwrap();
+        let id = model::ObjectId(uuid::Uuid::from_u128(7));
+        let head = model::trace::TraceHead::new(
+            model::TrackingId(uuid::Uuid::nil()),
+            model::Timestamp::from_seconds(9),
+            model::trace::Channel::default(),
+        );
+        let caller = model::trace::Caller {
+            kind: model::PrincipalKind::ServicePrincipal,
+            object_id: Some(id),
+            auth: model::principal::AuthType::Entra,
+            ..model::trace::Caller::anyone()
+        };
+        let mut tried = 0;
+        for row in model::OPERATIONS.iter().filter(|it| !it.actions.is_empty()) {
+            let mut need = Need::default();
+            row.actions.iter().for_each(|it| need.add(*it, List::of(row.role_plane())));
+            let roles = need.roles(&at, &facts);
+            let mut changed = facts.clone();
+            for role in &roles {
+                changed.put_role_assignment(gate::facts::RoleAssignment {
+                    id: format!(
+                        "{hub}/providers/Microsoft.Authorization/roleAssignments/{}",
+                        role.id
+                    ),
+                    name: role.id.to_string(),
+                    principal: id,
+                    role: role.id,
+                    scope: at.clone(),
+                    created: model::Timestamp::default(),
+                    deleted: None,
+                    condition: None,
+                });
+            }
+            let gate_of = |scope: &Scope| {
+                let ask = gate::Ask::new(row, scope, &caller, &head);
+                gate::judge(&ask, &changed).denial.map(|it| it.gate)
+            };
+            let is_refused = gate_of(&at) == Some(model::Gate::Access);
+            assert_eq!(is_refused, roles.is_empty(), "{:?}: {roles:?}", row.op);
+            // At a namesake it opens nothing.
+            let namesake = Scope::parse(&format!("{hub}0")).unwrap();
+            assert_eq!(gate_of(&namesake), Some(model::Gate::Access), "{:?}", row.op);
+            tried += usize::from(!roles.is_empty());
+        }
+        assert!(tried > 100, "{tried}");
+    }
 }

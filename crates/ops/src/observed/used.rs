@@ -119,9 +119,9 @@ pub(crate) struct Sample {
 impl Use {
     pub(super) fn of(ask: &Ask<'_>, facts: &Facts) -> Self {
         let caller = ask.caller;
-        let name = match caller.kind {
-            PrincipalKind::Device => String::new(),
-            _ => caller.name.clone(),
+        let name = match caller.kind == PrincipalKind::Device {
+            true => String::new(),
+            false => caller.name.clone(),
         };
         Self {
             way: Way::of_caller(ask.caller),

@@ -231,11 +231,7 @@ async fn with_switches(id: &Scope, given: &Value, env: &Env) -> Result<Value, Er
 
 /// An error of one change, with the place of that change.
 fn within(error: Error, change: &str) -> Error {
-    match error {
-        Error::Invalid { code, at, message } => {
-            let at = at.map_or_else(|| change.to_owned(), |it| format!("{change}.{it}"));
-            Error::Invalid { code, at: Some(at), message }
-        }
-        other => other,
-    }
+    let Error::Invalid { code, at, message } = error else { return error };
+    let at = at.map_or_else(|| change.to_owned(), |it| format!("{change}.{it}"));
+    Error::Invalid { code, at: Some(at), message }
 }
