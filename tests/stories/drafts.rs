@@ -32,6 +32,8 @@ fn a_draft_is_judged_and_not_written() {
     let (hub, other) = (world.hub_named("hub1"), world.hub_named("hub10"));
     let who = world.service_principal("writer");
     for at in [&hub, &other] {
+        let body = json!({ "location": "westus", "sku": { "name": "S1", "capacity": 1 } });
+        world.arm("PUT", at, &body).expect(201);
         world.assign(&who, DATA_CONTRIBUTOR, at).expect(201);
     }
     let ask = |scope: &str, rules: &Value| {
