@@ -1,6 +1,6 @@
 //! Changes that nobody makes: each brought into a copy of the facts on the way that a real one takes.
 
-use crate::authorization::{check_scope, policies, scope_before};
+use crate::authorization::{check_scope, policies, policy_terms, scope_before};
 use crate::env::Env;
 use crate::facts;
 use crate::questions::caller_named;
@@ -141,7 +141,7 @@ async fn document(
     match table {
         tables::POLICY_ASSIGNMENTS => {
             check_scope(&place, facts)?;
-            let terms = policies::terms(given, &place, facts)?;
+            let terms = policy_terms::terms(given, &place, facts)?;
             set(&mut properties, "policyDefinitionId", terms.definition);
         }
         tables::POLICY_DEFINITIONS => policies::check_draft(given, facts)?,
