@@ -35,6 +35,7 @@ mod stories {
     pub mod diagnosis;
     pub mod diagnosis_sections;
     pub mod diagnostics;
+    pub mod drafts;
     pub mod egress_amqp;
     pub mod egress_event_hubs;
     pub mod egress_identities;

@@ -224,7 +224,7 @@ fn from_files(asked: &WhatIf) -> Result<Option<Value>, Failure> {
 }
 
 /// A definition where it may lie, and its assignment; or the assignment that a file holds.
-fn policy_changes(file: &Value, at: &str) -> Result<Value, Failure> {
+pub(crate) fn policy_changes(file: &Value, at: &str) -> Result<Value, Failure> {
     let properties = file.get("properties").unwrap_or(file);
     let assignment = format!("{at}/providers/Microsoft.Authorization/policyAssignments/{TRIED}");
     if properties.get("policyDefinitionId").is_some() {
@@ -261,7 +261,7 @@ fn home(at: &str) -> String {
     }
 }
 
-fn json_of(path: &Path) -> Result<Value, Failure> {
+pub(crate) fn json_of(path: &Path) -> Result<Value, Failure> {
     let cannot = |why: String| Failure::Usage(format!("cannot read `{}`: {why}", path.display()));
     let file = File::open(path).map_err(|it| cannot(it.to_string()))?;
     let mut text = String::new();

@@ -4,7 +4,7 @@
 //! Nothing is changed. What can be tried is in `what_if/proposed.rs`, what is on record in `observed.rs`. A use is told
 //! by its newest calls, so what flips is what these calls do; how often the use was seen stands beside it.
 
-mod proposed;
+pub(crate) mod proposed;
 
 use crate::authorization::scope_before;
 use crate::decisions::{self, Span as Looked, Whose};

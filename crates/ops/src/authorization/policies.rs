@@ -262,6 +262,14 @@ pub(crate) fn change_assignment(
     Ok(())
 }
 
+/// Checks a definition that nobody writes.
+///
+/// # Errors
+/// The place in the body, as where it is written.
+pub(crate) fn check_draft(given: &Value, facts: &Facts) -> Result<(), Error> {
+    check_rules(given, text(given, &["mode"]).unwrap_or("All"), None, facts)
+}
+
 /// Checks the rules and parameters of a definition, which may be in use already.
 fn check_rules(
     given: &Value,

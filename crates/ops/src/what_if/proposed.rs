@@ -1,6 +1,6 @@
 //! Changes that nobody makes: each brought into a copy of the facts on the way that a real one takes.
 
-use crate::authorization::{check_scope, policy_terms, scope_before};
+use crate::authorization::{check_scope, policies, policy_terms, scope_before};
 use crate::env::Env;
 use crate::facts;
 use crate::questions::caller_named;
@@ -21,7 +21,7 @@ const SWITCHES: &[&str] = &["disableLocalAuth", "disableDeviceSAS", "disableModu
 ///
 /// # Errors
 /// [`Error::Invalid`] where there are none or too many.
-pub(super) fn changes(body: &Value) -> Result<&[Value], Error> {
+pub(crate) fn changes(body: &Value) -> Result<&[Value], Error> {
     let given = member(body, "changes").and_then(Value::as_array).map(Vec::as_slice);
     match given {
         Some(it) if (1..=CHANGES_MAX).contains(&it.len()) => Ok(it),
@@ -46,7 +46,7 @@ pub(super) fn id_of(change: &Value, at: &str) -> Result<Scope, Error> {
 ///
 /// # Errors
 /// [`Error::Invalid`] with the change that could not be made.
-pub(super) async fn facts_with(
+pub(crate) async fn facts_with(
     changes: &[Value],
     before: &Facts,
     env: &Env,
@@ -144,6 +144,7 @@ async fn document(
             let terms = policy_terms::terms(given, &place, facts)?;
             set(&mut properties, "policyDefinitionId", terms.definition);
         }
+        tables::POLICY_DEFINITIONS => policies::check_draft(given, facts)?,
         tables::POLICY_EXEMPTIONS => {
             let of = text(given, &["policyAssignmentId"]).unwrap_or_default();
             if !facts.policy_assignments.contains_key(&of.to_ascii_lowercase()) {
