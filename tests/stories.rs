@@ -8,6 +8,7 @@
 )]
 
 mod stories {
+    pub mod access;
     pub mod allocation;
     pub mod amqp_devices;
     pub mod amqp_hostile;

@@ -139,6 +139,8 @@ pub enum Op {
     GetOwnDecision,
     AskDecision,
     AskWhoCan,
+    AskAccess,
+    AskOwnAccess,
     DiagnoseProvisioning,
     DiagnoseIngestion,
     ListApplications,
