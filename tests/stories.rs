@@ -56,6 +56,7 @@ mod stories {
     pub mod linked_by_identity;
     pub mod linked_by_key;
     pub mod lint;
+    pub mod lint_live;
     pub mod locks;
     pub mod log_verify;
     pub mod managed_identities;

@@ -25,6 +25,7 @@ pub mod input;
 pub mod insights;
 pub mod limits;
 pub mod link;
+mod lint;
 pub mod managed_identity;
 mod management;
 pub mod metrics;

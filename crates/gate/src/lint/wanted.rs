@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::policy::{Comparison, Field, FieldName, Left, Operator, Place, Step, Template, Test};
 use model::operations::{Operation, known};
 use model::trace::{Caller, EnrollmentKind, Object, Verb};
-use model::{ActionName, ObjectId, Plane, PrincipalKind, Timestamp};
+use model::{ActionName, ObjectId, Plane, PrincipalKind, Scope, Timestamp};
 use serde_json::{Map, Value, json};
 
 /// Most calls that a condition is turned into.
@@ -168,20 +168,23 @@ fn other_than(field: &Field, values: &[Value]) -> Option<Value> {
     }
 }
 
+/// The kinds of things that policies judge in a hub or service, and hubs.
+pub(super) fn object_kinds() -> Vec<String> {
+    let of_data = known().filter_map(|it| it.object);
+    let hubs = ["Microsoft.Devices/IotHubs"];
+    let mut all: Vec<String> = of_data.chain(hubs).map(str::to_owned).collect();
+    all.sort();
+    all.dedup();
+    // The device first: it is what nearly every exception is for.
+    all.sort_by_key(|it| !it.eq_ignore_ascii_case(DEVICES));
+    all
+}
+
 /// The call with what the rule leaves open, in several ways.
 pub(super) fn variants(wanted: &Wanted) -> Vec<Wanted> {
     let kinds: Vec<String> = match &wanted.kind {
         Some(it) => vec![it.clone()],
-        None => {
-            let of_data = known().filter_map(|it| it.object);
-            let hubs = ["Microsoft.Devices/IotHubs"];
-            let mut all: Vec<String> = of_data.chain(hubs).map(str::to_owned).collect();
-            all.sort();
-            all.dedup();
-            // The device first: it is what nearly every exception is for.
-            all.sort_by_key(|it| !it.eq_ignore_ascii_case(DEVICES));
-            all
-        }
+        None => object_kinds(),
     };
     let protocols = match &wanted.protocol {
         Some(it) => vec![it.clone()],
@@ -233,22 +236,41 @@ fn writing(call: &Wanted) -> Option<&'static Operation> {
 
 /// What the gates say to the call in a made-up world.
 pub(super) fn asked(call: &Wanted, who: &Candidate, facts: &Facts) -> Option<Judgement> {
+    let caller = Caller {
+        kind: call.principal_kind,
+        ..made::identity(call.principal.unwrap_or(who.id), None, "whom the rule lets through")
+    };
+    judged(call, &made::hub(), &caller, Timestamp::default(), facts)
+}
+
+/// Whether a policy denies the call of somebody whom nothing is known of, at a hub that is; nothing where there is no
+/// such call.
+pub(super) fn told_as(call: &Wanted, hub: &Scope, now: Timestamp, facts: &Facts) -> Option<bool> {
+    let id = call.principal.unwrap_or_else(stranger);
+    let caller = Caller { kind: call.principal_kind, ..made::identity(id, None, "anybody") };
+    Some(made::denying(&judged(call, hub, &caller, now, facts)?).is_some())
+}
+
+/// What the gates say to the call at a hub.
+pub(super) fn judged(
+    call: &Wanted,
+    hub: &Scope,
+    caller: &Caller,
+    now: Timestamp,
+    facts: &Facts,
+) -> Option<Judgement> {
     let operation = writing(call)?;
     let kind = call.kind.clone()?;
     let last = kind.rsplit('/').next().unwrap_or("").to_owned();
     let (scope, id) = match operation.plane {
         Plane::Control => {
-            let path = format!("resourceGroups/group/providers/{kind}/{}", call.name);
-            let scope = made::subscription().join(&path);
+            let around = hub.resource_group_scope().unwrap_or_else(made::subscription);
+            let scope = around.join(&format!("providers/{kind}/{}", call.name));
             (scope.clone(), scope)
         }
         Plane::Service | Plane::Directory | Plane::Open | Plane::Token | Plane::Device => {
-            (made::hub(), made::hub().join(&format!("{last}/{}", call.name)))
+            (hub.clone(), hub.join(&format!("{last}/{}", call.name)))
         }
-    };
-    let caller = Caller {
-        kind: call.principal_kind,
-        ..made::identity(call.principal.unwrap_or(who.id), None, "whom the rule lets through")
     };
     let object = Object {
         kind,
@@ -258,11 +280,11 @@ pub(super) fn asked(call: &Wanted, who: &Candidate, facts: &Facts) -> Option<Jud
         verb: if call.is_deletion { Verb::Delete } else { Verb::Write },
     };
     let endpoint = call.endpoint.clone().unwrap_or_else(|| format!("/{last}/{}", call.name));
-    let mut head = made::head(format!("PUT {endpoint}"), Timestamp::default());
+    let mut head = made::head(format!("PUT {endpoint}"), now);
     head.channel.protocol = call.protocol.clone().unwrap_or_default();
     head.channel.enrollment = call.enrollment;
     let objects = [object];
-    let ask = Ask::new(operation, &scope, &caller, &head);
+    let ask = Ask::new(operation, &scope, caller, &head);
     Some(judge(&Ask { objects: &objects, ..ask }, facts))
 }
 

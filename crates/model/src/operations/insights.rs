@@ -139,6 +139,16 @@ pub(super) const ROWS: &[Operation] = &[
     Operation {
         body: Body::Json,
         ..control(
+            Op::AskLint,
+            &[act("Hubward.Decisions/decisions/read")],
+            Effect::Reads,
+            &[arm("POST", "/decisions/lint")],
+            "Looks over everything that is, and warns of what is likely not meant",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
             Op::DiagnoseProvisioning,
             &[act("Hubward.Decisions/decisions/read")],
             Effect::Reads,

@@ -141,6 +141,7 @@ pub enum Op {
     AskWhoCan,
     AskAccess,
     AskOwnAccess,
+    AskLint,
     DiagnoseProvisioning,
     DiagnoseIngestion,
     ListApplications,
