@@ -8,6 +8,7 @@ use testkit::{Identity, World};
 
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
 const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
+const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
 const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
 const ACCESS_ADMINISTRATOR: &str = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9";
 const OPERATOR: &str = "f1a07417-d97a-45cb-824c-7a7467783830";
@@ -267,18 +268,25 @@ fn whoever_reaches_more_than_its_roles_say_is_told_and_does() {
     let body = json!({ "identity": { "type": "UserAssigned", "userAssignedIdentities": { uami.clone(): {} } } });
     world.arm_as(&attacher, "PATCH", &hub, &body).expect(200);
 
-    let id = world.guid();
-    let path = authorization(&world.subscription(), "roleDefinitions", &id);
-    let body = json!({ "properties": { "roleName": "registrar", "assignableScopes": ["/"],
-        "permissions": [{ "actions": ["Microsoft.Directory/applications/write"] }] } });
-    world.arm("PUT", &path.replace(&world.subscription(), ""), &body).expect(201);
-    let registrar = world.service_principal("registrar");
-    world.assign(&registrar, &id, "").expect(201);
-    let found = told("registrar");
-    assert!(
-        found.len() == 1 && found[0].contains("federated credential on any application"),
-        "{found:?}"
-    );
+    // Only who is Owner of everything has the directory, and no data: but whoever has it may become who has.
+    let below = world.service_principal("owner below");
+    world.assign(&below, OWNER, &world.subscription()).expect(201);
+    assert!(told("owner below").iter().all(|it| !it.contains("on any application")));
+    let above = world.service_principal("owner above");
+    world.assign(&above, OWNER, "").expect(201);
+    let found = told("owner above");
+    assert_eq!(found.iter().filter(|it| it.contains("on any application")).count(), 1, "{found:?}");
+    let all = world.graph("GET", "/applications", &Value::Null).expect(200).body;
+    let its =
+        all["value"].as_array().unwrap().iter().find(|it| it["appId"] == keys.app_id).unwrap();
+    let id = its["id"].as_str().unwrap();
+    let url = format!("{}/v1.0/applications/{id}/addPassword", world.setting("HUBWARD_GRAPH"));
+    let adds = |who: &Identity| {
+        let token = format!("Bearer {}", world.token(who, "https://graph.microsoft.com"));
+        let body = json!({ "passwordCredential": { "displayName": "mine" } });
+        world.wire().json("POST", &url, &token, &body).status
+    };
+    assert_eq!((adds(&below), adds(&above)), (403, 200));
 }
 
 /// What somebody may not read it is not told of: a policy above, another subscription's, who holds what above.
