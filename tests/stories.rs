@@ -105,5 +105,6 @@ mod stories {
     pub mod users;
     pub mod watching;
     pub mod web_sockets;
+    pub mod who_is_hit;
     pub mod x509_registration;
 }

@@ -21,6 +21,7 @@ pub mod log;
 pub mod logs;
 pub mod monitor;
 mod page;
+pub mod policy;
 mod progress;
 mod render;
 pub mod replay;
@@ -49,6 +50,8 @@ pub enum Command {
     Log(log::Log),
     Logs(logs::Logs),
     Monitor(monitor::Monitor),
+    #[command(subcommand)]
+    Policy(policy::Policy),
     Replay(replay::Replay),
     Test(cases::Test),
     WhoCan(who_can::WhoCan),
@@ -67,6 +70,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
         Command::Monitor(monitor) => monitor::run(&monitor),
+        Command::Policy(asked) => policy::run(&asked),
         Command::Replay(replay) => replay::run(&replay),
         Command::Test(test) => cases::run(&test),
         Command::WhoCan(asked) => who_can::run(&asked),

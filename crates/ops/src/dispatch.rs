@@ -9,7 +9,7 @@ use crate::resources::{deployments, providers};
 use crate::{
     access, blobs, certificates, devices, diagnose, entra, insights, lint, managed_identity,
     management, policy_insights, private_endpoints, provisioning, questions, resources, targets,
-    who_can,
+    who_can, who_is_hit,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -303,6 +303,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::GetDecision | Op::GetOwnDecision => Box::pin(questions::get(permit, input, env)),
         Op::AskDecision => Box::pin(questions::ask(permit, input, env)),
         Op::AskWhoCan => Box::pin(who_can::ask(permit, input, env)),
+        Op::AskWhoIsHit => Box::pin(who_is_hit::ask(permit, input, env)),
         Op::AskLint => Box::pin(lint::ask(permit, input, env)),
         Op::AskAccess | Op::AskOwnAccess => Box::pin(access::ask(permit, input, env)),
         Op::DiagnoseProvisioning => Box::pin(diagnose::diagnose(permit, input, env)),

@@ -45,6 +45,7 @@ mod shared_access;
 mod standing;
 pub mod targets;
 mod who_can;
+mod who_is_hit;
 
 #[cfg(test)]
 mod test_env;

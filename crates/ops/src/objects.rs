@@ -101,7 +101,7 @@ pub(crate) async fn prepare(
     if row.op == Op::GetDecision {
         return decision(row, input, caller, env).await;
     }
-    let asks = [Op::AskDecision, Op::AskWhoCan, Op::AskAccess, Op::AskLint];
+    let asks = [Op::AskDecision, Op::AskWhoCan, Op::AskAccess, Op::AskWhoIsHit, Op::AskLint];
     if asks.contains(&row.op) {
         let scope = Scope::parse(input.required_text(&["scope"])?)
             .map_err(|it| Error::invalid("scope", it.to_string()))?;

@@ -16,6 +16,7 @@ mod gates {
     #[cfg(feature = "oracles")]
     pub mod cedar;
     pub mod differential;
+    pub mod hits;
     pub mod properties;
     #[cfg(feature = "oracles")]
     pub mod regorus;

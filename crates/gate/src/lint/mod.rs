@@ -5,6 +5,7 @@
 //! serve, and what those say is told. So a warning always has a call behind it that would be refused; where no
 //! call was found, nothing is said, which proves nothing. Nothing here permits or denies.
 
+mod hits;
 mod live;
 mod planes;
 mod provisioning;
@@ -13,6 +14,7 @@ mod stopped;
 mod unknown;
 mod wanted;
 
+pub use hits::{Hit, Refused, Registration, hits};
 pub use live::{Found, LOOKS, Look, live};
 pub use planes::role;
 pub use stopped::newly_stopped;

@@ -22,7 +22,7 @@ const DEVICES: &str = "Microsoft.Devices/IotHubs/devices";
 const OTHER: &str = "quite-another";
 
 /// A call as far as a rule's own words tell it.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct Wanted {
     pub(super) kind: Option<String>,
     pub(super) name: String,
@@ -211,7 +211,7 @@ pub(super) fn variants(wanted: &Wanted) -> Vec<Wanted> {
 }
 
 /// The operation that writes or deletes objects of this type, by the action that is wanted.
-fn writing(call: &Wanted) -> Option<&'static Operation> {
+pub(super) fn writing(call: &Wanted) -> Option<&'static Operation> {
     let kind = call.kind.as_deref()?;
     let is_asked = |it: &&Operation| {
         call.action.as_deref().is_none_or(|wanted| {
@@ -251,6 +251,22 @@ pub(super) fn told_as(call: &Wanted, hub: &Scope, now: Timestamp, facts: &Facts)
     Some(made::denying(&judged(call, hub, &caller, now, facts)?).is_some())
 }
 
+/// Where the call is judged, and the id of what it writes or deletes.
+pub(super) fn place(call: &Wanted, operation: &Operation, hub: &Scope) -> (Scope, Scope) {
+    let kind = call.kind.as_deref().unwrap_or("");
+    match operation.plane {
+        Plane::Control => {
+            let around = hub.resource_group_scope().unwrap_or_else(made::subscription);
+            let scope = around.join(&format!("providers/{kind}/{}", call.name));
+            (scope.clone(), scope)
+        }
+        Plane::Service | Plane::Directory | Plane::Open | Plane::Token | Plane::Device => {
+            let last = kind.rsplit('/').next().unwrap_or("");
+            (hub.clone(), hub.join(&format!("{last}/{}", call.name)))
+        }
+    }
+}
+
 /// What the gates say to the call at a hub.
 pub(super) fn judged(
     call: &Wanted,
@@ -262,16 +278,7 @@ pub(super) fn judged(
     let operation = writing(call)?;
     let kind = call.kind.clone()?;
     let last = kind.rsplit('/').next().unwrap_or("").to_owned();
-    let (scope, id) = match operation.plane {
-        Plane::Control => {
-            let around = hub.resource_group_scope().unwrap_or_else(made::subscription);
-            let scope = around.join(&format!("providers/{kind}/{}", call.name));
-            (scope.clone(), scope)
-        }
-        Plane::Service | Plane::Directory | Plane::Open | Plane::Token | Plane::Device => {
-            (hub.clone(), hub.join(&format!("{last}/{}", call.name)))
-        }
-    };
+    let (scope, id) = place(call, operation, hub);
     let object = Object {
         kind,
         name: call.name.clone(),

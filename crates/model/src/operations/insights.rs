@@ -139,6 +139,19 @@ pub(super) const ROWS: &[Operation] = &[
     Operation {
         body: Body::Json,
         ..control(
+            Op::AskWhoIsHit,
+            &[
+                act("Hubward.Decisions/decisions/read"),
+                act("Microsoft.Authorization/roleAssignments/read"),
+            ],
+            Effect::Reads,
+            &[arm("POST", "/decisions/whoIsHit")],
+            "Tells which calls policies would refuse, and whose",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
             Op::AskLint,
             &[act("Hubward.Decisions/decisions/read")],
             Effect::Reads,

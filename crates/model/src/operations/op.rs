@@ -141,6 +141,7 @@ pub enum Op {
     AskWhoCan,
     AskAccess,
     AskOwnAccess,
+    AskWhoIsHit,
     AskLint,
     DiagnoseProvisioning,
     DiagnoseIngestion,
