@@ -6,7 +6,8 @@
 use crate::call::may_see;
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use gate::lint::{Found, LOOKS};
+use crate::standing::apart;
+use gate::lint::{Found, live};
 use gate::{Facts, Permit};
 use model::{Error, Op, Scope};
 use serde_json::{Value, json};
@@ -17,13 +18,9 @@ const WARNINGS_MAX: usize = 1_000;
 /// `POST /decisions/lint`.
 pub(crate) async fn ask(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
     let facts = env.facts.load();
-    let (scope, now) = (permit.scope(), env.now());
-    let mut found = Vec::new();
-    for look in LOOKS {
-        found.extend(look(&facts, scope, now));
-        // Others wait for this thread, too.
-        tokio::task::yield_now().await;
-    }
+    let scope = permit.scope();
+    let (known, place, now) = (facts.clone(), scope.clone(), env.now());
+    let mut found = apart(move || live(&known, &place, now)).await?;
     found.retain(|it| it.tells_of.iter().all(|id| may_read(id, permit, env, &facts)));
     let more = found.len().saturating_sub(WARNINGS_MAX);
     found.truncate(WARNINGS_MAX);

@@ -10,8 +10,9 @@ use gate::standing::{Standing, Survey};
 use gate::{Ask, Facts, Permit};
 use model::operations::{Operation, Right};
 use model::trace::{Caller, Finding, FindingKind, Object, TraceHead};
-use model::{Op, Scope};
+use model::{Error, Op, Scope};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 /// What is asked, ready for the gates.
 #[derive(Clone, Copy)]
@@ -37,6 +38,19 @@ impl Question<'_> {
         let ask = Ask::new(self.row, self.scope, caller, self.head);
         survey.standing(&Ask { objects: self.objects, ..ask })
     }
+}
+
+/// Looks that take a while and run at once; the others wait.
+const LOOKS_MAX: usize = 2;
+static LOOKS: Semaphore = Semaphore::const_new(LOOKS_MAX);
+
+/// Runs what takes a while beside the threads that serve.
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let ended = |it: String| Error::Internal { message: format!("the look ended badly: {it}") };
+    let _turn = LOOKS.acquire().await.map_err(|it| ended(it.to_string()))?;
+    tokio::task::spawn_blocking(work).await.map_err(|it| ended(it.to_string()))
 }
 
 /// Who it is.

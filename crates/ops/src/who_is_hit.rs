@@ -8,7 +8,7 @@ use crate::advice;
 use crate::call::may_see;
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use crate::standing::who;
+use crate::standing::{apart, who};
 use gate::lint::{Hit, Refused, Registration, hits};
 use gate::policy::{PolicyAssignment, PolicyDefinition};
 use gate::{Facts, Permit};
@@ -25,20 +25,15 @@ const FIXED_MAX: usize = 20;
 pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let facts = env.facts.load();
     let named = input.text(&["policy"]);
-    let is_asked_for = |assignment: &PolicyAssignment, definition: &PolicyDefinition| {
-        let names = [
-            &assignment.id,
-            &assignment.name,
-            &definition.id,
-            &definition.name,
-            &assignment.definition_id,
-        ];
-        named.is_none_or(|it| names.iter().any(|name| name.eq_ignore_ascii_case(it)))
-    };
     let scope = permit.scope();
-    let mut found = hits(&facts, scope, env.now(), &is_asked_for);
-    // Others wait for this thread, too.
-    tokio::task::yield_now().await;
+    let (known, place, now) = (facts.clone(), scope.clone(), env.now());
+    let asked = named.map(str::to_owned);
+    let look = move || {
+        hits(&known, &place, now, &|assignment, definition| {
+            asked.as_deref().is_none_or(|it| is_called(assignment, Some(definition), it))
+        })
+    };
+    let mut found = apart(look).await?;
     found.retain(|it| may_read(it, permit, env, &facts));
     if let Some(it) = named.filter(|_| found.is_empty())
         && !is_there(it, permit, env, &facts)
@@ -71,15 +66,22 @@ fn is_there(name: &str, permit: &Permit, env: &Env, facts: &Facts) -> bool {
     let scope = permit.scope();
     facts.policy_assignments.values().any(|it| {
         let definition = facts.policy_definitions.get(&it.definition_key);
-        let is_called = [&it.id, &it.name, &it.definition_id]
-            .into_iter()
-            .chain(definition.map(|it| &it.name))
-            .any(|it| it.eq_ignore_ascii_case(name));
-        is_called
+        is_called(it, definition.map(|it| &**it), name)
             && (facts.contains(&it.scope, scope) || facts.contains(scope, &it.scope))
             && Scope::parse(&it.id)
                 .is_ok_and(|place| may_see(permit, Op::GetPolicyAssignment, &place, facts, env))
     })
+}
+
+/// True where the name or id is that of the assignment or of its definition.
+fn is_called(
+    assignment: &PolicyAssignment,
+    definition: Option<&PolicyDefinition>,
+    name: &str,
+) -> bool {
+    let own = [&assignment.id, &assignment.name, &assignment.definition_id];
+    let of_definition = definition.into_iter().flat_map(|it| [&it.id, &it.name]);
+    own.into_iter().chain(of_definition).any(|it| it.eq_ignore_ascii_case(name))
 }
 
 fn told(hit: &Hit, facts: &Facts, env: &Env) -> Value {

@@ -7,7 +7,7 @@
 use super::provisioning::{Way, identity, registers, ways, which};
 use super::stopped::caller_of;
 use super::wanted::{Wanted, judged, met, object_kinds, place, writing};
-use crate::decide::{Ask, is_granted};
+use crate::decide::{Ask, Judgement, is_granted};
 use crate::facts::{Facts, Hub, Principal};
 use crate::policy::{Arguments, Brought, Effect, PolicyAssignment, PolicyDefinition, Rule, Then};
 use model::principal::AuthType;
@@ -20,13 +20,15 @@ use std::collections::{BTreeMap, BTreeSet};
 const RULES_MAX: usize = 500;
 /// Most hubs at which calls are made up.
 const HUBS_MAX: usize = 10;
+/// Most services that devices come to one hub through.
+const SERVICES_MAX: usize = 10;
 /// Most calls that one rule's words make.
 const OF_RULE_MAX: usize = 8;
 /// Most calls that are made up at a hub.
-const CALLS_MAX: usize = 200;
+const CALLS_MAX: usize = 100;
 const HUBS: &str = "Microsoft.Devices/IotHubs";
 /// Most principals that make them.
-const PRINCIPALS_MAX: usize = 200;
+const PRINCIPALS_MAX: usize = 100;
 
 /// A rule, and whom it hits.
 #[derive(Clone, Debug)]
@@ -88,21 +90,24 @@ pub fn hits(
         .values()
         .filter(|it| facts.contains(scope, &it.scope) || facts.contains(&it.scope, scope));
     let hubs: Vec<&Hub> = near.map(|it| &**it).take(HUBS_MAX).collect();
-    for hub in &hubs {
-        for (way, dps, caller, id_scope) in registrations(hub, facts) {
-            let judged = registers(way, &caller, &hub.scope, &id_scope, facts, now);
-            for hit in found.values_mut() {
-                let alone = hit.alone(facts);
-                let other = registers(way, &caller, &hub.scope, &id_scope, &alone, now);
-                let key = hit.hit.key();
-                if !speaks(&other.trace).any(|it| key_of(it).as_ref() == Some(&key)) {
-                    continue;
-                }
-                let refuses = refusing(&judged.trace).any(|it| key_of(it).as_ref() == Some(&key));
-                let trace = refuses.then(|| judged.trace.clone());
-                hit.registers(way, dps.clone(), hub, trace);
+    let ways = hubs.iter().flat_map(|hub| registrations(hub, facts));
+    let come: Vec<(Coming<'_>, Judgement)> = ways
+        .map(|it| {
+            let judged = it.judged(facts, now);
+            (it, judged)
+        })
+        .collect();
+    for hit in found.values_mut() {
+        let (alone, key) = (hit.alone(facts), hit.hit.key());
+        let is_its = |it: &Finding| key_of(it).as_ref() == Some(&key);
+        for (coming, judged) in &come {
+            if speaks(&coming.judged(&alone, now).trace).any(is_its) {
+                let refuses = refusing(&judged.trace).any(is_its);
+                hit.registers(coming, refuses.then(|| judged.trace.clone()));
             }
         }
+    }
+    for hub in &hubs {
         for (call, row) in calls(hub, &found) {
             let (place, _) = place(&call, row, &hub.scope);
             for caller in callers(hub, facts) {
@@ -159,10 +164,11 @@ impl Asked<'_> {
         alone
     }
 
-    fn registers(&mut self, way: Way, dps: Option<Scope>, hub: &Hub, refused: Option<Trace>) {
+    fn registers(&mut self, coming: &Coming<'_>, refused: Option<Trace>) {
         let text = |it: &Scope| it.as_str().to_owned();
-        let entry = self.ways.entry((dps.as_ref().map(text), text(&hub.scope))).or_default();
-        entry.0.push(way);
+        let places = (coming.dps.as_ref().map(text), text(&coming.hub.scope));
+        let entry = self.ways.entry(places).or_default();
+        entry.0.push(coming.way);
         if entry.1.is_none() {
             entry.1 = refused;
         }
@@ -240,9 +246,24 @@ fn rules<'f>(
     found
 }
 
+/// A device that registers.
+struct Coming<'f> {
+    hub: &'f Hub,
+    way: Way,
+    dps: Option<Scope>,
+    caller: Caller,
+    id_scope: String,
+}
+
+impl Coming<'_> {
+    fn judged(&self, facts: &Facts, now: Timestamp) -> Judgement {
+        registers(self.way, &self.caller, &self.hub.scope, &self.id_scope, facts, now)
+    }
+}
+
 /// Every way in which a device can come to the hub, through each service that is linked with it, or through one that is
 /// made up.
-fn registrations(hub: &Hub, facts: &Facts) -> Vec<(Way, Option<Scope>, Caller, String)> {
+fn registrations<'f>(hub: &'f Hub, facts: &Facts) -> Vec<Coming<'f>> {
     let mut services: Vec<(Option<Scope>, Caller, String)> = Vec::new();
     for dps in facts.provisioning.values() {
         for link in &dps.links {
@@ -254,17 +275,20 @@ fn registrations(hub: &Hub, facts: &Facts) -> Vec<(Way, Option<Scope>, Caller, S
     }
     if services.is_empty() {
         let nobody = ObjectId(uuid::Uuid::from_u128(1));
-        services.push((
-            None,
-            identity(nobody, None, "a provisioning service"),
-            "0ne00000000".into(),
-        ));
+        let caller = identity(nobody, None, "a provisioning service");
+        services.push((None, caller, "0ne00000000".into()));
     }
-    let all = services.into_iter();
-    all.flat_map(|(dps, caller, id)| {
-        ways().map(move |way| (way, dps.clone(), caller.clone(), id.clone()))
-    })
-    .collect()
+    services.truncate(SERVICES_MAX);
+    let coming = |(dps, caller, id_scope): (Option<Scope>, Caller, String)| {
+        ways().map(move |way| Coming {
+            hub,
+            way,
+            dps: dps.clone(),
+            caller: caller.clone(),
+            id_scope: id_scope.clone(),
+        })
+    };
+    services.into_iter().flat_map(coming).collect()
 }
 
 /// Calls of every kind, and such as the rules' own words tell of, each with its operation.

@@ -29,10 +29,9 @@ pub struct Found {
 }
 
 /// One kind of thing that is looked over.
-pub type Look = fn(&Facts, &Scope, Timestamp) -> Vec<Found>;
+type Look = fn(&Facts, &Scope, Timestamp) -> Vec<Found>;
 
-/// Each is a while's work: between two others may have their turn.
-pub const LOOKS: [Look; 5] = [
+const LOOKS: [Look; 5] = [
     policies::stopped,
     policies::definitions,
     exemptions::exemptions,
@@ -40,7 +39,7 @@ pub const LOOKS: [Look; 5] = [
     escalation::escalations,
 ];
 
-/// All warnings about what counts at a scope, above it or below it.
+/// All warnings about what counts at a scope, above it or below it. Of a large tenant that is a while's work.
 pub fn live(facts: &Facts, scope: &Scope, now: Timestamp) -> Vec<Found> {
     LOOKS.iter().flat_map(|look| look(facts, scope, now)).collect()
 }

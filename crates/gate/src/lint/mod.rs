@@ -15,7 +15,7 @@ mod unknown;
 mod wanted;
 
 pub use hits::{Hit, Refused, Registration, hits};
-pub use live::{Found, LOOKS, Look, live};
+pub use live::{Found, live};
 pub use planes::role;
 pub use stopped::newly_stopped;
 

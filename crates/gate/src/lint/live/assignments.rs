@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// Most role assignments that are looked at.
 const ASSIGNMENTS_MAX: usize = 2_000;
+/// Most actions that are asked of what else grants them.
+const ASKED_MAX: usize = 50;
 /// Most other assignments that a warning names.
 const NAMED_MAX: usize = 3;
 
@@ -80,7 +82,8 @@ fn covering(
         return None;
     }
     let mut others = BTreeSet::new();
-    for row in granted {
+    let step = granted.len().div_ceil(ASKED_MAX);
+    for row in granted.into_iter().step_by(step) {
         let judged = judge(&Ask::new(row, &assignment.scope, &who, &head), without);
         for it in granting(&judged.trace) {
             let place = it.role.as_ref()?;

@@ -9,7 +9,7 @@ use super::{ACTIONS, Found, caller, head, holds, is_near};
 use crate::condition::Attributes;
 use crate::decide::{Ask, Judgement, Link, judge};
 use crate::facts::{Facts, List, Role, RoleAssignment, SharedAccess};
-use crate::standing::granting;
+use crate::standing::{Standing, Survey, granting};
 use crate::writes::links_of_change;
 use model::operations::{Operation, Surface, known, operation};
 use model::trace::{Caller, TraceHead};
@@ -81,6 +81,13 @@ impl Who<'_> {
         judge(&Ask::new(row, scope, &self.caller, self.head), self.facts)
     }
 
+    /// What the gates say to a call that roles allow; the others are many, and quickly passed over.
+    fn passing(&self, op: Op, scope: &Scope) -> Option<Judgement> {
+        let row = operation(op);
+        let judged = (!self.lacks(row, scope)).then(|| self.judged(row, scope));
+        judged.filter(|it| it.denial.is_none())
+    }
+
     fn found(&self, judged: &Judgement, place: &Scope, because: String, advice: &str) -> Found {
         let ways = granting(&judged.trace);
         let roles: Vec<String> = ways
@@ -108,21 +115,25 @@ impl Who<'_> {
         !holds(row, scope, &self.caller, self.head, self.facts)
     }
 
-    /// What a role gives at a place and nothing else does.
-    fn more_by(&self, role: &Role, scope: &Scope) -> Option<More> {
-        let more = ACTIONS.iter().filter(|(action, row)| {
+    /// Every action that no role gives at a place.
+    fn lacking(&self, scope: &Scope) -> Vec<(ActionName, &'static Operation)> {
+        ACTIONS.iter().filter(|it| self.lacks(it.1, scope)).copied().collect()
+    }
+
+    /// What a role gives of what is lacking.
+    fn more_by(&self, role: &Role, lacking: &[(ActionName, &'static Operation)]) -> Option<More> {
+        let given = lacking.iter().filter(|(action, row)| {
             let list = List::of(row.role_plane());
-            let is_given = || self.facts.granting(role, action.as_str(), list).next().is_some();
-            self.lacks(row, scope) && is_given()
+            self.facts.granting(role, action.as_str(), list).next().is_some()
         });
-        More::of(more.map(|it| it.0))
+        More::of(given.map(|it| it.0))
     }
 
     /// What somebody else has and this one has not, and by which assignment.
     fn more_of(&self, other: ObjectId) -> Option<(More, &RoleAssignment)> {
         self.facts.held_by(other).find_map(|held| {
             let role = self.facts.roles.get(&held.role)?;
-            Some((self.more_by(role, &held.scope)?, &**held))
+            Some((self.more_by(role, &self.lacking(&held.scope))?, &**held))
         })
     }
 
@@ -145,10 +156,7 @@ impl Who<'_> {
             for (op, does, policies) in
                 listing.into_iter().chain([(writes, "may set the keys of", None)])
             {
-                let judged = self.judged(operation(op), place);
-                if judged.denial.is_some() {
-                    continue;
-                }
+                let Some(judged) = self.passing(op, place) else { continue };
                 let data =
                     known().filter(|it| it.surface() == surface && it.plane == Plane::Service);
                 let opened = data.filter(|it| opens(it, policies) && self.lacks(it, place));
@@ -181,13 +189,19 @@ impl Who<'_> {
         let mut roles: Vec<&Role> = self.facts.roles.values().map(|it| &**it).collect();
         roles.sort_by_key(|it| it.id);
         let row = operation(Op::PutRoleAssignment);
+        let survey = Survey::new(self.facts);
         for place in [scope].into_iter().chain(below).take(PLACES_MAX) {
-            let path = "providers/Microsoft.Authorization/roleAssignments/any";
-            let at = place.join(path);
+            let at = place.join("providers/Microsoft.Authorization/roleAssignments/any");
+            let could = survey.standing(&Ask::new(row, &at, &self.caller, self.head));
+            if matches!(could, Standing::Cannot) {
+                continue;
+            }
+            let lacking = self.lacking(place);
             for role in &roles {
                 if !role.assignable_scopes.iter().any(|it| self.facts.contains(it, place)) {
                     continue;
                 }
+                let Some(more) = self.more_by(role, &lacking) else { continue };
                 let given = self.given(role);
                 let attributes = Attributes { request: Some(&given), ..Attributes::default() };
                 let ask = Ask { attributes, ..Ask::new(row, &at, &self.caller, self.head) };
@@ -195,7 +209,6 @@ impl Who<'_> {
                 if judged.denial.is_some() {
                     continue;
                 }
-                let Some(more) = self.more_by(role, place) else { continue };
                 let because = format!(
                     "may give itself `{}` at `{place}`, and has by no other role {}",
                     role.name,
@@ -247,8 +260,8 @@ impl Who<'_> {
             let row = operation(Op::PutRoleDefinition);
             let ask = Ask::new(row, &at, &self.caller, self.head);
             let judged = judge(&Ask { linked: &linked, ..ask }, self.facts);
-            let more = ACTIONS.iter().filter(|it| self.lacks(it.1, &held.scope)).map(|it| it.0);
-            let more = More::of(more).filter(|_| judged.denial.is_none())?;
+            let lacking = self.lacking(&held.scope).into_iter().map(|it| it.0);
+            let more = More::of(lacking).filter(|_| judged.denial.is_none())?;
             let because = format!(
                 "may rewrite the role `{}` that it holds at `{}`, and has now no role for {}",
                 role.name,
@@ -269,7 +282,7 @@ impl Who<'_> {
         let facts = self.facts;
         let Some(row) = known().find(|it| it.actions == [ASSIGNS]) else { return Vec::new() };
         let hubs = facts.hubs.values().filter(|it| facts.contains(scope, &it.scope));
-        let writes = |it: &Scope| self.judged(operation(Op::PutHub), it).denial.is_none();
+        let writes = |it: &Scope| self.passing(Op::PutHub, it).is_some();
         let Some(hub) = hubs.take(PLACES_MAX).find(|it| writes(&it.scope)) else {
             return Vec::new();
         };
@@ -324,10 +337,7 @@ impl Who<'_> {
             ),
         ];
         let told = ways.into_iter().filter_map(|(op, does, mut others)| {
-            let judged = self.judged(operation(op), &root);
-            if judged.denial.is_some() {
-                return None;
-            }
+            let judged = self.passing(op, &root)?;
             others.sort();
             others.dedup();
             let (other, more, held) = others
