@@ -24,6 +24,7 @@ mod stories {
     pub mod conditions;
     pub mod configurations;
     pub mod connections;
+    pub mod console;
     pub mod control_plane;
     pub mod conversations;
     pub mod deny_assignments;
@@ -66,6 +67,7 @@ mod stories {
     pub mod mqtt_registration;
     pub mod named_grants;
     pub mod namesakes;
+    pub mod namespaces;
     pub mod network_rules;
     pub mod no_way_round;
     pub mod overreach;

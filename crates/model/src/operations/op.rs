@@ -137,6 +137,7 @@ pub enum Op {
     TriggerPolicyEvaluation,
     GetDecision,
     GetOwnDecision,
+    GetPulse,
     AskDecision,
     AskWhoCan,
     AskAccess,
