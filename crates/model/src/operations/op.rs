@@ -289,6 +289,7 @@ pub enum Op {
     GetEventHubPartition,
     ReadEvents,
     WatchEvents,
+    WatchDeviceEvents,
     GetDeviceStory,
     PutEventHubNamespace,
     PatchEventHubNamespace,
