@@ -2,6 +2,8 @@
 
 pub(crate) mod ask;
 pub(crate) mod decision;
+pub(crate) mod device;
+pub(crate) mod devices;
 pub(crate) mod overview;
 pub(crate) mod place;
 pub(crate) mod pulse;

@@ -2,6 +2,7 @@
 
 use crate::layout::{Frame, command, crumbs, framed, views};
 use crate::page::Page;
+use crate::screens::{device, devices};
 use crate::trouble::Trouble;
 use crate::visit::{Visit, text};
 use maud::{Markup, html};
@@ -35,7 +36,12 @@ impl Kind {
 
     /// Names of views with their titles; the first is shown where none is asked for.
     pub(crate) const fn views(self) -> &'static [(&'static str, &'static str)] {
-        &[("overview", "Overview")]
+        match self {
+            Self::Hub => &[("overview", "Overview"), ("devices", "Devices")],
+            Self::Root | Self::Subscription | Self::Group | Self::Dps | Self::Resource => {
+                &[("overview", "Overview")]
+            }
+        }
     }
 }
 
@@ -52,7 +58,12 @@ pub(crate) async fn page(visit: &Visit<'_>, scope: &str) -> Result<Page, Trouble
     let asked = visit.query.get("view");
     let view = kind.views().iter().map(|(it, _)| *it).find(|it| *it == asked).unwrap_or("overview");
     let place = Place { scope: parsed.as_str(), kind, view };
-    overview(visit, &place).await
+    match (kind, asked) {
+        (Kind::Hub, "devices") => devices::page(visit, &place).await,
+        // One of them, and no view of its own in the row of views.
+        (Kind::Hub, "device") => device::page(visit, &Place { view: "devices", ..place }).await,
+        _ => overview(visit, &place).await,
+    }
 }
 
 impl Place<'_> {
