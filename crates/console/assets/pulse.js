@@ -22,7 +22,7 @@ const width = (rate) => (rate <= 0 ? 0 : 6 + 16 * Math.log10(1 + rate));
 const water = made("path", { class: "water" });
 const spills = GATES.map(() => made("path", { class: "spill" }));
 const labels = GATES.map((gate, at) => {
-  made("line", { class: "gate-line", x1: AT[at], x2: AT[at], y1: 20, y2: 205 });
+  made("line", { class: "gate-line", x1: AT[at], x2: AT[at], y1: 22, y2: 190 });
   made("text", { x: AT[at], y: 16, "text-anchor": "middle" }).textContent = gate;
   return made("text", { class: "soft", x: AT[at], y: 292, "text-anchor": "middle" });
 });
@@ -39,18 +39,16 @@ function draw() {
   const edges = [];
   GATES.forEach((_, at) => {
     const refused = Math.min(rates.refused[at], left);
+    const bottom = MIDDLE + width(left) / 2;
     edges.push([AT[at], left]);
     left -= refused;
     edges.push([AT[at] + 12, left]);
-    const half = width(refused) / 2;
-    const start = MIDDLE + width(left) / 2;
-    const x = AT[at] + 14;
-    spills[at].setAttribute(
-      "d",
-      refused > 0
-        ? `M${x - half} ${start - 4} C${x - half} 200 ${x - half} 220 ${x - half} 270 H${x + half} C${x + half} 220 ${x + half} 200 ${x + half} ${start - 4}Z`
-        : "",
-    );
+    // Out of the river's lower part, in a bend, and down.
+    const broad = Math.min(width(refused), width(refused + left));
+    const [begin, inner, outer] = [AT[at] - 60, AT[at] + 14 - broad / 2, AT[at] + 14 + broad / 2];
+    const bend = `M${begin} ${bottom - broad} Q${outer} ${bottom - broad} ${outer} ${bottom + 60}`;
+    const back = `V270 H${inner} V${bottom + 60} Q${inner} ${bottom} ${begin} ${bottom}Z`;
+    spills[at].setAttribute("d", refused > 0 ? `${bend} ${back}` : "");
     labels[at].textContent = refused > 0 ? `${refused.toLocaleString()}/s refused` : "";
   });
   const all = [...top, ...edges, [960, left]];

@@ -23,7 +23,7 @@ pub(crate) fn find(visit: &Visit<'_>) -> Result<Page, Trouble> {
               \"Tracking ID:\" in error messages."
             .into(),
     })?;
-    Ok(visit.console.redirect(&paths::decision(&id)))
+    Ok(Page::redirect(&paths::decision(&id)))
 }
 
 /// The first GUID behind the word `tracking`, else the first of all.
@@ -79,7 +79,9 @@ fn headline(trace: &Trace) -> String {
 pub(crate) fn waterfall(trace: &Trace, answer: &Value) -> Markup {
     let is_redacted = answer.get("redacted").and_then(Value::as_bool) == Some(true);
     html! {
-        (facts(trace))
+        (why(trace))
+        (changes(trace, answer))
+        h2 { "Gate by gate" }
         @if is_redacted {
             p.note { "Conditions and rules are left out: you may not read the policies that were looked at. "
                 code { "Reader" } " at the scope of the policy shows them." }
@@ -88,7 +90,36 @@ pub(crate) fn waterfall(trace: &Trace, answer: &Value) -> Markup {
             @for step in &trace.steps { (gate(step)) }
         }
         @for warning in &trace.warnings { p.note { (warning) } }
-        (changes(trace, answer))
+        (facts(trace))
+    }
+}
+
+/// What decided, before everything else.
+fn why(trace: &Trace) -> Markup {
+    let refusing = trace.steps.iter().find(|it| it.verdict == Verdict::Deny);
+    let granting = trace.step(Gate::Access).filter(|it| it.verdict == Verdict::Allow);
+    let decided = refusing.or(granting);
+    html! {
+        @if let Some(step) = decided {
+            section.why data-verdict=(if refusing.is_some() { "deny" } else { "allow" }) {
+                p.gates aria-hidden="true" {
+                    @for it in &trace.steps {
+                        span data-verdict=(kind(it.verdict)) { (it.gate.as_str()) }
+                    }
+                }
+                p { strong { (step.reason) }
+                    @if let Some(found) = step.deciding().filter(|it| it.name != step.reason) { ": " (found.name) } }
+                @if !trace.outcome.message.is_empty() { p { (trace.outcome.message) } }
+            }
+        }
+    }
+}
+
+const fn kind(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allow",
+        Verdict::Deny => "deny",
+        Verdict::NotEvaluated => "unasked",
     }
 }
 
@@ -105,7 +136,6 @@ fn facts(trace: &Trace) -> Markup {
             dt { "When" } dd { time datetime=(trace.time.rfc3339()) { (trace.time.rfc3339()) } }
             dt { "From" } dd { (trace.call.channel.address) " over " (trace.call.channel.protocol) }
             @if trace.repeats > 0 { dt { "Repeats" } dd { (trace.repeats) " more of the same since" } }
-            @if !trace.outcome.message.is_empty() { dt { "Answered" } dd { (trace.outcome.message) } }
         }
     }
 }
@@ -120,13 +150,8 @@ fn who(caller: &Caller) -> Markup {
 }
 
 fn gate(step: &Step) -> Markup {
-    let kind = match step.verdict {
-        Verdict::Allow => "allow",
-        Verdict::Deny => "deny",
-        Verdict::NotEvaluated => "unasked",
-    };
     html! {
-        li data-verdict=(kind) {
+        li data-verdict=(kind(step.verdict)) {
             div.gate-head {
                 strong { (step.gate.as_str()) }
                 span.verdict { (step.verdict.as_str()) }
