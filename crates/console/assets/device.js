@@ -3,7 +3,7 @@
 
 const telemetry = document.getElementById("telemetry");
 const STEP_MS = 2000;
-const ROWS_MAX = 200;
+const ROWS_MAX = 20;
 const POINTS_MAX = 300;
 const LINES_MAX = 6;
 
@@ -62,7 +62,7 @@ if (telemetry) {
 
   async function step() {
     if (document.hidden) return;
-    const answer = await fetch(`${telemetry.dataset.from}&from=${next}`);
+    const answer = await fetch(`${telemetry.dataset.step}&from=${next}`);
     if (!answer.ok) return;
     const told = await answer.json();
     next = told.next;

@@ -20,6 +20,10 @@ if (fleet) {
   const field = form.elements.search;
   const links = [...document.querySelectorAll(".legend a")];
   const most = Number(fleet.dataset.most);
+  const numbers = links.map((it) => it.querySelector("[data-count]"));
+  // As many as the server has just counted: the map takes its room before it is loaded.
+  const expected = Math.min(most, Number(numbers[0].textContent));
+  for (const it of numbers) it.textContent = Number(it.textContent).toLocaleString();
 
   let devices = [];
   let refused = new Set();
@@ -34,7 +38,7 @@ if (fleet) {
 
   function measure() {
     const width = map.clientWidth;
-    const count = Math.max(1, devices.length);
+    const count = Math.max(1, devices.length || expected);
     cell = Math.max(CELL_MIN, Math.min(CELL_MAX, Math.floor(Math.sqrt((width * HEIGHT) / count))));
     columns = Math.max(1, Math.floor(width / cell));
     const height = Math.ceil(count / columns) * cell;
@@ -186,7 +190,6 @@ if (fleet) {
     } while (after && loaded.length < most);
     devices = loaded.slice(0, most);
     refused = names;
-    fleet.hidden = false;
     measure();
     draw();
     count();
@@ -245,8 +248,12 @@ if (fleet) {
     if (!document.hidden) await load().catch(() => {});
     setTimeout(again, AGAIN_MS);
   }
+  fleet.hidden = false;
+  measure();
   load()
     .then(summary)
-    .catch(() => {})
+    .catch(() => {
+      says.textContent = "The map could not be loaded. The table below holds the same.";
+    })
     .then(() => setTimeout(again, AGAIN_MS));
 }

@@ -9,7 +9,7 @@ mod telemetry;
 mod twin;
 
 use crate::hub::Hub;
-use crate::layout::{command, forgery};
+use crate::layout::{Frame, command, crumbs, forgery, framed, views};
 use crate::page::Page;
 use crate::paths;
 use crate::screens::devices::{proof, state, title};
@@ -76,9 +76,15 @@ pub(crate) async fn page(visit: &Visit<'_>, place: &Place<'_>) -> Result<Page, T
     if let Did::Changed(what) = did {
         return Ok(Page::redirect(&format!("{}&done={what}", device.here())));
     }
-    let status = did.status();
     let content = content(&device, &did).await?;
-    Ok(place.framed(visit, Some("device.js"), &content).status(status))
+    let whole = html! {
+        (crumbs(place.scope))
+        h1.name { (id) }
+        (views(place.scope, place.kind.views(), place.view))
+        (content)
+    };
+    let frame = Frame::of(id, "", visit).with_script("device.js");
+    Ok(framed(&frame, &whole).status(did.status()))
 }
 
 async fn content(device: &Device<'_>, did: &Did) -> Result<Markup, Trouble> {
@@ -87,8 +93,6 @@ async fn content(device: &Device<'_>, did: &Did) -> Result<Markup, Trouble> {
     let story = story::read(device).await?;
     let is_gone = matches!(&identity, Err(it) if it.status == 404);
     Ok(html! {
-        p { a href=(paths::view(&device.hub.scope, "devices")) { "All devices" } }
-        h2.name { (device.id) }
         (device.hub.told())
         @if let Some(done) = acts::done(device.visit.query.get("done")) { p.note.done role="status" { (done) } }
         @if let Did::Refused(refused) = did { (refused.shown()) }
@@ -96,6 +100,7 @@ async fn content(device: &Device<'_>, did: &Did) -> Result<Markup, Trouble> {
             Ok(identity) => (head(identity)),
             Err(refused) => (refused.shown()),
         }
+        (story::line(device, &story))
         @if !is_gone {
             div.two {
                 @if let Ok(identity) = &identity { (ladder::shown(device, identity, &story, did).await?) }

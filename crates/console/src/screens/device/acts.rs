@@ -108,31 +108,34 @@ pub(super) fn shown(device: &Device<'_>, identity: Option<&Value>, did: &Did) ->
     let sent = |name: &str| device.visit.sent(name).unwrap_or("");
     html! {
         section aria-labelledby="do" {
-            h3 #do { "Do" }
-            (device.form("status", &html! {
-                @if is_enabled {
-                    label for="reason" { "Reason to disable it" }
-                    input #reason name="reason" maxlength="128";
-                    button.danger name="status" value="disabled" { "Disable" }
-                } @else {
-                    input type="hidden" name="reason" value="";
-                    button.first name="status" value="enabled" { "Enable" }
-                }
-            }))
+            h2 #do { "Do" }
             (device.form("method", &html! {
                 label for="method-name" { "Call the method" }
                 input #method-name name="method" required maxlength="128" value=(sent("method"));
                 label for="payload" { "with this payload, as JSON" }
                 input #payload name="payload" placeholder="{\"delay\": 5}" value=(sent("payload"));
                 label for="wait" { "and wait for its answer, in seconds" }
-                input #wait name="wait" type="number" min="5" max="300" value=(RESPONSE_S);
-                button { "Call" }
+                div.line {
+                    input #wait name="wait" type="number" min="5" max="300" value=(RESPONSE_S);
+                    button { "Call" }
+                }
             }))
             @if let Did::Method(answer) = did { (answered(answer)) }
             (device.form("message", &html! {
                 label for="message-body" { "Send it the message" }
-                input #message-body name="body" required;
-                button { "Send" }
+                div.line { input #message-body name="body" required; button { "Send" } }
+            }))
+            (device.form("status", &html! {
+                @if is_enabled {
+                    label for="reason" { "Reason to disable it" }
+                    div.line {
+                        input #reason name="reason" maxlength="128";
+                        button.danger name="status" value="disabled" { "Disable" }
+                    }
+                } @else {
+                    input type="hidden" name="reason" value="";
+                    button.first name="status" value="enabled" { "Enable" }
+                }
             }))
             (command(&format!("hubward device method --device {} METHOD", super::shell(device.id))))
         }

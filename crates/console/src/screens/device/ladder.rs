@@ -59,7 +59,7 @@ pub(super) async fn shown(
     let now = device.visit.console.now();
     Ok(html! {
         section aria-labelledby="proof" {
-            h3 #proof { "What authenticates it" }
+            h2 #proof { "What authenticates it" }
             @if let Some(refused) = &refused { (refused.shown()) }
             @if rungs.is_empty() { p { "Nothing: it can have modules that connect, and does not connect itself." } }
             ol.ladder {
@@ -170,6 +170,7 @@ fn drawn(rung: &Rung, longest: i64, now: Timestamp) -> Markup {
         (_, Some(left)) if left <= 0 => "over",
         (_, Some(left)) if left < SOON_DAYS * DAY_S => "soon",
         (Until::Unknown(_), _) => "unknown",
+        (Until::Ever, _) => "ever",
         _ => "long",
     };
     // Per cent of the longest; what is left of little time is seen, too.

@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 /// Most pages of the story that are read, and most of its entries that are shown: the newest.
 const PAGES_MAX: usize = 20;
 const ENTRIES_MAX: usize = 100;
-/// What the line spans, in seconds.
-const LINE_S: i64 = 86_400;
+/// What the line can span, in seconds, and in how many parts that is told: the shortest that holds the whole story.
+const LINES: [(i64, &str, i64); 3] =
+    [(3_600, "min", 60), (86_400, "h", 3_600), (604_800, "h", 3_600)];
+const PARTS: i64 = 4;
 const LINE_WIDTH: i64 = 960;
 
 pub(super) struct Story {
@@ -57,11 +59,10 @@ pub(super) fn shown(device: &Device<'_>, story: &Story) -> Markup {
     let newest = story.entries.iter().rev().take(ENTRIES_MAX);
     html! {
         section aria-labelledby="story" {
-            h3 #story { "Its story" }
+            h2 #story { "Its story" }
             @if let Some(refused) = &story.refused { (refused.shown()) }
             @else if story.entries.is_empty() { p.calm { "Nothing has happened to it in the last 7 days." } }
             @else {
-                (line(&story.entries, device.visit.console.now()))
                 table {
                     caption { "Newest first; the hub keeps 7 days" }
                     thead { tr { th scope="col" { "When" } th scope="col" { "What" } th scope="col" { "From" } th scope="col" { "Why" } } }
@@ -104,14 +105,22 @@ fn event_title(event: &str) -> &str {
     }
 }
 
-/// The last day: when it was connected, as bars, and when it was refused, as strokes.
-fn line(entries: &[Value], now: Timestamp) -> Markup {
-    let begin = now.seconds().saturating_sub(LINE_S);
+/// The last hour, day or week: when it was connected, as bars, and when it was refused, as strokes.
+pub(super) fn line(device: &Device<'_>, story: &Story) -> Markup {
+    let (entries, now) = (&story.entries, device.visit.console.now());
+    if entries.is_empty() {
+        return Markup::default();
+    }
+    let first = entries.first().and_then(|it| Timestamp::parse(text(it, "/time")));
+    let age = first.map_or(0, |it| now.seconds().saturating_sub(it.seconds()));
+    let [hour, day, week] = LINES;
+    let (line_s, unit, unit_s) = [hour, day].into_iter().find(|it| age <= it.0).unwrap_or(week);
+    let begin = now.seconds().saturating_sub(line_s);
     let at = |pointer: &str, entry: &Value| {
         Timestamp::parse(text(entry, pointer)).map(Timestamp::seconds)
     };
     let place =
-        |seconds: i64| (seconds.max(begin).min(now.seconds()) - begin) * LINE_WIDTH / LINE_S;
+        |seconds: i64| (seconds.max(begin).min(now.seconds()) - begin) * LINE_WIDTH / line_s;
     let spans = spans(entries, now);
     let drawn = spans.iter().filter(|(_, end)| *end >= begin);
     let refused: Vec<i64> = entries
@@ -121,13 +130,15 @@ fn line(entries: &[Value], now: Timestamp) -> Markup {
         .collect();
     html! {
         svg.day viewBox="0 0 960 56" role="img" aria-label=(format!(
-            "The last 24 hours: {} connections and {} refusals; the table below holds them.", spans.len(), refused.len())) {
+            "The last {} {unit}: {} connections and {} refusals; the table of its story holds them.",
+            line_s / unit_s, spans.len(), refused.len())) {
             line.axis x1="0" x2="960" y1="36" y2="36" {}
-            @for hour in (0..=24).step_by(6) {
-                @let x = i64::from(hour) * LINE_WIDTH / 24;
+            @for part in 0..=PARTS {
+                @let x = part * LINE_WIDTH / PARTS;
+                @let ago = (PARTS - part) * line_s / PARTS / unit_s;
                 line.axis x1=(x) x2=(x) y1="36" y2="40" {}
-                text x=(x) y="53" text-anchor=(match hour { 0 => "start", 24 => "end", _ => "middle" }) {
-                    @if hour == 24 { "now" } @else { (24 - hour) " h ago" }
+                text x=(x) y="53" text-anchor=(match part { 0 => "start", PARTS => "end", _ => "middle" }) {
+                    @if ago == 0 { "now" } @else { (ago) " " (unit) " ago" }
                 }
             }
             @for (from, to) in drawn {

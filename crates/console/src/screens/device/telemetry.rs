@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 /// How far back the page begins, in seconds.
 const SINCE_S: i64 = 600;
-/// Most messages of a step, and most pages that are looked through for them.
-const MESSAGES_MAX: usize = 50;
+/// Most messages of a step, how many of them are shown whole, and most pages that are looked through for them.
+const MESSAGES_MAX: usize = 300;
+const ROWS_MAX: usize = 20;
 const PAGES_MAX: usize = 5;
 /// Most numbers of one message that are drawn, and how deep in it they are looked for.
 const NUMBERS_MAX: usize = 6;
@@ -55,13 +56,13 @@ pub(super) async fn shown(device: &Device<'_>) -> Result<Markup, Trouble> {
     let from = device.visit.console.now().plus_seconds(-SINCE_S).rfc3339();
     let content = match read(device, &from).await? {
         Ok(read) => html! {
-            div #telemetry data-from={ (device.here()) "&part=telemetry" } data-next=(read.next)
+            div #telemetry data-step={ (device.here()) "&part=telemetry" } data-next=(read.next)
                 data-points=(points(&read.events).to_string()) {
                 div #telemetry-lines aria-hidden="true" {}
                 table {
-                    caption #telemetry-says { "Newest first, from 10 minutes ago on" }
+                    caption #telemetry-says { "The last " (ROWS_MAX) " messages of the last 10 minutes, and what comes; newest first" }
                     thead { tr { th scope="col" { "When" } th scope="col" { "Message" } th scope="col" { "Properties" } } }
-                    tbody { @for it in read.events.iter().rev() { (row(it)) } }
+                    tbody { @for it in read.events.iter().rev().take(ROWS_MAX) { (row(it)) } }
                 }
             }
         },
@@ -73,7 +74,7 @@ pub(super) async fn shown(device: &Device<'_>) -> Result<Markup, Trouble> {
     };
     Ok(html! {
         section aria-labelledby="sends" {
-            h3 #sends { "What it sends" }
+            h2 #sends { "What it sends" }
             (content)
             (printed(device, "hubward monitor --device"))
         }
@@ -85,7 +86,7 @@ pub(super) async fn step(device: &Device<'_>) -> Result<Page, Trouble> {
     let asked: u64 = device.visit.query.get("from").parse().unwrap_or(0);
     Ok(match read(device, &asked.to_string()).await? {
         Ok(read) => {
-            let rows = html! { @for it in read.events.iter().rev() { (row(it)) } };
+            let rows = html! { @for it in read.events.iter().rev().take(ROWS_MAX) { (row(it)) } };
             let points = points(&read.events);
             Page::json(&json!({ "next": read.next, "html": rows.into_string(), "points": points }))
         }

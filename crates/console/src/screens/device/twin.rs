@@ -16,7 +16,7 @@ const ROWS_MAX: usize = 500;
 pub(super) fn shown(device: &Device<'_>, twin: &Told, did: &Did) -> Markup {
     html! {
         section aria-labelledby="twin" {
-            h3 #twin { "Twin" }
+            h2 #twin { "Twin" }
             @match twin {
                 Ok(twin) => (known(device, twin, did)),
                 Err(refused) => (refused.shown()),
