@@ -54,3 +54,10 @@ fn pictures() -> PathBuf {
 fn the_console_leads_from_a_refusal_to_its_cause() {
     walk("core", &[]);
 }
+
+/// Ten thousand devices on one screen, by state and with who was refused; a device with what proves it, its twin, what it
+/// sends and its story; and by which way the hub was reached.
+#[test]
+fn the_console_shows_a_fleet_and_each_of_its_devices() {
+    walk("devices", &[]);
+}

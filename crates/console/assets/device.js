@@ -2,7 +2,8 @@
 "use strict";
 
 const telemetry = document.getElementById("telemetry");
-const STEP_MS = 2000;
+const STEP_MS = 500;
+const FAILED_MS = 10000;
 const ROWS_MAX = 20;
 const POINTS_MAX = 300;
 const LINES_MAX = 6;
@@ -60,14 +61,16 @@ if (telemetry) {
     }
   }
 
+  // The server waits for a while where there is nothing yet.
   async function step() {
     if (document.hidden) return;
     const answer = await fetch(`${telemetry.dataset.step}&from=${next}`);
-    if (!answer.ok) return;
+    if (!answer.ok) throw new Error(`${answer.status}`);
     const told = await answer.json();
     next = told.next;
     if (!told.html) return;
     // Made by the server, which escapes everything that it did not write itself.
+    body.querySelector(".none")?.remove();
     body.insertAdjacentHTML("afterbegin", told.html);
     while (body.rows.length > ROWS_MAX) body.deleteRow(-1);
     localTimes(body);
@@ -75,6 +78,6 @@ if (telemetry) {
   }
 
   add(JSON.parse(telemetry.dataset.points));
-  const again = () => setTimeout(() => step().catch(() => {}).then(again), STEP_MS);
-  again();
+  const again = (pause) => setTimeout(() => step().then(() => again(STEP_MS), () => again(FAILED_MS)), pause);
+  again(STEP_MS);
 }

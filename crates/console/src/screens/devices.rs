@@ -202,7 +202,7 @@ async fn table(
     let here = wanted.at(&hub.scope, wanted.state);
     Ok(html! {
         @if devices.is_empty() {
-            p.calm { @if next.is_some() { "None on this page; there are more to look at." } @else { "No device is like that." } }
+            p.calm { @if wanted.state == Some(REFUSED.0) { "No device of this hub." } @else if next.is_some() { "None on this page; there are more to look at." } @else { "No device is like that." } }
         } @else {
             table {
                 caption { @if after.is_some() { "Further devices" } @else { "Devices" } ", in the order of their ids" }
@@ -213,6 +213,7 @@ async fn table(
                 tbody { @for it in &devices { (row(hub, it, refusals)) } }
             }
         }
+        (strangers(wanted, &devices, refusals))
         nav.pages aria-label="Pages" {
             @if after.is_some() { a.button href=(here) { "First page" } }
             @if let Some(next) = &next {
@@ -220,6 +221,30 @@ async fn table(
             }
         }
     })
+}
+
+/// Who was refused under a name that no device of the hub has.
+fn strangers(
+    wanted: &Wanted<'_>,
+    devices: &[Value],
+    refusals: &Result<Refusals, Refused>,
+) -> Markup {
+    let is_known = |id: &str| devices.iter().any(|it| text(it, "/deviceId") == id);
+    let ids = refusals.iter().flat_map(Refusals::ids).take(REFUSED_MAX);
+    let ids = ids.filter(|it| wanted.state == Some(REFUSED.0) && it.starts_with(wanted.search));
+    let ids: Vec<&str> = ids.filter(|it| !is_known(it)).collect();
+    let refusal = |id: &str| refusals.as_ref().ok().and_then(|it| it.of(id));
+    html! {
+        @if !ids.is_empty() {
+            p { "Refused, and no devices of this hub:" }
+            ul.strangers {
+                @for id in ids {
+                    li { code { (id) } " "
+                        @if let Some(it) = refusal(id) { a.button href=(paths::decision(&it.tracking)) { "Why?" } } }
+                }
+            }
+        }
+    }
 }
 
 fn row(hub: &Hub, device: &Value, refusals: &Result<Refusals, Refused>) -> Markup {

@@ -118,7 +118,7 @@ exports.walk = async (page, world) => {
   const clients = [];
   for (let at = 0; at < CONNECTED; at += 1) clients.push(await connects(world, named(2430 + at), key));
   const refused = [named(5000), named(5001), named(5002)];
-  for (const id of refused) await assert.rejects(connects(world, id, Buffer.alloc(32, 9).toString("base64")));
+  for (const id of [...refused, "line-50-pump-1"]) await assert.rejects(connects(world, id, Buffer.alloc(32, 9).toString("base64")));
   const own = await connects(world, HOSTILE, key);
   clients.push(own);
 
@@ -136,7 +136,7 @@ exports.walk = async (page, world) => {
       Number((await page.locator(`.legend a[data-state="${name}"] [data-count]`).innerText()).replaceAll(/\D/g, ""));
     assert.deepEqual(
       [await legend(""), await legend("connected"), await legend("disabled"), await legend("refused")],
-      [all, CONNECTED + 1, Math.floor(DEVICES / 97), refused.length],
+      [all, CONNECTED + 1, Math.floor(DEVICES / 97), refused.length + 1],
     );
     assert.equal(await legend("disconnected"), all - (CONNECTED + 1) - Math.floor(DEVICES / 97));
     await world.shot("devices");
@@ -169,6 +169,7 @@ exports.walk = async (page, world) => {
     await page.goto(at("&state=refused"));
     await rows.first().waitFor();
     assert.deepEqual(await rows.locator("th").allInnerTexts(), ordered(refused));
+    assert.equal(await page.locator(".strangers li code").innerText(), "line-50-pump-1");
     // One click from the refusal.
     await rows.first().getByRole("link", { name: "Why?" }).click();
     await page.getByRole("heading", { level: 1, name: /refused at the authentication gate/ }).waitFor();
@@ -189,14 +190,17 @@ exports.walk = async (page, world) => {
     // The device: what it reports and sends is text, whatever it is.
     const topic = `devices/${HOSTILE}/messages/events/`;
     own.publish("$iothub/twin/PATCH/properties/reported/?$rid=1", JSON.stringify({ rate: 4, seen: SCRIPT }));
-    own.publish(`${topic}${encodeURIComponent("<b>")}=${encodeURIComponent(SCRIPT)}`, SCRIPT, { qos: 1 });
     const pressure = (bar) => own.publish(topic, JSON.stringify({ bar, "<i>": 1 + (bar % 3) }), { qos: 1 });
     for (let bar = 0; bar < 40; bar += 1) pressure(4 + Math.sin(bar / 4));
+    while ((await ask("GET", hostile)).properties.reported.rate !== 4) await page.reload();
     await page.reload();
     await page.locator("#telemetry tbody tr").nth(19).waitFor();
+    own.publish(`${topic}${encodeURIComponent("<b>")}=${encodeURIComponent(SCRIPT)}`, SCRIPT, { qos: 1 });
+    await page.locator("#telemetry tbody tr", { hasText: `<b>=${SCRIPT}` }).waitFor();
     pressure(7);
     await page.locator(".series strong", { hasText: /^7$/ }).waitFor();
     await page.locator('tr[data-twin="differs"]', { hasText: "rate" }).waitFor();
+    await page.locator('tr[data-twin="own"]', { hasText: SCRIPT }).waitFor();
     assert.equal(await page.locator("main img, main td b, .series i").count(), 0);
     assert.ok(!(await page.title()).includes("owned"));
     await world.shot("device");
@@ -349,6 +353,7 @@ exports.walk = async (page, world) => {
       await rungs.evaluateAll((shown) => shown.map((it) => it.dataset.left)),
       ["long", "soon"],
     );
+    await page.locator("#telemetry .none").waitFor();
     await world.shot("device-certificate");
   } finally {
     for (const client of clients) client.end(true);

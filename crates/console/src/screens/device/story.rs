@@ -142,8 +142,8 @@ pub(super) fn line(device: &Device<'_>, story: &Story) -> Markup {
                 }
             }
             @for (from, to) in drawn {
-                @let x = place(*from);
-                rect.up x=(x) y="22" width=((place(*to) - x).max(2)) height="14" {}
+                @let x = place(*from).min(LINE_WIDTH - 3);
+                rect.up x=(x) y="22" width=((place(*to) - x).max(3)) height="14" {}
             }
             @for moment in &refused {
                 line.no x1=(place(*moment)) x2=(place(*moment)) y1="4" y2="36" {}

@@ -14,6 +14,8 @@ const SINCE_S: i64 = 600;
 const MESSAGES_MAX: usize = 300;
 const ROWS_MAX: usize = 20;
 const PAGES_MAX: usize = 5;
+/// How long a step waits where there is nothing yet, in seconds.
+const WAIT_S: u64 = 5;
 /// Most numbers of one message that are drawn, and how deep in it they are looked for.
 const NUMBERS_MAX: usize = 6;
 const DEPTH_MAX: usize = 4;
@@ -26,11 +28,15 @@ struct Read {
     next: u64,
 }
 
-async fn read(device: &Device<'_>, from: &str) -> Result<Result<Read, Refused>, Trouble> {
+async fn read(
+    device: &Device<'_>,
+    from: &str,
+    wait_s: u64,
+) -> Result<Result<Read, Refused>, Trouble> {
     let mut read = Read { events: Vec::new(), next: 0 };
     let mut from = from.to_owned();
     for _ in 0..PAGES_MAX {
-        let path = format!("/messages/events?from={from}");
+        let path = format!("/messages/events?from={from}&waitInSeconds={wait_s}");
         let mut page = match device.get("devices", &path).await? {
             Ok(page) => page,
             Err(refused) => return Ok(Err(refused)),
@@ -54,7 +60,7 @@ async fn read(device: &Device<'_>, from: &str) -> Result<Result<Read, Refused>, 
 
 pub(super) async fn shown(device: &Device<'_>) -> Result<Markup, Trouble> {
     let from = device.visit.console.now().plus_seconds(-SINCE_S).rfc3339();
-    let content = match read(device, &from).await? {
+    let content = match read(device, &from, 0).await? {
         Ok(read) => html! {
             div #telemetry data-step={ (device.here()) "&part=telemetry" } data-next=(read.next)
                 data-points=(points(&read.events).to_string()) {
@@ -62,7 +68,10 @@ pub(super) async fn shown(device: &Device<'_>) -> Result<Markup, Trouble> {
                 table {
                     caption #telemetry-says { "The last " (ROWS_MAX) " messages of the last 10 minutes, and what comes; newest first" }
                     thead { tr { th scope="col" { "When" } th scope="col" { "Message" } th scope="col" { "Properties" } } }
-                    tbody { @for it in read.events.iter().rev().take(ROWS_MAX) { (row(it)) } }
+                    tbody {
+                        @if read.events.is_empty() { tr.none { td colspan="3" { "Nothing yet" } } }
+                        @for it in read.events.iter().rev().take(ROWS_MAX) { (row(it)) }
+                    }
                 }
             }
         },
@@ -84,7 +93,7 @@ pub(super) async fn shown(device: &Device<'_>) -> Result<Markup, Trouble> {
 /// What came since: rows of the table, the numbers in them, and where to go on.
 pub(super) async fn step(device: &Device<'_>) -> Result<Page, Trouble> {
     let asked: u64 = device.visit.query.get("from").parse().unwrap_or(0);
-    Ok(match read(device, &asked.to_string()).await? {
+    Ok(match read(device, &asked.to_string(), WAIT_S).await? {
         Ok(read) => {
             let rows = html! { @for it in read.events.iter().rev().take(ROWS_MAX) { (row(it)) } };
             let points = points(&read.events);
