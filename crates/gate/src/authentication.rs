@@ -16,7 +16,7 @@ mod unusable;
 
 pub use assertion::Once;
 pub use person::{Fit, LookedUp, hash_token};
-pub use storage::Delegation;
+pub use storage::delegation_key;
 pub use unusable::{Unusable, refuse_unseen, refuse_used};
 
 use crate::decide::{Refusal, recorded, trace_of};

@@ -20,8 +20,8 @@ pub mod writes;
 pub mod x509;
 
 pub use authentication::{
-    Authenticated, CLOCK_SKEW_S, Delegation, Door, Fit, LookedUp, Once, Unusable, audiences,
-    authenticate, hash_token, judge_claims, refuse_unseen, refuse_used,
+    Authenticated, CLOCK_SKEW_S, Door, Fit, LookedUp, Once, Unusable, audiences, authenticate,
+    delegation_key, hash_token, judge_claims, refuse_unseen, refuse_used,
 };
 pub use condition::Attributes;
 pub use decide::{
