@@ -347,6 +347,8 @@ exports.walk = async (page, world) => {
     const robot = await connects(world, "line-9-robot-1", null, leaf);
     clients.push(robot);
     await page.goto(`${world.origin}/console/at${world.hubScope}?view=device&device=line-9-robot-1`);
+    // Its story is written a moment after it is let in.
+    while ((await page.locator(".used").count()) === 0) await page.reload();
     const rungs = page.locator(".ladder li");
     await rungs.filter({ hasText: "CA line9" }).getByText("used last").waitFor();
     assert.deepEqual(
