@@ -61,3 +61,10 @@ fn the_console_leads_from_a_refusal_to_its_cause() {
 fn policies_and_keys_are_looked_after_in_the_console() {
     walk("policies", &[]);
 }
+
+/// Ten thousand devices on one screen, by state and with who was refused; a device with what proves it, its twin, what it
+/// sends and its story; and by which way the hub was reached.
+#[test]
+fn the_console_shows_a_fleet_and_each_of_its_devices() {
+    walk("devices", &[]);
+}

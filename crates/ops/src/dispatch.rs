@@ -473,6 +473,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::RenewMessageLock => done(targets::service_bus::renew(permit, input, env)),
         Op::SettleMessage => Box::pin(targets::service_bus::settle(permit, input, env)),
         Op::WatchEvents => Box::pin(devices::watching::watch(permit, input, env)),
+        Op::WatchDeviceEvents => Box::pin(devices::watching::watch_device(permit, input, env)),
         // Whoever connects gets a session, and the session does what its device asks: `session.rs`; whoever reads
         // gets a reader. What is only published has no address to be called at.
         Op::ConnectDevice

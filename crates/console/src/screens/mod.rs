@@ -3,6 +3,8 @@
 pub(crate) mod ask;
 pub(crate) mod bench;
 pub(crate) mod decision;
+pub(crate) mod device;
+pub(crate) mod devices;
 pub(crate) mod keys;
 pub(crate) mod me;
 pub(crate) mod overview;

@@ -2,7 +2,7 @@
 
 use crate::layout::{Frame, command, crumbs, framed, views};
 use crate::page::Page;
-use crate::screens::{bench, keys, me, policies};
+use crate::screens::{bench, device, devices, keys, me, policies};
 use crate::trouble::Trouble;
 use crate::visit::{Visit, text};
 use maud::{Markup, html};
@@ -53,6 +53,7 @@ impl Kind {
             }
             Self::Hub => &[
                 ("overview", "Overview"),
+                ("devices", "Devices"),
                 ("policies", "Policies"),
                 ("keys", "Shared access policies"),
                 ("me", "Who am I here"),
@@ -82,6 +83,11 @@ pub(crate) async fn page(visit: &Visit<'_>, scope: &str) -> Result<Page, Trouble
     let view = kind.views().iter().map(|(it, _)| *it).find(|it| *it == asked).unwrap_or("overview");
     let place = Place { scope: parsed.as_str(), kind, view };
     match (view, kind) {
+        // One of them, and no view of its own in the row of views.
+        (_, Kind::Hub) if asked == "device" => {
+            device::page(visit, &Place { view: "devices", ..place }).await
+        }
+        ("devices", _) => devices::page(visit, &place).await,
         ("policies", _) => policies::view(visit, &place).await,
         ("keys", _) => keys::view(visit, &place).await,
         ("me", _) => me::view(visit, &place).await,

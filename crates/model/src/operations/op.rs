@@ -296,6 +296,7 @@ pub enum Op {
     GetEventHubPartition,
     ReadEvents,
     WatchEvents,
+    WatchDeviceEvents,
     GetDeviceStory,
     PutEventHubNamespace,
     PatchEventHubNamespace,
