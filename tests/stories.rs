@@ -8,6 +8,7 @@
 )]
 
 mod stories {
+    pub mod access;
     pub mod allocation;
     pub mod amqp_devices;
     pub mod amqp_hostile;
@@ -56,6 +57,7 @@ mod stories {
     pub mod linked_by_identity;
     pub mod linked_by_key;
     pub mod lint;
+    pub mod lint_live;
     pub mod locks;
     pub mod log_verify;
     pub mod managed_identities;

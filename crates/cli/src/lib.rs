@@ -5,6 +5,7 @@
 //! [`lint`] looks policies and roles in files over, and [`replay`] judges the calls of the data directory
 //! again; [`ingest`] writes policies of devices, to whatever Azure Resource Manager. Start at [`run`]; `target` finds the server, `client` speaks to it, `render` writes the answer.
 
+pub mod access;
 mod answer;
 pub mod cases;
 mod client;
@@ -23,6 +24,7 @@ mod page;
 mod progress;
 mod render;
 pub mod replay;
+mod standing;
 pub mod target;
 mod text;
 pub mod who_can;
@@ -36,6 +38,7 @@ use std::process::ExitCode;
 // What a client can do. No doc comment: clap would print it in place of the program's own description.
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
+    Access(access::Access),
     #[command(subcommand)]
     Device(device::Device),
     Diagnose(diagnose::Diagnose),
@@ -54,6 +57,7 @@ pub enum Command {
 /// Runs a subcommand. Exit code 0: fine; 1: refused, not found or failed; 2: asked in a wrong way.
 pub fn run(command: Command) -> ExitCode {
     let done = match command {
+        Command::Access(asked) => access::run(&asked),
         Command::Device(device) => device::run(&device),
         Command::Diagnose(diagnose) => diagnose::run(&diagnose),
         Command::Explain(explain) => explain::run(&explain),

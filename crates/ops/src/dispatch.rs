@@ -7,8 +7,9 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::resources::{deployments, providers};
 use crate::{
-    blobs, certificates, devices, diagnose, entra, insights, managed_identity, management, metrics,
-    policy_insights, private_endpoints, provisioning, questions, resources, targets, who_can,
+    access, blobs, certificates, devices, diagnose, entra, insights, lint, managed_identity,
+    management, metrics, policy_insights, private_endpoints, provisioning, questions, resources,
+    targets, who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -303,6 +304,8 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::GetPulse => Box::pin(metrics::pulse::pulse(permit, input, env)),
         Op::AskDecision => Box::pin(questions::ask(permit, input, env)),
         Op::AskWhoCan => Box::pin(who_can::ask(permit, input, env)),
+        Op::AskLint => Box::pin(lint::ask(permit, input, env)),
+        Op::AskAccess | Op::AskOwnAccess => Box::pin(access::ask(permit, input, env)),
         Op::DiagnoseProvisioning => Box::pin(diagnose::diagnose(permit, input, env)),
         Op::DiagnoseIngestion => Box::pin(diagnose::ingestion::diagnose(permit, input, env)),
         Op::ListApplications => Box::pin(entra::applications::list(permit, input, env)),

@@ -4,7 +4,8 @@
 //! the caller is authenticated, the body read within its limits, the gates asked once, and the operation
 //! run with the [`gate::Permit`] that only they can make.
 
-pub mod advice;
+pub mod access;
+mod advice;
 pub mod authorization;
 pub mod blobs;
 pub mod call;
@@ -24,6 +25,7 @@ pub mod input;
 pub mod insights;
 pub mod limits;
 pub mod link;
+mod lint;
 pub mod managed_identity;
 mod management;
 pub mod metrics;
@@ -40,6 +42,7 @@ pub mod replay;
 pub mod resources;
 pub mod session;
 mod shared_access;
+mod standing;
 pub mod targets;
 mod who_can;
 

@@ -20,5 +20,6 @@ mod gates {
     #[cfg(feature = "oracles")]
     pub mod regorus;
     pub mod shrink;
+    pub mod standing;
     pub mod table;
 }

@@ -1,15 +1,19 @@
 //! What is likely not meant: policies that would stop provisioning, rules that nothing reaches, roles that grant
 //! nothing because an action stands on the wrong plane.
 //!
-//! Start at [`policy`]. Nothing is read off the rules here: calls are made up, laid before the very gates that
+//! Start at [`policy`]; [`live`] does the same for everything that is. Nothing is read off the rules here: calls are made up, laid before the very gates that
 //! serve, and what those say is told. So a warning always has a call behind it that would be refused; where no
 //! call was found, nothing is said, which proves nothing. Nothing here permits or denies.
 
+mod live;
 mod planes;
 mod provisioning;
 mod reach;
 mod stopped;
+mod unknown;
+mod wanted;
 
+pub use live::{Found, LOOKS, Look, live};
 pub use planes::role;
 pub use stopped::newly_stopped;
 
@@ -22,10 +26,20 @@ use serde_json::Value;
 pub enum Code {
     /// A device that a provisioning service registers would be refused.
     StopsProvisioning,
-    /// An `allow` that an earlier denial leaves nothing of.
+    /// A rule that an earlier one leaves nothing of.
     NeverReached,
+    /// An exception that lets everybody past a denial.
+    OpensForEveryone,
+    /// An exemption that has ended and lifts nothing.
+    ExpiredExemption,
+    /// A role assignment without which the same is granted.
+    NeedlessAssignment,
+    /// Somebody who reaches more than its roles say.
+    Escalates,
     /// An action among data actions, or a data action among actions.
     WrongPlane,
+    /// An action that nothing here and nothing of Azure's has.
+    UnknownAction,
 }
 
 impl Code {
@@ -33,7 +47,12 @@ impl Code {
         match self {
             Self::StopsProvisioning => "StopsProvisioning",
             Self::NeverReached => "NeverReached",
+            Self::OpensForEveryone => "OpensForEveryone",
+            Self::ExpiredExemption => "ExpiredExemption",
+            Self::NeedlessAssignment => "NeedlessAssignment",
+            Self::Escalates => "Escalates",
             Self::WrongPlane => "WrongPlane",
+            Self::UnknownAction => "UnknownAction",
         }
     }
 }
@@ -78,9 +97,14 @@ pub fn policy(
     let told =
         provisioning::Told { properties, definition: &definition, given: &given, identities };
     let mut found = provisioning::stopped(&told);
-    found.extend(reach::unreached(&told));
+    found.extend(by_themselves(&told));
     found.sort();
     Ok(found)
+}
+
+/// Warnings that hold whoever the provisioning services are.
+fn by_themselves(told: &provisioning::Told<'_>) -> Vec<Warning> {
+    reach::unreached(told).into_iter().chain(reach::open_to_all(told)).collect()
 }
 
 /// Where a rule stands in its definition.
