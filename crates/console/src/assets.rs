@@ -14,6 +14,7 @@ const PICTURE: &str = "image/svg+xml";
 /// Name, kind and content.
 const FILES: &[(&str, &str, &str)] = &[
     ("console.css", STYLE, include_str!("../assets/console.css")),
+    ("access.js", SCRIPT, include_str!("../assets/access.js")),
     ("console.js", SCRIPT, include_str!("../assets/console.js")),
     ("pulse.js", SCRIPT, include_str!("../assets/pulse.js")),
     ("mark.svg", PICTURE, include_str!("../assets/mark.svg")),

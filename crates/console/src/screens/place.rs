@@ -2,6 +2,7 @@
 
 use crate::layout::{Frame, command, crumbs, framed, views};
 use crate::page::Page;
+use crate::screens::{access, identity, provisioning};
 use crate::trouble::Trouble;
 use crate::visit::{Visit, text};
 use maud::{Markup, html};
@@ -35,7 +36,20 @@ impl Kind {
 
     /// Names of views with their titles; the first is shown where none is asked for.
     pub(crate) const fn views(self) -> &'static [(&'static str, &'static str)] {
-        &[("overview", "Overview")]
+        match self {
+            Self::Hub => {
+                &[("overview", "Overview"), ("identity", "Identity"), ("access", "Access")]
+            }
+            Self::Dps => &[
+                ("overview", "Overview"),
+                ("provisioning", "Provisioning"),
+                ("identity", "Identity"),
+                ("access", "Access"),
+            ],
+            Self::Root | Self::Subscription | Self::Group | Self::Resource => {
+                &[("overview", "Overview"), ("access", "Access")]
+            }
+        }
     }
 }
 
@@ -52,7 +66,12 @@ pub(crate) async fn page(visit: &Visit<'_>, scope: &str) -> Result<Page, Trouble
     let asked = visit.query.get("view");
     let view = kind.views().iter().map(|(it, _)| *it).find(|it| *it == asked).unwrap_or("overview");
     let place = Place { scope: parsed.as_str(), kind, view };
-    overview(visit, &place).await
+    match view {
+        "access" => access::view(visit, &place).await,
+        "identity" => identity::view(visit, &place).await,
+        "provisioning" => provisioning::view(visit, &place).await,
+        _ => overview(visit, &place).await,
+    }
 }
 
 impl Place<'_> {
@@ -65,7 +84,8 @@ impl Place<'_> {
             (views(self.scope, self.kind.views(), self.view))
             (content)
         };
-        let frame = Frame::of(name, "", visit);
+        let screen = if self.view == "access" { "/access" } else { "" };
+        let frame = Frame::of(name, screen, visit);
         match script {
             Some(script) => framed(&frame.with_script(script), &whole),
             None => framed(&frame, &whole),
