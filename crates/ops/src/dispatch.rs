@@ -369,6 +369,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         | Op::ListPolicySetDefinitionRevisions
         | Op::ListPolicyAssignmentRevisions
         | Op::ListPolicyExemptionRevisions => Box::pin(revisions::list(permit, input, env)),
+        Op::ListRoleAssignmentHistory => Box::pin(role_assignments::history(permit, input, env)),
         Op::PutDps | Op::PatchDps => Box::pin(provisioning::services::put(permit, input, env)),
         Op::GetDps => Box::pin(provisioning::services::get(permit, input, env)),
         Op::ListDps => Box::pin(provisioning::services::list(permit, input, env)),

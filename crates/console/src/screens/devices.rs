@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 
 /// Devices of a page of the table.
 const PAGE: usize = 50;
+/// Where a hub is asked for devices.
+const QUERY: &str = "/devices/query";
 /// Devices that one query brings to the map, and how many queries one step of its loading makes.
 const QUERY_PAGE: usize = 1_000;
 const STEP_QUERIES: usize = 5;
@@ -128,7 +130,7 @@ async fn map(
 ) -> Result<Markup, Trouble> {
     const COUNTS: &str = "SELECT status, connectionState, COUNT() AS devices FROM devices \
                           GROUP BY status, connectionState";
-    let (counts, _) = hub.query(visit, COUNTS, QUERY_PAGE, None).await?;
+    let (counts, _) = hub.query(visit, (QUERY, COUNTS), Some(QUERY_PAGE), None).await?;
     let count = |row: &Value| row.get("devices").and_then(Value::as_u64).unwrap_or(0);
     let counted = |wanted: &str| -> u64 {
         match (wanted, refusals) {
@@ -197,7 +199,7 @@ async fn table(
         && refusals.as_ref().is_ok_and(|it| it.ids().next().is_none());
     let (devices, next) = match is_none {
         true => (Vec::new(), None),
-        false => hub.query(visit, &query, PAGE, after).await?,
+        false => hub.query(visit, (QUERY, &query), Some(PAGE), after).await?,
     };
     let here = wanted.at(&hub.scope, wanted.state);
     Ok(html! {
@@ -290,7 +292,8 @@ async fn step(visit: &Visit<'_>, hub: &Hub) -> Result<Page, Trouble> {
     let mut next = Some(begun.to_owned()).filter(|it| !it.is_empty());
     let mut devices = Vec::new();
     for _ in 0..STEP_QUERIES {
-        let (found, after) = hub.query(visit, ALL, QUERY_PAGE, next.as_deref()).await?;
+        let (found, after) =
+            hub.query(visit, (QUERY, ALL), Some(QUERY_PAGE), next.as_deref()).await?;
         devices.extend(found.iter().map(|it| json!([text(it, "/deviceId"), state(it)])));
         next = after;
         if next.is_none() {

@@ -126,6 +126,7 @@ pub enum Op {
     ListPolicySetDefinitionRevisions,
     ListPolicyAssignmentRevisions,
     ListPolicyExemptionRevisions,
+    ListRoleAssignmentHistory,
     PutDiagnosticSetting,
     GetDiagnosticSetting,
     ListDiagnosticSettings,
