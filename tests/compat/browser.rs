@@ -54,3 +54,17 @@ fn pictures() -> PathBuf {
 fn the_console_leads_from_a_refusal_to_its_cause() {
     walk("core", &[]);
 }
+
+/// S0-20, S0-21, S2-50, S2-54, S2-56, S2-57, S2-58, S2-59, X-21: a policy from the bench to its revisions, keys shown, made
+/// anew and switched off after a review, and the way that is taken for whom.
+#[test]
+fn policies_and_keys_are_looked_after_in_the_console() {
+    walk("policies", &[]);
+}
+
+/// Ten thousand devices on one screen, by state and with who was refused; a device with what proves it, its twin, what it
+/// sends and its story; and by which way the hub was reached.
+#[test]
+fn the_console_shows_a_fleet_and_each_of_its_devices() {
+    walk("devices", &[]);
+}

@@ -6,6 +6,7 @@
 //! again; [`ingest`] writes policies of devices, to whatever Azure Resource Manager. Start at [`run`]; `target` finds the server, `client` speaks to it, `render` writes the answer.
 
 pub mod access;
+pub mod advise;
 mod answer;
 pub mod cases;
 mod client;
@@ -17,6 +18,7 @@ pub mod hosts;
 mod hub;
 pub mod ingest;
 pub mod lint;
+pub mod local_auth;
 pub mod log;
 pub mod logs;
 pub mod monitor;
@@ -28,6 +30,7 @@ pub mod replay;
 mod standing;
 pub mod target;
 mod text;
+pub mod what_if;
 pub mod who_can;
 
 pub use target::Connection;
@@ -39,6 +42,7 @@ use std::process::ExitCode;
 // What a client can do. No doc comment: clap would print it in place of the program's own description.
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
+    Advise(advise::Advise),
     Access(access::Access),
     #[command(subcommand)]
     Device(device::Device),
@@ -47,6 +51,7 @@ pub enum Command {
     Hosts(hosts::Hosts),
     Ingest(ingest::Ingest),
     Lint(lint::Lint),
+    LocalAuth(local_auth::LocalAuth),
     Log(log::Log),
     Logs(logs::Logs),
     Monitor(monitor::Monitor),
@@ -54,12 +59,14 @@ pub enum Command {
     Policy(policy::Policy),
     Replay(replay::Replay),
     Test(cases::Test),
+    WhatIf(what_if::WhatIf),
     WhoCan(who_can::WhoCan),
 }
 
 /// Runs a subcommand. Exit code 0: fine; 1: refused, not found or failed; 2: asked in a wrong way.
 pub fn run(command: Command) -> ExitCode {
     let done = match command {
+        Command::Advise(asked) => advise::run(&asked),
         Command::Access(asked) => access::run(&asked),
         Command::Device(device) => device::run(&device),
         Command::Diagnose(diagnose) => diagnose::run(&diagnose),
@@ -67,12 +74,14 @@ pub fn run(command: Command) -> ExitCode {
         Command::Hosts(asked) => hosts::run(&asked),
         Command::Ingest(asked) => ingest::run(&asked),
         Command::Lint(lint) => lint::run(&lint),
+        Command::LocalAuth(asked) => local_auth::run(&asked),
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
         Command::Monitor(monitor) => monitor::run(&monitor),
         Command::Policy(asked) => policy::run(&asked),
         Command::Replay(replay) => replay::run(&replay),
         Command::Test(test) => cases::run(&test),
+        Command::WhatIf(asked) => what_if::run(&asked),
         Command::WhoCan(asked) => who_can::run(&asked),
     };
     match done {

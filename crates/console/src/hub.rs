@@ -4,14 +4,16 @@
 //! Source: IoT Hub documentation, "Control access to IoT Hub by using Microsoft Entra ID", on what the portal does.
 
 use crate::api::Told;
+use crate::sign_in;
 use crate::trouble::{Refused, Trouble};
 use crate::visit::{HUB, HUBS, Visit, ok, text};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::Method;
+use hyper::header::HeaderValue;
+use hyper::{HeaderMap, Method};
 use maud::{Markup, html};
 use model::Secret;
-use serde_json::Value;
+use serde_json::{Value, json};
 use wire::sas;
 
 /// How long a signature holds, in seconds: it is made for one page.
@@ -60,18 +62,57 @@ impl Hub {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Told, Trouble> {
+        self.call_with(visit, method, path, body, &[]).await
+    }
+
+    /// The same with headers beside the usual ones.
+    pub(crate) async fn call_with(
+        &self,
+        visit: &Visit<'_>,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Told, Trouble> {
         let separator = if path.contains('?') { '&' } else { '?' };
         let target = format!("{path}{separator}api-version={HUB}");
-        let host = Some(self.host.as_str());
-        match &self.way {
-            Way::Entra { .. } => visit.as_person(HUBS, host, method, target, body).await,
+        let mut all = HeaderMap::new();
+        for (name, value) in headers {
+            let unsent = |_| Trouble::Bad { why: format!("`{name}` cannot be sent with that.") };
+            all.insert(*name, HeaderValue::from_str(value).map_err(unsent)?);
+        }
+        let credential = match &self.way {
+            Way::Entra { .. } => {
+                format!("Bearer {}", sign_in::token(visit, HUBS).await?.reveal())
+            }
             Way::Keys { policy, key } => {
                 let bytes = STANDARD.decode(key.reveal()).unwrap_or_default();
                 let until = visit.console.now().plus_seconds(SIGNED_S);
-                let signed = sas::sign(&self.host, &bytes, until, Some(policy));
-                Ok(visit.call(host, method, target, &signed, body).await)
+                sas::sign(&self.host, &bytes, until, Some(policy))
             }
-        }
+        };
+        let host = Some(self.host.as_str());
+        Ok(visit.call_with(host, method, target, &credential, body, all).await)
+    }
+
+    /// A page of what a query finds, and where the next begins.
+    pub(crate) async fn query(
+        &self,
+        visit: &Visit<'_>,
+        query: &str,
+        most: usize,
+        after: Option<&str>,
+    ) -> Result<(Vec<Value>, Option<String>), Trouble> {
+        let most = most.to_string();
+        let mut headers = vec![("x-ms-max-item-count", most.as_str())];
+        headers.extend(after.map(|it| ("x-ms-continuation", it)));
+        let body = json!({ "query": query });
+        let told =
+            self.call_with(visit, Method::POST, "/devices/query", Some(&body), &headers).await?;
+        let next = told.headers.get("x-ms-continuation").and_then(|it| it.to_str().ok());
+        let next = next.map(str::to_owned);
+        let items = ok(told)?;
+        Ok((items.as_array().cloned().unwrap_or_default(), next))
     }
 
     pub(crate) async fn get(&self, visit: &Visit<'_>, path: &str) -> Result<Value, Trouble> {

@@ -113,7 +113,19 @@ impl Visit<'_> {
         credential: &str,
         body: Option<&Value>,
     ) -> Told {
-        let mut headers = HeaderMap::new();
+        self.call_with(host, method, target, credential, body, HeaderMap::new()).await
+    }
+
+    /// The same with headers beside the usual ones.
+    pub(crate) async fn call_with(
+        &self,
+        host: Option<&str>,
+        method: Method,
+        target: String,
+        credential: &str,
+        body: Option<&Value>,
+        mut headers: HeaderMap,
+    ) -> Told {
         let named = host.unwrap_or_else(|| self.console.host());
         if let Ok(value) = HeaderValue::from_str(named) {
             headers.insert(HOST, value);

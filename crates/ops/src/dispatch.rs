@@ -7,9 +7,9 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::resources::{deployments, providers};
 use crate::{
-    access, blobs, certificates, devices, diagnose, entra, insights, lint, managed_identity,
-    management, metrics, policy_insights, private_endpoints, provisioning, questions, resources,
-    targets, who_can, who_is_hit,
+    access, advise, blobs, certificates, devices, diagnose, entra, insights, lint, local_auth,
+    managed_identity, management, metrics, policy_insights, private_endpoints, provisioning,
+    questions, resources, targets, what_if, who_can, who_is_hit,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -304,6 +304,9 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::GetPulse => Box::pin(metrics::pulse::pulse(permit, input, env)),
         Op::AskDecision => Box::pin(questions::ask(permit, input, env)),
         Op::AskWhoCan => Box::pin(who_can::ask(permit, input, env)),
+        Op::AskWhatIf => Box::pin(what_if::ask(permit, input, env)),
+        Op::AskAdvice => Box::pin(advise::ask(permit, input, env)),
+        Op::AskLocalAuth => Box::pin(local_auth::ask(permit, input, env)),
         Op::AskWhoIsHit => Box::pin(who_is_hit::ask(permit, input, env)),
         Op::AskLint => Box::pin(lint::ask(permit, input, env)),
         Op::AskAccess | Op::AskOwnAccess => Box::pin(access::ask(permit, input, env)),
@@ -470,6 +473,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::RenewMessageLock => done(targets::service_bus::renew(permit, input, env)),
         Op::SettleMessage => Box::pin(targets::service_bus::settle(permit, input, env)),
         Op::WatchEvents => Box::pin(devices::watching::watch(permit, input, env)),
+        Op::WatchDeviceEvents => Box::pin(devices::watching::watch_device(permit, input, env)),
         // Whoever connects gets a session, and the session does what its device asks: `session.rs`; whoever reads
         // gets a reader. What is only published has no address to be called at.
         Op::ConnectDevice

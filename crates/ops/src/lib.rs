@@ -5,7 +5,8 @@
 //! run with the [`gate::Permit`] that only they can make.
 
 pub mod access;
-mod advice;
+pub mod advice;
+mod advise;
 pub mod authorization;
 pub mod blobs;
 pub mod call;
@@ -26,11 +27,13 @@ pub mod insights;
 pub mod limits;
 pub mod link;
 mod lint;
+pub mod local_auth;
 pub mod managed_identity;
 mod management;
 pub mod metrics;
 mod network;
 mod objects;
+pub mod observed;
 mod owner;
 mod policy_insights;
 mod private_endpoints;
@@ -44,6 +47,7 @@ pub mod session;
 mod shared_access;
 mod standing;
 pub mod targets;
+mod what_if;
 mod who_can;
 mod who_is_hit;
 

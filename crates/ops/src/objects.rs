@@ -7,7 +7,7 @@ use crate::input::Input;
 use crate::managed_identity::attached;
 use crate::{
     access, authorization, blobs, decisions, deletions, devices, diagnose, managed_identity,
-    management, provisioning, resources, targets,
+    management, provisioning, resources, targets, what_if,
 };
 use gate::facts::Instance;
 use gate::{Ask, Attributes, Link};
@@ -101,7 +101,18 @@ pub(crate) async fn prepare(
     if row.op == Op::GetDecision {
         return decision(row, input, caller, env).await;
     }
-    let asks = [Op::AskDecision, Op::AskWhoCan, Op::AskAccess, Op::AskWhoIsHit, Op::AskLint];
+    if row.op == Op::AskWhatIf {
+        return Ok(plain(what_if::place(input)?));
+    }
+    let asks = [
+        Op::AskDecision,
+        Op::AskWhoCan,
+        Op::AskAccess,
+        Op::AskWhoIsHit,
+        Op::AskLint,
+        Op::AskAdvice,
+        Op::AskLocalAuth,
+    ];
     if asks.contains(&row.op) {
         let scope = Scope::parse(input.required_text(&["scope"])?)
             .map_err(|it| Error::invalid("scope", it.to_string()))?;

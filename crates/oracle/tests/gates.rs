@@ -20,6 +20,7 @@ mod gates {
     pub mod properties;
     #[cfg(feature = "oracles")]
     pub mod regorus;
+    pub mod rejudged;
     pub mod shrink;
     pub mod standing;
     pub mod table;

@@ -11,6 +11,7 @@ mod live;
 mod planes;
 mod provisioning;
 mod reach;
+mod rehearse;
 mod stopped;
 mod unknown;
 mod wanted;
@@ -18,9 +19,10 @@ mod wanted;
 pub use hits::{Hit, Refused, Registration, hits};
 pub use live::{Found, live};
 pub use planes::role;
+pub use rehearse::{Refusal, Rehearsed, rehearse};
 pub use stopped::newly_stopped;
 
-use crate::policy::{NotAPolicy, PolicyDefinition, bind, parse};
+use crate::policy::{NotAPolicy, PolicyDefinition, Values, bind, parse};
 use model::ObjectId;
 use serde_json::Value;
 
@@ -87,6 +89,20 @@ pub fn policy(
     parameters: Option<&Value>,
     identities: &[ObjectId],
 ) -> Result<Vec<Warning>, NotAPolicy> {
+    let (definition, given) = defined(properties, parameters)?;
+    let told =
+        provisioning::Told { properties, definition: &definition, given: &given, identities };
+    let mut found = provisioning::stopped(&told);
+    found.extend(by_themselves(&told));
+    found.sort();
+    Ok(found)
+}
+
+/// A definition by itself, and what an assignment would give it.
+fn defined(
+    properties: &Value,
+    parameters: Option<&Value>,
+) -> Result<(PolicyDefinition, Values), NotAPolicy> {
     let parsed = parse(properties)?;
     let definition = PolicyDefinition {
         id: provisioning::definition_id(),
@@ -97,12 +113,7 @@ pub fn policy(
         rules: parsed.rules,
     };
     let given = bind(&definition, parameters)?;
-    let told =
-        provisioning::Told { properties, definition: &definition, given: &given, identities };
-    let mut found = provisioning::stopped(&told);
-    found.extend(by_themselves(&told));
-    found.sort();
-    Ok(found)
+    Ok((definition, given))
 }
 
 /// Warnings that hold whoever the provisioning services are.

@@ -122,6 +122,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         is_disabled: false,
         is_disabled_for_devices: false,
         is_disabled_for_modules: false,
+        off: None,
         policies: Vec::new(),
     };
     facts.put_hub(Hub {
