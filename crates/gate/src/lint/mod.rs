@@ -1,9 +1,10 @@
-//! What is likely not meant: policies that would stop provisioning, rules that nothing reaches, roles that grant
-//! nothing because an action stands on the wrong plane.
+//! What is likely not meant: policies that would stop provisioning or open too much, rules that nothing reaches, roles
+//! that grant nothing or more than they say.
 //!
-//! Start at [`policy`]; [`live`] does the same for everything that is. Nothing is read off the rules here: calls are made up, laid before the very gates that
-//! serve, and what those say is told. So a warning always has a call behind it that would be refused; where no
-//! call was found, nothing is said, which proves nothing. Nothing here permits or denies.
+//! Start at [`policy`]; [`live`] does the same for everything that is, and [`hits`] tells whom policies refuse. Nothing
+//! is read off the rules here: calls are made up, laid before the very gates that serve, and what those say is told. So
+//! a warning about a policy always has a call behind it; where no call was found, nothing is said, which proves
+//! nothing. Nothing here permits or denies.
 
 mod hits;
 mod live;
