@@ -103,10 +103,11 @@ impl Place<'_> {
             (views(self.scope, self.kind.views(), self.view))
             (content)
         };
-        let screen = match self.kind {
-            Kind::PolicyAssignment | Kind::PolicyDefinition | Kind::PolicyOther => "/policies",
-            _ => "",
-        };
+        let is_policy = matches!(
+            self.kind,
+            Kind::PolicyAssignment | Kind::PolicyDefinition | Kind::PolicyOther
+        );
+        let screen = if is_policy { "/policies" } else { "" };
         let frame = Frame::of(name, screen, visit);
         match script {
             Some(script) => framed(&frame.with_script(script), &whole),
