@@ -315,6 +315,7 @@ impl Operation {
                 | Op::GetEventHubPartition
                 | Op::ReadEvents
                 | Op::WatchEvents
+                | Op::WatchDeviceEvents
         )
     }
 
