@@ -117,9 +117,13 @@ impl Place<'_> {
             (views(self.scope, self.kind.views(), self.view))
             (content)
         };
-        let screen = match (self.view, self.kind) {
-            ("access", _) => "/access",
-            (_, Kind::PolicyAssignment | Kind::PolicyDefinition | Kind::PolicyOther) => "/policies",
+        let is_policy = matches!(
+            self.kind,
+            Kind::PolicyAssignment | Kind::PolicyDefinition | Kind::PolicyOther
+        );
+        let screen = match self.view {
+            "access" => "/access",
+            _ if is_policy => "/policies",
             _ => "",
         };
         let frame = Frame::of(name, screen, visit);
