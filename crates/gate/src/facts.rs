@@ -13,6 +13,7 @@ mod proofs;
 mod resources;
 mod roles;
 mod shards;
+mod sign_in;
 mod targets;
 
 pub(crate) use assignments::Held;
@@ -20,13 +21,16 @@ pub use assignments::RoleAssignments;
 pub(crate) use granted::{Says, numbered};
 pub use groups::{Group, Groups, Membership};
 pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
-pub use people::{People, Person, SignIn};
+pub use people::{People, Person};
 pub use proofs::{Authority, Counts, OwnCertificate, OwnKeys, OwnProof};
 pub use resources::{IdentityEndpoint, UserAssigned};
 pub(crate) use roles::Seen;
 pub use roles::{Granting, List, Permission, Role, RoleAssignment};
+pub use sign_in::{DeviceAnswer, DeviceCode, GivenCode, SignIn};
 pub use targets::{Entity, Target, TargetKind};
 
+use crate::authentication::Redirect;
+use crate::conditional_access::ConditionalAccess;
 use crate::deny::DenyAssignment;
 use crate::locks::Lock;
 use crate::network::NetworkRules;
@@ -114,6 +118,10 @@ pub struct Application {
     pub secrets: Vec<SecretHash>,
     pub certificates: Vec<Certificate>,
     pub federated: Vec<FederatedCredential>,
+    /// Where people's codes may be sent.
+    pub redirects: Vec<Redirect>,
+    /// It holds no secret, and may sign people in by device codes.
+    pub is_public: bool,
 }
 
 impl Application {
@@ -268,6 +276,8 @@ pub struct Facts {
     pub people: Arc<People>,
     pub applications: Arc<HashMap<ObjectId, Application>>,
     pub groups: Arc<Groups>,
+    /// What is asked where tokens are issued.
+    pub conditional_access: Arc<ConditionalAccess>,
     pub roles: Arc<HashMap<ObjectId, Arc<Role>>>,
     /// What they grant, action by action. Each key of `roles` is one of it.
     granted: AllGranted,
@@ -328,6 +338,7 @@ impl Facts {
             people: Arc::default(),
             applications: Arc::default(),
             groups: Arc::default(),
+            conditional_access: Arc::default(),
             roles: Arc::default(),
             granted: Arc::default(),
             role_assignments: RoleAssignments::default(),

@@ -33,6 +33,35 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::DiscoverInstance => Box::pin(entra::discovery::instance(permit, input, env)),
         Op::DiscoverUserRealm => Box::pin(entra::discovery::user_realm(permit, input, env)),
         Op::IssueToken => Box::pin(entra::tokens::issue(permit, input, env)),
+        Op::RequestDeviceCode => Box::pin(entra::device_codes::request(permit, input, env)),
+        Op::OpenSession => Box::pin(entra::sessions::open(permit, input, env)),
+        Op::ReadSession => Box::pin(entra::sessions::read(permit, input, env)),
+        Op::CloseSession => Box::pin(entra::sessions::close(permit, input, env)),
+        Op::ChangeOwnPassword => Box::pin(entra::users::change_own_password(permit, input, env)),
+        Op::ReadAuthorization => Box::pin(entra::codes::read(permit, input, env)),
+        Op::IssueCode => Box::pin(entra::codes::issue(permit, input, env)),
+        Op::ReadDeviceRequest => Box::pin(entra::device_codes::read(permit, input, env)),
+        Op::AnswerDeviceRequest => Box::pin(entra::device_codes::answer(permit, input, env)),
+        Op::ListConditionalAccessPolicies => {
+            Box::pin(entra::conditional_access::list(permit, input, env))
+        }
+        Op::CreateConditionalAccessPolicy => {
+            Box::pin(entra::conditional_access::create(permit, input, env))
+        }
+        Op::GetConditionalAccessPolicy => {
+            Box::pin(entra::conditional_access::get(permit, input, env))
+        }
+        Op::PatchConditionalAccessPolicy => {
+            Box::pin(entra::conditional_access::patch(permit, input, env))
+        }
+        Op::DeleteConditionalAccessPolicy => {
+            Box::pin(entra::conditional_access::delete(permit, input, env))
+        }
+        Op::ListNamedLocations => Box::pin(entra::named_locations::list(permit, input, env)),
+        Op::CreateNamedLocation => Box::pin(entra::named_locations::create(permit, input, env)),
+        Op::GetNamedLocation => Box::pin(entra::named_locations::get(permit, input, env)),
+        Op::PatchNamedLocation => Box::pin(entra::named_locations::patch(permit, input, env)),
+        Op::DeleteNamedLocation => Box::pin(entra::named_locations::delete(permit, input, env)),
         Op::ListTenants => Box::pin(resources::subscriptions::list_tenants(permit, input, env)),
         Op::ListSubscriptions => Box::pin(resources::subscriptions::list(permit, input, env)),
         Op::GetSubscription => Box::pin(resources::subscriptions::get(permit, input, env)),

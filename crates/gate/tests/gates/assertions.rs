@@ -46,6 +46,8 @@ fn put(facts: &mut Facts, who: &str, certificates: Vec<Certificate>) {
         secrets: Vec::new(),
         certificates,
         federated: Vec::new(),
+        redirects: Vec::new(),
+        is_public: false,
     });
 }
 

@@ -120,7 +120,7 @@ fn a_refresh_token_fits_its_own_sign_in_until_it_ends() {
         change(&mut sign_in);
         let credential = Credential::RefreshToken {
             tenant: TENANT.into(),
-            client_id: client.into(),
+            client: ShownClient { id: client.into(), proof: None },
             token: Secret::new(token.into()),
         };
         let found = shows(&facts, &credential, &LookedUp::SignIn(sign_in));
