@@ -15,6 +15,7 @@ mod compat {
     pub mod authorities;
     pub mod az;
     pub mod blobs;
+    pub mod browser;
     pub mod bus;
     pub mod certificates;
     pub mod clients;

@@ -17,8 +17,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("egress", &["model", "wire", "amqp"]),
     ("ops", &["model", "expression", "template", "gate", "store", "egress"]),
     ("ingest", &["model"]),
-    ("front", &["model", "wire", "amqp", "ops"]),
-    ("server", &["model", "store", "egress", "ops", "front"]),
+    ("console", &["model", "wire"]),
+    ("front", &["model", "wire", "amqp", "ops", "console"]),
+    ("server", &["model", "store", "egress", "ops", "front", "console"]),
     ("cli", &["model", "wire", "gate", "store", "ops", "ingest"]),
     (ORACLE, &["model", "wire", "gate"]),
 ];

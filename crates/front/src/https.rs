@@ -17,6 +17,7 @@ use crate::sessions::{self, Room, Spoken};
 use crate::tasks::Tasks;
 use crate::tls::{self, Certificates};
 use crate::websocket::{self, Allowance, Messages};
+use console::Console;
 use hyper::body::Incoming;
 use hyper::header::EXPECT;
 use hyper::http::request::Parts;
@@ -32,6 +33,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+mod pages;
 
 /// Whom a listener answers for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -63,6 +66,8 @@ struct Shared {
     side: Side,
     env: Arc<Env>,
     certificates: Arc<Certificates>,
+    /// The pages that are shown here, where any are.
+    console: Option<Arc<Console>>,
     /// For those who speak another protocol in WebSockets.
     room: Room,
     /// Calls run in tasks of their own: one that has begun to write goes on to its end, and lets the gates
@@ -77,10 +82,12 @@ pub async fn serve(
     side: Side,
     env: Arc<Env>,
     certificates: Arc<Certificates>,
+    console: Option<Arc<Console>>,
     room: Room,
     stop: watch::Receiver<bool>,
 ) {
-    let shared = Arc::new(Shared { side, env, certificates, room, calls: Tasks::default() });
+    let calls = Tasks::default();
+    let shared = Arc::new(Shared { side, env, certificates, console, room, calls });
     let slots = Slots::new(CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX);
     let stopping = stop.clone();
     let connection = |stream, peer, slot| {
@@ -183,6 +190,10 @@ async fn respond(
     slot: Arc<Slot>,
     request: Request<Incoming>,
 ) -> Reply {
+    if let Some(console) = shared.console.as_ref().filter(|_| Console::is_at(request.uri().path()))
+    {
+        return pages::answer(&shared, console, client, slot, request).await;
+    }
     let (parts, body) = request.into_parts();
     let own = shared.surface_at(&parts);
     if shared.side == Side::Hubs && own != Some(Surface::Blob) && websocket::is_asked_for(&parts) {

@@ -7,7 +7,7 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::resources::{deployments, providers};
 use crate::{
-    blobs, certificates, devices, diagnose, entra, insights, managed_identity, management,
+    blobs, certificates, devices, diagnose, entra, insights, managed_identity, management, metrics,
     policy_insights, private_endpoints, provisioning, questions, resources, targets, who_can,
 };
 use gate::Permit;
@@ -329,6 +329,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
             Box::pin(policy_insights::states::trigger(permit, input, env))
         }
         Op::GetDecision | Op::GetOwnDecision => Box::pin(questions::get(permit, input, env)),
+        Op::GetPulse => Box::pin(metrics::pulse::pulse(permit, input, env)),
         Op::AskDecision => Box::pin(questions::ask(permit, input, env)),
         Op::AskWhoCan => Box::pin(who_can::ask(permit, input, env)),
         Op::DiagnoseProvisioning => Box::pin(diagnose::diagnose(permit, input, env)),

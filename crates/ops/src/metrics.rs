@@ -5,6 +5,7 @@
 //! here decides anything, and nothing here is kept over a restart.
 
 mod pipelines;
+pub(crate) mod pulse;
 
 use crate::devices::presence::Presence;
 use gate::facts::Lookups;

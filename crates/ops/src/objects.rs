@@ -106,6 +106,9 @@ pub(crate) async fn prepare(
             .map_err(|it| Error::invalid("scope", it.to_string()))?;
         return Ok(plain(scope));
     }
+    if row.op == Op::GetPulse {
+        return Ok(plain(Scope::root()));
+    }
     if row.op == Op::DiagnoseProvisioning {
         let (dps, hub) = diagnose::places(input)?;
         let linked = row.actions.iter().map(|it| Link { action: *it, scope: dps.clone() });

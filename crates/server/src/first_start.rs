@@ -8,9 +8,9 @@ use crate::listeners::can_bind;
 use crate::saved::{FORMAT, Saved};
 use crate::signing_keys::SigningKey;
 use front::tls::Certificates;
-use model::operations::{Surface, operation};
+use model::operations::operation;
 use model::trace::Channel;
-use model::{Credential, ObjectId, Op, Scope, Secret, Timestamp};
+use model::{Credential, ObjectId, Op, Plane, Scope, Secret, Timestamp};
 use ops::call::{self, Call};
 use ops::input::Headers;
 use ops::{Env, authorization, devices, entra, provisioning};
@@ -46,6 +46,9 @@ pub(crate) async fn found(options: &Up, store: &Engine, now: Timestamp) -> Resul
         admin_object_id: new_id(),
         // Hexadecimal: a secret must not begin with `-`, or command lines take it for an option.
         admin_secret: Secret::new(hex(&random::<32>())),
+        admin_user: "admin@hubward.internal".into(),
+        // Of as many kinds of characters as a password must have.
+        admin_password: Secret::new(format!("Hub-{}", hex(&random::<12>()))),
         resource_group: "hubward-rg".into(),
         hub: format!("hub-{}", hex(&random::<3>())),
         dps: format!("dps-{}", hex(&random::<3>())),
@@ -86,6 +89,7 @@ pub(crate) async fn found(options: &Up, store: &Engine, now: Timestamp) -> Resul
 /// Makes the resource group, the hub, its device and the provisioning service. Each step may have been
 /// taken before.
 pub(crate) async fn complete(options: &Up, saved: &mut Saved, env: &Env) -> Result<(), String> {
+    make_person(saved, env).await?;
     if options.empty {
         (saved.resource_group, saved.hub, saved.dps, saved.device) = Default::default();
     } else {
@@ -121,6 +125,32 @@ pub(crate) async fn complete(options: &Up, saved: &mut Saved, env: &Env) -> Resu
     Ok(())
 }
 
+/// The administrator as a person, who signs in to the console.
+async fn make_person(saved: &Saved, env: &Env) -> Result<(), String> {
+    if saved.admin_user.is_empty() {
+        return Ok(());
+    }
+    let body = json!({
+        "accountEnabled": true,
+        "displayName": "Administrator",
+        "mailNickname": "admin",
+        "userPrincipalName": saved.admin_user,
+        "passwordProfile": {
+            "password": saved.admin_password.reveal(),
+            "forceChangePasswordNextSignIn": false,
+        },
+    });
+    let person = |env: &Env| env.facts.load().people.named(&saved.admin_user).map(|it| it.id);
+    if person(env).is_none() {
+        make(Op::CreateUser, ("POST", "/v1.0/users"), body, &BTreeMap::new(), saved, env).await?;
+    }
+    let id = person(env).ok_or("the administrator that was just made is not there")?;
+    if env.facts.load().role_assignments.of(id).is_empty() {
+        give(id, model::roles::OWNER, &Scope::root(), saved, env).await?;
+    }
+    Ok(())
+}
+
 /// The provisioning service with an identity of its own, by which alone it reaches the hub.
 async fn make_dps(
     group: &str,
@@ -153,16 +183,27 @@ async fn make_dps(
         if held.iter().any(|it| it.role == role && it.scope.same_place(hub)) {
             continue;
         }
-        let id = new_id();
-        let path = format!("{hub}/providers/Microsoft.Authorization/roleAssignments/{id}");
-        let body = json!({ "properties": {
-            "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"),
-            "principalId": identity,
-        } });
-        let params = BTreeMap::from([("name", id.to_string())]);
-        put(Op::PutRoleAssignment, &path, body, &params, saved, env).await?;
+        give(identity, role, hub, saved, env).await?;
     }
     Ok(())
+}
+
+/// Gives somebody a role.
+async fn give(
+    principal: ObjectId,
+    role: impl std::fmt::Display,
+    scope: &Scope,
+    saved: &Saved,
+    env: &Env,
+) -> Result<(), String> {
+    let id = new_id();
+    let below = format!("providers/Microsoft.Authorization/roleAssignments/{id}");
+    let body = json!({ "properties": {
+        "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"),
+        "principalId": principal,
+    } });
+    let params = BTreeMap::from([("name", id.to_string())]);
+    put(Op::PutRoleAssignment, scope.join(&below).as_str(), body, &params, saved, env).await
 }
 
 /// The enrollment group that devices of a new server can register by.
@@ -186,19 +227,30 @@ async fn put(
     saved: &Saved,
     env: &Env,
 ) -> Result<(), String> {
+    make(op, ("PUT", path), body, params, saved, env).await
+}
+
+async fn make(
+    op: Op,
+    (method, path): (&str, &str),
+    body: Value,
+    params: &BTreeMap<&'static str, String>,
+    saved: &Saved,
+    env: &Env,
+) -> Result<(), String> {
     let body = bytes::Bytes::from(body.to_string());
     let call = Call {
         operation: operation(op),
-        surface: Surface::Arm,
+        surface: operation(op).surface(),
         host: String::new(),
         path: path.to_owned(),
         params: params.clone(),
         query: vec![("api-version".into(), API_VERSION.into())],
         headers: Headers { content_type: Some("application/json".into()), ..Headers::default() },
-        credential: Credential::Bearer(Secret::new(token(saved, env)?)),
+        credential: Credential::Bearer(Secret::new(token(operation(op).plane, saved, env)?)),
         channel: Channel {
             protocol: "first start".into(),
-            request: format!("PUT {path}"),
+            request: format!("{method} {path}"),
             address: String::new(),
             ..Channel::default()
         },
@@ -215,11 +267,17 @@ async fn put(
 }
 
 /// A token for the administrator, from the same signer as every other.
-fn token(saved: &Saved, env: &Env) -> Result<String, String> {
+fn token(plane: Plane, saved: &Saved, env: &Env) -> Result<String, String> {
     let now = env.now().seconds();
+    let audience = match plane {
+        Plane::Directory => "https://graph.microsoft.com",
+        Plane::Control | Plane::Service | Plane::Open | Plane::Token | Plane::Device => {
+            "https://management.azure.com"
+        }
+    };
     let claims = json!({
         "iss": format!("{}/{}/v2.0", env.settings.origin, saved.tenant),
-        "aud": "https://management.azure.com",
+        "aud": audience,
         "tid": saved.tenant, "oid": saved.admin_object_id, "appid": saved.admin_app_id,
         "iat": now, "nbf": now, "exp": now + 60,
     });

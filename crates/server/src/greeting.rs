@@ -117,6 +117,8 @@ pub(crate) fn write(
         ("HUBWARD_MQTT_PORT", mqtt_port.to_string()),
         ("HUBWARD_ADMIN_APP_ID", saved.admin_app_id.to_string()),
         ("HUBWARD_ADMIN_SECRET", saved.admin_secret.reveal().clone()),
+        ("HUBWARD_ADMIN_USER", saved.admin_user.clone()),
+        ("HUBWARD_ADMIN_PASSWORD", saved.admin_password.reveal().clone()),
         ("HUBWARD_DEVICE_CONNECTION_STRING", strings.device.clone()),
         ("HUBWARD_HUB_CONNECTION_STRING", strings.hub.clone()),
         ("HUBWARD_EVENTS_CONNECTION_STRING", strings.events.clone()),
@@ -138,6 +140,15 @@ pub(crate) fn write(
         line(format!(
             "  dps         https://{}   ({}, id scope {})",
             strings.dps_host, saved.dps, strings.id_scope
+        ));
+    }
+    line(String::new());
+    line(format!("Look: {origin}/console"));
+    if !saved.admin_user.is_empty() {
+        line(format!(
+            "  sign in as {} with the password {}",
+            saved.admin_user,
+            saved.admin_password.reveal()
         ));
     }
     line(String::new());

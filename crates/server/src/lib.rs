@@ -3,6 +3,7 @@
 
 mod clock;
 pub mod config;
+mod console;
 mod data_dir;
 mod first_start;
 mod greeting;

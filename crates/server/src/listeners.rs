@@ -1,5 +1,6 @@
 //! Who listens where: the management origin, one address per hub or provisioning service, and the metrics.
 
+use console::Console;
 use front::https::{Side, serve};
 use front::sessions::{self, Room, Spoken};
 use front::stopped;
@@ -39,6 +40,8 @@ pub(crate) struct Listeners {
     plan: Plan,
     env: Arc<Env>,
     certificates: Arc<Certificates>,
+    /// Shown at the management origin, whichever of its ports is asked.
+    console: Arc<Console>,
     stop: watch::Receiver<bool>,
     hubs: BTreeSet<IpAddr>,
     /// For MQTT and AMQP together.
@@ -58,10 +61,12 @@ impl Listeners {
         certificates: Arc<Certificates>,
         stop: watch::Receiver<bool>,
     ) -> Self {
+        let console = Arc::new(crate::console::of(&env));
         Self {
             plan,
             env,
             certificates,
+            console,
             stop,
             hubs: BTreeSet::new(),
             room: Room::new(crate::file_limit()),
@@ -169,8 +174,9 @@ impl Listeners {
 
     fn spawn(&mut self, listener: TcpListener, side: Side) {
         let (env, certificates) = (Arc::clone(&self.env), Arc::clone(&self.certificates));
-        let room = self.room.clone();
-        self.tasks.spawn(serve(listener, side, env, certificates, room, self.stop.clone()));
+        let console = (side == Side::Management).then(|| Arc::clone(&self.console));
+        let (room, stop) = (self.room.clone(), self.stop.clone());
+        self.tasks.spawn(serve(listener, side, env, certificates, console, room, stop));
     }
 
     /// Opens addresses as hubs are made, until everything has stopped.

@@ -26,6 +26,12 @@ pub(crate) struct Saved {
     pub(crate) admin_object_id: ObjectId,
     #[serde(serialize_with = "reveal", deserialize_with = "hide")]
     pub(crate) admin_secret: Secret<String>,
+    /// The administrator as a person, and the password that first start gave; empty where first start was that of a
+    /// version without.
+    #[serde(default)]
+    pub(crate) admin_user: String,
+    #[serde(default = "none", serialize_with = "reveal", deserialize_with = "hide")]
+    pub(crate) admin_password: Secret<String>,
     /// What `up` makes beside the tenant; empty after `--empty`.
     pub(crate) resource_group: String,
     pub(crate) hub: String,
@@ -47,6 +53,10 @@ pub(crate) struct IdentityHeader {
     pub(crate) identity: String,
     #[serde(serialize_with = "reveal", deserialize_with = "hide")]
     pub(crate) header: Secret<String>,
+}
+
+fn none() -> Secret<String> {
+    Secret::new(String::new())
 }
 
 pub(crate) fn reveal<S: Serializer>(

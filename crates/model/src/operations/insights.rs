@@ -43,10 +43,13 @@ pub(super) const ROWS: &[Operation] = &[
         Op::ListActivity,
         &[act("Microsoft.Insights/eventtypes/values/read")],
         Effect::Reads,
-        &[arm(
-            "GET",
-            "/subscriptions/{subscription}/providers/Microsoft.Insights/eventtypes/management/values",
-        )],
+        &[
+            arm(
+                "GET",
+                "/subscriptions/{subscription}/providers/Microsoft.Insights/eventtypes/management/values",
+            ),
+            arm("GET", "/providers/Microsoft.Insights/eventtypes/management/values"),
+        ],
         "Lists the activity log: control-plane writes and every refusal",
     ),
     control(
@@ -91,6 +94,13 @@ pub(super) const ROWS: &[Operation] = &[
         Effect::Reads,
         &[arm("GET", "/decisions/{id}")],
         "Shows a kept decision, gate by gate",
+    ),
+    control(
+        Op::GetPulse,
+        &[act("Hubward.Decisions/decisions/read")],
+        Effect::Reads,
+        &[arm("GET", "/decisions/pulse")],
+        "Counts calls, and refusals by gate, since the server started",
     ),
     // Reached through the address of `GetDecision` where the decision was about the caller itself.
     control(Op::GetOwnDecision, &[], Effect::Reads, &[], "Shows a caller a decision about itself"),

@@ -146,6 +146,7 @@ pub enum Op {
     TriggerPolicyEvaluation,
     GetDecision,
     GetOwnDecision,
+    GetPulse,
     AskDecision,
     AskWhoCan,
     DiagnoseProvisioning,

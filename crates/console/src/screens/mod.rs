@@ -1,0 +1,8 @@
+//! The screens: what is asked of the API, and how the answer is drawn.
+
+pub(crate) mod ask;
+pub(crate) mod decision;
+pub(crate) mod overview;
+pub(crate) mod place;
+pub(crate) mod pulse;
+pub(crate) mod refusals;

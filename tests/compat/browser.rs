@@ -1,0 +1,56 @@
+//! The console in Chromium, as a person walks it. Pictures of every screen stay in `target/console`.
+
+use super::az::{binary, hub_id};
+use super::clients::{node_modules, script};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use testkit::Process;
+
+/// Where Debian's package puts it.
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// Walks a module of `node/console` at a fresh server.
+fn walk(module: &str, flags: &[&str]) {
+    let home = tempfile::tempdir().unwrap();
+    let server = Process::start(binary(), &home.path().join("data"), flags);
+    let connection = server.connection();
+    let text = std::fs::read_to_string(server.data().join("connection.env")).unwrap();
+    let env: Map<String, Value> = text
+        .lines()
+        .filter_map(|it| it.split_once('='))
+        .map(|(key, value)| (key.to_owned(), json!(value)))
+        .collect();
+    let hub = hub_id(&server);
+    let (group, _) = hub.split_once("/providers/").unwrap();
+    assert!(Path::new(CHROMIUM).exists(), "run `./check`, which installs Chromium");
+    let world = json!({
+        "origin": connection.arm(),
+        "user": env["HUBWARD_ADMIN_USER"],
+        "password": env["HUBWARD_ADMIN_PASSWORD"],
+        "subscription": env["HUBWARD_SUBSCRIPTION_ID"],
+        "group": group,
+        "hub": env["HUBWARD_HUB"],
+        "hubScope": hub,
+        "env": env,
+        "chromium": CHROMIUM,
+        "hubward": binary(),
+        "pictures": pictures(),
+    });
+    let mut node = Command::new("node");
+    node.arg(script("node/console/walk.js")).arg(world.to_string()).arg(module);
+    let said = node.env("NODE_PATH", node_modules()).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(said.status.success(), "{module}: {out}\n{err}");
+    print!("{out}");
+}
+
+fn pictures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/console")
+}
+
+/// S0-36, threats 63 to 65: from a refusal to its named cause and the smallest change in one click.
+#[test]
+fn the_console_leads_from_a_refusal_to_its_cause() {
+    walk("core", &[]);
+}
