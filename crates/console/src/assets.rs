@@ -16,6 +16,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("console.css", STYLE, include_str!("../assets/console.css")),
     ("console.js", SCRIPT, include_str!("../assets/console.js")),
     ("pulse.js", SCRIPT, include_str!("../assets/pulse.js")),
+    ("post.js", SCRIPT, include_str!("../assets/post.js")),
     ("mark.svg", PICTURE, include_str!("../assets/mark.svg")),
 ];
 
