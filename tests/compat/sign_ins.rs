@@ -27,7 +27,7 @@ fn server(home: &tempfile::TempDir) -> Process {
 }
 
 fn browser(server: &Process) -> Browser {
-    Browser::new(server.wire(), server.connection().authority())
+    Browser::new(&server.wire(), server.connection().authority())
 }
 
 /// The lines that a client says.

@@ -7,6 +7,7 @@ mod application;
 mod assertion;
 mod certificate;
 mod clients;
+mod conditional;
 mod job;
 mod local;
 mod person;
@@ -23,17 +24,15 @@ pub use steps::redirect_kind;
 pub use storage::Delegation;
 pub use unusable::{Unusable, refuse_unseen, refuse_used};
 
-use crate::conditional_access::{self, Method, Wish};
+use crate::conditional_access::Method;
 use crate::decide::{Refusal, recorded, trace_of};
 use crate::facts::{Facts, OwnProof, SharedAccess};
 use crate::jwt::{self, NotAToken};
 use model::error::{AuthFault, Denial, DenialKind, TokenFault};
 use model::operations::Surface;
 use model::principal::AuthType;
-use model::trace::{
-    Caller, Finding, FindingKind, FindingResult, Gate, Recorded, Step, TraceHead, Verdict,
-};
-use model::{Credential, Op, Operation, Plane, Scope, Timestamp};
+use model::trace::{Caller, Finding, FindingKind, FindingResult, Gate, Step, TraceHead, Verdict};
+use model::{Credential, Operation, Plane, Scope, Timestamp};
 
 /// How far a token's clock may be off, in seconds, in both directions and on every endpoint.
 pub const CLOCK_SKEW_S: i64 = 300;
@@ -283,15 +282,7 @@ pub fn authenticate(
                 (Credential::ClientAssertion { .. }, None) => Method::Federated,
                 (_, _) => Method::Password,
             };
-            let conditional = match conditionally(&caller, method, door, facts) {
-                Some((refusing, Some(denial))) => {
-                    return Err(Box::new(refuse_conditionally(
-                        step, refusing, denial, caller, door, facts,
-                    )));
-                }
-                Some((passed, None)) => Some(passed),
-                None => None,
-            };
+            let conditional = conditional::ask(&caller, &step, method, door, facts)?;
             Ok(Authenticated { caller, step, conditional, once, until })
         }
         Err(no) => Err(Box::new(refuse(*no, door, facts))),
@@ -315,35 +306,6 @@ pub fn judge_claims(
         }
         Err(no) => Err(Box::new(refuse(*no, door, facts))),
     }
-}
-
-/// Asks conditional access where a token or a code for one is given.
-fn conditionally(
-    caller: &Caller,
-    method: Method,
-    door: &Door<'_>,
-    facts: &Facts,
-) -> Option<(Step, Option<Denial>)> {
-    if !matches!(door.operation.op, Op::IssueToken | Op::IssueCode) {
-        return None;
-    }
-    let address = &door.head.channel.address;
-    let wish = Wish { caller, resource: door.wanted, address, method };
-    conditional_access::step(&wish, facts)
-}
-
-fn refuse_conditionally(
-    proven: Step,
-    refusing: Step,
-    denial: Denial,
-    caller: Caller,
-    door: &Door<'_>,
-    facts: &Facts,
-) -> Refusal {
-    let call = Recorded { caller: Some(caller), ..recorded(door.head, door.operation, door.scope) };
-    let steps = vec![proven, refusing];
-    let trace = trace_of(door.head, door.operation.plane, call, facts, steps, Some(&denial));
-    Refusal { denial, trace }
 }
 
 fn refuse(no: No, door: &Door<'_>, facts: &Facts) -> Refusal {
