@@ -1,7 +1,7 @@
 //! What a decision costs, how many devices are written in a second, how soon a server is ready, how many
-//! messages it keeps, how soon and for how much, how fast they are read again, what queries and templates take and how
-//! many devices register. `cargo bench` prints them all, `cargo bench -- telemetry` those that start with this word;
-//! `docs/benchmarks.md` keeps them with the machine they came from.
+//! messages it keeps, how soon and for how much, how fast they are read again, what queries and templates take, how
+//! many devices register, and how soon a page of the console is seen. `cargo bench` prints them all, `cargo bench --
+//! telemetry` those that start with this word; `docs/benchmarks.md` keeps them with the machine they came from.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,8 @@
 
 #[path = "hubward/access.rs"]
 mod access;
+#[path = "hubward/console.rs"]
+mod console;
 #[path = "hubward/deployments.rs"]
 mod deployments;
 #[path = "hubward/egress.rs"]
@@ -101,6 +103,9 @@ fn main() {
     }
     if is_wanted("ingestion") {
         ingestion::policies_of_many(&home("ingestion"));
+    }
+    if is_wanted("console") {
+        console::first_paint(&home("console"));
     }
     if is_wanted("registrations") {
         registrations(&home("registrations"));

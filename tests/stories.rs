@@ -24,6 +24,7 @@ mod stories {
     pub mod conditions;
     pub mod configurations;
     pub mod connections;
+    pub mod console;
     pub mod control_plane;
     pub mod conversations;
     pub mod deny_assignments;

@@ -114,7 +114,7 @@ pub fn policies_of_many(home: &Path) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the bench names the modules")]
-fn node_modules() -> Option<std::path::PathBuf> {
+pub fn node_modules() -> Option<std::path::PathBuf> {
     let named = std::env::var("HUBWARD_NODE_MODULES").ok()?;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(named);
     path.exists().then_some(path)

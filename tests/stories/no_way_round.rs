@@ -185,6 +185,7 @@ fn an_explanation_tells_of_no_role_that_its_reader_may_not_see() {
 #[test]
 fn somebody_who_can_sign_in_stays_owner() {
     let world = World::new();
+    world.leave_one_owner();
     let ghost = json!({ "properties": { "principalId": world.guid(), "principalType": "User",
         "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{OWNER}") } });
     world

@@ -27,7 +27,6 @@ use bytes::Bytes;
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
 use model::Timestamp;
-use page::Page;
 use sessions::Sessions;
 use std::sync::Arc;
 
@@ -94,9 +93,5 @@ impl Console {
     /// The host of the origin, with its port.
     fn host(&self) -> &str {
         self.settings.origin.strip_prefix("https://").unwrap_or("")
-    }
-
-    fn redirect(&self, path: &str) -> Page {
-        Page::redirect(path)
     }
 }

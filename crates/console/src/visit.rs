@@ -96,7 +96,12 @@ impl Visit<'_> {
     ) -> Result<Told, Trouble> {
         let token = sign_in::token(self, audience).await?;
         let shown = format!("Bearer {}", token.reveal());
-        Ok(self.call(host, method, target, &shown, body).await)
+        let told = self.call(host, method, target, &shown, body).await;
+        // At the management origin that is always about the token; at a hub it can be about roles.
+        match host.is_none() && told.status == 401 {
+            true => Err(Trouble::SignedOut { back: self.here.clone() }),
+            false => Ok(told),
+        }
     }
 
     /// A call with a credential of its own.

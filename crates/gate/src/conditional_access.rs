@@ -329,8 +329,13 @@ fn whom(policy: &AccessPolicy, caller: &Caller, facts: &Facts) -> Condition {
             });
             condition("clientApplications", "includes", expected, actual, is_meant)
         }
-        // Neither signs in: what attaches a managed identity is asked when it is attached.
-        _ => condition("users", "includes", Value::Null, actual, false),
+        // None of these signs in by what it shows: who attaches a managed identity is asked then.
+        PrincipalKind::ManagedIdentity
+        | PrincipalKind::Group
+        | PrincipalKind::Device
+        | PrincipalKind::SasKey
+        | PrincipalKind::Anyone
+        | PrincipalKind::System => condition("users", "includes", Value::Null, actual, false),
     }
 }
 

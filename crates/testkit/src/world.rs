@@ -160,6 +160,15 @@ impl World {
         format!("{}/providers/Microsoft.Devices/IotHubs/{name}", self.group())
     }
 
+    /// Takes the role of the administrator's person away, so that its application is the only Owner there is.
+    pub fn leave_one_owner(&self) {
+        let path = "/providers/Microsoft.Authorization/roleAssignments?$filter=atScope()";
+        let list = self.arm("GET", path, &Value::Null).expect(200).body;
+        let all = list["value"].as_array().unwrap().iter();
+        let person = all.clone().find(|it| it["properties"]["principalType"] == "User").unwrap();
+        self.arm("DELETE", person["id"].as_str().unwrap(), &Value::Null).expect(200);
+    }
+
     pub fn admin(&self) -> Identity {
         Identity {
             name: "administrator".into(),

@@ -23,7 +23,7 @@ pub(crate) fn find(visit: &Visit<'_>) -> Result<Page, Trouble> {
               \"Tracking ID:\" in error messages."
             .into(),
     })?;
-    Ok(visit.console.redirect(&paths::decision(&id)))
+    Ok(Page::redirect(&paths::decision(&id)))
 }
 
 /// The first GUID behind the word `tracking`, else the first of all.

@@ -47,6 +47,28 @@ exports.walk = async (page, world) => {
   await page.getByRole("heading", { level: 2, name: "It would be refused" }).waitFor();
   await world.shot("ask");
 
+  // Threat 63: a caller whose name is a script is a name.
+  const name = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>";
+  const graph = await world.token("https://graph.microsoft.com");
+  const made = async (path, body) => {
+    const told = await world.call("POST", `${world.origin}/v1.0/${path}`, { token: graph, body });
+    assert.ok(told.status < 300, JSON.stringify(told.body));
+    return told.body;
+  };
+  const application = await made("applications", { displayName: name });
+  await made("servicePrincipals", { appId: application.appId });
+  const secret = await made(`applications/${application.id}/addPassword`, {});
+  const hostile = await world.token("https://iothubs.azure.net", application.appId, secret.secretText);
+  assert.equal((await world.call("GET", url, { token: hostile })).status, 401);
+  await page.goto(`${world.origin}/console/refusals`);
+  await page.getByText(name).first().waitFor();
+  // The part that keeps itself up to date shows it likewise.
+  await world.call("GET", url, { token: hostile });
+  await page.waitForFunction(() => document.querySelector("#refusals").dataset.shown);
+  await page.getByRole("row").filter({ hasText: name }).getByRole("link", { name: "Why?" }).click();
+  await page.getByText(name).first().waitFor();
+  assert.ok(!(await page.title()).includes("owned"));
+
   // A whole error message holds the id.
   await page.goto(`${world.origin}/console`);
   await page.getByLabel(/Tracking id/).fill("Tracking ID:3f0c0f5e-1111-4222-8333-444455556666-G:0");

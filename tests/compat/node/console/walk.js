@@ -38,13 +38,18 @@ function call(world, method, url, { token, body, form, headers = {} } = {}) {
   });
 }
 
-// A token of the administrator's application for an audience.
-async function token(world, audience) {
+// A token of an application for an audience; of the administrator's, where none is named.
+async function token(
+  world,
+  audience,
+  client = world.env.HUBWARD_ADMIN_APP_ID,
+  secret = world.env.HUBWARD_ADMIN_SECRET,
+) {
   const url = `${world.origin}/${world.env.HUBWARD_TENANT_ID}/oauth2/v2.0/token`;
   const form = {
     grant_type: "client_credentials",
-    client_id: world.env.HUBWARD_ADMIN_APP_ID,
-    client_secret: world.env.HUBWARD_ADMIN_SECRET,
+    client_id: client,
+    client_secret: secret,
     scope: `${audience}/.default`,
   };
   const told = await call(world, "POST", url, { form });
@@ -91,7 +96,7 @@ async function walk(world, name) {
   };
   world.signIn = (page, user, password) => signIn(page, world, user, password);
   world.call = (method, url, options) => call(world, method, url, options);
-  world.token = (audience) => token(world, audience);
+  world.token = (...what) => token(world, ...what);
   try {
     const page = await world.open();
     world.shot = async (title, shown = page) => {
