@@ -171,9 +171,9 @@ pub(super) fn check_stays_in(
 /// The policy that would leave the caller no way of signing in.
 fn shuts_out(permit: &Permit, input: &Input, facts: &Facts) -> Option<String> {
     let caller = permit.caller();
-    let ways: &[Method] = match caller.kind {
-        PrincipalKind::User => &[Method::Password],
-        _ => &[Method::Password, Method::Certificate, Method::Federated],
+    let ways: &[Method] = match caller.kind == PrincipalKind::User {
+        true => &[Method::Password],
+        false => &[Method::Password, Method::Certificate, Method::Federated],
     };
     let refuses = |policy: &AccessPolicy| {
         policy.state == State::Enabled

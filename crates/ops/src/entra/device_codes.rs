@@ -20,7 +20,7 @@ use model::credential::Asking;
 use model::error::TokenFault;
 use model::{Error, ObjectId, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use store::{Change, CommitError, Expect, ShardId, tables};
@@ -89,6 +89,12 @@ enum Answer {
 pub(super) fn as_kept(entered: &str) -> String {
     let letters = entered.chars().filter(|it| !it.is_whitespace() && *it != '-');
     letters.take(LETTERS_OF_A_CODE + 1).map(|it| it.to_ascii_uppercase()).collect()
+}
+
+/// The code of a client's form: under the name of the standard, or the older one, which some libraries send beside it.
+pub(super) fn of_form(form: &Value) -> String {
+    let said = |name: &str| model::json::text(form, &[name]).filter(|it| !it.is_empty());
+    said("device_code").or_else(|| said("code")).unwrap_or("").to_owned()
 }
 
 fn user_code(random: [u8; 16]) -> String {

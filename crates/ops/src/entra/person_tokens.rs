@@ -67,11 +67,8 @@ pub(super) async fn issue(
             redeemed.refresh
         }
         Grant::DeviceCode => {
-            let code = match field("device_code") {
-                "" => field("code"),
-                code => code,
-            };
-            device_codes::redeem(env, code, wanted.comes_back).await?
+            let code = device_codes::of_form(&input.body);
+            device_codes::redeem(env, &code, wanted.comes_back).await?
         }
     };
     let unique = || URL_SAFE_NO_PAD.encode(env.random::<16>());

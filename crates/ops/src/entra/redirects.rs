@@ -36,7 +36,11 @@ pub(super) fn check(body: &Value) -> Result<(), Error> {
         let all = match given {
             Value::Null => continue,
             Value::Array(all) if all.len() <= REDIRECTS_MAX => all,
-            _ => return Err(refused()),
+            Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => return Err(refused()),
         };
         if !all.iter().all(|it| it.as_str().is_some_and(|it| is_redirect(it, kind))) {
             return Err(refused());

@@ -17,81 +17,86 @@ pub(crate) fn credential(
     proof: Option<Credential>,
     form: &Value,
 ) -> Option<Credential> {
-    let field = |name: &str| model::json::text(form, &[name]).unwrap_or("").to_owned();
+    match op == Op::IssueToken {
+        true => of_grant(tenant, proof, form),
+        false => of_page(op, tenant, form),
+    }
+}
+
+fn field(form: &Value, name: &str) -> String {
+    model::json::text(form, &[name]).unwrap_or("").to_owned()
+}
+
+fn password(form: &Value, tenant: String, client_id: String) -> Credential {
+    let username = field(form, "username").trim().to_owned();
+    let password = Secret::new(field(form, "password"));
+    Credential::Password { tenant, client_id, username, password }
+}
+
+fn step(step: SignInStep) -> Option<Credential> {
+    Some(Credential::SignIn(Box::new(step)))
+}
+
+/// What a page of sign-in shows for somebody, or a client that asks for a device code.
+fn of_page(op: Op, tenant: &str, form: &Value) -> Option<Credential> {
     let tenant = tenant.to_owned();
-    let step = |it| Some(Credential::SignIn(Box::new(it)));
-    let session = |tenant, asks| {
-        let token = Secret::new(field("session"));
-        step(SignInStep::Session { tenant, token, asks })
+    if [Op::OpenSession, Op::ChangeOwnPassword].contains(&op) {
+        return Some(password(form, tenant, SIGN_IN_PAGES.to_owned()));
+    }
+    let asks = if [Op::ReadAuthorization, Op::IssueCode].contains(&op) {
+        Asking::Code {
+            client_id: field(form, "client_id"),
+            redirect_uri: field(form, "redirect_uri"),
+            challenge: field(form, "code_challenge"),
+            challenge_method: field(form, "code_challenge_method"),
+        }
+    } else if [Op::ReadSession, Op::CloseSession].contains(&op) {
+        Asking::Nothing
+    } else {
+        Asking::Device { user_code: device_codes::as_kept(&field(form, "user_code")) }
     };
-    let for_code = || Asking::Code {
-        client_id: field("client_id"),
-        redirect_uri: field("redirect_uri"),
-        challenge: field("code_challenge"),
-        challenge_method: field("code_challenge_method"),
+    if [Op::RequestDeviceCode, Op::ReadAuthorization].contains(&op) {
+        return step(SignInStep::Client { tenant, client_id: field(form, "client_id"), asks });
+    }
+    step(SignInStep::Session { tenant, token: Secret::new(field(form, "session")), asks })
+}
+
+/// What comes to the token endpoint.
+fn of_grant(tenant: &str, proof: Option<Credential>, form: &Value) -> Option<Credential> {
+    let tenant = tenant.to_owned();
+    let id = match &proof {
+        Some(
+            Credential::ClientSecret { client_id, .. }
+            | Credential::ClientAssertion { client_id, .. },
+        ) => client_id.clone(),
+        Some(_) | None => field(form, "client_id"),
     };
-    let password = |tenant, client_id| Credential::Password {
-        tenant,
-        client_id,
-        username: field("username").trim().to_owned(),
-        password: Secret::new(field("password")),
-    };
-    match op {
-        Op::RequestDeviceCode => {
-            let asks = Asking::Device { user_code: String::new() };
-            step(SignInStep::Client { tenant, client_id: field("client_id"), asks })
+    let client = ShownClient { id, proof: proof.map(Box::new) };
+    match field(form, "grant_type").trim() {
+        tokens::PASSWORD if client.proof.is_some() => Some(Credential::Malformed {
+            kind: "form",
+            because: "a person signs in by it, and it comes with a client's credential; the clients that take people's \
+                      passwords here have none"
+                .into(),
+        }),
+        tokens::PASSWORD => Some(password(form, tenant, client.id)),
+        tokens::REFRESH_TOKEN => {
+            let token = Secret::new(field(form, "refresh_token"));
+            Some(Credential::RefreshToken { tenant, client, token })
         }
-        Op::ReadAuthorization => {
-            let asks = for_code();
-            step(SignInStep::Client { tenant, client_id: field("client_id"), asks })
+        tokens::AUTHORIZATION_CODE => step(SignInStep::Code {
+            tenant,
+            client,
+            code: Secret::new(field(form, "code")),
+            redirect_uri: field(form, "redirect_uri"),
+            verifier: Secret::new(field(form, "code_verifier")),
+        }),
+        tokens::DEVICE_CODE | tokens::DEVICE_CODE_SHORT => {
+            let code = Secret::new(device_codes::of_form(form));
+            step(SignInStep::DeviceCode { tenant, client, code })
         }
-        Op::OpenSession | Op::ChangeOwnPassword => Some(password(tenant, SIGN_IN_PAGES.to_owned())),
-        Op::ReadSession | Op::CloseSession => session(tenant, Asking::Nothing),
-        Op::IssueCode => session(tenant, for_code()),
-        Op::ReadDeviceRequest | Op::AnswerDeviceRequest => {
-            let user_code = device_codes::as_kept(&field("user_code"));
-            session(tenant, Asking::Device { user_code })
-        }
-        _ => {
-            let shown_id = match &proof {
-                Some(
-                    Credential::ClientSecret { client_id, .. }
-                    | Credential::ClientAssertion { client_id, .. },
-                ) => client_id.clone(),
-                Some(_) | None => field("client_id"),
-            };
-            let has_proof = proof.is_some();
-            let client = ShownClient { id: shown_id, proof: proof.map(Box::new) };
-            match field("grant_type").trim() {
-                tokens::PASSWORD if has_proof => Some(Credential::Malformed {
-                    kind: "form",
-                    because: "a person signs in by it, and it comes with a client's credential; the clients that take \
-                              people's passwords here have none"
-                        .into(),
-                }),
-                tokens::PASSWORD => Some(password(tenant, client.id)),
-                tokens::REFRESH_TOKEN => {
-                    let token = Secret::new(field("refresh_token"));
-                    Some(Credential::RefreshToken { tenant, client, token })
-                }
-                tokens::AUTHORIZATION_CODE => step(SignInStep::Code {
-                    tenant,
-                    client,
-                    code: Secret::new(field("code")),
-                    redirect_uri: field("redirect_uri"),
-                    verifier: Secret::new(field("code_verifier")),
-                }),
-                tokens::DEVICE_CODE | tokens::DEVICE_CODE_SHORT => {
-                    let shown = Some(field("device_code")).filter(|it| !it.is_empty());
-                    let code = Secret::new(shown.unwrap_or_else(|| field("code")));
-                    step(SignInStep::DeviceCode { tenant, client, code })
-                }
-                _ => {
-                    // Not a person's: the client goes on by what it has shown, or by nothing.
-                    return client.proof.map(|it| *it);
-                }
-            }
-        }
+        // Not a person's: the client goes on by what it has shown, or by nothing.
+        _ => client.proof.map(|it| *it),
     }
 }
 

@@ -150,7 +150,11 @@ fn texts<'a>(of: &'a Value, at: &str, name: &str) -> Result<Vec<&'a str>, Error>
         Value::Array(all) if all.len() <= LIST_MAX => {
             all.iter().map(|it| it.as_str().ok_or_else(refused)).collect()
         }
-        _ => Err(refused()),
+        Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => Err(refused()),
     }
 }
 
