@@ -1,6 +1,6 @@
 //! People who sign in with a browser, and the unmodified clients that send them there.
 
-use super::az::{Az, binary, hub_id, text};
+use super::az::{Az, binary, hub_id, hubward, text};
 use super::clients::{interpreter, node_modules, script};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -61,6 +61,43 @@ fn az_signs_a_person_in_by_a_device_code() {
     assert_eq!((text(&me, "/user/name"), text(&me, "/user/type")), (UPN, "user"));
     let hub = server.connection().get("HUBWARD_HUB").unwrap().to_owned();
     assert_eq!(text(&az.run(&["iot", "hub", "show", "--name", &hub]).json(), "/name"), hub);
+}
+
+/// S0-39: `az rest` makes a policy of conditional access; `az login` is told its number, and `hubward explain` the policy.
+#[test]
+fn az_is_told_of_conditional_access_and_explain_names_the_policy() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let server = server(&home);
+    let connection = server.connection();
+    let az = Az::administrator(&server);
+    let body = json!({
+        "displayName": "nobody for hubs", "state": "enabled",
+        "conditions": {
+            "users": { "includeUsers": ["All"] },
+            "applications": { "includeApplications": ["89d10474-74af-4874-99a7-c23c2f643083"] } },
+        "grantControls": { "operator": "OR", "builtInControls": ["block"] } });
+    let url = format!(
+        "{}/v1.0/identity/conditionalAccess/policies",
+        connection.get("HUBWARD_GRAPH").unwrap()
+    );
+    let resource = ["--resource", "https://graph.microsoft.com"];
+    let rest = ["rest", "--method", "POST", "--url", &url, "--body", &body.to_string()];
+    let made = az.run(&[rest.as_slice(), &resource].concat()).json();
+    let person = Az::at(&server);
+    let tenant = connection.tenant_id();
+    person.run(&["login", "--username", UPN, "--password", PASSWORD, "--tenant", tenant]).json();
+    let token = ["account", "get-access-token", "--resource", "https://iothubs.azure.net"];
+    let refused = person.run(&token).refused();
+    assert!(refused.contains("AADSTS53003"), "{refused}");
+    let (_, id) = refused.split_once("Trace ID: ").unwrap();
+    let id = id.split_whitespace().next().unwrap();
+    let explained = hubward(&["explain", id, "--data", &data.display().to_string()]);
+    let (said, policy) = (explained.out, text(&made, "/id"));
+    for wanted in ["conditional access", "nobody for hubs", policy, UPN] {
+        assert!(said.contains(wanted), "no `{wanted}` in {said}");
+    }
+    println!("{said}");
 }
 
 /// Takes the answer of a sign-in to the client that listens for it.
