@@ -296,7 +296,7 @@ fn broker(process: &Process, host: &str) -> Broker {
 
 /// New devices of the hub.
 fn devices(process: &Process, count: usize) -> Vec<Device> {
-    let (host, token) = owner(process);
+    let (host, token) = process.owner();
     let one = |wire: &Wire, number: usize| {
         let url = format!("https://{host}/devices/sender-{number}?api-version=2021-04-12");
         let made = wire.json("PUT", &url, &token, &json!({}));
@@ -315,14 +315,14 @@ fn devices(process: &Process, count: usize) -> Vec<Device> {
 
 fn telemetry(home: &Path) {
     let process = server(home);
-    let (host, _) = owner(&process);
+    let (host, _) = process.owner();
     mqtt::telemetry(&process, &broker(&process, &host), &devices(&process, 1_000), home);
     process.kill();
 }
 
 fn latency(home: &Path) {
     let process = server(home);
-    let (host, _) = owner(&process);
+    let (host, _) = process.owner();
     let clients = mqtt::clients(&devices(&process, 1_000));
     latency::latency(&broker(&process, &host), &clients, home);
     process.kill();
@@ -336,7 +336,7 @@ fn idle(home: &Path) {
     let most = files.saturating_sub(front::sessions::FILES_RESERVED + 256);
     let most = usize::try_from(most).unwrap().clamp(1_000, IDLE_MAX);
     let process = server(home);
-    let (host, _) = owner(&process);
+    let (host, _) = process.owner();
     let clients = mqtt::clients(&devices(&process, most));
     idle::idle(&process, &broker(&process, &host), &clients, &[1_000, most - idle::WARM]);
     process.kill();
@@ -344,7 +344,7 @@ fn idle(home: &Path) {
 
 fn readers(home: &Path) {
     let process = server(home);
-    let (host, _) = owner(&process);
+    let (host, _) = process.owner();
     let connection = process.connection();
     let string = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap();
     let endpoint = readers::Endpoint {
@@ -361,7 +361,7 @@ fn readers(home: &Path) {
 
 fn queries(home: &Path) {
     let process = server(home);
-    let (host, token) = owner(&process);
+    let (host, token) = process.owner();
     let pid = process.pid();
     queries::Asker { wire: process.wire(), pid, host: &host, token: &token }.register_template();
     let data = process.data().to_owned();
@@ -386,22 +386,10 @@ fn start_to_ready(home: &Path) {
     println!("start to ready, after kill -9: {:.0} ms", median(rounds.collect()));
 }
 
-/// The hub's host name, and a signature of its owner's key.
-fn owner(process: &Process) -> (String, String) {
-    let connection = process.connection();
-    let host = connection.get("HUBWARD_HUB_HOST").unwrap().to_owned();
-    let string = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap().to_owned();
-    let key = string.split("SharedAccessKey=").nth(1).unwrap();
-    let key = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, key).unwrap();
-    let until = Timestamp::from_seconds(4_000_000_000);
-    let token = wire::sas::sign(&host, &key, until, Some("iothubowner"));
-    (host, token)
-}
-
 /// New devices over HTTPS with a shared access signature, each synced before its answer.
 fn device_writes(home: &Path) {
     let process = server(home);
-    let (host, token) = owner(&process);
+    let (host, token) = process.owner();
     let (written, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let began = now();
     std::thread::scope(|threads| {

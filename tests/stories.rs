@@ -66,6 +66,7 @@ mod stories {
     pub mod mqtt_registration;
     pub mod named_grants;
     pub mod namesakes;
+    pub mod namespaces;
     pub mod network_rules;
     pub mod no_way_round;
     pub mod overreach;

@@ -60,23 +60,11 @@ pub fn template_of_many(home: &Path) {
     );
 
     let server = Process::start(Path::new(env!("CARGO_BIN_EXE_hubward")), home, &[]);
-    let connection = server.connection();
-    let get = |key: &str| connection.get(key).unwrap().to_owned();
-    let (wire, arm) = (server.wire(), get("HUBWARD_ARM"));
-    let form = format!(
-        "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
-        get("HUBWARD_ADMIN_APP_ID"),
-        get("HUBWARD_ADMIN_SECRET")
-    );
-    let url = format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
-    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-    let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-    let token = format!("Bearer {}", token["access_token"].as_str().unwrap());
+    let (wire, arm, token) = (server.wire(), server.setting("HUBWARD_ARM"), server.arm_bearer());
     let deploy = |round: usize| {
         let url = format!(
-            "{arm}/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Resources/deployments/d{round}?api-version=2024-11-01",
-            get("HUBWARD_SUBSCRIPTION_ID"),
-            get("HUBWARD_RESOURCE_GROUP")
+            "{arm}{}/providers/Microsoft.Resources/deployments/d{round}?api-version=2024-11-01",
+            server.group()
         );
         let body = json!({ "properties": { "mode": "Incremental", "template": template, "parameters": given(round) } });
         let before = now();

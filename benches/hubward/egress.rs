@@ -2,7 +2,7 @@
 //! container of blobs and out of it. Everything goes over TLS, to targets that the same server serves.
 
 use super::readers::{Endpoint, own};
-use super::{broker, devices, mqtt, now, owner, server};
+use super::{broker, devices, mqtt, now, server};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -30,47 +30,21 @@ struct Plant<'a> {
 
 impl<'a> Plant<'a> {
     fn new(process: &'a Process) -> Self {
-        let connection = process.connection();
-        let get = |key: &str| connection.get(key).unwrap().to_owned();
-        let group = format!(
-            "/subscriptions/{}/resourceGroups/{}",
-            get("HUBWARD_SUBSCRIPTION_ID"),
-            get("HUBWARD_RESOURCE_GROUP")
-        );
-        Self { process, wire: process.wire(), arm: get("HUBWARD_ARM"), group }
-    }
-
-    fn token(&self, resource: &str) -> String {
-        let connection = self.process.connection();
-        let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope={resource}/.default",
-            connection.admin_app_id(),
-            connection.get("HUBWARD_ADMIN_SECRET").unwrap()
-        );
-        let url =
-            format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
-        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let token = self.wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-        format!("Bearer {}", token["access_token"].as_str().unwrap())
+        let (wire, arm) = (process.wire(), process.setting("HUBWARD_ARM"));
+        Self { process, wire, arm, group: process.group() }
     }
 
     fn asks(&self, method: &str, id: &str, body: &Value) -> Value {
         let url = format!("{}{id}?api-version=2023-06-30", self.arm);
-        let answer =
-            self.wire.json(method, &url, &self.token("https://management.azure.com"), body);
+        let answer = self.wire.json(method, &url, &self.process.arm_bearer(), body);
         assert!(answer.status < 300, "{method} {id}: {}", answer.text());
         answer.body
-    }
-
-    fn hub(&self) -> String {
-        let name = self.process.connection().hub().unwrap().to_owned();
-        format!("{}/providers/Microsoft.Devices/IotHubs/{name}", self.group)
     }
 
     /// Gives the hub an identity of its own, with a role.
     fn lets(&self, role: &str, at: &str) {
         let on = json!({ "identity": { "type": "SystemAssigned" } });
-        let hub = self.asks("PATCH", &self.hub(), &on);
+        let hub = self.asks("PATCH", &self.process.hub(), &on);
         self.assigns(hub["identity"]["principalId"].as_str().unwrap(), role, at);
     }
 
@@ -84,7 +58,7 @@ impl<'a> Plant<'a> {
         self.lets(BLOBS, &account);
         let app = self.process.connection().admin_app_id().to_owned();
         let url = format!("{}/v1.0/servicePrincipals?$filter=appId%20eq%20'{app}'", self.arm);
-        let graph = self.token("https://graph.microsoft.com");
+        let graph = self.process.admin_bearer("https://graph.microsoft.com");
         let found = self.wire.json("GET", &url, &graph, &Value::Null).body;
         self.assigns(found["value"][0]["id"].as_str().unwrap(), BLOBS, &account);
         let blobs = made["properties"]["primaryEndpoints"]["blob"].as_str().unwrap();
@@ -116,7 +90,7 @@ pub fn routed(home: &Path) {
     plant.asks("PUT", &event_hub, &json!({ "properties": { "partitionCount": 4 } }));
     plant.lets(SENDER, &event_hub);
 
-    let (host, _) = owner(&process);
+    let (host, _) = process.owner();
     let (senders, broker) = (mqtt::clients(&devices(&process, SENDERS)), broker(&process, &host));
     let spent = |count: usize, then: &dyn Fn()| {
         let (began, cpu) = (now(), testkit::cpu_seconds(process.pid()));
@@ -133,7 +107,7 @@ pub fn routed(home: &Path) {
         "routes": [{ "name": "all", "source": "DeviceMessages", "condition": "true",
             "endpointNames": ["far"], "isEnabled": true }],
     });
-    plant.asks("PATCH", &plant.hub(), &json!({ "properties": { "routing": routing } }));
+    plant.asks("PATCH", &process.hub(), &json!({ "properties": { "routing": routing } }));
     let rule = format!("{namespace}/authorizationRules/RootManageSharedAccessKey/listKeys");
     let key = plant.asks("POST", &rule, &Value::Null)["primaryKey"].as_str().unwrap().to_owned();
     let reader = Endpoint {
@@ -155,7 +129,7 @@ pub fn routed_to_blobs(home: &Path) {
     let process = server(home);
     let plant = Plant::new(&process);
     let blobs = plant.stores("far");
-    let (host, _) = owner(&process);
+    let (host, _) = process.owner();
     let (senders, broker) = (mqtt::clients(&devices(&process, SENDERS)), broker(&process, &host));
     let routing = json!({
         "endpoints": { "storageContainers": [{ "name": "far", "authenticationType": "identityBased",
@@ -164,8 +138,8 @@ pub fn routed_to_blobs(home: &Path) {
         "routes": [{ "name": "all", "source": "DeviceMessages", "condition": "true",
             "endpointNames": ["far"], "isEnabled": true }],
     });
-    plant.asks("PATCH", &plant.hub(), &json!({ "properties": { "routing": routing } }));
-    let token = plant.token("https://storage.azure.com");
+    plant.asks("PATCH", &process.hub(), &json!({ "properties": { "routing": routing } }));
+    let token = process.admin_bearer("https://storage.azure.com");
     let headers = [("Authorization", token.as_str()), ("x-ms-version", "2021-12-02")];
     let listed = || {
         let url = format!("{blobs}/far?restype=container&comp=list");
@@ -211,7 +185,7 @@ pub fn moved(home: &Path) {
         .unwrap();
     }
     let container = format!("{blobs}/jobs");
-    let token = plant.token("https://storage.azure.com");
+    let token = process.admin_bearer("https://storage.azure.com");
     let headers = [
         ("Authorization", token.as_str()),
         ("x-ms-version", "2021-12-02"),
@@ -229,7 +203,7 @@ pub fn moved(home: &Path) {
         body["outputBlobContainerUri"] = json!(container);
         body["storageAuthenticationType"] = json!("identityBased");
         let (began, cpu) = (now(), testkit::cpu_seconds(process.pid()));
-        let (host, signature) = owner(&process);
+        let (host, signature) = process.owner();
         let url = |path: &str| format!("https://{host}/jobs/{path}?api-version=2021-04-12");
         let made = plant.wire.json("POST", &url("create"), &signature, &body).expect(200).body;
         let id = made["jobId"].as_str().unwrap().to_owned();

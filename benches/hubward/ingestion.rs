@@ -1,7 +1,7 @@
 //! How fast `hubward ingest` writes the policies of many devices, and what that takes of memory and of the server.
 
-use super::{now, owner};
-use serde_json::{Value, json};
+use super::now;
+use serde_json::json;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -9,56 +9,13 @@ use std::process::{Command, Stdio};
 use testkit::Process;
 
 const DEVICES: usize = 30_000;
-/// Of one bulk call. Source: IoT Hub quotas.
-const AT_ONCE: usize = 100;
 
 /// The server with its devices, and whose role it is to write their policies: the administrator's.
 fn plant(home: &Path) -> (Process, String) {
     let server = Process::start(Path::new(env!("CARGO_BIN_EXE_hubward")), home, &["--azure-names"]);
-    let (connection, wire) = (server.connection(), server.wire());
-    let get = |key: &str| connection.get(key).unwrap().to_owned();
-    let token = |resource: &str| {
-        let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope={resource}/.default",
-            get("HUBWARD_ADMIN_APP_ID"),
-            get("HUBWARD_ADMIN_SECRET")
-        );
-        let url =
-            format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
-        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let told = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-        format!("Bearer {}", told["access_token"].as_str().unwrap())
-    };
-    let hub = format!(
-        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/IotHubs/{}",
-        get("HUBWARD_SUBSCRIPTION_ID"),
-        get("HUBWARD_RESOURCE_GROUP"),
-        get("HUBWARD_HUB")
-    );
-    let url = format!("{}/v1.0/servicePrincipals", get("HUBWARD_GRAPH"));
-    let all = wire.json("GET", &url, &token("https://graph.microsoft.com"), &Value::Null);
-    let all = all.expect(200).body["value"].as_array().unwrap().clone();
-    let own = all.iter().find(|it| it["appId"] == get("HUBWARD_ADMIN_APP_ID").as_str()).unwrap();
-    let arm = token("https://management.azure.com");
-    let put = |below: &str, body: &Value| {
-        let url = format!("{}{hub}{below}?api-version=2022-04-01", get("HUBWARD_ARM"));
-        wire.json("PUT", &url, &arm, body).expect(201)
-    };
-    let id = "5ecf01ec-0000-4000-8000-000000000001";
-    let actions = ["Microsoft.Devices/IotHubs/securityPolicies/write"];
-    let role = json!({ "roleName": "Policies", "assignableScopes": [hub], "permissions": [{ "actions": actions }] });
-    let roles = "/providers/Microsoft.Authorization";
-    let role = put(&format!("{roles}/roleDefinitions/{id}"), &json!({ "properties": role }));
-    let given = json!({ "roleDefinitionId": role.body["id"], "principalId": own["id"] });
-    put(&format!("{roles}/roleAssignments/{id}"), &json!({ "properties": given }));
-
-    let (host, sas) = owner(&server);
-    for first in (0..DEVICES).step_by(AT_ONCE) {
-        let some = (first..first + AT_ONCE)
-            .map(|it| json!({ "id": format!("pump-{it}"), "importMode": "create" }));
-        let url = format!("https://{host}/devices?api-version=2021-04-12");
-        wire.json("POST", &url, &sas, &some.collect()).expect(200);
-    }
+    server.lets_administrator(&["securityPolicies/write"]);
+    server.makes_pumps(DEVICES);
+    let hub = server.hub();
     (server, hub)
 }
 

@@ -76,24 +76,12 @@ fn decoded(text: &Value) -> Vec<u8> {
 
 impl Service {
     fn of(process: &Process) -> Self {
-        let connection = process.connection();
-        let get = |name: &str| connection.get(name).unwrap();
-        let wire = process.wire();
-        let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
-            get("HUBWARD_ADMIN_APP_ID"),
-            get("HUBWARD_ADMIN_SECRET")
-        );
-        let url =
-            format!("{}/{}/oauth2/v2.0/token", get("HUBWARD_AUTHORITY"), get("HUBWARD_TENANT_ID"));
-        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-        let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
+        let get = |key: &str| process.setting(key);
+        let (wire, bearer) = (process.wire(), process.arm_bearer());
         let services = format!(
-            "{}/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/provisioningServices",
+            "{}{}/providers/Microsoft.Devices/provisioningServices",
             get("HUBWARD_ARM"),
-            connection.subscription_id().unwrap(),
-            get("HUBWARD_RESOURCE_GROUP")
+            process.group()
         );
         let ask = |method: &str, path: &str| {
             let url = format!("{services}{path}?api-version=2021-10-15");
@@ -101,10 +89,10 @@ impl Service {
         };
         let name = ask("GET", "")["value"][0]["name"].as_str().unwrap().to_owned();
         let keys = ask("POST", &format!("/{name}/keys/provisioningserviceowner/listkeys"));
-        let host = get("HUBWARD_DPS_HOST").to_owned();
+        let host = get("HUBWARD_DPS_HOST");
         let key = decoded(&keys["primaryKey"]);
         let signature = wire::sas::sign(&host, &key, UNTIL, Some("provisioningserviceowner"));
-        let id_scope = get("HUBWARD_DPS_ID_SCOPE").to_owned();
+        let id_scope = get("HUBWARD_DPS_ID_SCOPE");
         Self { wire, host, id_scope, signature }
     }
 

@@ -157,32 +157,9 @@ pub fn hubward(arguments: &[&str]) -> Said {
     said(Command::new(binary()).args(arguments).output())
 }
 
-/// The id of the group that first start made.
-pub fn group_id(server: &Process) -> String {
-    let connection = server.connection();
-    format!(
-        "/subscriptions/{}/resourceGroups/{}",
-        connection.subscription_id().unwrap(),
-        connection.get("HUBWARD_RESOURCE_GROUP").unwrap()
-    )
-}
-
-/// The id of the hub in it.
-pub fn hub_id(server: &Process) -> String {
-    let hub = server.connection().get("HUBWARD_HUB").unwrap().to_owned();
-    format!("{}/providers/Microsoft.Devices/IotHubs/{hub}", group_id(server))
-}
-
 /// `Bearer` and a token for hubs, by an application's secret, without the CLI.
 pub fn hub_token(server: &Process, app_id: &str, secret: &str) -> String {
-    let connection = server.connection();
-    let url = format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
-    let form = format!(
-        "grant_type=client_credentials&client_id={app_id}&client_secret={secret}&scope=https://iothubs.azure.net/.default"
-    );
-    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-    let token = server.wire().send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-    format!("Bearer {}", text(&token, "/access_token"))
+    server.bearer(app_id, secret, "https://iothubs.azure.net")
 }
 
 pub fn text<'a>(value: &'a Value, path: &str) -> &'a str {

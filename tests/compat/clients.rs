@@ -127,48 +127,27 @@ impl Client {
     /// The same, led to whom they sign in as by these variables: an application, or a managed identity without any
     /// secret of its own.
     pub fn services_led_by(server: &Process, leading: &[(&str, &str)]) -> [Self; 2] {
-        let connection = server.connection();
-        let ca_file = connection.ca_file();
-        let mut python = Command::new(interpreter());
-        python.arg(script("python/service.py")).env("REQUESTS_CA_BUNDLE", ca_file);
-        let mut node = Command::new("node");
-        node.arg(script("node/service.js")).env("NODE_PATH", node_modules());
-        node.env("NODE_EXTRA_CA_CERTS", ca_file);
-        [python, node].map(|mut client| {
-            client.env("HUB_HOST", connection.get("HUBWARD_HUB_HOST").unwrap());
-            client.envs(leading.iter().copied());
-            Self::start(client)
-        })
+        let host = server.setting("HUBWARD_HUB_HOST");
+        Self::led_by(both(server, "service"), &[leading, &[("HUB_HOST", &host)]].concat())
     }
 
     /// The libraries for blobs of Python and Node, in this order, told by these variables where and as whom.
     pub fn blobs_of(server: &Process, told: &[(&str, &str)]) -> [Self; 2] {
-        let connection = server.connection();
-        let ca_file = connection.ca_file();
-        let mut python = Command::new(interpreter());
-        python.arg(script("python/blobs.py")).env("REQUESTS_CA_BUNDLE", ca_file);
-        let mut node = Command::new("node");
-        node.arg(script("node/blobs.js")).env("NODE_PATH", node_modules());
-        node.env("NODE_EXTRA_CA_CERTS", ca_file);
-        [python, node].map(|mut client| {
-            client.envs(told.iter().copied());
-            Self::start(client)
-        })
+        Self::led_by(both(server, "blobs"), told)
     }
 
     /// The Event Hubs clients of Python and Node at an event hub, in this order, led there by these variables.
     pub fn event_hub(server: &Process, event_hub: &str, leading: &[(&str, &str)]) -> [Self; 2] {
-        let connection = server.connection();
-        let ca_file = connection.ca_file();
-        let mut python = Command::new(interpreter());
-        python.arg(script("python/event_hub.py")).arg(ca_file).arg(event_hub);
-        python.env("REQUESTS_CA_BUNDLE", ca_file);
-        let mut node = Command::new("node");
-        node.arg(script("node/event_hub.js")).arg(event_hub).env("NODE_PATH", node_modules());
-        node.env("NODE_EXTRA_CA_CERTS", ca_file);
-        [python, node].map(|mut client| {
-            client.envs(leading.iter().copied());
-            Self::start(client)
+        let [mut python, mut node] = both(server, "event_hub");
+        python.arg(server.connection().ca_file()).arg(event_hub);
+        node.arg(event_hub);
+        Self::led_by([python, node], leading)
+    }
+
+    fn led_by(scripts: [Command; 2], variables: &[(&str, &str)]) -> [Self; 2] {
+        scripts.map(|mut script| {
+            script.envs(variables.iter().copied());
+            Self::start(script)
         })
     }
 
@@ -219,6 +198,18 @@ impl Client {
         let said = self.says(&format!("send {text}"));
         assert_eq!(said.pointer("/ok"), Some(&json!(true)), "{said}");
     }
+}
+
+/// The script of a name for Python and that for Node, in this order. Both believe the server.
+fn both(server: &Process, name: &str) -> [Command; 2] {
+    let connection = server.connection();
+    let mut python = Command::new(interpreter());
+    python.arg(script(&format!("python/{name}.py")));
+    python.env("REQUESTS_CA_BUNDLE", connection.ca_file());
+    let mut node = Command::new("node");
+    node.arg(script(&format!("node/{name}.js"))).env("NODE_PATH", node_modules());
+    node.env("NODE_EXTRA_CA_CERTS", connection.ca_file());
+    [python, node]
 }
 
 fn python(connection_string: &str, ca_file: &Path, transport: &str) -> Command {

@@ -1,6 +1,6 @@
 //! Templates, as the Azure CLI deploys them.
 
-use super::az::{Az, binary, group_id, text};
+use super::az::{Az, binary, text};
 use serde_json::Value;
 use std::path::PathBuf;
 use testkit::Process;
@@ -90,7 +90,7 @@ fn the_first_printed_template_is_deployed_with_the_printed_command() {
     let shown = of_group(&["group", "show"], &["--name", "first"]).json();
     assert_eq!(
         text(&shown, "/id"),
-        format!("{}/providers/Microsoft.Resources/deployments/first", group_id(&stage.server))
+        format!("{}/providers/Microsoft.Resources/deployments/first", stage.server.group())
     );
     let operations = of_group(&["operation", "group", "list"], &["--name", "first"]).json();
     assert_eq!(text(&operations, "/0/properties/targetResource/resourceName"), "createIotHub");

@@ -1,7 +1,7 @@
 //! A plant with its hub and its provisioning service, on a server that can be killed, and the unmodified clients:
 //! devices that register over MQTT and over HTTPS, devices that stay, and a person with `az`.
 
-use super::az::{Az, binary, group_id, hub_id, hub_token, hubward, text};
+use super::az::{Az, binary, hub_token, hubward, text};
 use super::clients::{Client, interpreter, node_modules, script};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -111,7 +111,7 @@ impl Stage {
         let policy = ["--dps-name", dps, "--policy-name", "provisioningserviceowner"];
         let policy = az.run(&[&["iot", "dps", "policy", "show"], &policy[..]].concat()).json();
         Self {
-            hub: hub_id(&server),
+            hub: server.hub(),
             hub_host: get("HUBWARD_HUB_HOST"),
             dps: text(&shown, "/id").to_owned(),
             identity: text(&shown, "/identity/principalId").to_owned(),
@@ -265,7 +265,7 @@ impl Stage {
         let app = text(&made, "/appId").to_owned();
         for role in ["Owner", "IoT Hub Data Contributor", "IoT Hub Registry Contributor", TWIN_ROLE]
         {
-            let role = ["--assignee", &app, "--role", role, "--scope", &group_id(self.server())];
+            let role = ["--assignee", &app, "--role", role, "--scope", &self.server().group()];
             self.az.run(&[&["role", "assignment", "create"], &role[..]].concat()).json();
         }
         Outsider { secret: text(&made, "/password").to_owned(), app }
@@ -311,7 +311,7 @@ impl Stage {
     pub fn send_logs(&self, resource: &str, logs: &Value) {
         let workspace = format!(
             "{}/providers/Microsoft.OperationalInsights/workspaces/fleet-logs",
-            group_id(self.server())
+            self.server().group()
         );
         let logs = logs.to_string();
         let setting = ["--name", "to-workspace", "--resource", resource, "--logs", &logs];

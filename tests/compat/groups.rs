@@ -1,6 +1,6 @@
 //! Groups with the unmodified CLI: made, filled, given a role, asked about, emptied.
 
-use super::az::{Az, binary, hub_id, hub_token, text};
+use super::az::{Az, binary, hub_token, text};
 use serde_json::{Value, json};
 use testkit::Process;
 
@@ -12,7 +12,7 @@ fn az_nests_groups_and_gives_them_a_role() {
     let az = Az::administrator(&server);
     let connection = server.connection();
     let get = |key: &str| connection.get(key).unwrap().to_owned();
-    let hub = hub_id(&server);
+    let hub = server.hub();
     let made = az.run(&["ad", "sp", "create-for-rbac", "--name", "pump"]).json();
     let (app, secret) = (text(&made, "/appId"), text(&made, "/password"));
     let shown = az.run(&["ad", "sp", "show", "--id", app]).json();

@@ -1,9 +1,7 @@
 //! `hubward ingest` as a person runs it: with a secret, and as whoever is signed in to the Azure CLI.
 
-use super::az::{Az, Said, binary, hub_id, hubward, text};
+use super::az::{Az, Said, binary, hubward, text};
 use super::clients::{node_modules, script};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -68,33 +66,20 @@ fn the_threads_script_runs_and_its_bugs_show_beside_the_client() {
     let home = tempfile::tempdir().unwrap();
     let flags = ["--azure-names", "--propagation", "600"];
     let server = Process::start(binary(), &home.path().join("data"), &flags);
-    let (az, hub) = (Az::administrator(&server), hub_id(&server));
+    let (az, hub) = (Az::administrator(&server), server.hub());
     let hosts = hubward(&["hosts", "--data", &server.data().display().to_string()]);
     let address =
         server.connection().arm()["https://".len()..].rsplit_once(':').unwrap().0.to_owned();
     assert!(hosts.out.starts_with(&format!("{address} management.azure.com")), "{}", hosts.out);
     assert_eq!(hosts.out.lines().count(), 3);
 
-    let (host, sas) = owner(&server);
     let names: Vec<String> = (0..120).map(|it| format!("pump-{it}")).collect();
-    for some in names.chunks(100) {
-        let devices: Vec<Value> =
-            some.iter().map(|it| json!({ "id": it, "importMode": "create" })).collect();
-        let url = format!("https://{host}/devices?api-version=2021-04-12");
-        server.wire().json("POST", &url, &sas, &json!(devices)).expect(200);
-    }
+    server.makes_pumps(names.len());
     let account = az.run(&["ad", "sp", "create-for-rbac", "--name", "thread"]).json();
     let mut thread = Thread { server: &server, account: &account, devices: "pump-0,pump-1".into() };
-    let connection = server.connection();
-    let form = format!(
-        "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
-        text(&account, "/appId"),
-        text(&account, "/password")
-    );
-    let url = format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
-    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-    let token = server.wire().send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-    let old = text(&token, "/access_token").to_owned();
+    let (id, secret) = (text(&account, "/appId"), text(&account, "/password"));
+    let bearer = server.bearer(id, secret, "https://management.azure.com");
+    let old = bearer.trim_start_matches("Bearer ").to_owned();
 
     // No role: the error has no status, so nothing is tried again, no refusal is counted and nobody is alarmed.
     let said = thread.says("retried", "");
@@ -172,7 +157,7 @@ fn the_seven_steps_of_the_page_can_be_walked() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     let server = Process::start(binary(), &data, &[]);
-    let (az, hub) = (Az::administrator(&server), hub_id(&server));
+    let (az, hub) = (Az::administrator(&server), server.hub());
     let account = az.run(&["ad", "sp", "create-for-rbac", "--name", "walker"]).json();
     let id = az.run(&["ad", "sp", "show", "--id", text(&account, "/appId")]).json();
     let five = [
@@ -227,17 +212,6 @@ fn the_seven_steps_of_the_page_can_be_walked() {
     assert!(said.contains(&line), "{said}");
 }
 
-/// Where the hub is, and a signature of its owner's policy.
-fn owner(server: &Process) -> (String, String) {
-    let connection = server.connection();
-    let host = connection.get("HUBWARD_HUB_HOST").unwrap().to_owned();
-    let text = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap();
-    let key = STANDARD.decode(text.rsplit_once("SharedAccessKey=").unwrap().1).unwrap();
-    let until = model::Timestamp::from_seconds(4_000_000_000);
-    let sas = wire::sas::sign(&host, &key, until, Some("iothubowner"));
-    (host, sas)
-}
-
 /// The lines that were printed, and the summary behind them.
 fn lines(said: &Said) -> (Vec<Value>, Value) {
     let read = |it: &str| serde_json::from_str(it).unwrap_or_else(|_| panic!("{it} {}", said.err));
@@ -253,7 +227,7 @@ fn a_person_writes_the_policies_of_devices_with_one_command() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     let server = Process::start(binary(), &data, &[]);
-    let (az, hub) = (Az::administrator(&server), hub_id(&server));
+    let (az, hub) = (Az::administrator(&server), server.hub());
     let policies = home.path().join("policies");
     std::fs::create_dir(&policies).unwrap();
     std::fs::write(policies.join("device-1.json"), r#"{"maxKeyAgeDays": 90}"#).unwrap();

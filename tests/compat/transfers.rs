@@ -1,6 +1,6 @@
 //! Imports and exports with the unmodified Python client: the sample of the documentation of managed identities.
 
-use super::az::{Az, binary, hub_id, text};
+use super::az::{Az, binary, text};
 use super::clients::{Client, interpreter, script};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -43,7 +43,7 @@ fn the_sample_of_the_documentation_runs() {
 
     let identity = run(&format!("identity create --name mover --resource-group {group}"));
     let (id, principal) = (text(&identity, "/id"), text(&identity, "/principalId"));
-    let hub = hub_id(&server);
+    let hub = server.hub();
     let name = hub.rsplit('/').next().unwrap();
     az.run(&[
         "iot",

@@ -1,6 +1,6 @@
 //! Users with the unmodified CLI: made, given a role by name, signed in with a password, switched off.
 
-use super::az::{Az, binary, hub_id, text};
+use super::az::{Az, binary, text};
 use serde_json::{Value, json};
 use testkit::Process;
 
@@ -14,7 +14,7 @@ fn az_makes_a_user_who_signs_in_with_a_password() {
     let az = Az::administrator(&server);
     let connection = server.connection();
     let get = |key: &str| connection.get(key).unwrap().to_owned();
-    let hub = hub_id(&server);
+    let hub = server.hub();
     let done = |arguments: &[&str]| {
         let said = az.run(arguments);
         assert_eq!(said.status, 0, "{arguments:?}: {}", said.err);

@@ -3,7 +3,7 @@
 use egress::amqp::{
     Body, Credential, Endpoint, Message, PARTITION_KEY, Sender, Value as Amqp, Verdicts, Why,
 };
-use model::{Scope, Secret};
+use model::Secret;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use testkit::{Amqp as Client, World};
@@ -19,14 +19,11 @@ struct Plant {
 impl Plant {
     fn new() -> Self {
         let world = World::new();
-        let namespace =
-            format!("{}/providers/Microsoft.EventHub/namespaces/plant-events", world.group());
-        world.arm("PUT", &namespace, &json!({ "location": "westus" })).expect(200);
+        let namespace = world.target("Microsoft.EventHub/namespaces", "plant-events");
         let hub = format!("{namespace}/eventhubs/telemetry");
         let body = json!({ "properties": { "partitionCount": 2 } });
         world.arm("PUT", &hub, &body).expect(200);
-        let scope = Scope::parse(&namespace).unwrap();
-        let host = world.env().facts.load().target(&scope).unwrap().host.clone();
+        let host = world.namespace_host(&namespace);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { world, namespace, host, runtime }
     }

@@ -1,90 +1,18 @@
 //! Event hubs of namespaces: who may send and receive, over what network, and what becomes of the events.
 
+use super::namespaces::{Plant, ROOT, annotation, is_refused, message as event, text};
 use amqp::message::BATCH;
 use amqp::{Body, Condition, Message, Outcome, Value};
-use bytes::Bytes;
 use serde_json::{Value as Json, json};
-use testkit::{Amqp, Identity, World};
 
 const SENDER: &str = "2b629674-e913-4c01-ae53-ef4638d8f975";
 const RECEIVER: &str = "a638d3c7-ab3a-418d-83e6-5f17a39d4fde";
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
-const AUDIENCE: &str = "https://eventhubs.azure.net";
 const HUBS: &str = "https://iothubs.azure.net";
 
-struct Plant {
-    world: World,
-    id: String,
-    host: String,
-}
-
 impl Plant {
-    fn new() -> Self {
-        let world = World::new();
-        let id = world.target("Microsoft.EventHub/namespaces", "plant-events");
-        let host = world.namespace_host(&id);
-        let plant = Self { world, id, host };
-        for name in ["eh1", "eh10"] {
-            plant.puts(
-                &format!("eventhubs/{name}"),
-                &json!({ "properties": { "partitionCount": 2 } }),
-            );
-        }
-        plant
-    }
-
-    fn at(&self, path: &str) -> String {
-        format!("{}/{path}", self.id)
-    }
-
-    fn puts(&self, path: &str, body: &Json) {
-        self.world.arm("PUT", &self.at(path), body).expect(200);
-    }
-
-    fn rule(&self, path: &str, rights: &[&str]) {
-        self.puts(path, &json!({ "properties": { "rights": rights } }));
-    }
-
-    fn opens(&self) -> Amqp {
-        Amqp::begin(self.world.wire(), &self.host, self.world.amqp_port())
-    }
-
-    /// Somebody who shows a signature of a rule for an event hub.
-    fn by_key(&self, rule: &str, entity: &str) -> Amqp {
-        let mut amqp = self.opens();
-        let resource = format!("sb://{}/{entity}", self.host);
-        let token = self.world.rule_sas(&self.at(rule), &resource);
-        assert_eq!(amqp.puts_token(&resource, &token), (200, "OK".to_owned()));
-        amqp
-    }
-
-    /// Somebody who signs in, with roles at some places.
-    fn holds(&self, name: &str, roles: &[(&str, &str)]) -> Identity {
-        let who = self.world.service_principal(name);
-        for (role, at) in roles {
-            let scope = if at.is_empty() { self.id.clone() } else { self.at(at) };
-            self.world.assign(&who, role, &scope).expect(201);
-        }
-        who
-    }
-
-    fn signed_in(&self, who: &Identity) -> Amqp {
-        let mut amqp = self.opens();
-        let token = self.world.token(who, AUDIENCE);
-        let name = format!("sb://{}/eh1", self.host);
-        assert_eq!(amqp.puts_token(&name, &token), (200, "OK".to_owned()));
-        amqp
-    }
-
     fn partition(&self, event_hub: &str, group: &str, partition: u8) -> String {
         format!("amqps://{}/{event_hub}/ConsumerGroups/{group}/Partitions/{partition}", self.host)
-    }
-}
-
-fn event(text: &str) -> Message {
-    Message {
-        body: Body::Data(vec![Bytes::copy_from_slice(text.as_bytes())]),
-        ..Message::default()
     }
 }
 
@@ -93,26 +21,10 @@ fn keyed(text: &str, key: &str) -> Message {
     Message { annotations, ..event(text) }
 }
 
-fn annotation<'a>(message: &'a Message, name: &str) -> &'a Value {
-    let found = message.annotations.iter().find(|it| it.0.text() == Some(name));
-    &found.unwrap_or_else(|| panic!("{name}: {message:?}")).1
-}
-
-fn text(message: &Message) -> String {
-    String::from_utf8(message.data().unwrap().to_vec()).unwrap()
-}
-
-fn is_refused(refused: Result<u32, Condition>) -> Condition {
-    let why = refused.unwrap_err();
-    assert_eq!(why.condition, "amqp:unauthorized-access", "{why:?}");
-    why
-}
-
 #[test]
 fn events_are_read_as_they_were_sent_and_keep_their_order() {
-    let plant = Plant::new();
-    let root = "authorizationRules/RootManageSharedAccessKey";
-    let mut client = plant.by_key(root, "eh1");
+    let plant = Plant::event_hubs();
+    let mut client = plant.by_key(ROOT, "eh1");
     let link = client.sends_to("eh1/Partitions/1").unwrap();
     let mut first = keyed("one", "pump");
     first.annotations.push((Value::symbol("x-opt-sequence-number"), Value::Long(77)));
@@ -138,8 +50,8 @@ fn events_are_read_as_they_were_sent_and_keep_their_order() {
 
 #[test]
 fn events_of_one_key_are_in_one_partition_and_those_without_spread() {
-    let plant = Plant::new();
-    let mut client = plant.by_key("authorizationRules/RootManageSharedAccessKey", "eh1");
+    let plant = Plant::event_hubs();
+    let mut client = plant.by_key(ROOT, "eh1");
     let link = client.sends_to("eh1").unwrap();
     for count in 0..6 {
         assert_eq!(client.sends(link, &keyed(&format!("k{count}"), "pump")), Outcome::Accepted);
@@ -163,7 +75,7 @@ fn events_of_one_key_are_in_one_partition_and_those_without_spread() {
 
 #[test]
 fn a_rule_opens_what_it_is_of_and_no_more_than_its_rights() {
-    let plant = Plant::new();
+    let plant = Plant::event_hubs();
     plant.rule("authorizationRules/sends", &["Send"]);
     plant.rule("authorizationRules/listens", &["Listen"]);
     plant.rule("eventhubs/eh1/authorizationRules/own", &["Send", "Listen"]);
@@ -188,43 +100,24 @@ fn a_rule_opens_what_it_is_of_and_no_more_than_its_rights() {
     assert!(why.contains("fits no authorization rule"), "{why}");
 }
 
-#[test]
-fn a_renewed_key_and_keys_switched_off_end_the_links() {
-    let plant = Plant::new();
-    let root = "authorizationRules/RootManageSharedAccessKey";
-    let mut client = plant.by_key(root, "eh1");
-    let link = client.sends_to("eh1").unwrap();
-    let renew = json!({ "keyType": "PrimaryKey" });
-    let path = format!("{}/regenerateKeys", plant.at(root));
-    plant.world.arm("POST", &path, &renew).expect(200);
-    assert_eq!(client.loses(link).condition, "amqp:unauthorized-access");
-
-    let mut client = plant.by_key(root, "eh1");
-    let link = client.sends_to("eh1").unwrap();
-    let off = json!({ "properties": { "disableLocalAuth": true } });
-    plant.world.arm("PATCH", &plant.id, &off).expect(200);
-    let why = client.loses(link);
-    assert!(why.description.as_deref().unwrap_or("").contains("disableLocalAuth"), "{why:?}");
-}
-
 /// Data roles at their scopes count, and roles of the control plane do not.
 #[test]
 fn who_signs_in_needs_the_data_role_at_the_event_hub() {
-    let plant = Plant::new();
+    let plant = Plant::event_hubs();
     let reads = plant.partition("eh1", "$Default", 0);
-    let sender = plant.holds("sender", &[(SENDER, "eventhubs/eh1")]);
+    let sender = plant.holds("sender", SENDER, "eventhubs/eh1");
     let mut amqp = plant.signed_in(&sender);
     let link = amqp.sends_to("eh1").unwrap();
     assert_eq!(amqp.sends(link, &event("x")), Outcome::Accepted);
     is_refused(amqp.sends_to("eh10"));
     is_refused(amqp.receives(&reads));
 
-    let receiver = plant.holds("receiver", &[(RECEIVER, "")]);
+    let receiver = plant.holds("receiver", RECEIVER, "");
     let mut amqp = plant.signed_in(&receiver);
     amqp.receives(&reads).unwrap();
     is_refused(amqp.sends_to("eh1"));
 
-    let contributor = plant.holds("contributor", &[(CONTRIBUTOR, "")]);
+    let contributor = plant.holds("contributor", CONTRIBUTOR, "");
     let why = is_refused(plant.signed_in(&contributor).sends_to("eh1"));
     let tracking = why.info.iter().find(|it| it.0 == "com.microsoft:tracking-id");
     let trace = plant.world.explained(tracking.unwrap().1.text().unwrap());
@@ -239,35 +132,9 @@ fn who_signs_in_needs_the_data_role_at_the_event_hub() {
 }
 
 #[test]
-fn a_role_that_is_taken_away_ends_the_link() {
-    let plant = Plant::new();
-    let who = plant.world.service_principal("sender");
-    let made = plant.world.assign(&who, SENDER, &plant.id).expect(201).body;
-    let mut amqp = plant.signed_in(&who);
-    let link = amqp.sends_to("eh1").unwrap();
-    plant.world.arm("DELETE", made["id"].as_str().unwrap(), &Json::Null).expect(200);
-    assert_eq!(amqp.loses(link).condition, "amqp:unauthorized-access");
-}
-
-#[test]
-fn network_rules_of_a_namespace_are_asked() {
-    let plant = Plant::new();
-    let root = "authorizationRules/RootManageSharedAccessKey";
-    let mut client = plant.by_key(root, "eh1");
-    let link = client.sends_to("eh1").unwrap();
-    let closed = json!({ "properties": { "defaultAction": "Deny", "ipRules": [] } });
-    plant.puts("networkRuleSets/default", &closed);
-    assert_eq!(client.loses(link).condition, "amqp:unauthorized-access");
-    let rule = json!([{ "ipMask": "127.0.0.1", "action": "Allow" }]);
-    let named = json!({ "properties": { "defaultAction": "Deny", "ipRules": rule } });
-    plant.puts("networkRuleSets/default", &named);
-    plant.by_key(root, "eh1").sends_to("eh1").unwrap();
-}
-
-#[test]
 fn what_is_not_there_is_not_found_and_what_is_switched_off_says_so() {
-    let plant = Plant::new();
-    let mut client = plant.by_key("authorizationRules/RootManageSharedAccessKey", "");
+    let plant = Plant::event_hubs();
+    let mut client = plant.root();
     let not_found = |refused: Result<u32, Condition>, what: &str| {
         let why = refused.unwrap_err();
         assert_eq!(why.condition, "amqp:not-found", "{what}: {why:?}");
@@ -288,30 +155,29 @@ fn what_is_not_there_is_not_found_and_what_is_switched_off_says_so() {
 
 #[test]
 fn an_event_hub_made_again_is_empty_and_a_restart_loses_nothing() {
-    let mut plant = Plant::new();
-    let root = "authorizationRules/RootManageSharedAccessKey";
-    let mut client = plant.by_key(root, "eh1");
+    let mut plant = Plant::event_hubs();
+    let mut client = plant.by_key(ROOT, "eh1");
     let link = client.sends_to("eh1/Partitions/0").unwrap();
     assert_eq!(client.sends(link, &event("kept")), Outcome::Accepted);
     let other = client.sends_to("eh10/Partitions/0");
     assert!(other.is_err(), "the token was for eh1");
 
     plant.world.restart();
-    let mut client = plant.by_key(root, "eh1");
+    let mut client = plant.by_key(ROOT, "eh1");
     client.receives(&plant.partition("eh1", "$Default", 0)).unwrap();
     assert_eq!(text(&client.hears().message), "kept");
 
     plant.world.arm("DELETE", &plant.at("eventhubs/eh1"), &Json::Null).expect(200);
     plant.puts("eventhubs/eh1", &json!({ "properties": { "partitionCount": 2 } }));
-    let mut client = plant.by_key(root, "eh1");
+    let mut client = plant.by_key(ROOT, "eh1");
     client.receives(&plant.partition("eh1", "$Default", 0)).unwrap();
     assert!(client.is_quiet());
 }
 
 #[test]
 fn a_transfer_is_taken_up_to_a_mebibyte() {
-    let plant = Plant::new();
-    let mut client = plant.by_key("authorizationRules/RootManageSharedAccessKey", "eh1");
+    let plant = Plant::event_hubs();
+    let mut client = plant.by_key(ROOT, "eh1");
     let link = client.sends_to("eh1/Partitions/0").unwrap();
     let around = event("").write().len() + 8;
     let fits = event(&"x".repeat((1 << 20) - around));

@@ -26,12 +26,11 @@ impl Plant {
         let world = World::new();
         let hub = world.hub();
         let account = world.target("Microsoft.Storage/storageAccounts", "plantfiles");
-        let device = world.device(&hub, "pump-1");
-        let plant = Self { world, hub, account, device };
         for name in ["uploads", "uploads10"] {
-            plant.world.arm("PUT", &plant.container(name), &json!({})).expect(200);
+            world.container(&account, name);
         }
-        plant
+        let device = world.device(&hub, "pump-1");
+        Self { world, hub, account, device }
     }
 
     fn container(&self, name: &str) -> String {
@@ -115,13 +114,6 @@ impl Plant {
 
     fn may(&self, who: &Identity, role: &str, at: &str) {
         self.world.assign(who, role, at).expect(201);
-    }
-
-    fn own_identity(&self) -> Identity {
-        self.world.arm("PATCH", &self.hub, &with_type("SystemAssigned", &[])).expect(200);
-        let hub = self.world.arm("GET", &self.hub, &Value::Null).expect(200).body;
-        let id = hub["identity"]["principalId"].as_str().unwrap().to_owned();
-        self.world.managed_identity(&id)
     }
 }
 
@@ -244,7 +236,7 @@ fn a_device_ends_its_own_uploads_and_has_so_many() {
 #[test]
 fn the_hubs_identity_signs_where_the_endpoint_says_so() {
     let plant = Plant::new();
-    let own = plant.own_identity();
+    let own = plant.world.own_identity(&plant.hub);
     let (id, named) = identity(&plant.world, "uploads");
     plant.stores(BY_IDENTITY, None, &json!({})).expect(400);
     plant.may(&own, CONTRIBUTOR, &plant.account);
@@ -282,7 +274,7 @@ fn the_hubs_identity_signs_where_the_endpoint_says_so() {
 #[test]
 fn a_closed_storage_is_opened_saved_and_closed_again() {
     let plant = Plant::new();
-    let own = plant.own_identity();
+    let own = plant.world.own_identity(&plant.hub);
     plant.may(&own, DATA_CONTRIBUTOR, &plant.account);
     let acls = |action: &str, bypass: &str| {
         let acls = json!({ "defaultAction": action, "bypass": bypass });
@@ -313,7 +305,7 @@ fn a_closed_storage_is_opened_saved_and_closed_again() {
 #[test]
 fn an_identity_is_shown_to_targets_of_this_server_alone() {
     let plant = Plant::new();
-    plant.own_identity();
+    plant.world.own_identity(&plant.hub);
     let string = "AccountName=elsewhere;BlobEndpoint=https://evil.example/";
     let said = plant.stores(BY_IDENTITY, None, &json!({ "connectionString": string })).expect(400);
     assert!(said.text().contains("keyBased"), "{said:?}");

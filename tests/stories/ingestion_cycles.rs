@@ -2,8 +2,6 @@
 
 use super::ingestion::{Pipeline, lines, plant};
 use super::security_policies::Plant;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ingest::{Pace, Record};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -142,56 +140,9 @@ struct Site {
 
 impl Site {
     fn new(server: &Process) -> Self {
-        let (connection, wire) = (server.connection(), server.wire());
-        let get = |key: &str| connection.get(key).unwrap().to_owned();
-        let token = |resource: &str| {
-            let form = format!(
-                "grant_type=client_credentials&client_id={}&client_secret={}&scope={resource}/.default",
-                get("HUBWARD_ADMIN_APP_ID"),
-                get("HUBWARD_ADMIN_SECRET")
-            );
-            let url =
-                format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
-            let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-            let told = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-            format!("Bearer {}", told["access_token"].as_str().unwrap())
-        };
-        let hub = format!(
-            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/IotHubs/{}",
-            get("HUBWARD_SUBSCRIPTION_ID"),
-            get("HUBWARD_RESOURCE_GROUP"),
-            get("HUBWARD_HUB")
-        );
-        let url = format!("{}/v1.0/servicePrincipals", get("HUBWARD_GRAPH"));
-        let all = wire.json("GET", &url, &token("https://graph.microsoft.com"), &Value::Null);
-        let all = all.expect(200).body["value"].as_array().unwrap().clone();
-        let own =
-            all.iter().find(|it| it["appId"] == get("HUBWARD_ADMIN_APP_ID").as_str()).unwrap();
-        let arm = token("https://management.azure.com");
-        let put = |below: &str, body: &Value| {
-            let url = format!("{}{hub}{below}?api-version=2022-04-01", get("HUBWARD_ARM"));
-            wire.json("PUT", &url, &arm, body).expect(201)
-        };
-        let id = "5ecf01ec-0000-4000-8000-000000000001";
-        let actions: Vec<String> =
-            WRITE.iter().map(|it| format!("Microsoft.Devices/IotHubs/{it}")).collect();
-        let role = json!({ "roleName": "Policies", "assignableScopes": [hub], "permissions": [{ "actions": actions }] });
-        let roles = "/providers/Microsoft.Authorization";
-        let role = put(&format!("{roles}/roleDefinitions/{id}"), &json!({ "properties": role }));
-        let given = json!({ "roleDefinitionId": role.body["id"], "principalId": own["id"] });
-        put(&format!("{roles}/roleAssignments/{id}"), &json!({ "properties": given }));
-        let host = get("HUBWARD_HUB_HOST");
-        let owner = get("HUBWARD_HUB_CONNECTION_STRING");
-        let key = STANDARD.decode(owner.split("SharedAccessKey=").nth(1).unwrap()).unwrap();
-        let until = model::Timestamp::from_seconds(4_000_000_000);
-        let sas = wire::sas::sign(&host, &key, until, Some("iothubowner"));
-        for first in (0..DEVICES).step_by(100) {
-            let some = (first..first + 100)
-                .map(|it| json!({ "id": format!("pump-{it}"), "importMode": "create" }));
-            let url = format!("https://{host}/devices?api-version=2021-04-12");
-            wire.json("POST", &url, &sas, &some.collect()).expect(200);
-        }
-        Self { hub, token: arm }
+        server.lets_administrator(WRITE);
+        server.makes_pumps(DEVICES);
+        Self { hub: server.hub(), token: server.arm_bearer() }
     }
 
     /// The client with the policies of a round.

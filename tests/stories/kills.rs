@@ -31,16 +31,11 @@ fn start(data: &Path) -> Process {
 
 /// The first device of a fresh server, as four: each connects by itself, so each needs an id of its own.
 fn devices(process: &Process) -> Vec<Device> {
-    let connection = process.connection();
-    let host = connection.get("HUBWARD_HUB_HOST").unwrap();
-    let owner = connection.get("HUBWARD_HUB_CONNECTION_STRING").unwrap();
-    let key = owner.split("SharedAccessKey=").nth(1).unwrap();
-    let key = STANDARD.decode(key).unwrap();
-    let sas = wire::sas::sign(host, &key, UNTIL, Some("iothubowner"));
+    let (host, sas) = process.owner();
     let make = |number: usize| {
         let url = format!("https://{host}/devices/sender-{number}?api-version=2021-04-12");
         let made = process.wire().json("PUT", &url, &sas, &json!({}));
-        Device::new(MQTT_PORT, host, &made.expect(200).body)
+        Device::new(MQTT_PORT, &host, &made.expect(200).body)
     };
     (0..DEVICES).map(make).collect()
 }
@@ -127,21 +122,8 @@ struct Service {
 
 impl Service {
     fn of(process: &Process) -> Self {
-        let (wire, connection) = (process.wire(), process.connection());
-        let setting = |key: &str| connection.get(key).unwrap().to_owned();
-        let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
-            setting("HUBWARD_ADMIN_APP_ID"),
-            setting("HUBWARD_ADMIN_SECRET")
-        );
-        let url = format!(
-            "{}/{}/oauth2/v2.0/token",
-            setting("HUBWARD_AUTHORITY"),
-            setting("HUBWARD_TENANT_ID")
-        );
-        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-        let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
+        let (wire, setting) = (process.wire(), |key: &str| process.setting(key));
+        let bearer = process.arm_bearer();
         let arm = |method: &str, path: &str| {
             let url = format!("{}{path}?api-version=2022-12-12", setting("HUBWARD_ARM"));
             wire.json(method, &url, &bearer, &json!({})).expect(200).body
@@ -153,17 +135,10 @@ impl Service {
         let id = arm("GET", &all)["value"][0]["id"].as_str().unwrap().to_owned();
         let keys = arm("POST", &format!("{id}/listkeys"));
         let host = setting("HUBWARD_DPS_HOST");
-        let sign = |host: &str, key: &str, policy: &str| {
-            wire::sas::sign(host, &STANDARD.decode(key).unwrap(), UNTIL, Some(policy))
-        };
-        let own = sign(
-            &host,
-            keys["value"][0]["primaryKey"].as_str().unwrap(),
-            "provisioningserviceowner",
-        );
-        let hub = setting("HUBWARD_HUB_HOST");
-        let owner = setting("HUBWARD_HUB_CONNECTION_STRING");
-        let at_hub = sign(&hub, owner.split("SharedAccessKey=").nth(1).unwrap(), "iothubowner");
+        let key = keys["value"][0]["primaryKey"].as_str().unwrap();
+        let key = STANDARD.decode(key).unwrap();
+        let own = wire::sas::sign(&host, &key, UNTIL, Some("provisioningserviceowner"));
+        let (hub, at_hub) = process.owner();
         let id_scope = setting("HUBWARD_DPS_ID_SCOPE");
         Self { wire, host, id_scope, signatures: [own, at_hub], hub }
     }
@@ -269,11 +244,8 @@ fn a_kill_in_the_middle_of_an_import_loses_no_line() {
     let home = tempfile::tempdir().unwrap();
     let mut process = start(&home.path().join("data"));
     let administrator = Administrator::of(&process);
-    let group = administrator.setting("HUBWARD_RESOURCE_GROUP");
-    let account = format!(
-        "/subscriptions/{}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/plantblobs",
-        administrator.setting("HUBWARD_SUBSCRIPTION_ID")
-    );
+    let account =
+        format!("{}/providers/Microsoft.Storage/storageAccounts/plantblobs", process.group());
     let made = administrator.arm("PUT", &account, &json!({ "location": "westus" }));
     let endpoint = made["properties"]["primaryEndpoints"]["blob"].as_str().unwrap().to_owned();
     let keys = administrator.arm("POST", &format!("{account}/listKeys"), &Value::Null);
@@ -325,54 +297,27 @@ fn a_kill_in_the_middle_of_an_import_loses_no_line() {
 
 /// Whoever manages a server that is a process.
 struct Administrator {
-    process: Vec<(String, String)>,
     wire: Wire,
+    arm: String,
     bearer: String,
+    host: String,
     sas: String,
 }
 
 impl Administrator {
     fn of(process: &Process) -> Self {
-        let (wire, connection) = (process.wire(), process.connection());
-        let names = [
-            "HUBWARD_ARM",
-            "HUBWARD_RESOURCE_GROUP",
-            "HUBWARD_SUBSCRIPTION_ID",
-            "HUBWARD_HUB_HOST",
-        ];
-        let setting = |key: &str| connection.get(key).unwrap().to_owned();
-        let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
-            setting("HUBWARD_ADMIN_APP_ID"),
-            setting("HUBWARD_ADMIN_SECRET")
-        );
-        let url = format!(
-            "{}/{}/oauth2/v2.0/token",
-            setting("HUBWARD_AUTHORITY"),
-            setting("HUBWARD_TENANT_ID")
-        );
-        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let token = wire.send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-        let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
-        let owner = setting("HUBWARD_HUB_CONNECTION_STRING");
-        let key = STANDARD.decode(owner.split("SharedAccessKey=").nth(1).unwrap()).unwrap();
-        let sas = wire::sas::sign(&setting("HUBWARD_HUB_HOST"), &key, UNTIL, Some("iothubowner"));
-        let process = names.map(|it| (it.to_owned(), setting(it))).to_vec();
-        Self { process, wire, bearer, sas }
-    }
-
-    fn setting(&self, name: &str) -> String {
-        self.process.iter().find(|(its, _)| its == name).unwrap().1.clone()
+        let (host, sas) = process.owner();
+        let arm = process.setting("HUBWARD_ARM");
+        Self { wire: process.wire(), arm, bearer: process.arm_bearer(), host, sas }
     }
 
     fn arm(&self, method: &str, path: &str, body: &Value) -> Value {
-        let url = format!("{}{path}?api-version=2023-01-01", self.setting("HUBWARD_ARM"));
+        let url = format!("{}{path}?api-version=2023-01-01", self.arm);
         self.wire.json(method, &url, &self.bearer, body).expect(200).body
     }
 
     fn hub(&self, wire: &Wire, method: &str, path: &str, body: &Value) -> testkit::Answer {
-        let host = self.setting("HUBWARD_HUB_HOST");
-        let url = format!("https://{host}{path}?api-version=2021-04-12");
+        let url = format!("https://{}{path}?api-version=2021-04-12", self.host);
         wire.json(method, &url, &self.sas, body)
     }
 }

@@ -50,24 +50,8 @@ struct Administrator {
 
 impl Administrator {
     fn of(server: &Process) -> Self {
-        let connection = server.connection();
-        let url =
-            format!("{}/{}/oauth2/v2.0/token", connection.authority(), connection.tenant_id());
-        let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
-            connection.admin_app_id(),
-            connection.admin_secret().reveal()
-        );
-        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let token = server.wire().send("POST", &url, &headers, form.as_bytes()).expect(200).body;
-        let hub = format!(
-            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Devices/IotHubs/{}",
-            connection.subscription_id().unwrap(),
-            connection.get("HUBWARD_RESOURCE_GROUP").unwrap(),
-            connection.hub().unwrap()
-        );
-        let authorization = format!("Bearer {}", token["access_token"].as_str().unwrap());
-        Self { wire: server.wire(), arm: connection.arm().to_owned(), authorization, hub }
+        let arm = server.setting("HUBWARD_ARM");
+        Self { wire: server.wire(), arm, authorization: server.arm_bearer(), hub: server.hub() }
     }
 
     /// A call at the hub or below it; `Err` where the server is gone.

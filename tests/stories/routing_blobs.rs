@@ -27,11 +27,10 @@ impl Plant {
         let device = world.device(&hub, "pump-1");
         let reader = world.service_principal("reader");
         world.assign(&reader, READER, &account).expect(201);
-        let plant = Self { world, hub, account, device, reader };
         for name in ["files", "files10"] {
-            plant.world.arm("PUT", &plant.container(name), &json!({})).expect(200);
+            world.container(&account, name);
         }
-        plant
+        Self { world, hub, account, device, reader }
     }
 
     fn container(&self, name: &str) -> String {
@@ -148,12 +147,6 @@ impl Plant {
             std::thread::yield_now();
         }
     }
-
-    fn own_identity(&self) -> Identity {
-        self.world.arm("PATCH", &self.hub, &with_type("SystemAssigned", &[])).expect(200);
-        let hub = self.world.arm("GET", &self.hub, &Value::Null).expect(200).body;
-        self.world.managed_identity(hub["identity"]["principalId"].as_str().unwrap())
-    }
 }
 
 /// S3-15: with `Storage Blob Data Contributor` files are written; without it the health of the endpoint says what is
@@ -161,7 +154,7 @@ impl Plant {
 #[test]
 fn a_batch_of_a_partition_becomes_a_file() {
     let plant = Plant::new();
-    let hub = plant.own_identity();
+    let hub = plant.world.own_identity(&plant.hub);
     let role = plant.world.assign(&hub, CONTRIBUTOR, &plant.container("files")).expect(201).body;
     plant.saves(&[plant.by_identity("far", "files", None)]);
     let kind = [("iothub-contenttype", "application/json"), ("iothub-contentencoding", "utf-8")];

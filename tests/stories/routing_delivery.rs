@@ -20,28 +20,16 @@ impl Plant {
     fn new() -> Self {
         let world = World::new();
         let hub = world.hub();
-        let namespace =
-            format!("{}/providers/Microsoft.EventHub/namespaces/plant-events", world.group());
-        world.arm("PUT", &namespace, &json!({ "location": "westus" })).expect(200);
+        let namespace = world.target("Microsoft.EventHub/namespaces", "plant-events");
         let body = json!({ "properties": { "partitionCount": 1 } });
         world.arm("PUT", &format!("{namespace}/eventhubs/telemetry"), &body).expect(200);
-        let own = json!({ "identity": { "type": "SystemAssigned" } });
-        let shown = world.arm("PATCH", &hub, &own).expect(200).body;
-        let principal = &shown["identity"]["principalId"];
-        let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{SENDER}");
-        let path = format!(
-            "{namespace}/providers/Microsoft.Authorization/roleAssignments/{}",
-            world.guid()
-        );
-        let body = json!({ "properties": { "roleDefinitionId": role, "principalId": principal } });
-        world.arm("PUT", &path, &body).expect(201);
+        world.assign(&world.own_identity(&hub), SENDER, &namespace).expect(201);
         let device = world.device(&hub, "pump-1");
         Self { world, hub, namespace, device }
     }
 
     fn host(&self) -> String {
-        let scope = model::Scope::parse(&self.namespace).unwrap();
-        self.world.env().facts.load().target(&scope).unwrap().host.clone()
+        self.world.namespace_host(&self.namespace)
     }
 
     fn key(&self) -> String {

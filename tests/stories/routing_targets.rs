@@ -19,16 +19,12 @@ struct Plant {
 impl Plant {
     fn new(world: World) -> Self {
         let hub = world.hub();
-        let namespace =
-            format!("{}/providers/Microsoft.EventHub/namespaces/plant-events", world.group());
-        world.arm("PUT", &namespace, &json!({ "location": "westus" })).expect(200);
+        let namespace = world.target("Microsoft.EventHub/namespaces", "plant-events");
         for name in ["telemetry1", "telemetry10"] {
             let body = json!({ "properties": { "partitionCount": 1 } });
             world.arm("PUT", &format!("{namespace}/eventhubs/{name}"), &body).expect(200);
         }
-        let own = json!({ "identity": { "type": "SystemAssigned" } });
-        let shown = world.arm("PATCH", &hub, &own).expect(200).body;
-        let principal = shown["identity"]["principalId"].as_str().unwrap().to_owned();
+        let principal = world.own_identity(&hub).object_id;
         Self { world, hub, namespace, principal }
     }
 
@@ -42,6 +38,14 @@ impl Plant {
             "endpointUri": format!("sb://{}/", self.host(&self.namespace)) })
     }
 
+    fn by_key(&self) -> Value {
+        let rule = format!("{}/authorizationRules/RootManageSharedAccessKey", self.namespace);
+        let keys = self.world.arm("POST", &format!("{rule}/listKeys"), &Value::Null).expect(200);
+        let string = keys.body["primaryConnectionString"].as_str().unwrap();
+        json!({ "name": "telemetry1", "authenticationType": "keyBased",
+            "connectionString": format!("{string};EntityPath=telemetry1") })
+    }
+
     fn saves(&self, kind: &str, endpoint: &Value) -> Answer {
         let endpoints = json!({ kind: [endpoint] });
         let routing = json!({ "endpoints": endpoints, "fallbackRoute": {
@@ -50,14 +54,8 @@ impl Plant {
     }
 
     fn assigns(&self, principal: &str, role: &str, scope: &str) {
-        let path = format!(
-            "{scope}/providers/Microsoft.Authorization/roleAssignments/{}",
-            self.world.guid()
-        );
-        let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{role}");
-        let body = json!({ "properties": { "roleDefinitionId": role, "principalId": principal,
-            "principalType": "ServicePrincipal" } });
-        self.world.arm("PUT", &path, &body).expect(201);
+        let who = self.world.managed_identity(principal);
+        self.world.assign(&who, role, scope).expect(201);
     }
 
     /// The endpoint is refused in these words.
@@ -104,15 +102,8 @@ fn an_endpoint_is_saved_once_its_identity_has_the_data_role() {
     queue["name"] = json!("q");
     plant.is_refused("serviceBusQueues", &queue, &["is no place with queues"]);
 
-    let account =
-        format!("{}/providers/Microsoft.Storage/storageAccounts/plantfiles", plant.world.group());
-    plant
-        .world
-        .arm("PUT", &account, &json!({ "location": "westus", "sku": { "name": "Standard_LRS" } }))
-        .expect(200);
-    let container = format!("{account}/blobServices/default/containers/files");
-    let made = plant.world.arm("PUT", &container, &json!({}));
-    assert!(made.status < 300, "{made:?}");
+    let account = plant.world.target("Microsoft.Storage/storageAccounts", "plantfiles");
+    let container = plant.world.container(&account, "files");
     let files = json!({ "name": "files", "authenticationType": "identityBased", "containerName": "files",
         "endpointUri": format!("https://{}/", plant.host(&account)) });
     for role in [CONTRIBUTOR, ACCOUNT_CONTRIBUTOR] {
@@ -163,11 +154,7 @@ fn an_endpoint_behind_a_firewall_needs_the_exception_and_the_hubs_own_identity()
     let own = plant.event_hub("telemetry1");
     let mut theirs = own.clone();
     theirs["identity"] = json!({ "userAssignedIdentity": id });
-    let rule = format!("{}/authorizationRules/RootManageSharedAccessKey/listKeys", plant.namespace);
-    let keys = plant.world.arm("POST", &rule, &Value::Null).expect(200).body;
-    let string =
-        format!("{};EntityPath=telemetry1", keys["primaryConnectionString"].as_str().unwrap());
-    let by_key = json!({ "name": "telemetry1", "authenticationType": "keyBased", "connectionString": string });
+    let by_key = plant.by_key();
 
     closes(false);
     plant.is_refused("eventHubs", &own, &["trusted services"]);
@@ -186,6 +173,20 @@ fn an_endpoint_behind_a_firewall_needs_the_exception_and_the_hubs_own_identity()
     // What is saved stays, and the hub can be written, when the way is closed behind it.
     closes(false);
     plant.world.arm("PATCH", &plant.hub, &json!({ "tags": { "a": "b" } })).expect(200);
+}
+
+#[test]
+fn a_namespace_that_takes_no_keys_is_no_endpoint_with_one() {
+    let plant = Plant::new(World::new());
+    let by_key = plant.by_key();
+    let takes_keys = |is_on: bool| {
+        let body = json!({ "properties": { "disableLocalAuth": !is_on } });
+        plant.world.arm("PATCH", &plant.namespace, &body).expect(200);
+    };
+    takes_keys(false);
+    plant.is_refused("eventHubs", &by_key, &["takes no keys", "identityBased"]);
+    takes_keys(true);
+    plant.saves("eventHubs", &by_key).expect(200);
 }
 
 #[test]

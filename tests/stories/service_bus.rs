@@ -1,82 +1,23 @@
 //! Queues and topics of Service Bus namespaces: what becomes of the messages.
 
+use super::namespaces::{Plant, annotation, message, text};
 use amqp::message::BATCH;
 use amqp::{Body, Condition, Header, Message, Outcome, Value};
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
-use testkit::{Amqp, Delivered, IsSettled, World};
+use testkit::{Amqp, Delivered, IsSettled};
 
-const ROOT: &str = "authorizationRules/RootManageSharedAccessKey";
 const ABANDONED: Outcome = Outcome::Modified { is_failed: true, is_undeliverable: false };
 
-pub struct Plant {
-    pub world: World,
-    pub id: String,
-    pub host: String,
-}
-
 impl Plant {
-    pub fn new() -> Self {
-        let world = World::new();
-        let id = world.target("Microsoft.ServiceBus/namespaces", "plant-messages");
-        let host = world.namespace_host(&id);
-        let plant = Self { world, id, host };
-        for name in ["q1", "q10"] {
-            plant.puts(&format!("queues/{name}"), &json!({}));
-        }
-        plant
-    }
-
-    pub fn at(&self, path: &str) -> String {
-        format!("{}/{path}", self.id)
-    }
-
-    pub fn puts(&self, path: &str, body: &Json) {
-        self.world.arm("PUT", &self.at(path), body).expect(200);
-    }
-
     pub fn queue(&self, name: &str, properties: &Json) {
         self.puts(&format!("queues/{name}"), &json!({ "properties": properties }));
-    }
-
-    pub fn opens(&self) -> Amqp {
-        Amqp::begin(self.world.wire(), &self.host, self.world.amqp_port())
-    }
-
-    /// Somebody who shows a signature of a rule for an entity.
-    pub fn by_key(&self, rule: &str, entity: &str) -> Amqp {
-        let mut amqp = self.opens();
-        let resource = format!("sb://{}/{entity}", self.host);
-        let token = self.world.rule_sas(&self.at(rule), &resource);
-        assert_eq!(amqp.puts_token(&resource, &token), (200, "OK".to_owned()));
-        amqp
-    }
-
-    /// Somebody who may do everything.
-    pub fn root(&self) -> Amqp {
-        self.by_key(ROOT, "")
-    }
-}
-
-pub fn message(text: &str) -> Message {
-    Message {
-        body: Body::Data(vec![Bytes::copy_from_slice(text.as_bytes())]),
-        ..Message::default()
     }
 }
 
 pub fn living(text: &str, ttl_ms: u32) -> Message {
     let header = Header { ttl: Some(ttl_ms), ..Header::default() };
     Message { header: Some(header), ..message(text) }
-}
-
-fn annotation<'a>(message: &'a Message, name: &str) -> &'a Value {
-    let found = message.annotations.iter().find(|it| it.0.text() == Some(name));
-    &found.unwrap_or_else(|| panic!("{name}: {message:?}")).1
-}
-
-fn text(message: &Message) -> String {
-    String::from_utf8(message.data().unwrap().to_vec()).unwrap()
 }
 
 /// The text of the next message, and how often it was delivered before.
@@ -102,7 +43,7 @@ pub fn rejected(outcome: Outcome) -> Condition {
 
 #[test]
 fn a_message_is_received_as_it_was_sent_and_gone_once_it_is_completed() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     let mut client = plant.root();
     let link = client.sends_to("q1").unwrap();
     let mut first = message("one");
@@ -143,7 +84,7 @@ fn a_message_is_received_as_it_was_sent_and_gone_once_it_is_completed() {
 
 #[test]
 fn who_waits_hears_of_a_message_at_once_and_only_one_gets_it() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     let (mut one, mut other, mut sender) = (plant.root(), plant.root(), plant.root());
     one.receives_some("q1", IsSettled::No, 1).unwrap();
     sends(&mut sender, "q1", &["a"]);
@@ -158,7 +99,7 @@ fn who_waits_hears_of_a_message_at_once_and_only_one_gets_it() {
 
 #[test]
 fn what_is_abandoned_comes_again_and_counts_and_what_is_released_does_not() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     let mut client = plant.root();
     sends(&mut client, "q1", &["a"]);
     client.receives("q1").unwrap();
@@ -177,7 +118,7 @@ fn what_is_abandoned_comes_again_and_counts_and_what_is_released_does_not() {
 
 #[test]
 fn a_lock_ends_with_its_time_and_who_settles_late_learns_that_it_lost_it() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     plant.queue("q1", &json!({ "lockDuration": "PT30S" }));
     let mut client = plant.root();
     sends(&mut client, "q1", &["a"]);
@@ -199,7 +140,7 @@ fn a_lock_ends_with_its_time_and_who_settles_late_learns_that_it_lost_it() {
 
 #[test]
 fn a_lock_is_renewed_and_a_message_settled_at_the_desk() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     let mut client = plant.root();
     sends(&mut client, "q1", &["a", "b"]);
     let link = client.receives("q1").unwrap();
@@ -238,7 +179,7 @@ fn a_lock_is_renewed_and_a_message_settled_at_the_desk() {
 
 #[test]
 fn what_is_put_aside_waits_in_the_dead_letter_queue_with_its_reason() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     plant.queue("q1", &json!({ "maxDeliveryCount": 2 }));
     let mut client = plant.root();
     sends(&mut client, "q1", &["bad", "worn"]);
@@ -274,7 +215,7 @@ fn what_is_put_aside_waits_in_the_dead_letter_queue_with_its_reason() {
 
 #[test]
 fn messages_end_with_their_time_and_are_put_aside_where_the_queue_says_so() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     plant.queue(
         "q10",
         &json!({
@@ -307,7 +248,7 @@ fn messages_end_with_their_time_and_are_put_aside_where_the_queue_says_so() {
 
 #[test]
 fn receive_and_delete_settles_by_handing_out() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     let mut client = plant.root();
     sends(&mut client, "q1", &["a", "b"]);
     let link = client.receives_some("q1", IsSettled::Yes, 1).unwrap();
@@ -321,7 +262,7 @@ fn receive_and_delete_settles_by_handing_out() {
 
 #[test]
 fn looking_at_messages_takes_and_locks_none() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     let mut client = plant.root();
     sends(&mut client, "q1", &["a", "b", "c"]);
     let mut peek = |from: i64, count: i32| {
@@ -353,7 +294,7 @@ fn looking_at_messages_takes_and_locks_none() {
 
 #[test]
 fn each_subscription_of_a_topic_gets_a_copy_of_its_own() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     plant.puts("topics/t1", &json!({}));
     for name in ["s1", "s10"] {
         plant.puts(&format!("topics/t1/subscriptions/{name}"), &json!({}));
@@ -377,7 +318,7 @@ fn each_subscription_of_a_topic_gets_a_copy_of_its_own() {
 
 #[test]
 fn a_message_is_taken_up_to_256_kib_and_what_is_not_offered_is_not() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     let mut client = plant.root();
     let link = client.sends_to("q1").unwrap();
     let around = message("").write().len() + 3;
@@ -402,7 +343,7 @@ fn a_message_is_taken_up_to_256_kib_and_what_is_not_offered_is_not() {
 
 #[test]
 fn a_restart_loses_no_message_and_counts_what_was_handed_out() {
-    let mut plant = Plant::new();
+    let mut plant = Plant::service_bus();
     let mut client = plant.root();
     sends(&mut client, "q1", &["held", "done", "waits"]);
     client.receives_some("q1", IsSettled::No, 2).unwrap();
@@ -421,7 +362,7 @@ fn a_restart_loses_no_message_and_counts_what_was_handed_out() {
 
 #[test]
 fn a_queue_made_again_is_empty_and_the_link_to_the_former_is_over() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     let mut client = plant.root();
     sends(&mut client, "q1", &["former"]);
     let link = client.receives_some("q1", IsSettled::No, 1).unwrap();

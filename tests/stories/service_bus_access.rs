@@ -1,52 +1,20 @@
 //! Service Bus namespaces: who may send and receive, over what network, and what is refused.
 
-use super::service_bus::{Plant, message, sends};
+use super::namespaces::{Plant, is_refused, message};
+use super::service_bus::sends;
 use amqp::{Condition, Value};
-use serde_json::{Value as Json, json};
-use testkit::{Amqp, Identity};
+use serde_json::json;
+use testkit::Amqp;
 
 const SENDER: &str = "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39";
 const RECEIVER: &str = "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0";
 const OWNER: &str = "090c5cfd-751d-490a-894a-3ce6f1109419";
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
-const AUDIENCE: &str = "https://servicebus.azure.net";
 const HUBS: &str = "https://iothubs.azure.net";
-const ROOT: &str = "authorizationRules/RootManageSharedAccessKey";
-
-impl Plant {
-    fn rule(&self, path: &str, rights: &[&str]) {
-        self.puts(path, &json!({ "properties": { "rights": rights } }));
-    }
-
-    /// Somebody who signs in, with a role at a place.
-    fn holds(&self, name: &str, role: &str, at: &str) -> Identity {
-        let who = self.world.service_principal(name);
-        let scope = if at.is_empty() { self.id.clone() } else { self.at(at) };
-        self.world.assign(&who, role, &scope).expect(201);
-        who
-    }
-
-    fn signed_in(&self, who: &Identity) -> Amqp {
-        let mut amqp = self.opens();
-        let token = self.world.token(who, AUDIENCE);
-        for entity in ["q1", "q10", "t1"] {
-            let name = format!("sb://{}/{entity}", self.host);
-            assert_eq!(amqp.puts_token(&name, &token), (200, "OK".to_owned()));
-        }
-        amqp
-    }
-}
-
-#[track_caller]
-fn is_refused(refused: Result<u32, Condition>) -> Condition {
-    let why = refused.unwrap_err();
-    assert_eq!(why.condition, "amqp:unauthorized-access", "{why:?}");
-    why
-}
 
 #[test]
 fn a_rule_opens_what_it_is_of_and_no_more_than_its_rights() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     plant.puts("topics/t1", &json!({}));
     plant.puts("topics/t1/subscriptions/s1", &json!({}));
     plant.rule("authorizationRules/sends", &["Send"]);
@@ -80,27 +48,10 @@ fn a_rule_opens_what_it_is_of_and_no_more_than_its_rights() {
     is_refused(topic.sends_to("t1"));
 }
 
-#[test]
-fn a_renewed_key_and_keys_switched_off_end_the_links() {
-    let plant = Plant::new();
-    let mut client = plant.root();
-    let link = client.sends_to("q1").unwrap();
-    let path = format!("{}/regenerateKeys", plant.at(ROOT));
-    plant.world.arm("POST", &path, &json!({ "keyType": "PrimaryKey" })).expect(200);
-    assert_eq!(client.loses(link).condition, "amqp:unauthorized-access");
-
-    let mut client = plant.root();
-    let link = client.receives("q1").unwrap();
-    let off = json!({ "properties": { "disableLocalAuth": true } });
-    plant.world.arm("PATCH", &plant.id, &off).expect(200);
-    let why = client.loses(link);
-    assert!(why.description.as_deref().unwrap_or("").contains("disableLocalAuth"), "{why:?}");
-}
-
 /// Data roles at their scopes count, and roles of the control plane do not.
 #[test]
 fn who_signs_in_needs_the_data_role_at_the_entity() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     plant.puts("topics/t1", &json!({}));
     plant.puts("topics/t1/subscriptions/s1", &json!({}));
     let mut sender = plant.signed_in(&plant.holds("sender", SENDER, "queues/q1"));
@@ -131,33 +82,8 @@ fn who_signs_in_needs_the_data_role_at_the_entity() {
 }
 
 #[test]
-fn a_role_that_is_taken_away_ends_the_link() {
-    let plant = Plant::new();
-    let who = plant.world.service_principal("receiver");
-    let made = plant.world.assign(&who, RECEIVER, &plant.id).expect(201).body;
-    let mut amqp = plant.signed_in(&who);
-    let link = amqp.receives("q1").unwrap();
-    plant.world.arm("DELETE", made["id"].as_str().unwrap(), &Json::Null).expect(200);
-    assert_eq!(amqp.loses(link).condition, "amqp:unauthorized-access");
-}
-
-#[test]
-fn network_rules_of_a_namespace_are_asked() {
-    let plant = Plant::new();
-    let mut client = plant.root();
-    let link = client.receives("q1").unwrap();
-    let closed = json!({ "properties": { "defaultAction": "Deny", "ipRules": [] } });
-    plant.puts("networkRuleSets/default", &closed);
-    assert_eq!(client.loses(link).condition, "amqp:unauthorized-access");
-    let rule = json!([{ "ipMask": "127.0.0.1", "action": "Allow" }]);
-    let named = json!({ "properties": { "defaultAction": "Deny", "ipRules": rule } });
-    plant.puts("networkRuleSets/default", &named);
-    plant.root().sends_to("q1").unwrap();
-}
-
-#[test]
 fn what_is_not_there_or_not_offered_or_switched_off_is_refused_with_a_sentence() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     let mut client = plant.root();
     for address in ["q2", "t1/Subscriptions/s1", "q1/x", "$management", "/messages/devicebound"] {
         let why = client.receives(address).unwrap_err();

@@ -1,6 +1,7 @@
 //! Queues of Service Bus namespaces: how much they hold, and what goes by itself.
 
-use super::service_bus::{Plant, living, message, next, rejected, sends};
+use super::namespaces::{Plant, message};
+use super::service_bus::{living, next, rejected, sends};
 use amqp::message::BATCH;
 use amqp::{Body, Message, Outcome, Value};
 use bytes::Bytes;
@@ -23,7 +24,7 @@ impl Plant {
 
 #[test]
 fn what_nobody_looks_at_is_put_where_it_belongs_once_an_hour() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     plant.queue("q10", &json!({ "deadLetteringOnMessageExpiration": true }));
     let mut client = plant.root();
     let link = client.sends_to("q10").unwrap();
@@ -49,7 +50,7 @@ fn what_nobody_looks_at_is_put_where_it_belongs_once_an_hour() {
 
 #[test]
 fn a_batch_of_many_messages_is_kept_whole_and_comes_in_order() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     let mut client = plant.root();
     let link = client.sends_to("q1").unwrap();
     let parts: Vec<Bytes> = (0..600).map(|it| message(&it.to_string()).write()).collect();
@@ -64,7 +65,7 @@ fn a_batch_of_many_messages_is_kept_whole_and_comes_in_order() {
 /// Of whatever size a queue may be made, this one says that it is full.
 #[test]
 fn a_full_queue_is_refused_to_the_sender_and_takes_more_once_there_is_room() {
-    let plant = Plant::new();
+    let plant = Plant::service_bus();
     let mut client = plant.root();
     sends(&mut client, "q1", &["a"]);
     let shard = plant.shard();

@@ -20,7 +20,7 @@ use hyper::header::{
     CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use hyper::{Method, Response, StatusCode};
-use model::{Secret, Timestamp};
+use model::{DelegationKey, Secret, Timestamp};
 use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 pub use container::{Container, NotAContainer};
 pub use error::{BlobError, Why};
-pub use signing::{DelegationKey, Signer};
+pub use signing::{Signer, SigningKey};
 
 /// The version of the service's interface that is spoken.
 pub const VERSION: &str = "2021-12-02";
@@ -279,8 +279,8 @@ impl Blobs {
         &mut self,
         start: Timestamp,
         expiry: Timestamp,
-    ) -> Answered<DelegationKey> {
-        let (start, expiry) = (signing::whole_seconds(start), signing::whole_seconds(expiry));
+    ) -> Answered<SigningKey> {
+        let (start, expiry) = (start.rfc3339_seconds(), expiry.rfc3339_seconds());
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"utf-8\"?><KeyInfo><Start>{start}</Start><Expiry>{expiry}</Expiry></KeyInfo>"
         );
@@ -299,15 +299,15 @@ impl Blobs {
         };
         let value = STANDARD.decode(text("Value")?);
         let no_key = |_| BlobError::own(Why::Refused, "the service's key is no base64".to_owned());
-        Ok(DelegationKey {
+        let of = DelegationKey {
             object_id: text("SignedOid")?,
             tenant: text("SignedTid")?,
             start: text("SignedStart")?,
             expiry: text("SignedExpiry")?,
             service: text("SignedService")?,
             version: text("SignedVersion")?,
-            value: Secret::new(value.map_err(no_key)?),
-        })
+        };
+        Ok(SigningKey { of, value: Secret::new(value.map_err(no_key)?) })
     }
 
     fn condition(&self, call: Call) -> Call {

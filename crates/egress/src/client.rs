@@ -16,6 +16,8 @@ use tokio_rustls::client::TlsStream;
 
 /// Longest body of an answer that is handed back as a whole.
 pub const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Longest piece of what others say that is kept.
+pub(crate) const SAID_BYTES_MAX: usize = 1_024;
 /// Most addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 4;
 
@@ -140,4 +142,16 @@ fn trusting(path: &Path) -> Result<TlsConnector, EgressError> {
 pub(crate) fn failed(error: &dyn std::error::Error) -> EgressError {
     let cause = error.source().map(|it| format!(": {it}")).unwrap_or_default();
     EgressError::Failed(format!("{error}{cause}"))
+}
+
+/// What others say is shown to operators: a piece of it is enough, and no more is kept.
+pub(crate) fn shortened(text: &str) -> String {
+    let end = text.floor_char_boundary(SAID_BYTES_MAX);
+    text.get(..end).unwrap_or_default().chars().filter(|it| !it.is_control()).collect()
+}
+
+/// A no of others, with the id by which they know their decision: one of this server is explained by it.
+pub(crate) fn with_id(no: &dyn fmt::Display, id: Option<&str>) -> String {
+    let id = id.map(|it| format!(" (its tracking id: {it})"));
+    format!("{no}{}", id.unwrap_or_default())
 }

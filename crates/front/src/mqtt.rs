@@ -176,14 +176,6 @@ struct About {
     params: BTreeMap<&'static str, String>,
 }
 
-/// A body that is there already.
-pub(crate) fn body_of(bytes: bytes::Bytes) -> BodyReader {
-    Box::new(move |limit, _| {
-        let fault = ops::call::BodyFault::TooLarge;
-        Box::pin(async move { if bytes.len() <= limit { Ok(bytes) } else { Err(fault) } })
-    })
-}
-
 /// The code that says most of a refused CONNECT: clients take 5 for a reason to sign anew.
 const fn code_of(answer: &Answer) -> ConnectCode {
     match answer.status {

@@ -95,10 +95,10 @@ fn query(raw: &str) -> Result<Vec<(String, String)>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mqtt::body_of;
     use bytes::Bytes;
     use hyper::Request;
     use model::Op;
+    use ops::call::body_of;
     use std::net::Ipv4Addr;
 
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 7));

@@ -21,7 +21,7 @@ pub use assertion::Once;
 pub use clients::{CONSOLE, CONSOLE_REDIRECT, Client, Redirect, RedirectKind, SIGN_IN_PAGES};
 pub use person::{Fit, InBrowser, LookedUp, hash_token};
 pub use steps::redirect_kind;
-pub use storage::Delegation;
+pub use storage::delegation_key;
 pub use unusable::{Unusable, refuse_unseen, refuse_used};
 
 use crate::conditional_access::Method;

@@ -15,6 +15,8 @@ const AMERICAN: &[BorrowedFormatItem<'_>] =
 const RFC_1123: &[BorrowedFormatItem<'_>] = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
+const TO_THE_SECOND: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 const TO_THE_MINUTE: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]Z");
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
@@ -70,6 +72,11 @@ impl Timestamp {
         Some(Self::from_seconds(moment.unix_timestamp()))
     }
 
+    /// `2026-11-22T08:00:00Z`: fractions of a second, which not everybody reads, are left out.
+    pub fn rfc3339_seconds(self) -> String {
+        self.format(TO_THE_SECOND)
+    }
+
     /// `2026-11-22T08:00:00.000Z`.
     pub fn rfc3339(self) -> String {
         self.format(WITH_MILLIS)
@@ -119,6 +126,7 @@ mod tests {
     fn text_and_number_agree() {
         let moment = Timestamp::parse("2026-11-22T08:00:00.250Z").unwrap();
         assert_eq!(moment.rfc3339(), "2026-11-22T08:00:00.250Z");
+        assert_eq!(moment.rfc3339_seconds(), "2026-11-22T08:00:00Z");
         assert_eq!(moment.american(), "11/22/2026 08:00:00");
         assert_eq!(moment.rfc1123(), "Sun, 22 Nov 2026 08:00:00 GMT");
         let second = Timestamp::from_seconds(moment.seconds());

@@ -12,7 +12,7 @@ mod version;
 
 pub use body::{
     BodyFault, BodyReader, CONTROL_BODY_BYTES_MAX, FORM_BYTES_MAX, RAW_BODY_BYTES_MAX, Reading,
-    SERVICE_BODY_BYTES_MAX, Taker,
+    SERVICE_BODY_BYTES_MAX, Taker, body_of,
 };
 pub use open::{
     open, open_bus_receiver, open_bus_sender, open_link, open_reader, open_sender, surface_at,

@@ -92,7 +92,17 @@ pub(crate) async fn get<T: DeserializeOwned>(
     table: Table,
     key: &str,
 ) -> Result<Option<(T, u64)>, Error> {
-    let found = env.store.get(&ShardId::control(), table, key).await.map_err(|it| unread(&it))?;
+    get_in(env, &ShardId::control(), table, key).await
+}
+
+/// Reads a document of a shard with its revision.
+pub(crate) async fn get_in<T: DeserializeOwned>(
+    env: &Env,
+    shard: &ShardId,
+    table: Table,
+    key: &str,
+) -> Result<Option<(T, u64)>, Error> {
+    let found = env.store.get(shard, table, key).await.map_err(|it| unread(&it))?;
     found.map(|it| Ok((parse(table, key, &it)?, it.revision))).transpose()
 }
 
@@ -102,20 +112,29 @@ pub(crate) async fn all<T: DeserializeOwned>(
     table: Table,
     prefix: &str,
 ) -> Result<Vec<(String, T)>, Error> {
-    let mut found = Vec::new();
-    let mut after = None;
+    let found = all_in(env, &ShardId::control(), table, prefix).await?;
+    Ok(found.into_iter().map(|(key, document, _)| (key, document)).collect())
+}
+
+/// The same of a shard, each with its revision. For what is bounded in number.
+pub(crate) async fn all_in<T: DeserializeOwned>(
+    env: &Env,
+    shard: &ShardId,
+    table: Table,
+    prefix: &str,
+) -> Result<Vec<(String, T, u64)>, Error> {
+    let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let scan = Scan { prefix: prefix.to_owned(), after: after.clone(), limit: PAGE };
-        let page =
-            env.store.scan(&ShardId::control(), table, scan).await.map_err(|it| unread(&it))?;
+        let scan = Scan { prefix: prefix.to_owned(), after, limit: PAGE };
+        let page = env.store.scan(shard, table, scan).await.map_err(|it| unread(&it))?;
         let is_last = page.len() < PAGE;
+        after = page.last().map(|(key, _)| key.clone());
         for (key, document) in page {
             let value = parse(table, &key, &document)?;
-            found.push((key, value));
+            found.push((key, value, document.revision));
         }
-        match found.last() {
-            Some((key, _)) if !is_last => after = Some(key.clone()),
-            _ => return Ok(found),
+        if is_last {
+            return Ok(found);
         }
     }
 }

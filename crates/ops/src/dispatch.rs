@@ -426,14 +426,15 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::PatchDigitalTwin => Box::pin(devices::digital_twins::patch(permit, input, env)),
         Op::InvokeCommand => Box::pin(devices::digital_twins::command(permit, input, env)),
         Op::PutJob => Box::pin(devices::jobs::put(permit, input, env)),
-        Op::CreateTransfer
-        | Op::GetTransfer
-        | Op::ListTransfers
-        | Op::CancelTransfer
-        | Op::ExportDevices
-        | Op::ImportDevices
-        | Op::ListHubJobs
-        | Op::GetHubJob => Box::pin(devices::transfers::act(permit, input, env)),
+        Op::CreateTransfer => Box::pin(devices::transfers::create(permit, input, env)),
+        Op::GetTransfer => Box::pin(devices::transfers::get(permit, input, env)),
+        Op::ListTransfers => Box::pin(devices::transfers::list(permit, input, env)),
+        Op::CancelTransfer => Box::pin(devices::transfers::cancel(permit, input, env)),
+        Op::ExportDevices | Op::ImportDevices => {
+            Box::pin(devices::transfers::create_of_hub(permit, input, env))
+        }
+        Op::ListHubJobs => Box::pin(devices::transfers::list_of_hub(permit, input, env)),
+        Op::GetHubJob => Box::pin(devices::transfers::get_of_hub(permit, input, env)),
         Op::GetJob => Box::pin(devices::jobs::get(permit, input, env)),
         Op::CancelJob => Box::pin(devices::jobs::cancel(permit, input, env)),
         Op::QueryJobs => Box::pin(devices::jobs::list(permit, input, env)),

@@ -225,11 +225,25 @@ pub(crate) fn expect_ours(facts: &Facts, host: &str) -> Result<(), String> {
     }
 }
 
-/// Tokens of a hub's identity, for what goes on calling; [`expect_ours`] comes first.
-pub(crate) struct IdentityToken {
-    pub(crate) env: Arc<Env>,
-    pub(crate) identity: ObjectId,
-    pub(crate) audience: &'static str,
+/// The same for what goes on calling.
+///
+/// # Errors
+/// As [`token_for`].
+pub(crate) fn tokens_for(
+    env: &Arc<Env>,
+    facts: &Facts,
+    identity: &Identity,
+    (host, audience): (&str, &'static str),
+) -> Result<Arc<dyn TokenSource>, String> {
+    expect_ours(facts, host)?;
+    let (env, identity) = (Arc::clone(env), identity.principal);
+    Ok(Arc::new(IdentityToken { env, identity, audience }))
+}
+
+struct IdentityToken {
+    env: Arc<Env>,
+    identity: ObjectId,
+    audience: &'static str,
 }
 
 impl TokenSource for IdentityToken {

@@ -1,5 +1,7 @@
 //! The real binary as a child process: started, killed, started again on the same data.
 
+mod administrator;
+
 use crate::wire_client::Wire;
 use cli::Connection;
 use serde_json::Value;

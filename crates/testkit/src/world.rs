@@ -409,7 +409,7 @@ fn start(runtime: &Runtime, dir: &Path, now_ms: &Arc<AtomicI64>, flags: &[String
 }
 
 /// The text at a JSON pointer, which the test knows to be there.
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value
         .pointer(pointer)
         .and_then(Value::as_str)

@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use model::Timestamp;
 use serde_json::{Value, json};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -139,7 +138,7 @@ impl Blobs {
         fields: &[(&'static str, &str)],
         for_s: i64,
     ) -> String {
-        let expiry = shown(self.world.now().plus_seconds(for_s));
+        let expiry = self.world.now().plus_seconds(for_s).rfc3339_seconds();
         let (container, blob) = path.split_once('/').unwrap_or((path, ""));
         let place = Place { account: NAME, container, blob };
         let fixed = [("sv", VERSION), ("se", expiry.as_str())];
@@ -155,7 +154,7 @@ impl Blobs {
 
     pub(super) fn delegation_key(&self, who: &Identity, for_s: i64) -> DelegationKey {
         let now = self.world.now();
-        let (start, expiry) = (shown(now), shown(now.plus_seconds(for_s)));
+        let (start, expiry) = (now.rfc3339_seconds(), now.plus_seconds(for_s).rfc3339_seconds());
         let asked = format!("<KeyInfo><Start>{start}</Start><Expiry>{expiry}</Expiry></KeyInfo>");
         let path = "?restype=service&comp=userdelegationkey";
         let told = self.by_token(who, "POST", path, asked.as_bytes()).expect(200).text();
@@ -216,26 +215,14 @@ pub(super) struct Killed {
 
 impl Killed {
     pub(super) fn new(server: &Process) -> Self {
-        let (wire, connection) = (server.wire(), server.connection());
-        let get = |name: &str| connection.get(name).unwrap();
-        let form = format!(
-            "grant_type=client_credentials&client_id={}&client_secret={}&scope=https://management.azure.com/.default",
-            get("HUBWARD_ADMIN_APP_ID"),
-            get("HUBWARD_ADMIN_SECRET")
-        );
-        let sign_in =
-            format!("{}/{}/oauth2/v2.0/token", get("HUBWARD_AUTHORITY"), get("HUBWARD_TENANT_ID"));
-        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let token = wire.send("POST", &sign_in, &headers, form.as_bytes()).expect(200).body;
-        let token = format!("Bearer {}", token["access_token"].as_str().unwrap());
+        let (wire, manager) = (server.wire(), server.arm_bearer());
         let arm = |method: &str, below: &str, body: &Value| {
             let url = format!(
-                "{}/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Storage/storageAccounts/{NAME}{below}?api-version=2025-08-01",
-                get("HUBWARD_ARM"),
-                get("HUBWARD_SUBSCRIPTION_ID"),
-                get("HUBWARD_RESOURCE_GROUP")
+                "{}{}/providers/Microsoft.Storage/storageAccounts/{NAME}{below}?api-version=2025-08-01",
+                server.setting("HUBWARD_ARM"),
+                server.group()
             );
-            wire.json(method, &url, &token, body).expect(200).body
+            wire.json(method, &url, &manager, body).expect(200).body
         };
         let made = arm("PUT", "", &json!({ "location": "westus" }));
         arm("PUT", "/blobServices/default/containers/plant", &json!({}));
@@ -265,8 +252,4 @@ impl Killed {
         let read = self.sends("GET", number, b"").unwrap().expect(200).body;
         read.as_str().unwrap().as_bytes().to_vec()
     }
-}
-
-fn shown(at: Timestamp) -> String {
-    Timestamp::from_seconds(at.seconds()).rfc3339().replace(".000Z", "Z")
 }

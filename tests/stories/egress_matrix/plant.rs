@@ -45,8 +45,7 @@ impl Matrix {
                 world.arm("PUT", &format!("{namespace}/eventhubs/to{role}"), &body).expect(200);
                 let name = format!("plant{network}{role}");
                 let account = world.target("Microsoft.Storage/storageAccounts", &name);
-                let container = format!("{account}/blobServices/default/containers/files");
-                world.arm("PUT", &container, &json!({})).expect(200);
+                world.container(&account, "files");
                 of_network.push(account);
             }
             namespaces.push(namespace);

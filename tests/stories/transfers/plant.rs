@@ -55,7 +55,7 @@ impl Plant {
 
     /// The address of a container with a signature that lets its holder do this.
     pub(super) fn signed(&self, container: &str, may: &str) -> String {
-        let expiry = self.world.now().plus_seconds(3_600).rfc3339().replace(".000Z", "Z");
+        let expiry = self.world.now().plus_seconds(3_600).rfc3339_seconds();
         let fields = [("sv", "2021-12-02"), ("sr", "c"), ("sp", may), ("se", expiry.as_str())];
         let place = Place { account: ACCOUNT, container, blob: "" };
         format!("{}?{}", self.container(container), Sas::new(fields).signed(&place, &self.key))
@@ -140,8 +140,7 @@ impl Plant {
     /// The hub's own identity.
     pub(super) fn own(&self) -> Identity {
         let shown = self.world.arm("GET", &self.hub, &Value::Null).expect(200).body;
-        let object_id = shown["identity"]["principalId"].as_str().unwrap().to_owned();
-        Identity { name: "hub".into(), app_id: String::new(), object_id, secret: String::new() }
+        self.world.managed_identity(shown["identity"]["principalId"].as_str().unwrap())
     }
 
     pub(super) fn shows(&self, hub: &str, device: &str) -> Answer {

@@ -1,6 +1,6 @@
 //! Why a message was not taken.
 
-use crate::client::EgressError;
+use crate::client::{EgressError, shortened, with_id};
 use ::amqp::{Condition, Outcome};
 use std::fmt;
 use std::time::Duration;
@@ -44,12 +44,15 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
-/// Longest description that is kept of what a target says.
-const DESCRIPTION_BYTES_MAX: usize = 1_024;
 const TRACKING: &str = "com.microsoft:tracking-id";
 const RETRY_AFTER: &str = "retry-after";
 
 impl SendError {
+    /// The no as operators are shown it, with the id of the target's decision.
+    pub fn told(&self) -> String {
+        with_id(self, self.tracking_id.as_deref())
+    }
+
     pub(super) fn new(why: Why, condition: &str, description: impl Into<String>) -> Self {
         Self {
             why,
@@ -128,15 +131,10 @@ impl From<EgressError> for SendError {
     }
 }
 
-/// What a target says is shown to operators: a piece of it is enough, and no more is kept.
-pub(super) fn shortened(text: &str) -> String {
-    let end = text.floor_char_boundary(DESCRIPTION_BYTES_MAX);
-    text.get(..end).unwrap_or_default().chars().filter(|it| !it.is_control()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::SAID_BYTES_MAX;
     use ::amqp::Value;
 
     #[test]
@@ -149,9 +147,10 @@ mod tests {
         assert_eq!(error.retry_after, Some(Duration::from_secs(4)));
         assert_eq!(error.tracking_id.as_deref(), Some("t-1"));
         assert_eq!(error.to_string(), "com.microsoft:server-busy: comeback");
-        let long = Condition::new("amqp:internal-error", "é".repeat(DESCRIPTION_BYTES_MAX));
+        assert_eq!(error.told(), "com.microsoft:server-busy: comeback (its tracking id: t-1)");
+        let long = Condition::new("amqp:internal-error", "é".repeat(SAID_BYTES_MAX));
         let kept = SendError::of(Some(long)).description;
-        assert_eq!(kept.len(), DESCRIPTION_BYTES_MAX);
+        assert_eq!(kept.len(), SAID_BYTES_MAX);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! One connection with one link to an entity, and a pair to put tokens.
 
-use super::error::{SendError, Why, shortened};
+use super::error::{SendError, Why};
 use super::token::Put;
 use super::{ANSWER_WITHIN, CONNECT_WITHIN, Endpoint};
-use crate::client::{Client, EgressError};
+use crate::client::{Client, EgressError, shortened};
 use ::amqp::message::BATCH;
 use ::amqp::performative::{Role, Terminus};
 use ::amqp::{Attach, Connection, Event, LinkId, Message, Outcome, Value};

@@ -1,15 +1,12 @@
 //! Why a container does not do what it was asked.
 
 use super::xml;
-use crate::client::EgressError;
+use crate::client::{EgressError, shortened, with_id};
 use bytes::Bytes;
 use hyper::Response;
 use hyper::header::RETRY_AFTER;
 use std::fmt;
 use std::time::Duration;
-
-/// Longest part of what a service says that is kept.
-const MESSAGE_BYTES_MAX: usize = 1_024;
 
 /// What kind of no it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +57,11 @@ impl From<EgressError> for BlobError {
 }
 
 impl BlobError {
+    /// The no as operators are shown it, with the id of the service's decision.
+    pub fn told(&self) -> String {
+        with_id(self, self.request_id.as_deref())
+    }
+
     pub(super) fn own(why: Why, message: String) -> Self {
         let (status, code, request_id) = (0, String::new(), None);
         Self { why, status, code, message, request_id, retry_after: None }
@@ -92,9 +94,4 @@ impl BlobError {
             retry_after: after.map(Duration::from_secs),
         }
     }
-}
-
-fn shortened(text: &str) -> String {
-    let end = text.floor_char_boundary(MESSAGE_BYTES_MAX);
-    text.get(..end).unwrap_or_default().chars().filter(|it| !it.is_control()).collect()
 }

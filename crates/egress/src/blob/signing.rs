@@ -1,21 +1,13 @@
 //! Addresses of blobs that are signed for whoever holds them.
 
-use super::Container;
-use model::{Secret, Timestamp};
+use super::{Container, VERSION};
+use model::{DelegationKey, Secret, Timestamp};
 use wire::storage::sas::{Place, Sas};
-
-/// The version of what is signed here.
-const VERSION: &str = "2021-12-02";
 
 /// A key that stands for the identity that has asked for it.
 #[derive(Clone, Debug)]
-pub struct DelegationKey {
-    pub object_id: String,
-    pub tenant: String,
-    pub start: String,
-    pub expiry: String,
-    pub service: String,
-    pub version: String,
+pub struct SigningKey {
+    pub of: DelegationKey,
     /// Decoded from base64.
     pub value: Secret<Vec<u8>>,
 }
@@ -25,7 +17,7 @@ pub struct DelegationKey {
 pub enum Signer<'a> {
     /// The account's, decoded from base64.
     Account(&'a Secret<Vec<u8>>),
-    Delegation(&'a DelegationKey),
+    Delegation(&'a SigningKey),
 }
 
 impl Container {
@@ -39,7 +31,7 @@ impl Container {
         expiry: Timestamp,
         by: Signer<'_>,
     ) -> Secret<String> {
-        let (start, expiry) = (whole_seconds(start), whole_seconds(expiry));
+        let (start, expiry) = (start.rfc3339_seconds(), expiry.rfc3339_seconds());
         let mut fields = vec![
             ("sv", VERSION),
             ("sr", "b"),
@@ -52,7 +44,7 @@ impl Container {
         }
         let key = match by {
             Signer::Account(key) => key,
-            Signer::Delegation(key) => {
+            Signer::Delegation(SigningKey { of: key, value }) => {
                 fields.extend([
                     ("skoid", key.object_id.as_str()),
                     ("sktid", key.tenant.as_str()),
@@ -61,16 +53,10 @@ impl Container {
                     ("sks", key.service.as_str()),
                     ("skv", key.version.as_str()),
                 ]);
-                &key.value
+                value
             }
         };
         let place = Place { account: &self.account, container: &self.name, blob };
         Secret::new(Sas::new(fields).signed(&place, key.reveal()))
     }
-}
-
-/// `2026-11-22T08:00:00Z`: fractions of a second are not taken everywhere.
-pub(super) fn whole_seconds(at: Timestamp) -> String {
-    let text = Timestamp::from_seconds(at.seconds()).rfc3339();
-    text.replace(".000Z", "Z")
 }

@@ -2,12 +2,12 @@
 
 use super::address::Place;
 use super::driver::Driver;
-use crate::mqtt::body_of;
 use bytes::Bytes;
 use model::operations::{Protocol, Surface, operation};
 use model::trace::Channel;
 use model::{Credential, Op};
 use ops::Call;
+use ops::call::body_of;
 use ops::input::Headers;
 use std::collections::BTreeMap;
 

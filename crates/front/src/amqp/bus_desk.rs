@@ -18,6 +18,10 @@ use ops::targets::service_bus::{Dead, Found};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
+/// What is offered.
+const PEEK: &str = "com.microsoft:peek-message";
+const RENEW: &str = "com.microsoft:renew-lock";
+const DISPOSE: &str = "com.microsoft:update-disposition";
 /// Most locks that one request names.
 const LOCKS_MAX: usize = 100;
 
@@ -28,9 +32,9 @@ impl Driver<'_> {
             return Told::malformed("the body of a request is a map");
         };
         match operation {
-            "com.microsoft:peek-message" => self.bus_peek(place, body).await,
-            "com.microsoft:renew-lock" => self.bus_renew(place, body).await,
-            "com.microsoft:update-disposition" => self.bus_dispose(place, body).await,
+            PEEK => self.bus_peek(place, body).await,
+            RENEW => self.bus_renew(place, body).await,
+            DISPOSE => self.bus_dispose(place, body).await,
             other => {
                 let shown = crate::path::shown(other);
                 let sentence = format!(
@@ -118,10 +122,6 @@ impl Driver<'_> {
     }
 }
 
-const PEEK: &str = "com.microsoft:peek-message";
-const RENEW: &str = "com.microsoft:renew-lock";
-const DISPOSE: &str = "com.microsoft:update-disposition";
-
 /// The locks that a request names.
 fn locks(body: &Value) -> Result<Vec<String>, Told> {
     let all = match body.get("lock-tokens") {
@@ -129,8 +129,8 @@ fn locks(body: &Value) -> Result<Vec<String>, Told> {
         _ => &[],
     };
     if all.is_empty() || all.len() > LOCKS_MAX {
-        let sentence = "`lock-tokens` is an array of 1 to 100 UUIDs";
-        return Err(Told::malformed(sentence));
+        let sentence = format!("`lock-tokens` is an array of 1 to {LOCKS_MAX} UUIDs");
+        return Err(Told::malformed(&sentence));
     }
     Ok(all.iter().map(|it| messages::text(it).unwrap_or_default()).collect())
 }

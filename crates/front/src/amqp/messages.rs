@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use model::Timestamp;
 use ops::devices::events::{Event, Kept};
-use ops::devices::message::{Draft, Message as DeviceMessage, NotAMessage, Sender, SystemProperty};
+use ops::devices::message::amqp::of_device;
+use ops::devices::message::{Draft, NotAMessage, Sender, SystemProperty};
 use ops::devices::messages::{Ack, Delivery};
 use ops::targets::event_hubs::Outgoing;
 use serde_json::{Map, json};
@@ -241,70 +242,6 @@ pub(super) fn event(event: Event) -> Message {
             annotations.append(&mut message.annotations);
             Message { annotations, delivery_annotations: Vec::new(), ..message }
         }
-    }
-}
-
-/// A message of a device, as readers of the built-in endpoint receive it.
-fn of_device(
-    message: DeviceMessage,
-    enqueued: Timestamp,
-    mut annotations: Vec<(Value, Value)>,
-) -> Message {
-    let mut properties = Properties::default();
-    annotations.extend([
-        symbol("iothub-enqueuedtime", Value::Timestamp(enqueued.millis())),
-        symbol("iothub-message-source", Value::string(message.source.annotation())),
-    ]);
-    for (name, value) in [
-        ("iothub-connection-device-id", message.device),
-        ("iothub-connection-auth-generation-id", message.generation),
-        ("iothub-connection-module-id", message.module),
-    ] {
-        // What is told of a job is told of no device.
-        if !value.is_empty() {
-            annotations.push(symbol(name, Value::String(value)));
-        }
-    }
-    if let Some(method) = message.auth.annotation() {
-        annotations.push(symbol("iothub-connection-auth-method", Value::string(method)));
-    }
-    let mut application = Vec::new();
-    let mut also = |name: &str, value: String| {
-        application.push((Value::string(name), Value::String(value)));
-    };
-    for (which, value) in message.system {
-        match which {
-            SystemProperty::MessageId => properties.message_id = Value::String(value),
-            SystemProperty::CorrelationId => properties.correlation_id = Value::String(value),
-            SystemProperty::UserId => properties.user_id = Some(value.into()),
-            SystemProperty::ContentType => properties.content_type = Some(value),
-            SystemProperty::ContentEncoding => properties.content_encoding = Some(value),
-            SystemProperty::To => properties.to = Some(value),
-            SystemProperty::AbsoluteExpiry => {
-                properties.absolute_expiry_time = Timestamp::parse(&value).map(|it| it.millis());
-            }
-            SystemProperty::CreationTime => also("iothub-creation-time-utc", value),
-            SystemProperty::OutputName => also("iothub-outputname", value),
-            SystemProperty::InterfaceId => {
-                annotations.push(symbol("iothub-interface-id", Value::String(value)));
-            }
-            SystemProperty::Subject => {
-                annotations.push(symbol("dt-subject", Value::String(value)));
-            }
-        }
-    }
-    application.extend(
-        message
-            .application
-            .into_iter()
-            .map(|(name, value)| (Value::String(name), value.map_or(Value::Null, Value::String))),
-    );
-    Message {
-        annotations,
-        properties,
-        application,
-        body: Body::Data(vec![message.body]),
-        ..Message::default()
     }
 }
 

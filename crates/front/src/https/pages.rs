@@ -4,7 +4,6 @@
 use super::{Client, Shared, Side, Slot};
 use crate::answer::Reply;
 use crate::body::Unread;
-use crate::mqtt::body_of;
 use crate::request;
 use crate::router::Missed;
 use crate::sent::Sent;
@@ -16,6 +15,7 @@ use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, StatusCode, Version};
 use ops::Answer;
+use ops::call::body_of;
 use serde_json::Value;
 use std::sync::Arc;
 

@@ -3,12 +3,12 @@
 use super::names::{Named, Peer};
 use super::pipe::Pipe;
 use super::topics::{Topic, Topics, value_of};
-use super::{About, Greeting, Waiting, body_of, code_of};
+use super::{About, Greeting, Waiting, code_of};
 use crate::connections::stopped;
 use bytes::Bytes;
 use model::Op;
 use model::operations::Surface;
-use ops::call::{Answer, run};
+use ops::call::{Answer, body_of, run};
 use std::collections::BTreeMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;

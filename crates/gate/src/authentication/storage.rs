@@ -18,38 +18,19 @@ use ring::hmac;
 /// How far the date of a signed request may be off. Source: Azure Storage, "Authorize with Shared Key".
 const REQUEST_SKEW_S: i64 = 900;
 
-/// A user delegation key by what it is made of; times as they stand in signatures.
-#[derive(Clone, Copy, Debug)]
-pub struct Delegation<'a> {
-    pub object_id: &'a str,
-    pub tenant: &'a str,
-    pub start: &'a str,
-    pub expiry: &'a str,
-    pub service: &'a str,
-    pub version: &'a str,
+/// A user delegation key in base64, made of what is said of it and of the account's own keys: nothing is kept of it.
+pub fn delegation_key(key: &DelegationKey, account: &SasPolicy) -> Secret<String> {
+    Secret::new(STANDARD.encode(delegated_bytes(key, account)))
 }
 
-impl<'a> Delegation<'a> {
-    fn of(key: &'a DelegationKey) -> Self {
-        let DelegationKey { object_id, tenant, start, expiry, service, version } = key;
-        Self { object_id, tenant, start, expiry, service, version }
-    }
-
-    /// The key in base64, made of the account's own keys: nothing is kept of it.
-    pub fn key(&self, account: &SasPolicy) -> Secret<String> {
-        Secret::new(STANDARD.encode(self.bytes(account)))
-    }
-
-    fn bytes(&self, account: &SasPolicy) -> hmac::Tag {
-        let secret =
-            [account.primary.reveal().as_slice(), account.secondary.reveal().as_slice()].concat();
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
-        let Self { object_id, tenant, start, expiry, service, version } = self;
-        let text = format!(
-            "user delegation\n{object_id}\n{tenant}\n{start}\n{expiry}\n{service}\n{version}"
-        );
-        hmac::sign(&key, text.as_bytes())
-    }
+fn delegated_bytes(key: &DelegationKey, account: &SasPolicy) -> hmac::Tag {
+    let secret =
+        [account.primary.reveal().as_slice(), account.secondary.reveal().as_slice()].concat();
+    let own = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+    let DelegationKey { object_id, tenant, start, expiry, service, version } = key;
+    let text =
+        format!("user delegation\n{object_id}\n{tenant}\n{start}\n{expiry}\n{service}\n{version}");
+    hmac::sign(&own, text.as_bytes())
 }
 
 /// What of an account an operation is about, as account signatures name it.
@@ -101,7 +82,7 @@ pub(super) fn signature(
         hmac::verify(&key, text.as_bytes(), signature.reveal()).is_ok()
     };
     let (is_first, is_second) = match delegation {
-        Some(key) => (fits(Delegation::of(key).bytes(keys).as_ref()), false),
+        Some(key) => (fits(delegated_bytes(key, keys).as_ref()), false),
         None => (fits(keys.primary.reveal()), fits(keys.secondary.reveal())),
     };
     if delegation.is_none() && !target.takes_keys {

@@ -87,6 +87,13 @@ impl Facts {
         self.entities.get(&scope.key())
     }
 
+    /// What lies below a scope in a target, each with what its key has behind that of the scope, in the order of these.
+    pub fn entities_below(&self, scope: &Scope) -> impl Iterator<Item = (&str, &Arc<Entity>)> {
+        let above = format!("{}/", scope.key());
+        let all = self.entities.range(above.clone()..);
+        all.map_while(move |(key, it)| Some((key.strip_prefix(&above)?, it)))
+    }
+
     /// The keys of the rule or storage account at a scope; none takes them away.
     pub fn put_target_keys(&mut self, scope: &Scope, keys: Option<SasPolicy>) {
         let all = Arc::make_mut(&mut self.target_keys);

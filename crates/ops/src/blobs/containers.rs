@@ -119,19 +119,14 @@ pub(crate) async fn list(_permit: &Permit, input: &Input, env: &Env) -> Result<R
     let facts = env.facts.load();
     let account = account(&facts, input)?;
     let place = account.scope.join("blobServices/default/containers");
-    let inside = format!("{}/", place.key());
-    let names = facts
-        .entities
-        .range(inside.clone()..)
-        .map_while(|(key, it)| key.strip_prefix(&inside).map(|name| (name, &it.scope)));
-    let mut names = names.filter(|(name, _)| {
+    let mut names = facts.entities_below(&place).filter(|(name, _)| {
         name.starts_with(prefix) && after.as_deref().is_none_or(|it| *name > it)
     });
     let shown: Vec<_> = names.by_ref().take(most).collect();
     let next = names.next().and_then(|_| shown.last()).map(|(name, _)| marker(name));
     let mut found = Vec::with_capacity(shown.len());
-    for (name, scope) in shown {
-        if let Some((resource, revision)) = targets::found(env, scope).await? {
+    for (name, container) in shown {
+        if let Some((resource, revision)) = targets::found(env, &container.scope).await? {
             found.push((name, resource, revision));
         }
     }

@@ -7,16 +7,12 @@ use super::xml::{Xml, read_flat};
 use super::{account, no, reply_xml};
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use gate::{Delegation, Permit};
+use gate::{Permit, delegation_key};
 use model::error::BlobFault;
-use model::{Error, Timestamp};
+use model::{DelegationKey, Error, Timestamp};
 
 /// Longest life of a key. Source: as the module's.
 const LIFE_MAX_S: i64 = 7 * 86_400;
-/// How a time stands in a key.
-fn shown(at: Timestamp) -> String {
-    Timestamp::from_seconds(at.seconds()).rfc3339().replace(".000Z", "Z")
-}
 
 /// `POST ?restype=service&comp=userdelegationkey`.
 pub(crate) fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
@@ -45,25 +41,25 @@ pub(crate) fn issue(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, 
     };
     let facts = env.facts.load();
     let version = input.headers.said("x-ms-version").unwrap_or(super::VERSION);
-    let delegation = Delegation {
-        object_id: &object_id.to_string(),
-        tenant: &facts.tenant.to_string(),
-        start: &shown(start),
-        expiry: &shown(expiry),
-        service: "b",
-        version,
+    let key = DelegationKey {
+        object_id: object_id.to_string(),
+        tenant: facts.tenant.to_string(),
+        start: start.rfc3339_seconds(),
+        expiry: expiry.rfc3339_seconds(),
+        service: "b".to_owned(),
+        version: version.to_owned(),
     };
     let keys = facts.target_keys.get(&account(&facts, input)?.scope.key());
     let keys = keys.ok_or_else(|| Error::Internal { message: "an account has no keys".into() })?;
     let text = Xml::new()
         .within("UserDelegationKey", |xml| {
-            xml.text("SignedOid", delegation.object_id)
-                .text("SignedTid", delegation.tenant)
-                .text("SignedStart", delegation.start)
-                .text("SignedExpiry", delegation.expiry)
-                .text("SignedService", delegation.service)
-                .text("SignedVersion", delegation.version)
-                .text("Value", delegation.key(keys).reveal());
+            xml.text("SignedOid", &key.object_id)
+                .text("SignedTid", &key.tenant)
+                .text("SignedStart", &key.start)
+                .text("SignedExpiry", &key.expiry)
+                .text("SignedService", &key.service)
+                .text("SignedVersion", &key.version)
+                .text("Value", delegation_key(&key, keys).reveal());
         })
         .done();
     Ok(reply_xml(text))

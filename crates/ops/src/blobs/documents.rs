@@ -134,9 +134,7 @@ impl<'a> Container<'a> {
     }
 
     pub(super) async fn find(&self, name: &str) -> Result<Found, Error> {
-        let found = self.env.store.get(&self.shard, tables::BLOBS, name).await;
-        let found = found.map_err(|it| control::unread(&it))?;
-        found.map(|it| Ok((control::parse(tables::BLOBS, name, &it)?, it.revision))).transpose()
+        control::get_in(self.env, &self.shard, tables::BLOBS, name).await
     }
 
     /// Blobs in the order of their names, from behind one on.
@@ -158,9 +156,8 @@ impl<'a> Container<'a> {
     /// The blocks that a content is made of; none for one file.
     pub(super) async fn blocks(&self, stored: &Stored) -> Result<Vec<Block>, Error> {
         let Stored::Blocks(id) = stored else { return Ok(Vec::new()) };
-        let found = self.env.store.get(&self.shard, tables::BLOB_CONTENTS, id).await;
-        match found.map_err(|it| control::unread(&it))? {
-            Some(found) => control::parse(tables::BLOB_CONTENTS, id, &found),
+        match control::get_in(self.env, &self.shard, tables::BLOB_CONTENTS, id).await? {
+            Some((blocks, _)) => Ok(blocks),
             // Replaced since the blob was read.
             None => {
                 Err(no(BlobFault::ConditionNotMet, "the blob was changed meanwhile; read it again"))
@@ -206,9 +203,8 @@ impl<'a> Container<'a> {
 
     pub(super) async fn stage(&self, name: &str) -> Result<Option<Stage>, Error> {
         let key = Self::stage_key(name);
-        let found = self.env.store.get(&self.shard, tables::BLOB_STAGES, &key).await;
-        let found = found.map_err(|it| control::unread(&it))?;
-        found.map(|it| control::parse(tables::BLOB_STAGES, &key, &it)).transpose()
+        let found = control::get_in(self.env, &self.shard, tables::BLOB_STAGES, &key).await?;
+        Ok(found.map(|(it, _)| it))
     }
 
     /// What makes all blocks that wait for a blob nobody's.
@@ -239,28 +235,15 @@ impl<'a> Container<'a> {
         id: &str,
     ) -> Result<Option<Block>, Error> {
         let key = Self::block_key(generation, id);
-        let found = self.env.store.get(&self.shard, tables::BLOB_BLOCKS, &key).await;
-        let found = found.map_err(|it| control::unread(&it))?;
-        found.map(|it| control::parse(tables::BLOB_BLOCKS, &key, &it)).transpose()
+        let found = control::get_in(self.env, &self.shard, tables::BLOB_BLOCKS, &key).await?;
+        Ok(found.map(|(it, _)| it))
     }
 
     /// The blocks of a generation by their ids.
     pub(super) async fn staged(&self, generation: &str) -> Result<BTreeMap<String, Block>, Error> {
-        let (mut all, mut after) = (BTreeMap::new(), None);
-        loop {
-            let scan = Scan { prefix: format!("{generation}/"), after, limit: PAGE };
-            let page = self.env.store.scan(&self.shard, tables::BLOB_BLOCKS, scan).await;
-            let page = page.map_err(|it| control::unread(&it))?;
-            let is_last = page.len() < PAGE;
-            after = page.last().map(|(key, _)| key.clone());
-            for (key, document) in page {
-                let block: Block = control::parse(tables::BLOB_BLOCKS, &key, &document)?;
-                all.insert(block.0.clone(), block);
-            }
-            if is_last {
-                return Ok(all);
-            }
-        }
+        let prefix = format!("{generation}/");
+        let all = control::all_in(self.env, &self.shard, tables::BLOB_BLOCKS, &prefix).await?;
+        Ok(all.into_iter().map(|(_, it, _): (_, Block, _)| (it.0.clone(), it)).collect())
     }
 
     /// Forgets the blocks of a generation that is nobody's any more, and removes their files but for those in use.

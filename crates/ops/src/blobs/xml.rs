@@ -102,6 +102,9 @@ pub(super) fn read_flat(bytes: &[u8], root: &str) -> Result<Vec<(String, String)
                 false => Err("it does not end with its root"),
             };
         }
+        if all.len() == ELEMENTS_MAX {
+            return Err("it has too many elements");
+        }
         let (name, behind) = opened(rest)?;
         if let Some(empty) = name.strip_suffix('/') {
             all.push((empty.to_owned(), String::new()));
@@ -115,9 +118,6 @@ pub(super) fn read_flat(bytes: &[u8], root: &str) -> Result<Vec<(String, String)
             .and_then(|it| it.strip_prefix('>'))
             .ok_or("an element does not end as it began")?;
         all.push((name.to_owned(), unescaped(inner)?));
-        if all.len() > ELEMENTS_MAX {
-            return Err("it has too many elements");
-        }
     }
 }
 
@@ -206,7 +206,10 @@ mod tests {
             assert!(read_flat(hostile.as_bytes(), "A").is_err(), "{hostile}");
         }
         assert!(read_flat(b"<A>\xff</A>", "A").is_err());
-        let many = |count: usize| format!("<A>{}</A>", "<B/>".repeat(count));
-        assert!(read_flat(many(ELEMENTS_MAX).as_bytes(), "A").is_ok());
+        for element in ["<B/>", "<B></B>"] {
+            let many = |count: usize| format!("<A>{}</A>", element.repeat(count));
+            assert!(read_flat(many(ELEMENTS_MAX).as_bytes(), "A").is_ok());
+            assert!(read_flat(many(ELEMENTS_MAX + 1).as_bytes(), "A").is_err(), "{element}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use model::operations::Body;
 use model::{Error, Operation, Plane};
 use serde_json::{Map, Value};
+use std::future::ready;
 use std::pin::Pin;
 use tokio::sync::mpsc;
 
@@ -30,6 +31,14 @@ pub type BodyReader = Box<dyn FnOnce(usize, Taker) -> Reading + Send>;
 
 /// Who takes what comes: whoever waits at the other end, or nobody, and then the reading brings all of it.
 pub type Taker = Option<mpsc::Sender<Bytes>>;
+
+/// A body that is there already.
+pub fn body_of(bytes: Bytes) -> BodyReader {
+    Box::new(move |limit, _| {
+        let read = if bytes.len() <= limit { Ok(bytes) } else { Err(BodyFault::TooLarge) };
+        Box::pin(ready(read))
+    })
+}
 
 /// A body that is being read.
 pub type Reading = Pin<Box<dyn Future<Output = Result<Bytes, BodyFault>> + Send>>;

@@ -11,7 +11,7 @@ mod content;
 use super::named::Named;
 use super::query::{Condition, Query, Source};
 use super::registry::{hub_of, shard};
-use crate::control::{delete as remove, failed, put as keep, unread};
+use crate::control::{self, delete as remove, failed, parse, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use content::Content;
@@ -242,19 +242,17 @@ pub(super) async fn objects(
 }
 
 async fn read(env: &Env, shard: &ShardId, id: &str) -> Result<Option<(Configuration, u64)>, Error> {
-    let found = env.store.get(shard, tables::CONFIGURATIONS, id).await.map_err(|it| unread(&it))?;
-    found.map(|it| Ok((parse(&it)?, it.revision))).transpose()
-}
-
-fn parse<T: serde::de::DeserializeOwned>(document: &Document) -> Result<T, Error> {
-    serde_json::from_slice(&document.body)
-        .map_err(|it| Error::Internal { message: format!("a configuration cannot be read: {it}") })
+    control::get_in(env, shard, tables::CONFIGURATIONS, id).await
 }
 
 async fn counted(env: &Env, shard: &ShardId, ids: &[&str]) -> Result<Vec<Counted>, Error> {
     let found = env.store.get_many(shard, tables::CONFIGURATION_COUNTS, ids).await;
     let found = found.map_err(|it| unread(&it))?;
-    found.iter().map(|it| it.as_ref().map_or_else(|| Ok(Counted::default()), parse)).collect()
+    let read = |(id, it): (&&str, &Option<Document>)| match it {
+        Some(it) => parse(tables::CONFIGURATION_COUNTS, id, it),
+        None => Ok(Counted::default()),
+    };
+    ids.iter().zip(&found).map(read).collect()
 }
 
 /// Every configuration of a hub, by id.
@@ -262,7 +260,9 @@ async fn all(env: &Env, shard: &ShardId) -> Result<Vec<(Configuration, u64)>, Er
     let scan = Scan { prefix: String::new(), after: None, limit: CONFIGURATIONS_MAX };
     let page = env.store.scan(shard, tables::CONFIGURATIONS, scan).await;
     let page = page.map_err(|it| unread(&it))?;
-    page.iter().map(|(_, it)| Ok((parse(it)?, it.revision))).collect()
+    let read =
+        |(key, it): &(String, Document)| Ok((parse(tables::CONFIGURATIONS, key, it)?, it.revision));
+    page.iter().map(read).collect()
 }
 
 /// All of a hub, as they are exported: what was counted of them stays at home.

@@ -10,12 +10,13 @@ use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::link::{Answering, Link};
 use crate::session::{Ended, Shown};
-use crate::targets::event_hubs::{self, Use};
+use crate::targets::event_hubs;
+use crate::targets::uses::Use;
 use bytes::Bytes;
 use gate::Permit;
 use gate::facts::Hub;
 use model::{Credential, Error, Scope, Timestamp, TrackingId};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use store::log::{Bounds, Start};
 use tokio::sync::watch;
@@ -245,7 +246,7 @@ fn expect_group(is_there: bool, whose: &str, name: &str, group: &str) -> Result<
     }
 }
 
-pub(crate) fn newest(bounds: &Bounds) -> Option<(u64, u64, Timestamp)> {
+fn newest(bounds: &Bounds) -> Option<(u64, u64, Timestamp)> {
     let sequence = bounds.next_sequence.checked_sub(1)?;
     Some((sequence, bounds.last_offset?, Timestamp::from_millis(bounds.last_time_ms?)))
 }
@@ -278,18 +279,26 @@ pub(crate) async fn get_partition(
 ) -> Result<Reply, Error> {
     let hub = hub_of(permit, input, env)?;
     let log = env.logs.of(&hub, env).await?;
+    Ok(Reply::ok(describe_partition(&path(&hub.scope), input, &log)?))
+}
+
+/// How far the partition reaches that is asked about, of an event hub of this name.
+///
+/// # Errors
+/// [`Error::NotFound`] where it has no such partition.
+pub(crate) fn describe_partition(name: &str, input: &Input, log: &HubLog) -> Result<Value, Error> {
     let partition = partition(input.param("partition"), log.partitions)?;
-    let bounds = bounds(&log, partition)?;
+    let bounds = bounds(log, partition)?;
     let newest = newest(&bounds);
-    Ok(Reply::ok(json!({
-        "name": path(&hub.scope),
+    Ok(json!({
+        "name": name,
         "partition": partition.to_string(),
         "beginSequence": bounds.first_sequence,
         "lastSequence": newest.map(|it| it.0),
         "lastOffset": newest.map(|it| it.1),
         "lastEnqueued": newest.map(|it| it.2.millis()),
         "isEmpty": bounds.first_sequence == bounds.next_sequence,
-    })))
+    }))
 }
 
 fn hub_of(permit: &Permit, input: &Input, env: &Env) -> Result<Arc<Hub>, Error> {

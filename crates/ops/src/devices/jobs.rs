@@ -9,7 +9,7 @@ use super::methods;
 use super::query::{Condition, Source};
 use super::registry::{TRIES, hub_of, shard};
 use super::twin::Wanted;
-use crate::control::{delete, failed, put as keep, unread};
+use crate::control::{self, delete, failed, parse, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::Permit;
@@ -21,7 +21,7 @@ use model::{DeviceId, Error, Op, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
-use store::{CommitError, Document, Expect, Scan, ShardId, tables};
+use store::{CommitError, Expect, Scan, ShardId, tables};
 
 /// Most jobs of a hub, past ones included.
 const JOBS_MAX: u64 = 10_000;
@@ -139,7 +139,7 @@ impl Job {
     }
 }
 
-fn id_of(input: &Input) -> Result<String, Error> {
+pub(super) fn id_of(input: &Input) -> Result<String, Error> {
     let id = DeviceId::parse(input.param("job"))
         .map_err(|it| Error::DeviceInvalid { at: "jobId".into(), message: it.to_string() })?;
     Ok(id.as_str().to_owned())
@@ -232,23 +232,22 @@ pub(super) async fn objects(
         let found = read(env, &shard(hub)?, &id).await?;
         (found.map_or_else(|| json!({}), |(it, _)| it.shown()), Verb::Delete)
     };
-    Ok(vec![Object {
+    Ok(vec![object(hub, id, body, verb)])
+}
+
+/// A job of a hub, of whatever kind, as policy judges it.
+pub(super) fn object(hub: &Hub, name: String, body: Value, verb: Verb) -> Object {
+    Object {
         kind: "Microsoft.Devices/IotHubs/jobs".into(),
-        id: format!("{}/jobs/{id}", hub.scope),
-        name: id,
+        id: format!("{}/jobs/{name}", hub.scope),
+        name,
         body,
         verb,
-    }])
+    }
 }
 
 async fn read(env: &Env, shard: &ShardId, id: &str) -> Result<Option<(Job, u64)>, Error> {
-    let found = env.store.get(shard, tables::JOBS, id).await.map_err(|it| unread(&it))?;
-    found.map(|it| Ok((parse(&it)?, it.revision))).transpose()
-}
-
-fn parse(document: &Document) -> Result<Job, Error> {
-    serde_json::from_slice(&document.body)
-        .map_err(|it| Error::Internal { message: format!("a job cannot be read: {it}") })
+    control::get_in(env, shard, tables::JOBS, id).await
 }
 
 fn not_found(id: &str) -> Error {
@@ -325,8 +324,8 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
     loop {
         let scan = Scan { prefix: String::new(), after: after.take(), limit: PAGE_MAX };
         let page = env.store.scan(&shard, tables::JOBS, scan).await.map_err(|it| unread(&it))?;
-        for (_, document) in &page {
-            let job = parse(document)?;
+        for (key, document) in &page {
+            let job: Job = parse(tables::JOBS, key, document)?;
             if !fits(input.query("jobType"), job.kind.as_str())
                 || !fits(input.query("jobStatus"), job.status.as_str())
             {
@@ -357,7 +356,7 @@ pub(super) async fn forget_old(env: &Env, hub: &Hub) -> Result<(), Error> {
         let scan = Scan { prefix: String::new(), after: after.take(), limit: PAGE_MAX };
         let page = env.store.scan(&shard, tables::JOBS, scan).await.map_err(|it| unread(&it))?;
         for (key, document) in &page {
-            let job = parse(document)?;
+            let job: Job = parse(tables::JOBS, key, document)?;
             if job.end.is_some_and(|it| it.plus_seconds(HISTORY_S) <= env.now()) {
                 forget(env, &shard, key, document.revision).await?;
             }

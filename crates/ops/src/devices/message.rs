@@ -3,6 +3,7 @@
 //! Written once, read by whoever delivers it. The form is in `docs/reference/log-format.md`; enqueued time,
 //! partition and sequence are the log's own. Of a hub that routes, a record also says to where, see [`routed`].
 
+pub mod amqp;
 pub mod routed;
 
 use bytes::Bytes;

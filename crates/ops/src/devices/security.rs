@@ -19,7 +19,7 @@ use super::hubs::{self, etag, first_version};
 use super::journal::{self, Entry, Happened};
 use super::named::Named;
 use super::registry::{TRIES, keeps_changing, read, shard};
-use crate::control::{delete as remove, failed, parse, put as keep, unread};
+use crate::control::{self, delete as remove, failed, parse, put as keep, unread};
 use crate::decisions;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -107,10 +107,7 @@ async fn stored(
     shard: &ShardId,
     device: &DeviceId,
 ) -> Result<Option<(PolicyDocument, u64)>, Error> {
-    let key = device.as_str();
-    let found = env.store.get(shard, tables::SECURITY_POLICIES, key).await;
-    let found = found.map_err(|it| unread(&it))?;
-    found.map(|it| Ok((parse(tables::SECURITY_POLICIES, key, &it)?, it.revision))).transpose()
+    control::get_in(env, shard, tables::SECURITY_POLICIES, device.as_str()).await
 }
 
 /// The policy at a scope as an answer shows it, where there is one.

@@ -12,8 +12,9 @@ pub(crate) mod run;
 mod storage;
 
 use super::hubs;
+use super::jobs::{id_of, object};
 use super::registry::{TRIES, hub_of, shard};
-use crate::control::{delete, failed, put as keep, unread};
+use crate::control::{self, delete, failed, put as keep, unread};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use body::Wanted;
@@ -21,11 +22,11 @@ use gate::Permit;
 use gate::facts::Hub;
 use model::error::HubFault;
 use model::trace::{Caller, Object, Verb};
-use model::{DeviceId, Error, Op, Scope, Timestamp};
+use model::{Error, Op, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::{CommitError, Document, Expect, Scan, ShardId, tables};
+use store::{CommitError, Expect, ShardId, tables};
 
 /// Most imports and exports of a hub that are known, past ones included.
 const TRANSFERS_MAX: u64 = 10_000;
@@ -33,8 +34,6 @@ const TRANSFERS_MAX: u64 = 10_000;
 const HISTORY_S: i64 = 30 * 24 * 3_600;
 /// How long one may take.
 const EXECUTION_S: i64 = 7 * 24 * 3_600;
-/// How many are read at once.
-const PAGE: usize = 100;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -165,12 +164,6 @@ impl Transfer {
     }
 }
 
-fn id_of(input: &Input) -> Result<String, Error> {
-    let id = DeviceId::parse(input.param("job"))
-        .map_err(|it| Error::DeviceInvalid { at: "jobId".into(), message: it.to_string() })?;
-    Ok(id.as_str().to_owned())
-}
-
 fn not_found(id: &str) -> Error {
     Error::hub(HubFault::JobNotFound, format!("there is no import or export `{id}` in this hub"))
 }
@@ -195,71 +188,24 @@ pub(super) async fn objects(
         let found = read(env, &shard(hub)?, &id).await?;
         (id, found.map_or_else(|| json!({}), |(it, _)| it.shown()), Verb::Delete)
     };
-    Ok(vec![Object {
-        kind: "Microsoft.Devices/IotHubs/jobs".into(),
-        id: format!("{}/jobs/{name}", hub.scope),
-        name,
-        body,
-        verb,
-    }])
+    Ok(vec![object(hub, name, body, verb)])
 }
 
 async fn read(env: &Env, shard: &ShardId, id: &str) -> Result<Option<(Transfer, u64)>, Error> {
-    let found = env.store.get(shard, tables::TRANSFERS, id).await.map_err(|it| unread(&it))?;
-    found.map(|it| Ok((parse(&it)?, it.revision))).transpose()
-}
-
-fn parse(document: &Document) -> Result<Transfer, Error> {
-    serde_json::from_slice(&document.body)
-        .map_err(|it| Error::Internal { message: format!("a job cannot be read: {it}") })
+    control::get_in(env, shard, tables::TRANSFERS, id).await
 }
 
 /// All of a hub, the newest first.
 async fn all(env: &Env, shard: &ShardId) -> Result<Vec<(Transfer, u64)>, Error> {
-    let (mut found, mut after) = (Vec::new(), None);
-    loop {
-        let scan = Scan { prefix: String::new(), after: after.take(), limit: PAGE };
-        let page =
-            env.store.scan(shard, tables::TRANSFERS, scan).await.map_err(|it| unread(&it))?;
-        for (_, document) in &page {
-            found.push((parse(document)?, document.revision));
-        }
-        match page.last() {
-            Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
-            Some(_) | None => break,
-        }
-    }
+    let found = control::all_in(env, shard, tables::TRANSFERS, "").await?;
+    let mut found: Vec<(Transfer, u64)> =
+        found.into_iter().map(|(_, it, revision)| (it, revision)).collect();
     found.sort_by(|(a, _), (b, _)| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
     Ok(found)
 }
 
-/// What is asked of imports and exports, on either plane.
-pub(crate) async fn act(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let op = permit.operation().op;
-    let is = |it: Op| op == it;
-    if is(Op::ExportDevices) || is(Op::ImportDevices) {
-        return create_of_hub(permit, input, env).await;
-    }
-    if is(Op::ListHubJobs) {
-        return list_of_hub(input, env).await;
-    }
-    if is(Op::GetHubJob) {
-        return get_of_hub(input, env).await;
-    }
-    if is(Op::GetTransfer) {
-        return get(permit, input, env).await;
-    }
-    if is(Op::ListTransfers) {
-        return list(permit, input, env).await;
-    }
-    if is(Op::CancelTransfer) {
-        return cancel(permit, input, env).await;
-    }
-    create(permit, input, env).await
-}
-
 /// `POST /jobs/create`.
-async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     let wanted = Wanted::read(&input.body, env)?;
     let made = make(permit, input, env, (&hub, wanted, false)).await?;
@@ -267,7 +213,11 @@ async fn create(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Erro
 }
 
 /// `POST .../exportDevices` and `POST .../importDevices` of the control plane.
-async fn create_of_hub(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn create_of_hub(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
     let hub = named(input, env).await?;
     let is_export = permit.operation().op == Op::ExportDevices;
     let kind = if is_export { Kind::Export } else { Kind::Import };
@@ -328,13 +278,13 @@ async fn make(
 }
 
 /// `GET /jobs/{job}`.
-async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     found(input, env, &hub).await.map(|it| Reply::ok(it.shown()))
 }
 
 /// `GET .../jobs/{job}` of the control plane.
-async fn get_of_hub(input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn get_of_hub(_: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = named(input, env).await?;
     found(input, env, &hub).await.map(|it| Reply::ok(it.shown_of_hub()))
 }
@@ -346,14 +296,14 @@ async fn found(input: &Input, env: &Env, hub: &Hub) -> Result<Transfer, Error> {
 }
 
 /// `GET /jobs`, the newest first.
-async fn list(permit: &Permit, _: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn list(permit: &Permit, _: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     let all = all(env, &shard(&hub)?).await?;
     Ok(Reply::ok(all.iter().map(|(it, _)| it.shown()).collect()))
 }
 
 /// `GET .../jobs` of the control plane.
-async fn list_of_hub(input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn list_of_hub(_: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = named(input, env).await?;
     let all = all(env, &shard(&hub)?).await?;
     let shown: Vec<Value> = all.iter().map(|(it, _)| it.shown_of_hub()).collect();
@@ -361,7 +311,7 @@ async fn list_of_hub(input: &Input, env: &Env) -> Result<Reply, Error> {
 }
 
 /// `DELETE /jobs/{job}`: what was imported stays, and nothing more is read.
-async fn cancel(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
+pub(crate) async fn cancel(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let hub = hub_of(permit, env)?;
     let shard = shard(&hub)?;
     let id = id_of(input)?;

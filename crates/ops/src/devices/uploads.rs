@@ -5,11 +5,13 @@
 //! it asks for as its identity, so that an upload is that identity's with the roles that it has by then.
 //! Source: IoT Hub developer guide, "Upload files with IoT Hub"; the public device libraries.
 
+use super::endpoints::IDENTITY_BASED;
 use super::named::Named;
 use super::registry::{hub_of, read as read_device, shard};
 use super::routing::connection::{self, Account};
 use super::{hubs, names, service_queues};
-use crate::control::{delete, failed, put as keep, unread};
+use crate::control::{self, delete, failed, parse, put as keep, unread};
+use crate::entra::tokens;
 use crate::env::Env;
 use crate::going_out;
 use crate::input::{Input, Reply};
@@ -35,8 +37,6 @@ const BLOB_NAME_CHARACTERS_MAX: usize = 1_024;
 const CLOCK_SKEW_S: i64 = 300;
 /// So many uploads are looked at together when those that are too late are forgotten.
 const PAGE: usize = 256;
-/// For what tokens of identities are, at storage accounts.
-pub(super) const STORAGE: &str = "https://storage.azure.com";
 
 /// An upload that has begun.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -126,15 +126,14 @@ pub(crate) async fn end(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     };
     let shard = shard(&hub)?;
     let key = key_of(&named, correlation);
-    let found = env.store.get(&shard, tables::FILE_UPLOADS, &key).await;
-    let found = found.map_err(|it| unread(&it))?.ok_or_else(unknown)?;
-    let upload: Upload = parse(&found.body)?;
+    let found = control::get_in::<Upload>(env, &shard, tables::FILE_UPLOADS, &key).await?;
+    let (upload, revision) = found.ok_or_else(unknown)?;
     let device = read_device(env, &shard, &named).await?;
     if device.is_none_or(|(it, _)| it.generation_id != upload.generation) {
         return Err(unknown());
     }
     let now = env.now();
-    let over = delete(tables::FILE_UPLOADS, key, Expect::Revision(found.revision));
+    let over = delete(tables::FILE_UPLOADS, key, Expect::Revision(revision));
     if upload.until <= now {
         env.store.commit(&shard, vec![over]).await.map_err(|it| failed(&it))?;
         let what = "the time of the upload is over; begin another one";
@@ -243,11 +242,11 @@ fn credential(
     host: &str,
 ) -> Result<Credential, String> {
     let is_by_identity = text(endpoint, &["authenticationType"])
-        .is_some_and(|it| it.eq_ignore_ascii_case("identityBased"));
+        .is_some_and(|it| it.eq_ignore_ascii_case(IDENTITY_BASED));
     if is_by_identity {
         let named = text(endpoint, &["identity", "userAssignedIdentity"]);
         let who = going_out::identity_of(hub, named, facts)?;
-        let token = going_out::token_for(env, facts, &who, (host, STORAGE));
+        let token = going_out::token_for(env, facts, &who, (host, tokens::STORAGE));
         return token.map(Credential::Token);
     }
     key_of_account(endpoint)
@@ -269,10 +268,9 @@ fn blobs(env: &Env, store: &Store) -> Blobs {
     Blobs::new(client, store.container.clone(), store.credential.clone(), now)
 }
 
-/// What the storage says to the hub, for the device: with the id by which a storage of this server knows its decision.
+/// What the storage says to the hub, for the device.
 fn said_no(store: &Store, error: &BlobError) -> Error {
-    let id = error.request_id.as_ref().map(|it| format!(" (its tracking id: {it})"));
-    let what = format!("the storage `{}` says: {error}{}", store.container, id.unwrap_or_default());
+    let what = format!("the storage `{}` says: {}", store.container, error.told());
     match error.why {
         Why::Throttled | Why::Unreachable => Error::Unavailable { message: what },
         Why::NotFound | Why::Unauthorized | Why::Conflict | Why::Refused => {
@@ -283,11 +281,6 @@ fn said_no(store: &Store, error: &BlobError) -> Error {
 
 fn key_of(named: &Named, correlation: &str) -> String {
     format!("{}/{correlation}", named.device)
-}
-
-fn parse(body: &[u8]) -> Result<Upload, Error> {
-    serde_json::from_slice(body)
-        .map_err(|it| Error::Internal { message: format!("an upload cannot be read: {it}") })
 }
 
 /// Takes out what of a device is too late.
@@ -321,7 +314,7 @@ fn late_of(
 ) -> Result<(Vec<Change>, usize), Error> {
     let (mut late, mut live) = (Vec::new(), 0);
     for (key, document) in all {
-        match parse(&document.body)?.until <= now {
+        match parse::<Upload>(tables::FILE_UPLOADS, &key, &document)?.until <= now {
             true => {
                 late.push(delete(tables::FILE_UPLOADS, key, Expect::Revision(document.revision)));
             }

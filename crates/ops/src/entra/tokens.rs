@@ -23,6 +23,11 @@ const RENEWAL_S: i64 = 300;
 /// From how many kept tokens on the ended ones are cleared away.
 const IDENTITY_TOKENS_MAX: usize = 1_000;
 
+/// What tokens for targets of hubs are for.
+pub(crate) const EVENT_HUBS: &str = "https://eventhubs.azure.net";
+pub(crate) const SERVICE_BUS: &str = "https://servicebus.azure.net";
+pub(crate) const STORAGE: &str = "https://storage.azure.com";
+
 /// What tokens can be for, besides the server's own origin. A client may add one `/`, and gets it back in
 /// `aud`. Source: Microsoft identity platform, "Scopes and permissions", on the trailing slash.
 const RESOURCES: &[&str] = &[
@@ -31,9 +36,9 @@ const RESOURCES: &[&str] = &[
     "https://iothubs.azure.net",
     "https://azure-devices-provisioning.net",
     "https://graph.microsoft.com",
-    "https://eventhubs.azure.net",
-    "https://servicebus.azure.net",
-    "https://storage.azure.com",
+    EVENT_HUBS,
+    SERVICE_BUS,
+    STORAGE,
     // For what another sign-in takes as a federated assertion; opens nothing itself.
     "api://AzureADTokenExchange",
 ];

@@ -1,9 +1,9 @@
 //! What a hub does at targets: the operation of the target that it is, and where that is judged.
 
-use crate::questions::row_named;
 use gate::Facts;
 use gate::facts::{Instance, Target, TargetKind};
-use model::{Operation, Scope};
+use model::operations::operation;
+use model::{Op, Operation, Scope};
 use std::sync::Arc;
 
 /// What a hub does at a target.
@@ -24,22 +24,13 @@ impl Deed {
         }
     }
 
-    /// What has to be granted.
-    const fn action(self) -> &'static str {
-        match self {
-            Self::SendEvents => "Microsoft.EventHub/namespaces/messages/send/action",
-            Self::SendToQueue | Self::SendToTopic => {
-                "Microsoft.ServiceBus/namespaces/messages/send/action"
-            }
-            Self::WriteBlobs => {
-                "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write"
-            }
-        }
-    }
-
     /// The row of the table by which the target judges it.
-    pub(crate) fn row(self) -> Option<&'static Operation> {
-        row_named(self.action()).ok()
+    pub(crate) fn row(self) -> &'static Operation {
+        operation(match self {
+            Self::SendEvents => Op::SendEvents,
+            Self::SendToQueue | Self::SendToTopic => Op::SendToEntity,
+            Self::WriteBlobs => Op::PutBlob,
+        })
     }
 
     /// Where what it reaches lies in the target, and what that is called.

@@ -4,13 +4,14 @@
 //! built-in endpoints, see [`crate::devices::events`].
 
 use crate::call::{Failed, Passed};
-use crate::devices::events::{bounds, newest, not_found, partition as read_partition};
+use crate::devices::events::{describe_partition, not_found, partition as read_partition};
 use crate::devices::logs::HubLog;
 use crate::devices::telemetry::{Sent, partition_of, queue};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::link::Link;
 use crate::session::{Ended, Shown};
+use crate::targets::uses::Use;
 use bytes::Bytes;
 use gate::facts::Entity;
 use gate::{Facts, Permit};
@@ -109,13 +110,6 @@ impl Sender {
     }
 }
 
-/// What somebody wants of an event hub that can be switched off for it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
-    Send,
-    Receive,
-}
-
 /// The event hub at a scope, or around that of a consumer group, which is switched on.
 ///
 /// # Errors
@@ -124,21 +118,15 @@ pub(crate) fn active(facts: &Facts, scope: &Scope, wants: Use) -> Result<Arc<Ent
     let path = scope.as_str();
     let own = path.to_ascii_lowercase().find("/consumergroups/").and_then(|at| path.get(..at));
     let own = own.and_then(|it| Scope::parse(it).ok()).unwrap_or_else(|| scope.clone());
-    let found = facts.entity(&own).filter(|it| is_event_hub(&it.scope));
-    let event_hub =
-        found.ok_or_else(|| not_found(format!("there is no event hub `{}` here", own.name())))?;
-    let status = text(&event_hub.properties, &["status"]).unwrap_or("Active");
-    let is_on = match wants {
-        Use::Send => matches!(status, "Active" | "ReceiveDisabled"),
-        Use::Receive => matches!(status, "Active" | "SendDisabled"),
-    };
-    match is_on {
-        true => Ok(Arc::clone(event_hub)),
-        false => Err(Error::Conflict {
-            code: "MessagingEntityDisabled",
-            message: format!("the event hub `{}` is switched off for this: {status}", own.name()),
-        }),
-    }
+    let event_hub = found(facts, &own)?;
+    wants.check(&event_hub, || format!("the event hub `{}`", own.name()))?;
+    Ok(event_hub)
+}
+
+fn found(facts: &Facts, scope: &Scope) -> Result<Arc<Entity>, Error> {
+    let found = facts.entity(scope).filter(|it| is_event_hub(&it.scope));
+    let missing = || not_found(format!("there is no event hub `{}` here", scope.name()));
+    found.cloned().ok_or_else(missing)
 }
 
 fn is_event_hub(scope: &Scope) -> bool {
@@ -156,7 +144,7 @@ pub(crate) fn reach(event_hub: &Entity) -> (u16, u32) {
 
 /// Which partitions an event hub has.
 pub(crate) fn describe(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
-    let event_hub = found(permit, env)?;
+    let event_hub = found(&env.facts.load(), permit.scope())?;
     let (partitions, _) = reach(&event_hub);
     let ids: Vec<String> = (0..partitions).map(|it| it.to_string()).collect();
     let created = text(&event_hub.properties, &["createdAt"]).and_then(Timestamp::parse);
@@ -172,25 +160,7 @@ pub(crate) fn describe(permit: &Permit, _input: &Input, env: &Env) -> Result<Rep
 /// # Errors
 /// [`Error::NotFound`] where the event hub has no such partition.
 pub(crate) async fn partition(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
-    let event_hub = found(permit, env)?;
+    let event_hub = found(&env.facts.load(), permit.scope())?;
     let log = env.logs.of_event_hub(&event_hub, env).await?;
-    let partition = read_partition(input.param("partition"), log.partitions)?;
-    let bounds = bounds(&log, partition)?;
-    let newest = newest(&bounds);
-    Ok(Reply::ok(json!({
-        "name": event_hub.scope.name(),
-        "partition": partition.to_string(),
-        "beginSequence": bounds.first_sequence,
-        "lastSequence": newest.map(|it| it.0),
-        "lastOffset": newest.map(|it| it.1),
-        "lastEnqueued": newest.map(|it| it.2.millis()),
-        "isEmpty": bounds.first_sequence == bounds.next_sequence,
-    })))
-}
-
-fn found(permit: &Permit, env: &Env) -> Result<Arc<Entity>, Error> {
-    let facts = env.facts.load();
-    let found = facts.entity(permit.scope()).filter(|it| is_event_hub(&it.scope));
-    let missing = || not_found(format!("there is no event hub `{}` here", permit.scope().name()));
-    found.cloned().ok_or_else(missing)
+    Ok(Reply::ok(describe_partition(event_hub.scope.name(), input, &log)?))
 }

@@ -14,6 +14,7 @@ mod places;
 pub mod reaching;
 pub(crate) mod rules;
 pub mod service_bus;
+pub(crate) mod uses;
 
 pub(crate) use places::place;
 
@@ -151,7 +152,7 @@ pub(crate) async fn found(env: &Env, scope: &Scope) -> Result<Option<(Value, u64
 
 /// What is at `scope` as an answer shows it, where it exists: what a patch is laid over, what policies see.
 pub(crate) async fn current(env: &Env, scope: &Scope) -> Result<Option<Value>, Error> {
-    Ok(stored(env, scope).await?.map(|(it, _)| it.resource))
+    Ok(found(env, scope).await?.map(|(it, _)| it))
 }
 
 /// What a `PUT` of the body would store, for policy to judge. `None` where the body breaks a rule.

@@ -14,10 +14,24 @@ impl World {
         }
     }
 
+    /// Gives a hub an identity of its own, and no other: who that is.
+    pub fn own_identity(&self, hub: &str) -> Identity {
+        let own = json!({ "identity": { "type": "SystemAssigned" } });
+        let shown = self.arm("PATCH", hub, &own).expect(200).body;
+        self.managed_identity(text(&shown, "/identity/principalId"))
+    }
+
     /// A new namespace or storage account, open to everybody: its id.
     pub fn target(&self, kind: &str, name: &str) -> String {
         let id = format!("{}/providers/{kind}/{name}", self.group());
         self.arm("PUT", &id, &json!({ "location": "westus" })).expect(200);
+        id
+    }
+
+    /// A new container of a storage account: its id.
+    pub fn container(&self, account: &str, name: &str) -> String {
+        let id = format!("{account}/blobServices/default/containers/{name}");
+        self.arm("PUT", &id, &json!({})).expect(200);
         id
     }
 

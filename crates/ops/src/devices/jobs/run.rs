@@ -3,8 +3,8 @@
 //! How far a job is is kept with what became of its devices: a restart goes on there, and does the few devices
 //! again that were under way.
 
-use super::{Counts, Job, Kind, Status, condition_of, parse, read};
-use crate::control::{failed, put as keep, unread};
+use super::{Counts, Job, Kind, Status, condition_of, read};
+use crate::control::{failed, parse, put as keep, unread};
 use crate::devices::message::routed::Source as MessageSource;
 use crate::devices::methods;
 use crate::devices::named::Named;
@@ -35,7 +35,7 @@ pub(in crate::devices) async fn due(env: &Env, hub: &Hub) -> Result<(Vec<String>
         let scan = Scan { prefix: String::new(), after: after.take(), limit: PAGE };
         let page = env.store.scan(&shard, tables::JOBS, scan).await.map_err(|it| unread(&it))?;
         for (key, document) in &page {
-            let job = parse(document)?;
+            let job: Job = parse(tables::JOBS, key, document)?;
             match job.status.is_open() {
                 true if job.start <= env.now() => found.push(key.clone()),
                 is_open => is_more_to_come |= is_open,

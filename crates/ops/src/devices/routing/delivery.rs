@@ -52,6 +52,11 @@ impl Healths {
         how(self.lock().entry((hub.to_owned(), number)).or_default());
     }
 
+    /// Forgets endpoints that are gone: no other ever has their numbers.
+    fn keep(&self, is_there: impl Fn(&Place) -> bool) {
+        self.lock().retain(|place, _| is_there(place));
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Health>> {
         // No critical section leaves the map half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -67,14 +72,19 @@ pub async fn run(env: Arc<Env>, tasks: &mut JoinSet<()>) {
         versions.borrow_and_update();
         let facts = env.facts.load();
         let there: BTreeSet<&str> = facts.hubs.values().map(|it| it.uid.as_str()).collect();
-        seen.retain(|uid, _| there.contains(uid.as_str()));
         running.retain(|(uid, _), (_, task)| {
+            if task.is_finished() {
+                // It panicked: its hub is looked at anew, which begins it again.
+                seen.remove(uid);
+                return false;
+            }
             let is_there = there.contains(uid.as_str());
             if !is_there {
                 task.abort();
             }
             is_there
         });
+        seen.retain(|uid, _| there.contains(uid.as_str()));
         for hub in facts.hubs.values() {
             let version = hub.routing.unwrap_or(0);
             if seen.get(&hub.uid) == Some(&version) {
@@ -82,14 +92,12 @@ pub async fn run(env: Arc<Env>, tasks: &mut JoinSet<()>) {
             }
             let Ok(endpoints) = endpoints(&env, hub).await else { continue };
             seen.insert(hub.uid.clone(), version);
-            let wanted: BTreeSet<u32> = endpoints.iter().map(|it| it.number).collect();
-            running.retain(|(uid, number), (former, task)| {
-                let is_same = endpoints.contains(former);
-                if *uid == hub.uid && !(wanted.contains(number) && is_same) {
+            running.retain(|(uid, _), (former, task)| {
+                let stays = *uid != hub.uid || endpoints.contains(former);
+                if !stays {
                     task.abort();
-                    return false;
                 }
-                true
+                stays
             });
             for it in endpoints {
                 let place = (hub.uid.clone(), it.number);
@@ -99,14 +107,21 @@ pub async fn run(env: Arc<Env>, tasks: &mut JoinSet<()>) {
                 });
             }
         }
-        tokio::select! {
-            changed = versions.changed() => if changed.is_err() { return },
-            // A task ends only where it was aborted, or panicked: the next change of facts begins it again.
-            Some(ended) = tasks.join_next() => if let Err(error) = ended
-                && error.is_panic()
-            {
-                env.metrics.log_fault(env.new_tracking_id(), "a task that sends to an endpoint ended in a panic");
-            },
+        env.routings.healths.keep(|place| running.contains_key(place));
+        loop {
+            tokio::select! {
+                changed = versions.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+                // One ends only where it was aborted, or panicked: the next change of facts begins that again, and not
+                // this moment, so that what panics at once does not do so all the time.
+                Some(ended) = tasks.join_next() => if let Err(error) = ended
+                    && error.is_panic()
+                {
+                    env.metrics.log_fault(env.new_tracking_id(), "a task that sends to an endpoint ended in a panic");
+                },
+            }
         }
     }
 }

@@ -11,7 +11,6 @@ pub mod delivery;
 pub(crate) mod events;
 mod judge;
 pub(crate) mod numbers;
-mod outgoing;
 pub(crate) mod saving;
 pub(crate) mod trial;
 

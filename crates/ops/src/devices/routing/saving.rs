@@ -104,7 +104,10 @@ fn with_key(target: &Target) -> Result<(), String> {
     let reach = target.network.reach(Part::Service, Visitor::Hub(ShownBy::Key));
     match (target.takes_keys, reach.passes) {
         (true, true) => Ok(()),
-        (false, _) => Err(format!("`{}` takes no keys", target.scope.name())),
+        (false, _) => Err(format!(
+            "`{}` takes no keys; let the hub sign in there as one of its identities (`identityBased`)",
+            target.scope.name()
+        )),
         (true, false) => {
             Err(format!("the network rules of `{}`: {}", target.scope.name(), reach.says))
         }
@@ -119,12 +122,11 @@ async fn as_identity(
     (endpoint, deed): (&Value, Deed),
     (target, host, entity): (Option<Arc<Target>>, &str, &str),
 ) -> Result<(), String> {
-    going_out::expect_ours(facts, host)?;
-    let (Some(target), Some(row)) = (target, deed.row()) else { return Ok(()) };
+    let Some(target) = target else { return going_out::expect_ours(facts, host) };
     let place = place(facts, deed, &target, entity)?;
     let named = text(endpoint, &["identity", "userAssignedIdentity"]);
     let who = going_out::identity_of(hub, named, facts)?;
-    let asked = going_out::ask(env, facts, &who, row, &place).await;
+    let asked = going_out::ask(env, facts, &who, deed.row(), &place).await;
     asked.map_err(|it| format!("{} (tracking id {})", it.why, it.tracking))
 }
 

@@ -7,7 +7,7 @@ use super::Cursor;
 use super::lines::{LINE_BYTES_MAX, Lines};
 use super::run::{Stop, Work};
 use super::storage::Storage;
-use crate::call::{self, Answer, BodyFault, Call};
+use crate::call::{self, Answer, Call};
 use crate::input::Headers;
 use bytes::Bytes;
 use model::json::{set, text};
@@ -291,7 +291,6 @@ fn call<'a>(
                 job: work.transfer.id.clone(),
                 until: work.until(),
             };
-            let body = text.clone();
             let call = Call {
                 operation: operation(op),
                 surface: Surface::Hub,
@@ -312,14 +311,7 @@ fn call<'a>(
                     address: work.transfer.address.clone(),
                     ..Channel::default()
                 },
-                body: Box::new(move |limit, _| {
-                    Box::pin(async move {
-                        match body.len() <= limit {
-                            true => Ok(body),
-                            false => Err(BodyFault::TooLarge),
-                        }
-                    })
-                }),
+                body: call::body_of(text.clone()),
             };
             let answer = call::run(&work.env, call).await;
             match answer.error.as_ref().and_then(Error::retry_after_s) {

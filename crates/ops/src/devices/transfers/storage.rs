@@ -3,15 +3,13 @@
 use super::body::{Place, Shows};
 use super::run::Stop;
 use crate::devices::hubs;
+use crate::entra::tokens;
 use crate::env::Env;
-use crate::going_out::{self, IdentityToken};
+use crate::going_out::{self, Identity};
 use egress::blob::{BlobError, Blobs, Container, Credential, Why};
 use gate::facts::Hub;
-use model::ObjectId;
 use std::sync::Arc;
 
-/// What storage knows managed identities by.
-const AUDIENCE: &str = "https://storage.azure.com";
 /// What lets an identity read and write blobs.
 const ROLE: &str = "Storage Blob Data Contributor";
 /// The error code of storage whose network rules do not let the caller in.
@@ -21,8 +19,7 @@ const CLOSED: &str = "AuthorizationFailure";
 pub(super) struct Storage {
     pub(super) blobs: Blobs,
     pub(super) blob: String,
-    /// For people: the identity that is shown, with its object id.
-    who: Option<(String, ObjectId)>,
+    who: Option<Identity>,
 }
 
 impl Storage {
@@ -39,10 +36,10 @@ impl Storage {
         let (credential, who) = match shows {
             Shows::KeyBased => (Credential::InAddress, None),
             Shows::IdentityBased(named) => {
-                let who = identity(env, hub, named.as_deref(), container.host()).await?;
-                let source =
-                    IdentityToken { env: Arc::clone(env), identity: who.1, audience: AUDIENCE };
-                (Credential::Token(Arc::new(source)), Some(who))
+                let who = identity(env, hub, named.as_deref()).await?;
+                let place = (container.host(), tokens::STORAGE);
+                let source = going_out::tokens_for(env, &env.facts.load(), &who, place);
+                (Credential::Token(source.map_err(Stop::Failed)?), Some(who))
             }
         };
         let now = Arc::clone(&env.clock.now);
@@ -56,15 +53,21 @@ impl Storage {
         let mut said = format!("`{container}`, blob `{}`: {error}", self.blob);
         let tracking = error.request_id.as_deref();
         let tracking = tracking.map(|it| format!("; tracking id {it}")).unwrap_or_default();
+        let as_whom = |who: &Identity| {
+            format!("; the job calls as {} (object id {})", who.called, who.principal)
+        };
         match (error.why, &self.who) {
-            (Why::Unauthorized, Some((name, _))) if error.code == CLOSED => said.push_str(&format!(
-                "; the job calls as {name}: let its network in, or make the exception for trusted services, by which the \
-                 hub's system-assigned identity passes and no user-assigned one{tracking}"
+            (Why::Unauthorized, Some(who)) if error.code == CLOSED => said.push_str(&format!(
+                "{}: let its network in, or make the exception for trusted services, by which the hub's system-assigned \
+                 identity passes and no user-assigned one{tracking}",
+                as_whom(who)
             )),
-            (Why::Unauthorized, Some((name, id))) => said.push_str(&format!(
-                "; the job calls as {name}: assign that identity the role `{ROLE}` there, with `az role assignment create \
-                 --assignee-object-id {id} --assignee-principal-type ServicePrincipal --role \"{ROLE}\" --scope <the storage \
-                 account or its container>`; roles that manage the account, such as Contributor, open no blob of it{tracking}"
+            (Why::Unauthorized, Some(who)) => said.push_str(&format!(
+                "{}: assign that identity the role `{ROLE}` there, with `az role assignment create \
+                 --assignee-object-id {} --assignee-principal-type ServicePrincipal --role \"{ROLE}\" --scope <the storage \
+                 account or its container>`; roles that manage the account, such as Contributor, open no blob of it{tracking}",
+                as_whom(who),
+                who.principal
             )),
             (Why::Unauthorized, None) => said.push_str(&format!(
                 "; the shared access signature in the address does not open this{tracking}"
@@ -78,18 +81,8 @@ impl Storage {
     }
 }
 
-/// The identity that a job shows: the named one, which the hub has to have attached, or the hub's own. No token of it
-/// goes to storage that is not this server's.
-async fn identity(
-    env: &Env,
-    hub: &Hub,
-    named: Option<&str>,
-    host: &str,
-) -> Result<(String, ObjectId), Stop> {
+/// The identity that a job shows: the named one, which the hub has to have attached, or the hub's own.
+async fn identity(env: &Env, hub: &Hub, named: Option<&str>) -> Result<Identity, Stop> {
     let Some((document, _)) = hubs::stored(env, &hub.scope).await? else { return Err(Stop::Gone) };
-    let facts = env.facts.load();
-    let who = going_out::identity_of(&document.resource, named, &facts);
-    let who = who.map_err(Stop::Failed)?;
-    going_out::expect_ours(&facts, host).map_err(Stop::Failed)?;
-    Ok((format!("{} (object id {})", who.called, who.principal), who.principal))
+    going_out::identity_of(&document.resource, named, &env.facts.load()).map_err(Stop::Failed)
 }

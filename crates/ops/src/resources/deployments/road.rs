@@ -111,14 +111,7 @@ impl Road<'_> {
                 },
                 credential: Credential::Deployment(self.deployer.clone()),
                 channel,
-                body: Box::new(move |limit, _| {
-                    Box::pin(async move {
-                        match text.len() <= limit {
-                            true => Ok(text),
-                            false => Err(call::BodyFault::TooLarge),
-                        }
-                    })
-                }),
+                body: call::body_of(text),
             };
             let answer = call::run(self.env, call).await;
             match answer.status {

@@ -2,9 +2,10 @@
 
 use super::message::{Dead, Found, Part, Settlement};
 use super::queue::Queue;
-use super::{Use, active, lock_lost, settle_all};
+use super::{active, lock_lost, settle_all};
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use crate::targets::uses::Use;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::Permit;

@@ -18,11 +18,12 @@ use crate::devices::events::not_found;
 use crate::env::Env;
 use crate::link::Link;
 use crate::session::{Ended, Shown};
+use crate::targets::uses::Use;
 use gate::Facts;
 use gate::facts::{Entity, Target};
 use message::{Look, Rules};
 use model::error::HubFault;
-use model::json::{at, text};
+use model::json::at;
 use model::{Credential, Error, Scope, Timestamp};
 use queue::Queue;
 use serde_json::Value;
@@ -43,17 +44,12 @@ impl BusTurns {
         let turn = {
             // No critical section leaves the map half changed.
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // A turn that nobody has or waits for is made anew for who wants it.
+            all.retain(|_, it| Arc::strong_count(it) > 1);
             Arc::clone(all.entry(namespace.to_owned()).or_default())
         };
         turn.lock_owned().await
     }
-}
-
-/// What somebody wants of an entity that can be switched off for it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
-    Send,
-    Receive,
 }
 
 /// What kind of thing lies in a namespace.
@@ -126,18 +122,8 @@ fn active<'a>(
         }
     }
     // A subscription takes no part in what its topic was switched off for.
-    let status = text(&entity.properties, &["status"]).unwrap_or("Active");
-    let is_on = match wants {
-        Use::Send => matches!(status, "Active" | "ReceiveDisabled"),
-        Use::Receive => matches!(status, "Active" | "SendDisabled"),
-    };
-    match is_on {
-        true => Ok((namespace, entity)),
-        false => Err(conflict(
-            "MessagingEntityDisabled",
-            format!("`{}` is switched off for this: {status}", inside(scope)),
-        )),
-    }
+    wants.check(entity, || format!("`{}`", inside(scope)))?;
+    Ok((namespace, entity))
 }
 
 fn conflict(code: &'static str, message: String) -> Error {
@@ -224,16 +210,10 @@ fn queues(facts: &Facts, namespace: &Target, entity: &Entity) -> Result<Vec<Queu
     if kind(&entity.scope) == Some(Kind::Queue) {
         return Ok(vec![Queue::of(namespace, entity)?]);
     }
-    let inside = format!("{}/subscriptions/", entity.scope.key());
-    let all =
-        facts.entities.range(inside.clone()..).take_while(|(key, _)| key.starts_with(&inside));
+    let all = facts.entities_below(&entity.scope);
     let own = all.filter(|(_, it)| kind(&it.scope) == Some(Kind::Subscription));
     // One that takes no messages gets none.
-    let takes = |it: &Entity| {
-        let status = text(&it.properties, &["status"]).unwrap_or("Active");
-        matches!(status, "Active" | "ReceiveDisabled")
-    };
-    own.filter(|(_, it)| takes(it)).map(|(_, it)| Queue::of(namespace, it)).collect()
+    own.filter(|(_, it)| Use::Send.is_on(it)).map(|(_, it)| Queue::of(namespace, it)).collect()
 }
 
 async fn keep(

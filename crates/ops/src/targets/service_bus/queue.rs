@@ -6,7 +6,7 @@
 //! delivery further. Whoever changes what is in a namespace takes turns with the others.
 
 use super::message::{Dead, Found, Head, Known, Look, Outgoing, Part, Rules, Settlement};
-use crate::control::{delete, failed, put, unread};
+use crate::control::{self, delete, failed, parse, put, unread};
 use crate::env::Env;
 use bytes::Bytes;
 use gate::facts::{Entity, Target};
@@ -143,10 +143,10 @@ impl Queue {
     }
 
     async fn changing(&self, env: &Env) -> Result<Changing<'_>, Error> {
-        let found = env.store.get(&self.shard, tables::BUS_QUEUES, &self.uid).await;
-        let (head, expect) = match found.map_err(|it| unread(&it))? {
+        let found = control::get_in(env, &self.shard, tables::BUS_QUEUES, &self.uid).await?;
+        let (head, expect) = match found {
             None => (Head::default(), Expect::Absent),
-            Some(it) => (parse(&it.body)?, Expect::Revision(it.revision)),
+            Some((head, revision)) => (head, Expect::Revision(revision)),
         };
         Ok(Changing { queue: self, head, expect, changes: Vec::new(), bytes: 0 })
     }
@@ -232,7 +232,7 @@ impl Queue {
             let page = env.store.scan(&self.shard, tables::BUS_MESSAGES, scan).await;
             let page = page.map_err(|it| unread(&it))?;
             for (key, document) in &page {
-                let known: Known = parse(&document.body)?;
+                let known: Known = parse(tables::BUS_MESSAGES, key, document)?;
                 if held.contains(&known.sequence) {
                     continue;
                 }
@@ -295,7 +295,10 @@ impl Queue {
         let scan = Scan { prefix: self.prefix(part), after, limit: count };
         let page = env.store.scan(&self.shard, tables::BUS_MESSAGES, scan).await;
         let page = page.map_err(|it| unread(&it))?;
-        let all = page.iter().map(|(_, it)| parse(&it.body)).collect::<Result<Vec<Known>, _>>()?;
+        let all = page
+            .iter()
+            .map(|(key, it)| parse(tables::BUS_MESSAGES, key, it))
+            .collect::<Result<Vec<Known>, _>>()?;
         self.with_payloads(env, all).await
     }
 
@@ -329,10 +332,10 @@ impl Queue {
             let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
             let found = env.store.get_many(&self.shard, tables::BUS_MESSAGES, &keys).await;
             let found = found.map_err(|it| unread(&it))?;
-            for ((_, settlement), document) in all.iter().zip(found) {
+            for (((_, settlement), key), document) in all.iter().zip(keys).zip(found) {
                 were_there.push(document.is_some());
                 let Some(document) = document else { continue };
-                let mut known: Known = parse(&document.body)?;
+                let mut known: Known = parse(tables::BUS_MESSAGES, key, &document)?;
                 let is_worn = known.deliveries >= self.rules.deliveries_max;
                 match settlement {
                     Settlement::Complete => changing.remove(part, &known),
@@ -358,9 +361,3 @@ impl Queue {
 
 /// Deliveries that one commit ends.
 const SETTLED_MAX: usize = 400;
-
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|it| Error::Internal {
-        message: format!("a message of a queue cannot be read: {it}"),
-    })
-}

@@ -43,10 +43,8 @@ pub async fn sweep(env: &Env) -> Result<(), Error> {
 
 /// The queues and subscriptions of a namespace, by uid.
 fn queues<'a>(facts: &'a Facts, namespace: &Target) -> BTreeMap<&'a str, &'a Arc<Entity>> {
-    let inside = format!("{}/", namespace.scope.key());
-    let all =
-        facts.entities.range(inside.clone()..).take_while(|(key, _)| key.starts_with(&inside));
-    let queues = all
+    let queues = facts
+        .entities_below(&namespace.scope)
         .map(|(_, it)| it)
         .filter(|it| matches!(kind(&it.scope), Some(Kind::Queue | Kind::Subscription)));
     queues.map(|it| (it.uid.as_str(), it)).collect()

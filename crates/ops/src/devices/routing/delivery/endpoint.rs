@@ -7,10 +7,11 @@
 use super::progress::Progress;
 use super::way::Way;
 use super::{Endpoint, files};
+use crate::devices::message::Message;
+use crate::devices::message::amqp::of_device;
 use crate::devices::routing::Kind;
-use crate::devices::routing::outgoing::outgoing;
 use crate::env::Env;
-use egress::amqp::{SendError, Why};
+use egress::amqp::{PARTITION_KEY, SendError, Value, Why};
 use gate::facts::Hub;
 use model::Timestamp;
 use std::convert::Infallible;
@@ -108,7 +109,7 @@ impl Delivery<'_> {
         let behind = last.position.sequence.saturating_add(1);
         let mine = records.iter().filter_map(|it| {
             let (message, enqueued) = progress.mine(it)?;
-            Some((it.position.sequence, outgoing(message, enqueued)))
+            Some((it.position.sequence, keyed(message, enqueued)))
         });
         let (sequences, messages): (Vec<u64>, Vec<_>) = mine.unzip();
         if messages.is_empty() {
@@ -126,7 +127,7 @@ impl Delivery<'_> {
         progress.env.metrics.count_invalid(refused);
         if let Some(Err(error)) = verdicts.iter().find(|it| is_refused(it)) {
             let sentence =
-                format!("`{}` will never take a message: {error}", progress.endpoint.name);
+                format!("`{}` will never take a message: {}", progress.endpoint.name, error.told());
             progress.env.metrics.log_fault(progress.env.new_tracking_id(), &sentence);
         }
         if progress.cursor.next.insert(partition, until) != Some(until) {
@@ -146,7 +147,7 @@ impl Delivery<'_> {
                 if let Some(after) = error.retry_after {
                     *wait = after.clamp(WAIT_MIN, WAIT_MAX);
                 }
-                Err(error.to_string())
+                Err(error.told())
             }
         }
     }
@@ -160,6 +161,13 @@ impl Delivery<'_> {
             () = self.way.rest() => Ok(()),
         }
     }
+}
+
+/// All that a device has sent stays together and in order: its id is the partition key.
+fn keyed(message: Message, enqueued: Timestamp) -> egress::amqp::Message {
+    let key = Some(&message.device).filter(|it| !it.is_empty());
+    let key = key.map(|it| (Value::symbol(PARTITION_KEY), Value::string(it)));
+    of_device(message, enqueued, key.into_iter().collect())
 }
 
 fn is_refused(verdict: &Result<(), SendError>) -> bool {

@@ -255,10 +255,8 @@ impl Files<'_> {
     }
 }
 
-/// In the words of the storage, with the id by which one of this server knows its decision.
 fn said_no(error: &BlobError) -> String {
-    let id = error.request_id.as_ref().map(|it| format!(" (its tracking id: {it})"));
-    format!("the storage says: {error}{}", id.unwrap_or_default())
+    format!("the storage says: {}", error.told())
 }
 
 #[cfg(test)]

@@ -63,12 +63,8 @@ impl<'a> Progress<'a> {
         let log = opening.await.map_err(|it| it.to_string())?.map_err(told)?;
         let key = endpoint.number.to_string();
         let shard = shard(hub).map_err(told)?;
-        let found = env.store.get(&shard, tables::DELIVERIES, &key).await;
-        let found = found.map_err(|it| it.to_string())?;
-        let cursor: Cursor = match found {
-            Some(it) => serde_json::from_slice(&it.body).map_err(|it| it.to_string())?,
-            None => Cursor::default(),
-        };
+        let found = control::get_in(env, &shard, tables::DELIVERIES, &key).await.map_err(told)?;
+        let cursor: Cursor = found.map(|(it, _)| it).unwrap_or_default();
         Ok(Self { env, hub, endpoint, log, kept: cursor.clone(), cursor })
     }
 

@@ -4,9 +4,9 @@ use super::Endpoint;
 use crate::devices::endpoints::IDENTITY_BASED;
 use crate::devices::routing::{Kind, connection};
 use crate::devices::uploads;
+use crate::entra::tokens;
 use crate::env::Env;
 use crate::going_out;
-use crate::going_out::IdentityToken;
 use egress::TokenSource;
 use egress::amqp::{Credential, Endpoint as Address, Message, Sender, Verdicts};
 use egress::blob::{self, Blobs, Container};
@@ -17,9 +17,6 @@ use std::sync::Arc;
 
 /// Of AMQP over TLS.
 const PORT: u16 = 5671;
-/// For what tokens of identities are, at Event Hubs and at Service Bus.
-const AUDIENCE: &str = "https://eventhubs.azure.net";
-const AUDIENCE_OF_SERVICE_BUS: &str = "https://servicebus.azure.net";
 
 /// What sends to one endpoint.
 pub(super) struct Way(Sender);
@@ -35,9 +32,9 @@ impl Way {
         let (host, entity, credential) = if of("authenticationType") == IDENTITY_BASED {
             let host = connection::host_of(endpoint.kind, of("endpointUri"))?;
             let audience = match endpoint.kind {
-                Kind::EventHubs => AUDIENCE,
+                Kind::EventHubs => tokens::EVENT_HUBS,
                 Kind::ServiceBusQueues | Kind::ServiceBusTopics | Kind::StorageContainers => {
-                    AUDIENCE_OF_SERVICE_BUS
+                    tokens::SERVICE_BUS
                 }
             };
             let source = identity(env, &facts, endpoint, (&host.name, audience))?;
@@ -75,7 +72,7 @@ pub(super) fn container(env: &Arc<Env>, endpoint: &Endpoint) -> Result<Blobs, St
     let facts = env.facts.load();
     let (container, credential) = if of("authenticationType") == IDENTITY_BASED {
         let host = connection::host_of(endpoint.kind, of("endpointUri"))?.name;
-        let source = identity(env, &facts, endpoint, (&host, uploads::STORAGE))?;
+        let source = identity(env, &facts, endpoint, (&host, tokens::STORAGE))?;
         // It may be written without what leads to the account where its host has no name.
         let account = match facts.instance_at(&host) {
             Some(Instance::Target(it)) => uploads::served_at(it.scope.name(), &facts, env),
@@ -97,10 +94,9 @@ fn identity(
     env: &Arc<Env>,
     facts: &Facts,
     endpoint: &Endpoint,
-    (host, audience): (&str, &'static str),
+    place: (&str, &'static str),
 ) -> Result<Arc<dyn TokenSource>, String> {
-    going_out::expect_ours(facts, host)?;
     let named = text(&endpoint.body, &["identity", "userAssignedIdentity"]);
-    let identity = going_out::identity_of(&endpoint.hub, named, facts)?.principal;
-    Ok(Arc::new(IdentityToken { env: Arc::clone(env), identity, audience }))
+    let identity = going_out::identity_of(&endpoint.hub, named, facts)?;
+    going_out::tokens_for(env, facts, &identity, place)
 }

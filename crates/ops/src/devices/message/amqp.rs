@@ -1,23 +1,26 @@
-//! A message as an event hub, a queue or a topic gets it.
+//! A message of a device as AMQP has it, for whoever reads it: at the built-in endpoint, or where routes take it.
 //!
 //! Source: IoT Hub documentation, "Understand IoT Hub message routing", and "Create and read IoT Hub messages".
 
-use crate::devices::message::{Message, SystemProperty};
-use egress::amqp::{Body, Message as Outgoing, PARTITION_KEY, Properties, Value};
+use super::{Message, SystemProperty};
+use egress::amqp::{Body, Message as Outgoing, Properties, Value};
 use model::Timestamp;
 
-/// All that a device has sent stays together and in order: its id is the partition key.
-pub(super) fn outgoing(message: Message, enqueued: Timestamp) -> Outgoing {
-    let mut annotations = Vec::new();
+/// The whole of it, behind what the place where it is read says of it in annotations.
+pub fn of_device(
+    message: Message,
+    enqueued: Timestamp,
+    mut annotations: Vec<(Value, Value)>,
+) -> Outgoing {
     let mut say = |name: &str, value: Value| annotations.push((Value::symbol(name), value));
-    if !message.device.is_empty() {
-        say(PARTITION_KEY, Value::string(&message.device));
-    }
+    say("iothub-enqueuedtime", Value::Timestamp(enqueued.millis()));
+    say("iothub-message-source", Value::string(message.source.annotation()));
     for (name, value) in [
         ("iothub-connection-device-id", message.device),
-        ("iothub-connection-module-id", message.module),
         ("iothub-connection-auth-generation-id", message.generation),
+        ("iothub-connection-module-id", message.module),
     ] {
+        // What is told of a job is told of no device.
         if !value.is_empty() {
             say(name, Value::String(value));
         }
@@ -25,8 +28,6 @@ pub(super) fn outgoing(message: Message, enqueued: Timestamp) -> Outgoing {
     if let Some(method) = message.auth.annotation() {
         say("iothub-connection-auth-method", Value::string(method));
     }
-    say("iothub-enqueuedtime", Value::Timestamp(enqueued.millis()));
-    say("iothub-message-source", Value::string(message.source.annotation()));
     let mut properties = Properties::default();
     let mut application = Vec::new();
     for (which, value) in message.system {
