@@ -1,6 +1,6 @@
 //! The console in Chromium, as a person walks it. Pictures of every screen stay in `target/console`.
 
-use super::az::{binary, hub_id};
+use super::az::binary;
 use super::clients::{node_modules, script};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn walk(module: &str, flags: &[&str]) {
         .filter_map(|it| it.split_once('='))
         .map(|(key, value)| (key.to_owned(), json!(value)))
         .collect();
-    let hub = hub_id(&server);
+    let hub = server.hub();
     let (group, _) = hub.split_once("/providers/").unwrap();
     assert!(Path::new(CHROMIUM).exists(), "run `./check`, which installs Chromium");
     let world = json!({

@@ -1,6 +1,6 @@
 //! People who sign in with a browser, and the unmodified clients that send them there.
 
-use super::az::{Az, binary, hub_id, hubward, text};
+use super::az::{Az, binary, hubward, text};
 use super::clients::{interpreter, node_modules, script};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ fn server(home: &tempfile::TempDir) -> Process {
     let az = Az::administrator(&server);
     let make = ["ad", "user", "create", "--display-name", "Ana", "--user-principal-name", UPN];
     az.run(&[make.as_slice(), &["--password", PASSWORD]].concat()).json();
-    let hub = hub_id(&server);
+    let hub = server.hub();
     let role = ["role", "assignment", "create", "--role", "Reader", "--assignee", UPN];
     az.run(&[role.as_slice(), &["--scope", &hub]].concat()).json();
     server
