@@ -204,6 +204,7 @@ fn facts(policies: usize) -> Facts {
             is_disabled: false,
             is_disabled_for_devices: false,
             is_disabled_for_modules: false,
+            off: None,
             policies: vec![SasPolicy {
                 name: "iothubowner".into(),
                 rights: Right::HUB.to_vec(),

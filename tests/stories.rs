@@ -8,6 +8,7 @@
 )]
 
 mod stories {
+    pub mod advice_from_use;
     pub mod allocation;
     pub mod amqp_devices;
     pub mod amqp_hostile;
@@ -35,6 +36,7 @@ mod stories {
     pub mod diagnosis;
     pub mod diagnosis_sections;
     pub mod diagnostics;
+    pub mod drafts;
     pub mod egress_amqp;
     pub mod egress_event_hubs;
     pub mod egress_identities;
@@ -104,8 +106,10 @@ mod stories {
     pub mod throttling;
     pub mod tpm_registration;
     pub mod transfers;
+    pub mod turning_keys_off;
     pub mod users;
     pub mod watching;
     pub mod web_sockets;
+    pub mod what_if;
     pub mod x509_registration;
 }

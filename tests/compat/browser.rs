@@ -54,3 +54,10 @@ fn pictures() -> PathBuf {
 fn the_console_leads_from_a_refusal_to_its_cause() {
     walk("core", &[]);
 }
+
+/// S0-20, S0-21, S2-50, S2-54, S2-56, S2-57, S2-58, S2-59, X-21: a policy from the bench to its revisions, keys shown, made
+/// anew and switched off after a review, and the way that is taken for whom.
+#[test]
+fn policies_and_keys_are_looked_after_in_the_console() {
+    walk("policies", &[]);
+}

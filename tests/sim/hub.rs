@@ -161,6 +161,8 @@ impl Plan {
             diagnostics,
             metrics,
             kept: ops::decisions::Kept::default(),
+            observed: ops::observed::Observed::default(),
+            opened_by_key: ops::local_auth::OpenedByKey::default(),
             presence: ops::devices::presence::Presence::default(),
             message_locks: ops::devices::messages::Locks::default(),
             message_rates: ops::devices::security::Rates::default(),

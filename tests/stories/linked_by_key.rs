@@ -3,16 +3,36 @@
 use super::diagnosis::{POLICY, deny, diagnosed, verdicts};
 use super::registration::{Fleet, is_denied_with_the_three_facts};
 use serde_json::{Value, json};
+use testkit::World;
 
 /// A fleet's service, to be the one that the fleet's devices register at.
 #[derive(Clone)]
-struct Service {
-    dps: String,
-    id_scope: String,
+pub struct Service {
+    pub dps: String,
+    pub id_scope: String,
+}
+
+impl Service {
+    /// One more, linked to a hub by the key of its owner's policy.
+    pub fn by_key(world: &World, hub: &str) -> Self {
+        let dps = world.dps("by-key");
+        let shown = world.arm("GET", &dps, &Value::Null).expect(200).body;
+        let id_scope = shown["properties"]["idScope"].as_str().unwrap().to_owned();
+        let keys =
+            world.arm("POST", &format!("{hub}/IotHubKeys/iothubowner/listkeys"), &Value::Null);
+        let key = keys.expect(200).body["primaryKey"].as_str().unwrap().to_owned();
+        let host = world.hub_origin(hub).trim_start_matches("https://").to_owned();
+        let string =
+            format!("HostName={host};SharedAccessKeyName=iothubowner;SharedAccessKey={key}");
+        let link = json!({ "connectionString": string, "location": "westus" });
+        let body = json!({ "properties": { "iotHubs": [link] } });
+        world.arm("PATCH", &dps, &body).expect(200);
+        Self { dps, id_scope }
+    }
 }
 
 impl Fleet {
-    fn is_at(&mut self, service: &Service) -> &Self {
+    pub fn is_at(&mut self, service: &Service) -> &Self {
         self.dps.clone_from(&service.dps);
         self.id_scope.clone_from(&service.id_scope);
         self
@@ -35,18 +55,7 @@ fn switching_keys_off_stops_the_service_that_is_linked_by_key_and_no_other() {
     let mut fleet = Fleet::new();
     let hub = fleet.world.hub();
     let by_identity = Service { dps: fleet.dps.clone(), id_scope: fleet.id_scope.clone() };
-    let dps = fleet.world.dps("by-key");
-    let shown = fleet.world.arm("GET", &dps, &Value::Null).expect(200).body;
-    let id_scope = shown["properties"]["idScope"].as_str().unwrap().to_owned();
-    let by_key = Service { dps, id_scope };
-    let keys =
-        fleet.world.arm("POST", &format!("{hub}/IotHubKeys/iothubowner/listkeys"), &Value::Null);
-    let key = keys.expect(200).body["primaryKey"].as_str().unwrap().to_owned();
-    let host = fleet.world.hub_origin(&hub).trim_start_matches("https://").to_owned();
-    let string = format!("HostName={host};SharedAccessKeyName=iothubowner;SharedAccessKey={key}");
-    let link = json!({ "connectionString": string, "location": "westus" });
-    let body = json!({ "properties": { "iotHubs": [link] } });
-    fleet.world.arm("PATCH", &by_key.dps, &body).expect(200);
+    let by_key = Service::by_key(&fleet.world, &hub);
     fleet.is_at(&by_key).enroll("pumps", json!({}));
 
     let is_assigned = |state: &Value| assert_eq!(state["status"], "assigned", "{state}");

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::Command;
 use testkit::{Answer, Identity, World};
 
-const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
-const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
-const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
-const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
+pub const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
+pub const DATA_CONTRIBUTOR: &str = "4fc6c259-987e-4a07-842e-c321cc9d413f";
+pub const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
+pub const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
 const ARM: &str = "https://management.azure.com";
 const HUBS: &str = "https://iothubs.azure.net";
 const LIST_KEYS: &str = "Microsoft.Devices/IotHubs/listkeys/action";

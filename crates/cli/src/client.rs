@@ -78,6 +78,13 @@ impl<'a> Client<'a> {
         taken(self.connection, self.connection.arm(), sent)?.allowed()
     }
 
+    /// The answer to `PATCH {arm}{path}`.
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let url = format!("{}{path}", self.connection.arm());
+        let sent = self.agent.patch(&url).header("Authorization", self.bearer()).send_json(body);
+        taken(self.connection, self.connection.arm(), sent)?.allowed()
+    }
+
     fn bearer(&self) -> String {
         format!("Bearer {}", self.token.reveal())
     }

@@ -109,7 +109,7 @@ fn registrations(asked: &Dps) -> Result<ExitCode, Failure> {
 
 /// What a name is the name of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     ProvisioningService,
     Hub,
 }
@@ -131,7 +131,7 @@ impl Kind {
 }
 
 /// The resource id behind a name. An id is taken as it stands.
-fn id_of(client: &Client<'_>, kind: Kind, given: &str) -> Result<String, Failure> {
+pub(crate) fn id_of(client: &Client<'_>, kind: Kind, given: &str) -> Result<String, Failure> {
     if given.starts_with('/') {
         return Ok(given.to_owned());
     }

@@ -6,10 +6,13 @@ use crate::page::Page;
 use crate::render::{Question, render};
 use crate::target::Target;
 use crate::text::escape_json;
+use crate::what_if::{json_of, policy_changes};
 use crate::{Failure, Format, show};
 use model::TrackingId;
+use model::json::set;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Longest text in which a tracking id is looked for: a whole error body.
@@ -31,6 +34,8 @@ Examples:
   hubward explain --principal line-3-provisioner \\
       --action Microsoft.Devices/IotHubs/devices/write \\
       --scope /subscriptions/SUB/resourceGroups/RG/providers/Microsoft.Devices/IotHubs/HUB --object-name pump-7
+  hubward explain --policy draft.json --principal line-3-provisioner \
+      --action Microsoft.Devices/IotHubs/devices/write --scope \"$HUB\"
   hubward explain -o json 3f0c0f5e-1111-4222-8333-444455556666 | jq .decision.outcome
 
 Exit codes:
@@ -62,6 +67,10 @@ pub struct Explain {
     /// The name of what it would write: a device id
     #[arg(long, value_name = "NAME", requires = "principal")]
     object_name: Option<String>,
+
+    /// As if this policy were assigned at the scope: a file with a definition, a rule or list of rules, or an assignment
+    #[arg(long, value_name = "FILE", requires = "principal")]
+    policy: Option<PathBuf>,
 
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
@@ -109,12 +118,16 @@ enum Wanted {
 
 fn wanted(explain: &Explain) -> Result<Wanted, Failure> {
     if let Some(principal) = &explain.principal {
-        return Ok(Wanted::Asked(json!({
+        let mut question = json!({
             "principal": principal,
             "action": explain.action,
             "scope": explain.scope,
             "objectName": explain.object_name,
-        })));
+        });
+        if let (Some(file), Some(at)) = (&explain.policy, &explain.scope) {
+            set(&mut question, "changes", policy_changes(&json_of(file)?, at)?);
+        }
+        return Ok(Wanted::Asked(question));
     }
     // Unquoted, the shell has split the text at its spaces.
     let text = explain.tracking_id.join(" ");

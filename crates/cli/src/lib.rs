@@ -5,6 +5,7 @@
 //! [`lint`] looks policies and roles in files over, and [`replay`] judges the calls of the data directory
 //! again; [`ingest`] writes policies of devices, to whatever Azure Resource Manager. Start at [`run`]; `target` finds the server, `client` speaks to it, `render` writes the answer.
 
+pub mod advise;
 mod answer;
 pub mod cases;
 mod client;
@@ -16,6 +17,7 @@ pub mod hosts;
 mod hub;
 pub mod ingest;
 pub mod lint;
+pub mod local_auth;
 pub mod log;
 pub mod logs;
 pub mod monitor;
@@ -25,6 +27,7 @@ mod render;
 pub mod replay;
 pub mod target;
 mod text;
+pub mod what_if;
 pub mod who_can;
 
 pub use target::Connection;
@@ -36,6 +39,7 @@ use std::process::ExitCode;
 // What a client can do. No doc comment: clap would print it in place of the program's own description.
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
+    Advise(advise::Advise),
     #[command(subcommand)]
     Device(device::Device),
     Diagnose(diagnose::Diagnose),
@@ -43,28 +47,33 @@ pub enum Command {
     Hosts(hosts::Hosts),
     Ingest(ingest::Ingest),
     Lint(lint::Lint),
+    LocalAuth(local_auth::LocalAuth),
     Log(log::Log),
     Logs(logs::Logs),
     Monitor(monitor::Monitor),
     Replay(replay::Replay),
     Test(cases::Test),
+    WhatIf(what_if::WhatIf),
     WhoCan(who_can::WhoCan),
 }
 
 /// Runs a subcommand. Exit code 0: fine; 1: refused, not found or failed; 2: asked in a wrong way.
 pub fn run(command: Command) -> ExitCode {
     let done = match command {
+        Command::Advise(asked) => advise::run(&asked),
         Command::Device(device) => device::run(&device),
         Command::Diagnose(diagnose) => diagnose::run(&diagnose),
         Command::Explain(explain) => explain::run(&explain),
         Command::Hosts(asked) => hosts::run(&asked),
         Command::Ingest(asked) => ingest::run(&asked),
         Command::Lint(lint) => lint::run(&lint),
+        Command::LocalAuth(asked) => local_auth::run(&asked),
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
         Command::Monitor(monitor) => monitor::run(&monitor),
         Command::Replay(replay) => replay::run(&replay),
         Command::Test(test) => cases::run(&test),
+        Command::WhatIf(asked) => what_if::run(&asked),
         Command::WhoCan(asked) => who_can::run(&asked),
     };
     match done {

@@ -15,6 +15,7 @@ const PICTURE: &str = "image/svg+xml";
 const FILES: &[(&str, &str, &str)] = &[
     ("console.css", STYLE, include_str!("../assets/console.css")),
     ("console.js", SCRIPT, include_str!("../assets/console.js")),
+    ("bench.js", SCRIPT, include_str!("../assets/bench.js")),
     ("pulse.js", SCRIPT, include_str!("../assets/pulse.js")),
     ("post.js", SCRIPT, include_str!("../assets/post.js")),
     ("mark.svg", PICTURE, include_str!("../assets/mark.svg")),

@@ -5,7 +5,7 @@
 
 use hyper::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, IF_MATCH,
-    IF_NONE_MATCH,
+    IF_NONE_MATCH, USER_AGENT,
 };
 use hyper::http::uri::Uri;
 use model::Error;
@@ -14,6 +14,8 @@ use ops::input::Headers;
 
 /// Longest `x-ms-client-request-id`; clients send a GUID.
 pub(crate) const REQUEST_ID_BYTES_MAX: usize = 128;
+/// What is longer of `User-Agent` is cut off.
+pub(crate) const AGENT_CHARS_MAX: usize = 200;
 /// Longest `x-ms-continuation`; what it means is the operation's affair.
 pub(crate) const CONTINUATION_BYTES_MAX: usize = 1_024;
 /// Longest host name with its port. Source: RFC 1035, section 2.3.4: 255 octets; then `:65535`.
@@ -153,6 +155,13 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 fn label(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let text = headers.get(name)?.to_str().ok()?.trim();
     (1..=REQUEST_ID_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
+}
+
+/// What a client calls itself, as far as that is plain short text.
+pub(crate) fn agent(headers: &HeaderMap) -> Option<Box<str>> {
+    let text = headers.get(USER_AGENT)?.to_str().ok()?.trim();
+    let end = text.char_indices().nth(AGENT_CHARS_MAX).map_or(text.len(), |(at, _)| at);
+    text.get(..end).filter(|it| !it.is_empty()).map(Box::from)
 }
 
 fn max_item_count(headers: &HeaderMap) -> Result<Option<usize>, Error> {

@@ -66,6 +66,7 @@ pub(crate) fn read(
         protocol: "https".to_owned(),
         request: path::shown(&format!("{} {path}", parts.method)),
         address: peer.to_canonical().to_string(),
+        agent: headers::agent(&parts.headers),
         ..Channel::default()
     };
     let credential = match (said, certificate) {

@@ -9,6 +9,7 @@ mod certificate;
 mod clients;
 mod conditional;
 mod job;
+mod known;
 mod local;
 mod person;
 mod secret;
@@ -300,6 +301,24 @@ pub fn judge_claims(
     facts: &Facts,
 ) -> Result<(Caller, Step), Box<Refusal>> {
     match proven(claims, door, facts, door.head.time) {
+        Ok((caller, found)) => {
+            let reason = format!("{} {}", caller.kind.as_str(), caller.name);
+            Ok((caller, step(Verdict::Allow, reason, found)))
+        }
+        Err(no) => Err(Box::new(refuse(*no, door, facts))),
+    }
+}
+
+/// Whether somebody who called before would be who it was: the caller as facts know it now, and the step.
+///
+/// # Errors
+/// A [`Refusal`] of the authentication gate, as [`authenticate`] gives it.
+pub(crate) fn judge_known(
+    caller: &Caller,
+    door: &Door<'_>,
+    facts: &Facts,
+) -> Result<(Caller, Step), Box<Refusal>> {
+    match known::still(caller, door, facts) {
         Ok((caller, found)) => {
             let reason = format!("{} {}", caller.kind.as_str(), caller.name);
             Ok((caller, step(Verdict::Allow, reason, found)))

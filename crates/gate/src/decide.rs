@@ -49,6 +49,18 @@ impl<'a> Ask<'a> {
         let (objects, linked, stranded) = (&[], &[], &[]);
         Self { operation, scope, objects, linked, stranded, attributes, caller, head }
     }
+
+    /// All of it, as a trace keeps it.
+    pub fn recorded(&self) -> Recorded {
+        Recorded {
+            objects: self.objects.to_vec(),
+            linked: self.linked.iter().map(Link::recorded).collect(),
+            stranded: self.stranded.to_vec(),
+            attributes: self.attributes.recorded(),
+            caller: Some(self.caller.clone()),
+            ..recorded(self.head, self.operation, self.scope)
+        }
+    }
 }
 
 /// A further action at a further scope that a call reaches: every assignable scope of a role that is
@@ -253,14 +265,7 @@ pub fn judge_timed(
             break;
         }
     }
-    let call = Recorded {
-        objects: ask.objects.to_vec(),
-        linked: ask.linked.iter().map(Link::recorded).collect(),
-        stranded: ask.stranded.to_vec(),
-        attributes: ask.attributes.recorded(),
-        caller: Some(ask.caller.clone()),
-        ..recorded(ask.head, ask.operation, ask.scope)
-    };
+    let call = ask.recorded();
     let trace = trace_of(ask.head, ask.operation.plane, call, facts, steps, denial.as_ref());
     if denial.is_some() {
         changes.clear();

@@ -149,7 +149,17 @@ pub struct SharedAccess {
     pub is_disabled_for_devices: bool,
     /// Modules' own keys are switched off (`disableModuleSAS`).
     pub is_disabled_for_modules: bool,
+    /// Who has switched off keys, and when, where that is known.
+    pub off: Option<Arc<SwitchedOff>>,
     pub policies: Vec<SasPolicy>,
+}
+
+/// When keys of policies were switched off, and by whom.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SwitchedOff {
+    pub since: Timestamp,
+    /// A name for people.
+    pub by: String,
 }
 
 /// What the gates know of a hub.

@@ -30,4 +30,4 @@ pub use decide::{
     Ask, GATES, Judgement, Link, Permit, Refusal, admit, judge, judge_quickly, judge_timed,
 };
 pub use facts::Facts;
-pub use replay::{NotReplayable, is_same_decision, replay};
+pub use replay::{NotReplayable, is_same_decision, rejudge, replay};

@@ -3,12 +3,13 @@
 //! Who called is taken as the trace says; what proved it is not kept. So a refusal of the first gate cannot
 //! be made again, nor one of conditional access, which looks at that; and every other one can.
 
+use crate::authentication::{Door, judge_known};
 use crate::condition::Attributes;
-use crate::decide::{Ask, Judgement, Link, judge_timed};
+use crate::decide::{Ask, Judgement, Link, Refusal, judge_timed};
 use crate::facts::Facts;
 use model::operations::named;
-use model::trace::{Object, TraceHead};
-use model::{Gate, Scope, Trace};
+use model::trace::{Caller, Object, Recorded, TraceHead};
+use model::{Gate, Operation, Scope, Timestamp, Trace, TrackingId};
 use std::fmt;
 
 /// Why a trace cannot be judged again.
@@ -59,12 +60,6 @@ pub fn replay(trace: &Trace, facts: &Facts) -> Result<Judgement, NotReplayable> 
     else {
         return Err(NotReplayable::AtAuthentication);
     };
-    if call.objects.iter().any(Object::is_shortened) {
-        return Err(NotReplayable::Shortened);
-    }
-    let scope = |text: &str| Scope::parse(text).map_err(|_| NotReplayable::Unknown);
-    let operation = named(&call.operation).ok_or(NotReplayable::Unknown)?;
-    let linked: Option<Vec<Link>> = call.linked.iter().map(Link::replayed).collect();
     let head = TraceHead {
         id: trace.id,
         time: trace.time,
@@ -72,15 +67,63 @@ pub fn replay(trace: &Trace, facts: &Facts) -> Result<Judgement, NotReplayable> 
         channel: call.channel.clone(),
         replica: call.replica,
     };
-    let ask = Ask {
-        operation,
-        scope: &scope(&call.scope)?,
-        objects: &call.objects,
-        linked: &linked.ok_or(NotReplayable::Unknown)?,
-        stranded: &call.stranded,
-        attributes: Attributes::replayed(call.attributes.as_deref()),
-        caller,
-        head: &head,
-    };
+    let parts = Parts::of(call)?;
+    let ask = parts.ask(call, caller, &head);
     Ok(judge_timed(authentication.clone(), &ask, &facts.uncounted(), &|| 0))
+}
+
+/// Judges a recorded call as if it came at another time, by any facts. Who called must be who it was then: a principal
+/// that is gone and a key that is switched off are refused by the first gate. Changes of roles count at once.
+///
+/// # Errors
+/// [`NotReplayable`].
+pub fn rejudge(call: &Recorded, now: Timestamp, facts: &Facts) -> Result<Judgement, NotReplayable> {
+    let facts = &facts.uncounted();
+    let caller = call.caller.as_ref().ok_or(NotReplayable::AtAuthentication)?;
+    let parts = Parts::of(call)?;
+    let head = TraceHead::new(TrackingId(uuid::Uuid::nil()), now, call.channel.clone());
+    let door = Door::new(parts.operation, &parts.scope, &head);
+    match judge_known(caller, &door, facts) {
+        Ok((caller, step)) => {
+            let ask = parts.ask(call, &caller, &head);
+            Ok(judge_timed(step, &ask, facts, &|| 0))
+        }
+        Err(refusal) => {
+            let Refusal { denial, mut trace } = *refusal;
+            trace.call = call.clone();
+            Ok(Judgement { denial: Some(denial), trace, changes: Vec::new() })
+        }
+    }
+}
+
+/// What a recorded call names, found again.
+struct Parts {
+    operation: &'static Operation,
+    scope: Scope,
+    linked: Vec<Link>,
+}
+
+impl Parts {
+    fn of(call: &Recorded) -> Result<Self, NotReplayable> {
+        if call.objects.iter().any(Object::is_shortened) {
+            return Err(NotReplayable::Shortened);
+        }
+        let operation = named(&call.operation).ok_or(NotReplayable::Unknown)?;
+        let scope = Scope::parse(&call.scope).map_err(|_| NotReplayable::Unknown)?;
+        let linked: Option<Vec<Link>> = call.linked.iter().map(Link::replayed).collect();
+        Ok(Self { operation, scope, linked: linked.ok_or(NotReplayable::Unknown)? })
+    }
+
+    fn ask<'a>(&'a self, call: &'a Recorded, caller: &'a Caller, head: &'a TraceHead) -> Ask<'a> {
+        Ask {
+            operation: self.operation,
+            scope: &self.scope,
+            objects: &call.objects,
+            linked: &self.linked,
+            stranded: &call.stranded,
+            attributes: Attributes::replayed(call.attributes.as_deref()),
+            caller,
+            head,
+        }
+    }
 }

@@ -348,6 +348,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         .map_err(failed)?;
     let ask = prepared.ask(who.caller(), &head);
     let permit = admitted(env, &who, &ask, &facts, &mut begun.draft).await?;
+    env.observed.allowed(&ask, &facts);
     remember(&mut head, &permit);
     if let Some(tab) = tab {
         tab.spend(&input, env).map_err(failed)?;
@@ -374,7 +375,10 @@ pub(crate) async fn admitted(
     match admitted {
         Ok(permit) => Ok(permit),
         // Apart, as all that is rare: what waits here takes as much memory as its largest way on.
-        Err(refusal) => Err(Box::pin(keep(env, *refusal, draft)).await),
+        Err(refusal) => {
+            env.observed.refused(ask, refusal.denial.gate, facts);
+            Err(Box::pin(keep(env, *refusal, draft)).await)
+        }
     }
 }
 

@@ -190,6 +190,7 @@ pub(crate) async fn activity(
 /// Whose decisions are looked through.
 #[derive(Clone, Copy)]
 pub(crate) enum Whose<'a> {
+    Everybodys,
     Callers(&'a Caller),
     /// Of those whom authentication refused: they are nobody yet.
     Nobodys,
@@ -214,10 +215,10 @@ pub(crate) async fn look_through(
 ) -> Result<bool, Error> {
     let prefix = match whose {
         Whose::Callers(it) => by_principal(&principal_key(it), ""),
-        Whose::Nobodys => String::new(),
+        Whose::Everybodys | Whose::Nobodys => String::new(),
     };
     let is_meant = |it: &Entry| match whose {
-        Whose::Callers(_) => true,
+        Whose::Everybodys | Whose::Callers(_) => true,
         Whose::Nobodys => it.principal.starts_with(NOBODY),
     };
     let index = format!("{prefix}{BY_TIME}");

@@ -12,8 +12,9 @@ use crate::input::{Input, Reply};
 use crate::managed_identity::user_assigned;
 use crate::resources::{deployments, providers};
 use crate::{
-    blobs, certificates, devices, diagnose, entra, insights, managed_identity, management, metrics,
-    policy_insights, private_endpoints, provisioning, questions, resources, targets, who_can,
+    advise, blobs, certificates, devices, diagnose, entra, insights, local_auth, managed_identity,
+    management, metrics, policy_insights, private_endpoints, provisioning, questions, resources,
+    targets, what_if, who_can,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -319,6 +320,9 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::GetPulse => Box::pin(metrics::pulse::pulse(permit, input, env)),
         Op::AskDecision => Box::pin(questions::ask(permit, input, env)),
         Op::AskWhoCan => Box::pin(who_can::ask(permit, input, env)),
+        Op::AskWhatIf => Box::pin(what_if::ask(permit, input, env)),
+        Op::AskAdvice => Box::pin(advise::ask(permit, input, env)),
+        Op::AskLocalAuth => Box::pin(local_auth::ask(permit, input, env)),
         Op::DiagnoseProvisioning => Box::pin(diagnose::diagnose(permit, input, env)),
         Op::DiagnoseIngestion => Box::pin(diagnose::ingestion::diagnose(permit, input, env)),
         Op::ListApplications => Box::pin(entra::applications::list(permit, input, env)),

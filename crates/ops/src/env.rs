@@ -20,7 +20,9 @@ use crate::entra::tokens::Issued;
 use crate::facts::FactsCell;
 use crate::insights::diagnostics::Diagnostics;
 use crate::limits::Limits;
+use crate::local_auth::OpenedByKey;
 use crate::metrics::Metrics;
+use crate::observed::Observed;
 use crate::propagation::Propagation;
 use crate::provisioning::challenges::Challenges;
 use crate::provisioning::latency::Latencies;
@@ -104,6 +106,10 @@ pub struct Env {
     pub diagnostics: Diagnostics,
     pub metrics: Metrics,
     pub kept: Kept,
+    /// Who has used what, how and where.
+    pub observed: Observed,
+    /// What is open by keys of policies.
+    pub opened_by_key: OpenedByKey,
     /// Which devices are connected.
     pub presence: Presence,
     /// Who holds which message to a device, or of a queue of a namespace.

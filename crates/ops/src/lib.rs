@@ -5,6 +5,7 @@
 //! run with the [`gate::Permit`] that only they can make.
 
 pub mod advice;
+mod advise;
 pub mod authorization;
 pub mod blobs;
 pub mod call;
@@ -24,11 +25,13 @@ pub mod input;
 pub mod insights;
 pub mod limits;
 pub mod link;
+pub mod local_auth;
 pub mod managed_identity;
 mod management;
 pub mod metrics;
 mod network;
 mod objects;
+pub mod observed;
 mod owner;
 mod policy_insights;
 mod private_endpoints;
@@ -41,6 +44,7 @@ pub mod resources;
 pub mod session;
 mod shared_access;
 pub mod targets;
+mod what_if;
 mod who_can;
 
 #[cfg(test)]

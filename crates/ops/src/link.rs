@@ -7,6 +7,7 @@
 use crate::call::{Failed, Passed, admitted, keep};
 use crate::env::Env;
 use crate::insights::diagnostics::Draft;
+use crate::local_auth::Entered;
 use crate::proving::{Proving, instance};
 use crate::session::{Ended, Shown, ended};
 use gate::facts::{Hub, Instance, Target};
@@ -29,6 +30,8 @@ pub struct Link {
     head: TraceHead,
     epoch: u64,
     proven: Timestamp,
+    /// Stands in the book of what is open by keys, where it is.
+    by_key: Option<Entered>,
 }
 
 /// Who answers where a link was attached.
@@ -73,7 +76,9 @@ impl Link {
             return Err(Failed { error, tracking: head.id });
         };
         let (scope, epoch, proven) = (permit.scope().clone(), permit.epoch(), head.time);
-        Ok(Self { answering, scope, shown, who, epoch, proven, head })
+        let ask = Ask::new(permit.operation(), &scope, who.caller(), &head);
+        let by_key = env.opened_by_key.enter(None, &ask);
+        Ok(Self { answering, scope, shown, who, epoch, proven, head, by_key })
     }
 
     /// Where it was attached, for as long as that stays where it is.
@@ -153,6 +158,8 @@ impl Link {
         let row = self.shown.operation;
         let ask = Ask::new(row, &self.scope, self.who.caller(), &self.head);
         admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)?;
+        env.observed.allowed(&ask, facts);
+        self.by_key = env.opened_by_key.enter(self.by_key.take(), &ask);
         self.epoch = facts.epoch;
         self.proven = now;
         Ok(())

@@ -7,7 +7,7 @@ use crate::input::Input;
 use crate::managed_identity::attached;
 use crate::{
     authorization, blobs, decisions, deletions, devices, diagnose, managed_identity, management,
-    provisioning, resources, targets,
+    provisioning, resources, targets, what_if,
 };
 use gate::facts::Instance;
 use gate::{Ask, Attributes, Link};
@@ -101,7 +101,10 @@ pub(crate) async fn prepare(
     if row.op == Op::GetDecision {
         return decision(row, input, caller, env).await;
     }
-    if row.op == Op::AskDecision || row.op == Op::AskWhoCan {
+    if row.op == Op::AskWhatIf {
+        return Ok(plain(what_if::place(input)?));
+    }
+    if matches!(row.op, Op::AskDecision | Op::AskWhoCan | Op::AskAdvice | Op::AskLocalAuth) {
         let scope = Scope::parse(input.required_text(&["scope"])?)
             .map_err(|it| Error::invalid("scope", it.to_string()))?;
         return Ok(plain(scope));

@@ -1,6 +1,8 @@
 //! What people ask of decisions: one that was kept, or one that nobody has made; and what each asker may
 //! see of the answer.
 
+mod drafted;
+
 use crate::advice;
 use crate::call::may_see;
 use crate::decisions::find;
@@ -20,12 +22,18 @@ pub(crate) async fn get(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         .ok_or_else(|| Error::invalid("path", "a tracking id is a GUID"))?;
     let trace = find(env, id).await?;
     let facts = env.facts.load();
-    answer(permit, env, &facts, trace)
+    answer(permit, env, &facts, trace, Fixes::Told)
 }
 
-/// `POST /decisions/ask`: judges a call that nobody makes.
+/// `POST /decisions/ask`: judges a call that nobody makes, by the facts as they are or, with `changes`, as they would be.
+/// With changes alone it looks these over.
 pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let facts = env.facts.load();
+    let changed = drafted::facts_with(&input.body, &facts, env).await?;
+    let draft = changed.as_ref().map(|it| drafted::looked_over(&input.body, &facts, it, env));
+    if let (Some(draft), None) = (&draft, input.text(&["principal"])) {
+        return Ok(Reply::ok(json!({ "draft": draft })));
+    }
     let caller = caller_named(input.required_text(&["principal"])?, &facts)?;
     let action = input.required_text(&["action"])?;
     let row = row_named(action)?;
@@ -33,8 +41,15 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
     let objects = objects_named(row, action, &scope, input, env).await?;
     let head = head(action, env);
     let ask = Ask { objects: &objects, ..Ask::new(row, &scope, &caller, &head) };
-    let judged = gate::judge(&ask, &facts);
-    let mut reply = answer(permit, env, &facts, judged.trace)?;
+    let judged = gate::judge(&ask, changed.as_ref().unwrap_or(&facts));
+    // What the asker may see is told by what holds, and no draft is repaired by a change of something else.
+    let fixes = if changed.is_none() { Fixes::Told } else { Fixes::LeftOut };
+    let mut reply = answer(permit, env, &facts, judged.trace, fixes)?;
+    if let (Some(body), Some(draft)) = (&mut reply.body, draft) {
+        let before = drafted::in_short(&gate::judge(&ask, &facts));
+        model::json::set(body, "before", before);
+        model::json::set(body, "draft", draft);
+    }
     // Whoever may ask need not be allowed to read what was looked at.
     let shown = reply.body.as_mut().and_then(|it| it.pointer_mut("/decision/call/objects"));
     for object in shown.and_then(Value::as_array_mut).into_iter().flatten() {
@@ -80,10 +95,26 @@ pub(crate) async fn objects_named(
     }
 }
 
-fn answer(permit: &Permit, env: &Env, facts: &Facts, trace: Trace) -> Result<Reply, Error> {
+/// Whether an answer tells what would let the call through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fixes {
+    Told,
+    LeftOut,
+}
+
+fn answer(
+    permit: &Permit,
+    env: &Env,
+    facts: &Facts,
+    trace: Trace,
+    fixes: Fixes,
+) -> Result<Reply, Error> {
     let sees_policy = may_read_policies(permit.caller(), &trace, env, facts);
     let is_redacted = !sees_policy;
-    let fixes = if sees_policy { advice::fixes(&trace, facts, env) } else { Vec::new() };
+    let fixes = match sees_policy && fixes == Fixes::Told {
+        true => advice::fixes(&trace, facts, env),
+        false => Vec::new(),
+    };
     let is_own =
         trace.call.caller.as_ref().and_then(|it| it.object_id) == permit.caller().object_id;
     let mut shown = if is_redacted { trace.redacted() } else { trace };

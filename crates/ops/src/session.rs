@@ -27,6 +27,7 @@ use crate::devices::twins;
 use crate::env::Env;
 use crate::insights::diagnostics::{Departure, Draft};
 use crate::limits::Meter;
+use crate::local_auth::Entered;
 use crate::proving::{Proving, instance};
 use gate::facts::{Hub, Instance};
 use gate::{Ask, Authenticated, Facts, Permit};
@@ -83,6 +84,10 @@ pub struct Session {
     meter: Option<Arc<Meter>>,
     /// What it asked to be told of, now or when it was here before.
     hears: u8,
+    /// Which operations were put on record already, see [`bit`].
+    observed: u64,
+    /// Stands in the book of what is open by keys, where it is.
+    by_key: Option<Entered>,
 }
 
 impl Session {
@@ -115,6 +120,8 @@ impl Session {
             routing: None,
             meter: env.limits.of(hub, env),
             hears: 0,
+            observed: bit(Op::ConnectDevice),
+            by_key: None,
         };
         // Changes are told from here on; what changed while the device was on its way here is seen now.
         session.prove(env, &env.facts.load()).await?;
@@ -379,6 +386,11 @@ impl Session {
         let ask = Ask::new(row, &self.hub.scope, self.who.caller(), &self.head);
         let draft = &mut Draft::unwanted();
         let permit = admitted(env, &self.who, &ask, facts, draft).await.map_err(ended)?;
+        // Once for a session: a device does the same again and again, and each time counts here.
+        if self.observed & bit(row.op) == 0 {
+            self.observed |= bit(row.op);
+            env.observed.allowed(&ask, facts);
+        }
         remember(&mut self.head, &permit);
         Ok(permit)
     }
@@ -419,6 +431,7 @@ impl Session {
                 // From where it comes may be closed by now, and a silent device asks for nothing else.
                 let ask = Ask::new(self.shown.operation, &self.hub.scope, who.caller(), &self.head);
                 let permit = admitted(env, &who, &ask, facts, &mut Draft::unwanted()).await?;
+                self.by_key = env.opened_by_key.enter(self.by_key.take(), &ask);
                 remember(&mut self.head, &permit);
                 self.who = who;
                 self.routing = env.routings.of(&self.hub, env).await.map_err(failed)?;
@@ -437,6 +450,11 @@ impl Session {
             (Err(refusal), _) => Err(keep(env, *refusal, &mut Draft::unwanted()).await),
         }
     }
+}
+
+/// A bit for each operation of a device. They stand together in the list of operations, so no two share one.
+const fn bit(op: Op) -> u64 {
+    1 << (op as u64 % 64)
 }
 
 /// Counts what a session did for its device.

@@ -51,6 +51,8 @@ pub(crate) fn env() -> Env {
         diagnostics,
         metrics,
         kept: crate::decisions::Kept::default(),
+        observed: crate::observed::Observed::default(),
+        opened_by_key: crate::local_auth::OpenedByKey::default(),
         presence: crate::devices::presence::Presence::default(),
         message_locks: crate::devices::messages::Locks::default(),
         bus_turns: crate::targets::service_bus::BusTurns::default(),

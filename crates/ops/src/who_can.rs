@@ -19,6 +19,21 @@ const NAMED_MAX: usize = 1_000;
 /// Principals that are judged before others get their turn.
 const BETWEEN_PAUSES: usize = 100;
 
+/// Through what somebody may do something at a place; nothing where it may not.
+pub(crate) fn through(
+    row: &'static Operation,
+    scope: &Scope,
+    (caller, head): (&Caller, &TraceHead),
+    permit: &Permit,
+    env: &Env,
+    facts: &Facts,
+) -> Option<Vec<Value>> {
+    match (Question { row, scope, objects: &[], head }).judged(caller, permit, env, facts) {
+        Judged::Can(told) => told.get("through").and_then(Value::as_array).cloned(),
+        Judged::Stopped(_) | Judged::Cannot => None,
+    }
+}
+
 /// What is asked, ready for the gates.
 #[derive(Clone, Copy)]
 struct Question<'a> {

@@ -19,6 +19,7 @@ mod gates {
     pub mod properties;
     #[cfg(feature = "oracles")]
     pub mod regorus;
+    pub mod rejudged;
     pub mod shrink;
     pub mod table;
 }

@@ -26,8 +26,10 @@ use ops::env::{Clock, IdentityTokens, OpenHost, Settings};
 use ops::facts::{self, FactsCell};
 use ops::insights::diagnostics::{Diagnostics, DiagnosticsWriter};
 use ops::limits::Limits;
+use ops::local_auth::OpenedByKey;
 use ops::managed_identity::endpoints;
 use ops::metrics::Metrics;
+use ops::observed::{self, Observed};
 use ops::provisioning::challenges::Challenges;
 use ops::provisioning::latency::Latencies;
 use ops::provisioning::pace::Pace;
@@ -153,6 +155,7 @@ impl Server {
         self.serving.await.map_err(|it| format!("the listeners ended badly: {it}"))?;
         self.forgetting.await.map_err(|it| format!("the hourly round ended badly: {it}"))?;
         self.working.await.map_err(|it| format!("jobs ended badly: {it}"))?;
+        keep_observed(&self.env).await;
         self.writer.stop().await;
         self.env.logs.close().await;
         self.env.journals.close().await;
@@ -255,6 +258,8 @@ async fn environment(
         diagnostics,
         metrics,
         kept: decisions::Kept::default(),
+        observed: Observed::default(),
+        opened_by_key: OpenedByKey::default(),
         presence: Presence::default(),
         message_locks: Locks::default(),
         bus_turns: BusTurns::default(),
@@ -320,6 +325,7 @@ async fn tidy_up(env: &Env) -> Result<(), String> {
 
 async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
     let (mut hours, mut minutes) = (interval(FORGET_EVERY), interval(SWEEP_EVERY));
+    let mut observing = interval(Duration::from_secs(observed::KEEP_EVERY_S));
     loop {
         tokio::select! {
             _ = hours.tick() => round(&env).await,
@@ -328,8 +334,15 @@ async fn forget_regularly(env: Arc<Env>, mut stopping: watch::Receiver<bool>) {
                     eprintln!("hubward: expired messages could not be taken out: {}", error.cause());
                 }
             }
+            _ = observing.tick() => keep_observed(&env).await,
             () = stopped(&mut stopping) => return,
         }
+    }
+}
+
+async fn keep_observed(env: &Env) {
+    if let Err(error) = observed::keep(env).await {
+        eprintln!("hubward: who used what could not be kept: {}", error.cause());
     }
 }
 

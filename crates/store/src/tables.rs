@@ -107,6 +107,10 @@ pub const BLOB_BLOCKS: Table = Table("blob_blocks");
 /// Decisions and control: traces of calls that are kept, under their tracking id.
 pub const DECISIONS: Table = Table("decisions");
 
+/// Decisions: who used what, how and where, under the way, who, the operation and the place; and since when that is
+/// observed.
+pub const OBSERVED: Table = Table("observed");
+
 /// Control: former states of resources, under the resource id in lower case and the revision.
 pub const REVISIONS: Table = Table("revisions");
 

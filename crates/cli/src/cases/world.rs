@@ -221,6 +221,7 @@ fn resource(world: &mut World, key: &str, value: &Value) -> Result<(), Stop> {
         is_disabled: told.disable_local_auth,
         is_disabled_for_devices: false,
         is_disabled_for_modules: false,
+        off: None,
         policies,
     };
     let (uid, host) = (scope.key(), host_of(&scope));

@@ -86,11 +86,18 @@ pub(crate) fn waterfall(trace: &Trace, answer: &Value) -> Markup {
             p.note { "Conditions and rules are left out: you may not read the policies that were looked at. "
                 code { "Reader" } " at the scope of the policy shows them." }
         }
+        (gates(trace))
+        (facts(trace))
+    }
+}
+
+/// The gates in their order, each with what it found.
+pub(crate) fn gates(trace: &Trace) -> Markup {
+    html! {
         ol.waterfall aria-label="Gates" {
             @for step in &trace.steps { (gate(step)) }
         }
         @for warning in &trace.warnings { p.note { (warning) } }
-        (facts(trace))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::layout::{Frame, command, crumbs, framed, views};
 use crate::page::Page;
+use crate::screens::{bench, keys, me, policies};
 use crate::trouble::Trouble;
 use crate::visit::{Visit, text};
 use maud::{Markup, html};
@@ -16,6 +17,10 @@ pub(crate) enum Kind {
     Group,
     Hub,
     Dps,
+    PolicyAssignment,
+    PolicyDefinition,
+    /// An initiative or an exemption.
+    PolicyOther,
     Resource,
 }
 
@@ -29,13 +34,37 @@ impl Kind {
             4 if scope.resource_group().is_some() => Self::Group,
             _ if is("Microsoft.Devices/IotHubs") => Self::Hub,
             _ if is("Microsoft.Devices/provisioningServices") => Self::Dps,
+            _ if is("Microsoft.Authorization/policyAssignments") => Self::PolicyAssignment,
+            _ if is("Microsoft.Authorization/policyDefinitions") => Self::PolicyDefinition,
+            _ if is("Microsoft.Authorization/policySetDefinitions")
+                || is("Microsoft.Authorization/policyExemptions") =>
+            {
+                Self::PolicyOther
+            }
             _ => Self::Resource,
         }
     }
 
     /// Names of views with their titles; the first is shown where none is asked for.
     pub(crate) const fn views(self) -> &'static [(&'static str, &'static str)] {
-        &[("overview", "Overview")]
+        match self {
+            Self::Root | Self::Subscription | Self::Group | Self::Resource => {
+                &[("overview", "Overview"), ("policies", "Policies")]
+            }
+            Self::Hub => &[
+                ("overview", "Overview"),
+                ("policies", "Policies"),
+                ("keys", "Shared access policies"),
+                ("me", "Who am I here"),
+            ],
+            Self::Dps => &[
+                ("overview", "Overview"),
+                ("policies", "Policies"),
+                ("keys", "Shared access policies"),
+            ],
+            Self::PolicyDefinition => &[("overview", "Policy"), ("bench", "Bench")],
+            Self::PolicyAssignment | Self::PolicyOther => &[("overview", "Policy")],
+        }
     }
 }
 
@@ -52,7 +81,16 @@ pub(crate) async fn page(visit: &Visit<'_>, scope: &str) -> Result<Page, Trouble
     let asked = visit.query.get("view");
     let view = kind.views().iter().map(|(it, _)| *it).find(|it| *it == asked).unwrap_or("overview");
     let place = Place { scope: parsed.as_str(), kind, view };
-    overview(visit, &place).await
+    match (view, kind) {
+        ("policies", _) => policies::view(visit, &place).await,
+        ("keys", _) => keys::view(visit, &place).await,
+        ("me", _) => me::view(visit, &place).await,
+        ("bench", _) => bench::view(visit, &place).await,
+        (_, Kind::PolicyAssignment | Kind::PolicyDefinition | Kind::PolicyOther) => {
+            policies::resource::view(visit, &place).await
+        }
+        (_, _) => overview(visit, &place).await,
+    }
 }
 
 impl Place<'_> {
@@ -65,7 +103,11 @@ impl Place<'_> {
             (views(self.scope, self.kind.views(), self.view))
             (content)
         };
-        let frame = Frame::of(name, "", visit);
+        let screen = match self.kind {
+            Kind::PolicyAssignment | Kind::PolicyDefinition | Kind::PolicyOther => "/policies",
+            _ => "",
+        };
+        let frame = Frame::of(name, screen, visit);
         match script {
             Some(script) => framed(&frame.with_script(script), &whole),
             None => framed(&frame, &whole),
@@ -78,7 +120,14 @@ async fn overview(visit: &Visit<'_>, place: &Place<'_>) -> Result<Page, Trouble>
         let content = html! { p { "The root of the tenant: everything lies below it." } };
         return Ok(place.framed(visit, None, &content));
     }
-    let resource = visit.get(place.scope).await?;
+    let resource = match visit.get(place.scope).await {
+        // A data role opens no resource: what would is said.
+        Err(Trouble::Refused(it)) if it.is_decision() && place.kind == Kind::Hub => {
+            let content = me::closed(visit, place, &it);
+            return Ok(place.framed(visit, None, &content).status(it.status));
+        }
+        other => other?,
+    };
     let content = html! {
         dl.facts {
             @for (name, pointer) in [("Type", "/type"), ("Location", "/location"), ("Host", "/properties/hostName"),

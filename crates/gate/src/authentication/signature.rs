@@ -1,7 +1,7 @@
 //! Shared access signatures: of a service's policies, and of a device's own keys.
 
 use super::{Door, Proof, finding, no};
-use crate::facts::{OwnKeys, OwnProof, SasPolicy};
+use crate::facts::{OwnKeys, OwnProof, SasPolicy, SharedAccess, SwitchedOff};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::error::AuthFault;
@@ -26,31 +26,20 @@ pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> P
             "a shared access signature opens a hub's own address only",
         );
     };
-    if access.is_disabled {
-        return deny(
-            AuthFault::LocalAuthDisabled,
-            match door.operation.surface() {
-                Surface::Dps => {
-                    "keys are switched off on this provisioning service (`disableLocalAuth`); sign in with Entra instead"
-                }
-                Surface::EventHubs | Surface::ServiceBus => {
-                    "keys are switched off on this namespace (`disableLocalAuth`); sign in with Entra instead"
-                }
-                Surface::Blob => {
-                    "keys are switched off on this storage account (`allowSharedKeyAccess`); sign in with Entra instead"
-                }
-                Surface::Hub
-                | Surface::Arm
-                | Surface::Entra
-                | Surface::Graph
-                | Surface::Identity => {
-                    "keys are switched off on this hub (`disableLocalAuth`); sign in with Entra instead"
-                }
-            },
-        );
-    }
     let policy = access.policies.iter().find(|it| it.name.eq_ignore_ascii_case(shown));
-    if !(signed_by(token, policy) || signed_by_text(token, policy, door)) {
+    let is_signed = signed_by(token, policy) || signed_by_text(token, policy, door);
+    if access.is_disabled {
+        let told = keys_are_off(door.operation.surface());
+        // Who did it and when is for whoever holds a key that would count.
+        return match access.off.as_deref().filter(|_| is_signed) {
+            Some(SwitchedOff { since, by }) => {
+                let why = format!("since {since} by `{by}` (`disableLocalAuth`)");
+                deny(AuthFault::LocalAuthDisabled, &told.replacen("(`disableLocalAuth`)", &why, 1))
+            }
+            None => deny(AuthFault::LocalAuthDisabled, told),
+        };
+    }
+    if !is_signed {
         // One answer for a wrong key, a wrong policy name and a device's own key: none of them is proven.
         return deny(
             AuthFault::Invalid,
@@ -95,6 +84,40 @@ pub(super) fn policy_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> P
     ))
 }
 
+/// What whoever shows a key is told where keys of policies are switched off.
+pub(super) const fn keys_are_off(surface: Surface) -> &'static str {
+    match surface {
+        Surface::Dps => {
+            "keys are switched off on this provisioning service (`disableLocalAuth`); sign in with Entra instead"
+        }
+        Surface::EventHubs | Surface::ServiceBus => {
+            "keys are switched off on this namespace (`disableLocalAuth`); sign in with Entra instead"
+        }
+        Surface::Blob => {
+            "keys are switched off on this storage account (`allowSharedKeyAccess`); sign in with Entra instead"
+        }
+        Surface::Hub | Surface::Arm | Surface::Entra | Surface::Graph | Surface::Identity => {
+            "keys are switched off on this hub (`disableLocalAuth`); sign in with Entra instead"
+        }
+    }
+}
+
+/// The same of the own keys of devices or of modules, where they are switched off.
+pub(super) const fn own_keys_are_off(
+    access: &SharedAccess,
+    is_of_module: bool,
+) -> Option<&'static str> {
+    match is_of_module {
+        true if access.is_disabled_for_modules => Some(
+            "keys of modules are switched off on this hub (`disableModuleSAS`); connect with a certificate instead",
+        ),
+        false if access.is_disabled_for_devices => Some(
+            "keys of devices are switched off on this hub (`disableDeviceSAS`); connect with a certificate instead",
+        ),
+        true | false => None,
+    }
+}
+
 /// At an endpoint of devices: the device's own key or, at a hub, the key of a policy, which acts for any device
 /// that the signature covers. Provisioning services know no policy there; their devices send a name all the same.
 pub(super) fn of_device(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proof {
@@ -121,20 +144,9 @@ fn own_key(token: &SasToken, door: &Door<'_>, now: Timestamp) -> Proof {
         Err(no(fault, message.to_owned(), found))
     };
     let deny = |fault, message: &str| deny_because(fault, message, message);
-    match door.access {
-        Some(access) if is_of_module(door.resource) && access.is_disabled_for_modules => {
-            return deny(
-                AuthFault::LocalAuthDisabled,
-                "keys of modules are switched off on this hub (`disableModuleSAS`); connect with a certificate instead",
-            );
-        }
-        Some(access) if !is_of_module(door.resource) && access.is_disabled_for_devices => {
-            return deny(
-                AuthFault::LocalAuthDisabled,
-                "keys of devices are switched off on this hub (`disableDeviceSAS`); connect with a certificate instead",
-            );
-        }
-        Some(_) | None => {}
+    let off = door.access.and_then(|it| own_keys_are_off(it, is_of_module(door.resource)));
+    if let Some(message) = off {
+        return deny(AuthFault::LocalAuthDisabled, message);
     }
     let keys: Vec<&OwnKeys> = door
         .own

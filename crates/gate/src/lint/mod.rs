@@ -8,12 +8,16 @@
 mod planes;
 mod provisioning;
 mod reach;
+mod rehearse;
 mod stopped;
+mod unknown;
+mod wanted;
 
 pub use planes::role;
+pub use rehearse::{Refusal, Rehearsed, rehearse};
 pub use stopped::newly_stopped;
 
-use crate::policy::{NotAPolicy, PolicyDefinition, bind, parse};
+use crate::policy::{NotAPolicy, PolicyDefinition, Values, bind, parse};
 use model::ObjectId;
 use serde_json::Value;
 
@@ -22,10 +26,14 @@ use serde_json::Value;
 pub enum Code {
     /// A device that a provisioning service registers would be refused.
     StopsProvisioning,
-    /// An `allow` that an earlier denial leaves nothing of.
+    /// A rule that an earlier one leaves nothing of.
     NeverReached,
+    /// An exception that lets everybody past a denial.
+    OpensForEveryone,
     /// An action among data actions, or a data action among actions.
     WrongPlane,
+    /// An action that nothing here and nothing of Azure's has.
+    UnknownAction,
 }
 
 impl Code {
@@ -33,7 +41,9 @@ impl Code {
         match self {
             Self::StopsProvisioning => "StopsProvisioning",
             Self::NeverReached => "NeverReached",
+            Self::OpensForEveryone => "OpensForEveryone",
             Self::WrongPlane => "WrongPlane",
+            Self::UnknownAction => "UnknownAction",
         }
     }
 }
@@ -65,6 +75,21 @@ pub fn policy(
     parameters: Option<&Value>,
     identities: &[ObjectId],
 ) -> Result<Vec<Warning>, NotAPolicy> {
+    let (definition, given) = defined(properties, parameters)?;
+    let told =
+        provisioning::Told { properties, definition: &definition, given: &given, identities };
+    let mut found = provisioning::stopped(&told);
+    found.extend(reach::unreached(&told));
+    found.extend(reach::open_to_all(&told));
+    found.sort();
+    Ok(found)
+}
+
+/// A definition by itself, and what an assignment would give it.
+fn defined(
+    properties: &Value,
+    parameters: Option<&Value>,
+) -> Result<(PolicyDefinition, Values), NotAPolicy> {
     let parsed = parse(properties)?;
     let definition = PolicyDefinition {
         id: provisioning::definition_id(),
@@ -75,12 +100,7 @@ pub fn policy(
         rules: parsed.rules,
     };
     let given = bind(&definition, parameters)?;
-    let told =
-        provisioning::Told { properties, definition: &definition, given: &given, identities };
-    let mut found = provisioning::stopped(&told);
-    found.extend(reach::unreached(&told));
-    found.sort();
-    Ok(found)
+    Ok((definition, given))
 }
 
 /// Where a rule stands in its definition.

@@ -1,4 +1,4 @@
-//! Roles whose actions stand on the wrong plane, and so grant nothing.
+//! Roles whose actions stand on the wrong plane, and so grant nothing. What no plane has, `unknown` tells.
 
 use super::{Code, Warning};
 use crate::facts::{Facts, List, Role};
@@ -52,6 +52,7 @@ pub fn role(permissions: &[Value]) -> Result<Vec<Warning>, Error> {
             }
         }
     }
+    found.extend(super::unknown::unknown(permissions));
     Ok(found)
 }
 

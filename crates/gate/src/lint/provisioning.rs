@@ -54,6 +54,15 @@ pub(super) struct Candidate {
     groups: BTreeSet<ObjectId>,
 }
 
+impl Candidate {
+    /// One that nothing is said of.
+    pub(super) fn stranger() -> Self {
+        let scope = subscription()
+            .join("resourceGroups/group/providers/Microsoft.Devices/provisioningServices/dps");
+        Self { id: ObjectId(uuid::Uuid::from_u128(1)), scope, groups: BTreeSet::new() }
+    }
+}
+
 pub(super) fn subscription() -> Scope {
     Scope::subscription("00000000-0000-0000-0000-000000000000")
 }
@@ -69,10 +78,9 @@ pub(super) fn definition_id() -> String {
 
 /// One that nothing is said of, and each that the rules name: by its object id, by its own, as one of a group.
 pub(super) fn candidates(told: &Told<'_>) -> Vec<Candidate> {
-    let own = subscription()
-        .join("resourceGroups/group/providers/Microsoft.Devices/provisioningServices/dps");
-    let nobody = ObjectId(uuid::Uuid::from_u128(1));
-    let one = |id| Candidate { id, scope: own.clone(), groups: BTreeSet::new() };
+    let stranger = Candidate::stranger();
+    let nobody = stranger.id;
+    let one = |id| Candidate { id, ..stranger.clone() };
     if !told.identities.is_empty() {
         return told.identities.iter().map(|it| one(*it)).collect();
     }
@@ -114,6 +122,7 @@ pub(super) fn world(definition: &PolicyDefinition, given: &Values, who: &Candida
         is_disabled: false,
         is_disabled_for_devices: false,
         is_disabled_for_modules: false,
+        off: None,
         policies: Vec::new(),
     };
     facts.put_hub(Hub {

@@ -1,310 +1,191 @@
-//! An `allow` behind the denial: which exceptions come too late?
+//! Rules that decide nothing, and exceptions that are for everybody.
 //!
-//! For each `allow` calls are made up that its own condition holds for, as the gates say. Where each of them is
-//! denied by an earlier rule, the exception changes nothing that was tried.
+//! For each rule calls are made up that its own condition holds for, as the gates say, also such that the rules
+//! before it leave alone. Where an earlier rule speaks first for each of them, the rule changes nothing that was
+//! tried.
 
-use super::provisioning::{self as made, Candidate, Told, candidates, denying, world};
+use super::provisioning::{Candidate, Told, candidates, definition_id, denying, world};
+use super::wanted::{Wanted, asked, met, stranger, variants};
 use super::{Code, Warning, place};
-use crate::decide::{Ask, Judgement, judge};
-use crate::facts::Facts;
-use crate::policy::{
-    Comparison, Effect, Field, FieldName, Left, Operator, Place, PolicyDefinition, Rule, Step,
-    Template, Test, Then,
-};
-use model::operations::{Operation, known};
-use model::trace::{Caller, EnrollmentKind, Object, Verb};
-use model::{ObjectId, Plane, PrincipalKind, Timestamp};
-use serde_json::{Map, Value, json};
+use crate::decide::Judgement;
+use crate::policy::{Arguments, Cascade, Effect, PolicyDefinition, Rule, Then};
+use model::PrincipalKind;
+use model::trace::{Finding, FindingResult, Gate};
+use serde_json::json;
 
 /// Most calls that are made up for one rule.
-const CALLS_MAX: usize = 2_000;
-const DEVICES: &str = "Microsoft.Devices/IotHubs/devices";
+const CALLS_MAX: usize = 1_000;
 
-/// A call as far as a rule's own words tell it.
-#[derive(Clone, Debug)]
-struct Wanted {
-    kind: Option<String>,
-    name: String,
-    action: Option<String>,
-    protocol: Option<String>,
-    endpoint: Option<String>,
-    enrollment: Option<EnrollmentKind>,
-    principal: Option<ObjectId>,
-    principal_kind: PrincipalKind,
-    body: Value,
+/// Warnings about rules that an earlier one leaves nothing of, each time it was tried.
+pub(super) fn unreached(told: &Told<'_>) -> Vec<Warning> {
+    told.definition.rules.iter().filter_map(|it| late(it, told)).collect()
 }
 
-impl Default for Wanted {
-    fn default() -> Self {
-        Self {
-            kind: None,
-            name: "any-name".into(),
-            action: None,
-            protocol: None,
-            endpoint: None,
-            enrollment: None,
-            principal: None,
-            principal_kind: PrincipalKind::ManagedIdentity,
-            body: json!({ "deviceId": "any-name", "status": "enabled",
-                "authentication": { "type": "sas" }, "capabilities": { "iotEdge": false } }),
-        }
+/// The effect of a rule that has a turn of its own: not one that is switched off, or changes what is written.
+fn effect(rule: &Rule, told: &Told<'_>) -> Option<Effect> {
+    let arguments = Arguments { declared: &told.definition.parameters, given: told.given };
+    let effect = rule.effect(arguments).ok()?;
+    match effect {
+        Effect::Deny | Effect::Allow | Effect::Audit | Effect::DenyAction(_) => Some(effect),
+        Effect::Disabled | Effect::Append | Effect::Modify => None,
     }
 }
 
-/// Warnings about an `allow` that is denied before it is reached, each time it was tried.
-pub(super) fn unreached(told: &Told<'_>) -> Vec<Warning> {
-    let rules = &told.definition.rules;
-    let is_allow = |it: &&Rule| matches!(it.then, Then::Is(Effect::Allow));
-    rules.iter().filter(is_allow).filter_map(|it| late(it, told)).collect()
+/// The definition with other rules.
+fn with(rules: Vec<Rule>, told: &Told<'_>) -> PolicyDefinition {
+    PolicyDefinition { rules, ..told.definition.clone() }
 }
 
 fn late(rule: &Rule, told: &Told<'_>) -> Option<Warning> {
-    let mut wanted = Wanted::default();
-    satisfy(&rule.condition, &mut wanted, true);
-    // By itself, as a denial: then the gates say whether its condition holds.
-    let alone = PolicyDefinition {
-        rules: vec![Rule { then: Then::Is(Effect::Deny), ..rule.clone() }],
-        ..told.definition.clone()
+    let effect = effect(rule, told)?;
+    let before: Vec<Rule> =
+        told.definition.rules.iter().take_while(|it| it.index < rule.index).cloned().collect();
+    if before.is_empty() {
+        return None;
+    }
+    let is_deletion = matches!(effect, Effect::DenyAction(_));
+    let calls = vec![Wanted { is_deletion, ..Wanted::default() }];
+    let escaping = before.iter().fold(calls.clone(), |calls, it| met(&it.condition, calls, false));
+    let wanted: Vec<Wanted> = [calls, escaping]
+        .into_iter()
+        .flat_map(|calls| met(&rule.condition, calls, true))
+        .flat_map(|it| variants(&it))
+        .collect();
+    // As a denial that requires no roles: then the gates say whether its condition holds.
+    let denies = match effect {
+        Effect::DenyAction(_) => Effect::DenyAction(Cascade::Deny),
+        Effect::Deny | Effect::Allow | Effect::Audit => Effect::Deny,
+        Effect::Disabled | Effect::Append | Effect::Modify => return None,
     };
-    let mut first: Option<usize> = None;
+    let denial = Rule { then: Then::Is(denies), required: None, changes: None, ..rule.clone() };
+    let alone = with(vec![denial.clone()], told);
+    let whole = with(before.into_iter().chain([denial]).collect(), told);
+    let mut first: Option<(usize, FindingResult)> = None;
     let mut tried = 0;
     for who in candidates(told) {
-        let (own, whole) =
-            (world(&alone, told.given, &who), world(told.definition, told.given, &who));
-        for call in variants(&wanted) {
+        let (own, whole) = (world(&alone, told.given, &who), world(&whole, told.given, &who));
+        for call in &wanted {
             tried += 1;
             if tried > CALLS_MAX {
                 break;
             }
-            let found = |facts: &Facts| asked(&call, &who, facts).as_ref().and_then(index);
-            if found(&own).is_none() {
+            if asked(call, &who, &own).as_ref().and_then(denying).is_none() {
                 continue;
             }
-            match found(&whole) {
-                // As one denial among others it could also be reached behind: then it is another's word.
-                Some(it) if it < rule.index => first = Some(first.map_or(it, |old| old.min(it))),
+            let judged = asked(call, &who, &whole)?;
+            let speaks = word(&judged).and_then(|it| Some((it.rule.as_ref()?.index, it.result)));
+            match speaks {
+                // As one rule among others it could also be reached behind: then it is another's word.
+                Some(it) if it.0 < rule.index => {
+                    first = Some(first.map_or(it, |old| if it.0 < old.0 { it } else { old }))
+                }
                 Some(_) | None => return None,
             }
         }
     }
-    let denies = first?;
+    let (index, result) = first?;
+    let does = if result == FindingResult::Allow { "let through" } else { "denied" };
+    let because = match effect {
+        Effect::Allow => format!(
+            "rule {} lets nothing through: what it is for is {does} by rule {index}, which comes first",
+            rule.index
+        ),
+        Effect::Deny | Effect::DenyAction(_) => format!(
+            "rule {} denies nothing of its own: what it is for is {does} by rule {index}, which comes first",
+            rule.index
+        ),
+        Effect::Audit | Effect::Disabled | Effect::Append | Effect::Modify => format!(
+            "rule {} puts nothing on record: what it is for is {does} by rule {index}, which comes first",
+            rule.index
+        ),
+    };
+    let advice = match (effect, result) {
+        (Effect::Deny | Effect::DenyAction(_), FindingResult::Deny) => {
+            format!("take rule {} out, or make rule {index} narrower", rule.index)
+        }
+        _ => format!("move rule {} before rule {index}", rule.index),
+    };
     Some(Warning {
         at: place(told.properties, rule.index),
         rule: Some(rule.index),
         code: Code::NeverReached,
-        because: format!(
-            "rule {} lets nothing through: what it is for is denied by rule {denies}, which comes first",
-            rule.index
-        ),
-        advice: format!("move rule {} before rule {denies}", rule.index),
+        because,
+        advice,
     })
 }
 
-fn index(judged: &Judgement) -> Option<usize> {
-    denying(judged)?.rule.as_ref().map(|it| it.index)
+/// What the assignment of the definition says, where one of its rules speaks.
+fn word(judged: &Judgement) -> Option<&Finding> {
+    let step = judged.trace.step(Gate::Policy)?;
+    step.findings.iter().find(|it| {
+        let is_last =
+            matches!(it.result, FindingResult::Deny | FindingResult::Error | FindingResult::Allow);
+        is_last && it.rule.as_ref().is_some_and(|it| it.definition_id == definition_id())
+    })
 }
 
-/// The call with what the rule leaves open, in several ways.
-fn variants(wanted: &Wanted) -> impl Iterator<Item = Wanted> {
-    let kinds: Vec<String> = match &wanted.kind {
-        Some(it) => vec![it.clone()],
-        None => {
-            let of_data = known().filter_map(|it| it.object);
-            let hubs = ["Microsoft.Devices/IotHubs"];
-            let mut all: Vec<String> = of_data.chain(hubs).map(str::to_owned).collect();
-            all.sort();
-            all.dedup();
-            // The device first: it is what nearly every exception is for.
-            all.sort_by_key(|it| !it.eq_ignore_ascii_case(DEVICES));
-            all
-        }
-    };
-    let protocols = match &wanted.protocol {
-        Some(it) => vec![it.clone()],
-        None => vec!["https".to_owned(), "mqtt".to_owned()],
-    };
-    let enrollments = match wanted.enrollment {
-        Some(it) => vec![Some(it)],
-        None => vec![Some(EnrollmentKind::Group), Some(EnrollmentKind::Individual), None],
-    };
-    let mut all = Vec::new();
-    for kind in &kinds {
-        for protocol in &protocols {
-            for enrollment in &enrollments {
-                all.push(Wanted {
-                    kind: Some(kind.clone()),
-                    protocol: Some(protocol.clone()),
-                    enrollment: *enrollment,
-                    ..wanted.clone()
-                });
-            }
-        }
-    }
-    all.into_iter()
+/// Warnings about an `allow` that lets everybody past a denial, whoever it is.
+pub(super) fn open_to_all(told: &Told<'_>) -> Vec<Warning> {
+    let rules = &told.definition.rules;
+    let allows = rules.iter().filter(|it| effect(it, told) == Some(Effect::Allow));
+    allows.filter_map(|it| open(it, told)).collect()
 }
 
-/// The operation that writes objects of this type, by the action that is wanted.
-fn writing(call: &Wanted) -> Option<&'static Operation> {
-    let kind = call.kind.as_deref()?;
-    let is_asked = |it: &&Operation| {
-        call.action.as_deref().is_none_or(|wanted| {
-            it.actions.iter().any(|it| it.as_str().eq_ignore_ascii_case(wanted))
-        })
-    };
-    let is_of_kind = |it: &&Operation| {
-        let by_object = it.object.is_some_and(|it| it.eq_ignore_ascii_case(kind));
-        let by_name = it.actions.iter().any(|action| {
-            let its = action.as_str().strip_suffix("/write");
-            its.is_some_and(|its| its.eq_ignore_ascii_case(kind))
+fn open(rule: &Rule, told: &Told<'_>) -> Option<Warning> {
+    let without: Vec<Rule> =
+        told.definition.rules.iter().filter(|it| it.index != rule.index).cloned().collect();
+    let without = with(without, told);
+    let service = Candidate::stranger();
+    let (all, rest) =
+        (world(told.definition, told.given, &service), world(&without, told.given, &service));
+    let kinds: Vec<Option<String>> =
+        met(&rule.condition, vec![Wanted::default()], true).into_iter().map(|it| it.kind).collect();
+    let unremarkable = kinds.into_iter().map(|kind| Wanted { kind, ..Wanted::default() });
+    for kind in unremarkable.flat_map(|it| variants(&it)).filter_map(|it| it.kind) {
+        let mut denies = None;
+        let is_open = everybody(&kind).all(|call| {
+            let passes = asked(&call, &service, &all).is_some_and(|judged| {
+                let index = word(&judged).and_then(|it| Some(it.rule.as_ref()?.index));
+                denying(&judged).is_none() && index == Some(rule.index)
+            });
+            denies = asked(&call, &service, &rest)
+                .filter(|_| passes)
+                .and_then(|it| Some(denying(&it)?.rule.as_ref()?.index));
+            denies.is_some()
         });
-        (by_object || it.plane == Plane::Control && by_name)
-            && it.actions.iter().any(|it| it.is_write())
-    };
-    known().find(|it| is_of_kind(it) && is_asked(it))
-}
-
-fn asked(call: &Wanted, who: &Candidate, facts: &Facts) -> Option<Judgement> {
-    let operation = writing(call)?;
-    let kind = call.kind.clone()?;
-    let last = kind.rsplit('/').next().unwrap_or("").to_owned();
-    let (scope, id) = match operation.plane {
-        Plane::Control => {
-            let path = format!("resourceGroups/group/providers/{kind}/{}", call.name);
-            let scope = made::subscription().join(&path);
-            (scope.clone(), scope)
-        }
-        Plane::Service | Plane::Directory | Plane::Open | Plane::Token | Plane::Device => {
-            (made::hub(), made::hub().join(&format!("{last}/{}", call.name)))
-        }
-    };
-    let caller = Caller {
-        kind: call.principal_kind,
-        ..made::identity(call.principal.unwrap_or(who.id), None, "whom the rule lets through")
-    };
-    let object = Object {
-        kind,
-        name: call.name.clone(),
-        id: id.as_str().to_owned(),
-        body: call.body.clone(),
-        verb: Verb::Write,
-    };
-    let endpoint = call.endpoint.clone().unwrap_or_else(|| format!("/{last}/{}", call.name));
-    let mut head = made::head(format!("PUT {endpoint}"), Timestamp::default());
-    head.channel.protocol = call.protocol.clone().unwrap_or_default();
-    head.channel.enrollment = call.enrollment;
-    let objects = [object];
-    let ask = Ask::new(operation, &scope, &caller, &head);
-    Some(judge(&Ask { objects: &objects, ..ask }, facts))
-}
-
-/// Takes over what a condition asks for, as far as it is plain. Whether that was enough, the gates say.
-fn satisfy(test: &Test, wanted: &mut Wanted, holds: bool) {
-    match test {
-        Test::AllOf(all) if holds => all.iter().for_each(|it| satisfy(it, wanted, true)),
-        Test::AnyOf(all) if !holds => all.iter().for_each(|it| satisfy(it, wanted, false)),
-        Test::AllOf(all) | Test::AnyOf(all) => {
-            if let Some(it) = all.first() {
-                satisfy(it, wanted, holds);
-            }
-        }
-        Test::Not(inner) => satisfy(inner, wanted, !holds),
-        Test::Compare(it) => compare(it, wanted, holds),
-    }
-}
-
-fn compare(it: &Comparison, wanted: &mut Wanted, holds: bool) {
-    let (Left::Field { field: FieldName::Known(field), .. }, Template::Literal(expected)) =
-        (&it.left, &it.expected)
-    else {
-        return;
-    };
-    let (value, is_meant) = match it.operator {
-        Operator::Equals => (Some(expected.clone()), holds),
-        Operator::NotEquals => (Some(expected.clone()), !holds),
-        Operator::In => (expected.as_array().and_then(|it| it.first()).cloned(), holds),
-        Operator::NotIn => (expected.as_array().and_then(|it| it.first()).cloned(), !holds),
-        Operator::Like | Operator::Contains => {
-            (expected.as_str().map(|it| json!(it.replace('*', "x"))), holds)
-        }
-        Operator::NotLike => (expected.as_str().map(|it| json!(it.replace('*', "x"))), !holds),
-        Operator::Match
-        | Operator::NotMatch
-        | Operator::MatchInsensitively
-        | Operator::NotMatchInsensitively
-        | Operator::NotContains
-        | Operator::ContainsKey
-        | Operator::NotContainsKey
-        | Operator::Less
-        | Operator::LessOrEquals
-        | Operator::Greater
-        | Operator::GreaterOrEquals
-        | Operator::Exists => (None, false),
-    };
-    if let Some(value) = value.filter(|_| is_meant) {
-        wanted.take(field, value);
-    }
-}
-
-impl Wanted {
-    fn take(&mut self, field: &Field, value: Value) {
-        let text = value.as_str().map(str::to_owned);
-        match field {
-            Field::Type => self.kind = text,
-            Field::Name => self.name = text.unwrap_or_default(),
-            Field::Action => self.action = text,
-            Field::Endpoint => self.endpoint = text,
-            Field::Protocol => self.protocol = text,
-            Field::EnrollmentType => {
-                let is_group = text.is_some_and(|it| it.eq_ignore_ascii_case("group"));
-                self.enrollment =
-                    Some(if is_group { EnrollmentKind::Group } else { EnrollmentKind::Individual });
-            }
-            Field::PrincipalId => self.principal = text.and_then(|it| ObjectId::parse(&it)),
-            Field::PrincipalType => {
-                let kind = serde_json::from_value(value);
-                self.principal_kind = kind.unwrap_or(self.principal_kind);
-            }
-            Field::Tag(name) => put(&mut self.body, &["tags", name], value),
-            Field::Property { place, path, .. } => {
-                let steps: Vec<&str> = path
-                    .iter()
-                    .filter_map(|it| match it {
-                        Step::Member(name) => Some(name.as_str()),
-                        Step::All => None,
-                    })
-                    .collect();
-                if steps.len() == path.len() {
-                    let above: &[&str] = match place {
-                        Place::Top => &[],
-                        Place::Properties => &["properties"],
-                    };
-                    put(&mut self.body, &[above, &steps].concat(), value);
-                }
-            }
-            Field::FullName
-            | Field::Id
-            | Field::Kind
-            | Field::Location
-            | Field::IdentityType
-            | Field::Tags
-            | Field::AppId
-            | Field::AuthType
-            | Field::Groups(_)
-            | Field::CallerResource
-            | Field::CallerService => {}
+        if let Some(denies) = denies.filter(|_| is_open) {
+            return Some(Warning {
+                at: place(told.properties, rule.index),
+                rule: Some(rule.index),
+                code: Code::OpensForEveryone,
+                because: format!(
+                    "rule {} lets everybody through: whoever writes `{kind}` gets past rule {denies}, which denies it",
+                    rule.index
+                ),
+                advice: format!(
+                    "say in its condition whom it is for, as {}",
+                    json!({ "field": "identity.principalId", "in": ["<object id>"] })
+                ),
+            });
         }
     }
+    None
 }
 
-fn put(value: &mut Value, path: &[&str], what: Value) {
-    let Some((name, rest)) = path.split_first() else {
-        *value = what;
-        return;
-    };
-    if !value.is_object() {
-        *value = Value::Object(Map::new());
-    }
-    if let Some(object) = value.as_object_mut() {
-        put(object.entry((*name).to_owned()).or_insert(Value::Null), rest, what);
-    }
+/// A call as each kind of principal would make it that nothing is known of.
+fn everybody(kind: &str) -> impl Iterator<Item = Wanted> {
+    let kinds =
+        [PrincipalKind::User, PrincipalKind::ServicePrincipal, PrincipalKind::ManagedIdentity];
+    kinds.into_iter().flat_map(move |principal_kind| {
+        ["https", "mqtt"].into_iter().flat_map(move |protocol| {
+            let base = Wanted {
+                kind: Some(kind.to_owned()),
+                protocol: Some(protocol.into()),
+                principal: Some(stranger()),
+                principal_kind,
+                ..Wanted::default()
+            };
+            [Wanted { body: json!({}), ..base.clone() }, base]
+        })
+    })
 }

@@ -28,6 +28,7 @@ fn check(rules: Value, expected: &[(Code, usize)]) {
 
 const STOPS: Code = Code::StopsProvisioning;
 const LATE: Code = Code::NeverReached;
+const OPEN: Code = Code::OpensForEveryone;
 
 /// S0-18: a broad denial is flagged, and one that somebody is excepted from is not.
 #[test]
@@ -135,8 +136,75 @@ fn an_exception_behind_the_denial_is_told() {
         { "field": "tags.line", "like": "7*" }] }, "then": { "effect": effect } })
     };
     check(json!([hubs("deny"), hubs("allow")]), &[(LATE, 1)]);
-    check(json!([hubs("allow"), hubs("deny")]), &[]);
+    check(json!([hubs("allow"), hubs("deny")]), &[(LATE, 1)]);
     check(json!([hubs("audit"), hubs("allow")]), &[]);
+}
+
+/// S0-22: any rule that an earlier one leaves nothing of, whatever it would do, is told; one that is left a part is
+/// not.
+#[test]
+fn a_rule_of_any_effect_that_nothing_reaches_is_told() {
+    let about = |kind: &str, effect: &str| json!({ "if": { "field": "type", "equals": kind }, "then": { "effect": effect } });
+    let some = |field: &str, value: &str, effect: &str| {
+        json!({ "if": { "allOf": [{ "field": "type", "equals": DEVICES },
+            { "field": field, "equals": value }] }, "then": { "effect": effect } })
+    };
+    const TWINS: &str = "Microsoft.Devices/IotHubs/twins";
+    check(json!([about(TWINS, "allow"), about(TWINS, "deny")]), &[(OPEN, 0), (LATE, 1)]);
+    check(json!([about(TWINS, "deny"), about(TWINS, "audit")]), &[(STOPS, 0), (LATE, 1)]);
+    check(json!([about(TWINS, "deny"), about(TWINS, "deny")]), &[(STOPS, 0), (LATE, 1)]);
+    check(json!([about(TWINS, "audit"), about(TWINS, "deny")]), &[(STOPS, 1)]);
+    check(json!([about(TWINS, "deny"), about(TWINS, "disabled")]), &[(STOPS, 0)]);
+    // The broad one behind the narrow one has the rest; the narrow one behind the broad one has nothing.
+    for (field, value) in [
+        ("name", "any-name"),
+        ("request.protocol", "https"),
+        ("request.enrollmentType", "group"),
+        ("identity.principalType", "ManagedIdentity"),
+        ("Microsoft.Devices/IotHubs/devices/status", "enabled"),
+    ] {
+        let narrow = some(field, value, "deny");
+        let found = told(&json!([narrow, about(DEVICES, "deny")]), &[]);
+        assert!(found.iter().all(|it| it.code != LATE), "{field}: {found:?}");
+        let found = told(&json!([about(DEVICES, "deny"), narrow]), &[]);
+        assert!(found.iter().any(|it| it.code == LATE && it.rule == Some(1)), "{field}: {found:?}");
+    }
+    // Of two whom the exception is for, the denial before it is about one.
+    let one = some("identity.principalId", DPS, "deny");
+    let both = json!({ "if": { "allOf": [{ "field": "type", "equals": DEVICES },
+        { "field": "identity.principalId", "in": [DPS, OTHER] }] }, "then": { "effect": "allow" } });
+    check(json!([one, both]), &[]);
+    // Deletions are denied on their own.
+    let guard = |name: &str| {
+        json!({ "if": { "allOf": [{ "field": "type", "equals": DEVICES }, { "field": "name", "like": name }] },
+            "then": { "effect": "denyAction", "details": { "actionNames": ["delete"] } } })
+    };
+    check(json!([guard("*"), guard("pump-*")]), &[(LATE, 1)]);
+    check(json!([guard("pump-*"), guard("*")]), &[]);
+    check(json!([about(DEVICES, "deny"), guard("*")]), &[(STOPS, 0)]);
+}
+
+/// An exception without a word of whom it is for; one that is for some principals, devices or networks is none.
+#[test]
+fn an_exception_for_everybody_is_told() {
+    let broad = json!({ "if": { "field": "type", "like": "Microsoft.Devices/IotHubs/*" }, "then": { "effect": "deny" } });
+    let open =
+        json!({ "if": { "field": "type", "equals": DEVICES }, "then": { "effect": "allow" } });
+    check(json!([open, broad]), &[(OPEN, 0), (STOPS, 1)]);
+    for (field, value) in [
+        ("identity.principalId", DPS),
+        ("identity.principalType", "ManagedIdentity"),
+        ("identity.serviceName", "Device Provisioning Service"),
+        ("name", "test-7"),
+        ("request.protocol", "mqtt"),
+        ("Microsoft.Devices/IotHubs/devices/status", "enabled"),
+    ] {
+        let found = told(&json!([allow(field, value), broad]), &[]);
+        assert!(found.iter().all(|it| it.code != OPEN), "{field}: {found:?}");
+    }
+    // Nothing behind it would deny.
+    check(json!([open]), &[]);
+    check(json!([deny(), open]), &[(STOPS, 0), (LATE, 1)]);
 }
 
 #[test]
@@ -179,4 +247,54 @@ fn an_action_in_the_wrong_list_is_told() {
     );
     // What neither plane knows is not on the wrong one.
     check(json!({ "actions": ["Microsoft.Compute/virtualMachines/read"] }), &[]);
+}
+
+/// What nothing has is told with what is nearest, and what some provider of Azure's may have is not.
+#[test]
+fn an_action_that_nothing_has_is_told() {
+    let check = |list: &str, text: &str, expected: Option<&str>| {
+        let found = role(&[json!({ list: [text] })]).unwrap();
+        let advice =
+            found.iter().find(|it| it.code == Code::UnknownAction).map(|it| it.advice.as_str());
+        match (advice, expected) {
+            (None, None) => {}
+            (Some(said), Some(expected)) => assert!(said.contains(expected), "{text}: {said}"),
+            (_, _) => panic!("{text}: {found:?}"),
+        }
+        // What is told of is refused when it is written, but for slips in what others may have.
+        let is_refused = crate::writes::check_patterns(&[json!({ list: [text] })]).is_err();
+        assert!(
+            is_refused || expected.is_none() || !text.starts_with("Microsoft.Devices"),
+            "{text}"
+        );
+    };
+    let (data, actions) = ("dataActions", "actions");
+    check(
+        data,
+        "Microsoft.Devices/IotHubs/device/read",
+        Some("`Microsoft.Devices/IotHubs/devices/read`"),
+    );
+    check(data, "Microsoft.Devices/IotHubs/devices/read", None);
+    check(
+        "notDataActions",
+        "Microsoft.Devices/IotHub/devices/*",
+        Some("`Microsoft.Devices/IotHubs/devices/*`"),
+    );
+    check(data, "Microsoft.Devices/IotHubs/*", None);
+    check(
+        actions,
+        "Microsoft.Devices/IotHubs/listkey/action",
+        Some("`Microsoft.Devices/IotHubs/listkeys/action`"),
+    );
+    check(actions, "Microsoft.Devices/IotHubs/listkeys/action", None);
+    check(actions, "microsoft.devices/iothubs/LISTKEYS/action", None);
+    check(
+        actions,
+        "Microsoft.Authorization/roleAssignments/raed",
+        Some("`Microsoft.Authorization/roleAssignments/read`"),
+    );
+    check(actions, "Microsoft.Compute/virtualMachines/read", None);
+    check(actions, "Microsoft.Insights/alertRules/*", None);
+    check(actions, "Contoso.Pumps/pumps/read", Some("take `Contoso.Pumps/pumps/read` out"));
+    check(actions, "*/read", None);
 }

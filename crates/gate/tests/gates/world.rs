@@ -72,6 +72,7 @@ pub fn facts() -> Facts {
                 is_disabled: false,
                 is_disabled_for_devices: false,
                 is_disabled_for_modules: false,
+                off: None,
                 policies: vec![
                     sas_policy("iothubowner", Right::HUB, 1),
                     sas_policy("registryRead", &[Right::RegistryRead], 2),

@@ -131,6 +131,42 @@ pub(super) const ROWS: &[Operation] = &[
     Operation {
         body: Body::Json,
         ..control(
+            Op::AskWhatIf,
+            &[act("Hubward.Decisions/decisions/read")],
+            Effect::Reads,
+            &[arm("POST", "/decisions/whatIf")],
+            "Judges calls on record by facts as they would be",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::AskAdvice,
+            &[
+                act("Hubward.Decisions/decisions/read"),
+                act("Microsoft.Authorization/roleAssignments/read"),
+            ],
+            Effect::Reads,
+            &[arm("POST", "/decisions/advise")],
+            "Tells who uses keys, who needs less than it holds, and who reaches keys",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::AskLocalAuth,
+            &[
+                act("Hubward.Decisions/decisions/read"),
+                act("Microsoft.Authorization/roleAssignments/read"),
+            ],
+            Effect::Reads,
+            &[arm("POST", "/decisions/localAuth")],
+            "Tells who loses a hub when its keys are switched off",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
             Op::DiagnoseProvisioning,
             &[act("Hubward.Decisions/decisions/read")],
             Effect::Reads,

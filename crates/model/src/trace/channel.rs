@@ -14,6 +14,9 @@ pub struct Channel {
     pub request: String,
     /// The peer's address without its port.
     pub address: String,
+    /// What the client calls itself, where it does; its word alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Box<str>>,
     /// The operator says that who has this address comes through private endpoints.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_private: bool,

@@ -5,7 +5,7 @@ pub(crate) mod exemptions;
 pub(crate) mod locks;
 pub(crate) mod policies;
 pub(crate) mod policy_sets;
-mod policy_terms;
+pub(crate) mod policy_terms;
 pub(crate) mod revisions;
 pub mod role_assignments;
 pub(crate) mod roles;

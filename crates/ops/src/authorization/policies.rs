@@ -1,13 +1,14 @@
 //! Policy definitions and their assignments.
 
-use super::{Reach, check_scope, policy_sets, policy_terms, revisions, scope_before};
+use super::policy_terms::{self, Terms};
+use super::{Reach, check_scope, policy_sets, revisions, scope_before};
 use crate::control::{all, commit, delete, get as read, put};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use gate::facts::management_group;
 use gate::policy::{
-    Declared, ParameterFault, PolicyAssignment, PolicyDefinition, Values, bind, bind_initiative,
-    check_given_roles, check_mode, check_roles, parse,
+    Declared, ParameterFault, PolicyAssignment, PolicyDefinition, Values, check_mode, check_roles,
+    parse,
 };
 use gate::{Facts, Permit};
 use model::json::{member, text};
@@ -18,8 +19,6 @@ use store::{Expect, Table, tables};
 /// Most custom definitions and most assignments at one scope.
 const DEFINITIONS_MAX: usize = 500;
 const ASSIGNMENTS_MAX: usize = 200;
-/// Most excluded scopes of an assignment.
-const NOT_SCOPES_MAX: usize = 400;
 
 pub(crate) async fn put_definition(
     permit: &Permit,
@@ -114,39 +113,7 @@ pub(crate) async fn put_assignment(
     let given = properties_of(&input.body)?;
     check_text(given, "displayName", 128)?;
     check_text(given, "description", 512)?;
-    let definition = text(given, &["policyDefinitionId"]).ok_or_else(|| {
-        Error::invalid("properties.policyDefinitionId", "the id of a policy definition is required")
-    })?;
-    let (known, initiative) = policy_sets::assigned(definition, &place, &facts)?;
-    let parameters = member(given, "parameters");
-    match (initiative, facts.policy_definitions.get(&known.to_ascii_lowercase())) {
-        (Some(it), _) => {
-            drop(bind_initiative(it, parameters, &facts).map_err(|it| invalid_parameter(&it))?)
-        }
-        (None, Some(it)) => {
-            let values = bind(it, parameters).map_err(|it| invalid_parameter(&it))?;
-            check_given_roles(it, &values, &facts)
-                .map_err(|it| invalid_rule(&it.at, &it.because))?;
-        }
-        (None, None) => {}
-    }
-    policy_terms::check(given, initiative)?;
-    let not_scopes = not_scopes(given)?;
-    if let Some(outside) =
-        not_scopes.iter().find(|it| !facts.contains(&place, it) || place.same_place(it))
-    {
-        return Err(Error::invalid(
-            "properties.notScopes",
-            format!("`{outside}` does not lie below the assignment's scope `{place}`"),
-        ));
-    }
-    let mode = text(given, &["enforcementMode"]).unwrap_or("Default");
-    if !["Default", "DoNotEnforce"].iter().any(|it| it.eq_ignore_ascii_case(mode)) {
-        return Err(Error::invalid(
-            "properties.enforcementMode",
-            "modes are Default and DoNotEnforce",
-        ));
-    }
+    let Terms { definition, not_scopes, mode } = policy_terms::terms(given, &place, &facts)?;
     let former = former(env, tables::POLICY_ASSIGNMENTS, permit.scope()).await?;
     if former.is_none()
         && count_at(env, tables::POLICY_ASSIGNMENTS, &place).await? >= ASSIGNMENTS_MAX
@@ -168,7 +135,7 @@ pub(crate) async fn put_assignment(
             "resourceSelectors",
         ],
     );
-    properties.insert("policyDefinitionId".into(), json!(known));
+    properties.insert("policyDefinitionId".into(), json!(definition));
     properties.insert("notScopes".into(), json!(not_scopes));
     properties.insert("enforcementMode".into(), json!(mode));
     properties.insert("scope".into(), json!(place));
@@ -282,7 +249,7 @@ pub(crate) fn change_assignment(
         name: text(&document, &["name"]).unwrap_or("").to_owned(),
         display_name: word("displayName"),
         scope: Scope::parse(&word("scope")).map_err(|it| it.to_string())?,
-        not_scopes: not_scopes(properties).map_err(|it| it.to_string())?,
+        not_scopes: policy_terms::not_scopes(properties).map_err(|it| it.to_string())?,
         definition_key: word("policyDefinitionId").to_ascii_lowercase(),
         definition_id: word("policyDefinitionId"),
         parameters: Values::kept(member(properties, "parameters")),
@@ -293,6 +260,14 @@ pub(crate) fn change_assignment(
             .map_err(|it| it.to_string())?,
     });
     Ok(())
+}
+
+/// Checks a definition that nobody writes.
+///
+/// # Errors
+/// The place in the body, as where it is written.
+pub(crate) fn check_draft(given: &Value, facts: &Facts) -> Result<(), Error> {
+    check_rules(given, text(given, &["mode"]).unwrap_or("All"), None, facts)
 }
 
 /// Checks the rules and parameters of a definition, which may be in use already.
@@ -322,23 +297,6 @@ fn check_rules(
     let former =
         former.and_then(|it| Declared::parse(member(it.get("properties")?, "parameters")).ok());
     former.map_or(Ok(()), |it| declared.check_change_from(&it)).map_err(|it| invalid_parameter(&it))
-}
-
-fn not_scopes(properties: &Value) -> Result<Vec<Scope>, Error> {
-    let at = "properties.notScopes";
-    let given = match member(properties, "notScopes") {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(it) => it.as_array().ok_or_else(|| Error::invalid(at, "this is a list of scopes"))?,
-    };
-    if given.len() > NOT_SCOPES_MAX {
-        return Err(Error::invalid(at, format!("more than {NOT_SCOPES_MAX} scopes")));
-    }
-    given
-        .iter()
-        .map(|it| {
-            Scope::parse(it.as_str().unwrap_or("")).map_err(|it| Error::invalid(at, it.to_string()))
-        })
-        .collect()
 }
 
 pub(super) fn invalid_parameter(fault: &ParameterFault) -> Error {

@@ -26,7 +26,7 @@ use crate::resources::{
 use crate::shared_access::{self, PolicyDocument};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gate::facts::{Hub, SharedAccess};
+use gate::facts::{Hub, SharedAccess, SwitchedOff};
 use gate::{Facts, Permit};
 use model::json::set;
 use model::operations::Right;
@@ -58,9 +58,19 @@ pub(crate) struct HubDocument {
     /// What was said of its devices' security as a whole, where anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) security: Option<SettingsDocument>,
+    /// Who has switched off the keys of its policies, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keys_off: Option<KeysOff>,
     /// Of its endpoints.
     #[serde(default)]
     pub(crate) numbers: Numbers,
+}
+
+/// When keys were switched off, and by whom: a name for people.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct KeysOff {
+    since: Timestamp,
+    by: String,
 }
 
 /// Brings a hub's document into the facts.
@@ -89,6 +99,7 @@ pub(crate) fn change_facts(
             is_disabled: is_set("disableLocalAuth"),
             is_disabled_for_devices: is_set("disableDeviceSAS"),
             is_disabled_for_modules: is_set("disableModuleSAS"),
+            off: document.keys_off.map(|it| Arc::new(SwitchedOff { since: it.since, by: it.by })),
             policies: shared_access::facts_of(&document.policies)?,
         },
         authorities: certificates::facts_of(&document.certificates)?,
@@ -291,9 +302,11 @@ async fn create(
         identity: None,
         certificates: Vec::new(),
         security: None,
+        keys_off: None,
         numbers: Numbers::default(),
     };
-    let (hub, besides) = composed(input, env, facts, &scope, blank)?;
+    let (mut hub, besides) = composed(input, env, facts, &scope, blank)?;
+    note_switch(permit, &mut hub, env);
     routing::saving::check_endpoints(env, facts, &hub, None).await?;
     let change = control::put(tables::RESOURCES, scope.key(), Expect::Absent, &hub)?;
     // Before the commit: a hub that cannot be reached must not be there.
@@ -315,10 +328,19 @@ async fn update(
     let scope = scope_of_document(&former)?;
     let before = former.resource.clone();
     let next = HubDocument { version: former.version.saturating_add(1), ..former };
-    let (hub, besides) = composed(input, env, facts, &scope, next)?;
+    let (mut hub, besides) = composed(input, env, facts, &scope, next)?;
+    note_switch(permit, &mut hub, env);
     routing::saving::check_endpoints(env, facts, &hub, Some(&before)).await?;
     save_with(permit, env, &hub, revision, besides).await?;
     Ok(Reply::ok(secrets::show(&hub.resource)))
+}
+
+/// Notes who has switched keys off, for as long as they are.
+fn note_switch(permit: &Permit, hub: &mut HubDocument, env: &Env) {
+    let off = model::json::at(&hub.resource, &["properties", "disableLocalAuth"]);
+    let is_off = off.and_then(Value::as_bool).unwrap_or(false);
+    let now = || KeysOff { since: env.now(), by: permit.caller().name.clone() };
+    hub.keys_off = is_off.then(|| hub.keys_off.take().unwrap_or_else(now));
 }
 
 /// `hub` as the body wants it, and what changes in the directory with it.
@@ -437,6 +459,7 @@ mod tests {
             identity: None,
             certificates: Vec::new(),
             security: None,
+            keys_off: None,
             numbers: Numbers::default(),
         };
         serde_json::to_vec(&hub).unwrap()

@@ -189,7 +189,7 @@ async fn forgotten(
     let is_old = began.is_some_and(|it| it <= horizon);
     let is_full = match refused.whose {
         Whose::Callers(caller) => decisions::is_full(case.env, caller).await?,
-        Whose::Nobodys => false,
+        Whose::Everybodys | Whose::Nobodys => false,
     };
     let kept = "refusals are kept for 30 days and in bounded space";
     Ok((is_old || is_full).then(|| format!("the first refusal may be forgotten already: {kept}")))

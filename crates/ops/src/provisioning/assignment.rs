@@ -158,6 +158,7 @@ impl Service<'_> {
             channel: Channel {
                 on_behalf_of: Some(Box::new(begun.caller.clone())),
                 enrollment: Some(source.kind()),
+                agent: Some(format!("provisioning service {}", dps.scope.name()).into()),
                 ..begun.channel.clone()
             },
             body: Box::new(move |_, _| Box::pin(async move { Ok(text.unwrap_or_default()) })),

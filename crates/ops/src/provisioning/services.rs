@@ -90,6 +90,7 @@ pub(crate) fn change_facts(
             is_disabled: property("disableLocalAuth").and_then(Value::as_bool).unwrap_or(false),
             is_disabled_for_devices: false,
             is_disabled_for_modules: false,
+            off: None,
             policies: shared_access::facts_of(&document.policies)?,
         },
         links: links.into_iter().flatten().map(links::facts_of).collect::<Result<_, _>>()?,

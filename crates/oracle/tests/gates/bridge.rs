@@ -134,6 +134,7 @@ fn put_places(facts: &mut Facts, world: &World) {
                 is_disabled: it.is_local_auth_disabled,
                 is_disabled_for_devices: false,
                 is_disabled_for_modules: false,
+                off: None,
                 policies: policies.collect(),
             },
             authorities: Vec::new(),
