@@ -3,6 +3,7 @@
 //! A change clones the outer value (a handful of `Arc`s) and the one map that it touches. The counters
 //! are the exception to immutability: they count look-ups, so that a test can show that none happened.
 
+mod applications;
 mod assignments;
 mod granted;
 mod groups;
@@ -16,6 +17,7 @@ mod shards;
 mod sign_in;
 mod targets;
 
+pub use applications::{Application, FederatedCredential};
 pub(crate) use assignments::Held;
 pub use assignments::RoleAssignments;
 pub(crate) use granted::{Says, numbered};
@@ -29,7 +31,6 @@ pub use roles::{Granting, List, Permission, Role, RoleAssignment};
 pub use sign_in::{DeviceAnswer, DeviceCode, GivenCode, SignIn};
 pub use targets::{Entity, Target, TargetKind};
 
-use crate::authentication::Redirect;
 use crate::conditional_access::ConditionalAccess;
 use crate::deny::DenyAssignment;
 use crate::locks::Lock;
@@ -92,43 +93,11 @@ impl Certificate {
     }
 }
 
-/// Another issuer's token that signs an application in, told by three texts, compared letter by letter.
-#[derive(Clone, Debug)]
-pub struct FederatedCredential {
-    pub name: String,
-    pub issuer: String,
-    pub subject: String,
-    pub audience: String,
-}
-
 /// Another issuer, whose keys the operator has put here.
 #[derive(Clone, Debug)]
 pub struct TrustedIssuer {
     pub issuer: String,
     pub keys: Vec<VerifyingKey>,
-}
-
-/// An application that can sign in.
-#[derive(Clone, Debug)]
-pub struct Application {
-    pub app_id: ObjectId,
-    pub display_name: String,
-    /// The service principal behind it, once it has one.
-    pub principal: Option<ObjectId>,
-    pub secrets: Vec<SecretHash>,
-    pub certificates: Vec<Certificate>,
-    pub federated: Vec<FederatedCredential>,
-    /// Where people's codes may be sent.
-    pub redirects: Vec<Redirect>,
-    /// It holds no secret, and may sign people in by device codes.
-    pub is_public: bool,
-}
-
-impl Application {
-    /// True where there is something to sign in with, ended or not.
-    pub const fn has_credentials(&self) -> bool {
-        !(self.secrets.is_empty() && self.certificates.is_empty() && self.federated.is_empty())
-    }
 }
 
 /// A shared access policy of a hub: a name, rights and two keys.

@@ -10,6 +10,7 @@ use crate::entra::{
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use crate::managed_identity::user_assigned;
+use crate::management::subscriptions as placements;
 use crate::resources::{deployments, providers};
 use crate::{
     advise, blobs, certificates, devices, diagnose, entra, insights, local_auth, managed_identity,
@@ -258,18 +259,10 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::CheckManagementGroupName => Box::pin(management::check_name(permit, input, env)),
         Op::ListEntities => Box::pin(management::lists::entities(permit, input, env)),
         Op::ListDescendants => Box::pin(management::lists::descendants(permit, input, env)),
-        Op::PutManagementGroupSubscription => {
-            Box::pin(management::subscriptions::put(permit, input, env))
-        }
-        Op::GetManagementGroupSubscription => {
-            Box::pin(management::subscriptions::get(permit, input, env))
-        }
-        Op::ListManagementGroupSubscriptions => {
-            Box::pin(management::subscriptions::list(permit, input, env))
-        }
-        Op::DeleteManagementGroupSubscription => {
-            Box::pin(management::subscriptions::delete(permit, input, env))
-        }
+        Op::PutManagementGroupSubscription => Box::pin(placements::put(permit, input, env)),
+        Op::GetManagementGroupSubscription => Box::pin(placements::get(permit, input, env)),
+        Op::ListManagementGroupSubscriptions => Box::pin(placements::list(permit, input, env)),
+        Op::DeleteManagementGroupSubscription => Box::pin(placements::delete(permit, input, env)),
         Op::PutPolicyDefinition => Box::pin(policies::put_definition(permit, input, env)),
         Op::GetPolicyDefinition => Box::pin(policies::get_definition(permit, input, env)),
         Op::ListPolicyDefinitions => Box::pin(policies::list_definitions(permit, input, env)),
