@@ -40,6 +40,7 @@ mod compat {
     pub mod registration;
     pub mod routing;
     pub mod service_api;
+    pub mod sign_ins;
     pub mod surface;
     pub mod targets;
     pub mod transfers;

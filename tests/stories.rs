@@ -22,6 +22,7 @@ mod stories {
     pub mod bulk_enrollments;
     pub mod certificates;
     pub mod client_certificates;
+    pub mod conditional_access;
     pub mod conditions;
     pub mod configurations;
     pub mod connections;
@@ -97,6 +98,7 @@ mod stories {
     pub mod service_bus_access;
     pub mod service_bus_bounds;
     pub mod sign_in;
+    pub mod sign_in_pages;
     pub mod targets;
     pub mod test_cases;
     pub mod threats_connections;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 use testkit::Process;
 
@@ -108,6 +108,18 @@ impl Az {
     /// Runs `az` with these arguments and `--output json`.
     pub fn run(&self, arguments: &[&str]) -> Said {
         said(self.command(&program()).args(arguments).args(["--output", "json"]).output())
+    }
+
+    /// Starts `az` with these arguments and variables, for somebody who answers it meanwhile.
+    pub fn starts(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Child {
+        let mut command = self.command(&program());
+        command.args(arguments).envs(variables.iter().copied());
+        // What it asks people to do, it says as a warning.
+        command.env("AZURE_CORE_ONLY_SHOW_ERRORS", "false");
+        // Which subscription is meant, it need not ask.
+        command.env("AZURE_CORE_LOGIN_EXPERIENCE_V2", "off");
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the program runs")
     }
 
     /// Runs a line as a person pastes it into a shell.

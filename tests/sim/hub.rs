@@ -157,6 +157,7 @@ impl Plan {
             challenges: ops::provisioning::challenges::Challenges::default(),
             pace: ops::provisioning::pace::Pace::default(),
             tries: entra::stretching::Tries::default(),
+            device_tries: entra::DeviceTries::default(),
             diagnostics,
             metrics,
             kept: ops::decisions::Kept::default(),

@@ -152,6 +152,44 @@ fn a_removed_secret_and_a_switched_off_principal_sign_in_no_more() {
     assert_eq!(late.body["error_codes"][0], 7_000_222, "{late:?}");
 }
 
+/// what was Azure AD and what is Microsoft Entra ID are one issuer with one directory: an endpoint of each name's
+/// time signs the same principal in, and their tokens open the same.
+#[test]
+fn azure_ad_and_microsoft_entra_id_are_one_thing() {
+    let world = World::new();
+    let admin = world.admin();
+    let base =
+        format!("{}/{}", world.setting("HUBWARD_AUTHORITY"), world.setting("HUBWARD_TENANT_ID"));
+    let arm = "https://management.azure.com";
+    let document =
+        |path: &str| world.wire().send("GET", &format!("{base}/{path}"), &[], b"").expect(200).body;
+    let entra = document("v2.0/.well-known/openid-configuration");
+    assert_eq!(document(".well-known/openid-configuration"), entra);
+    let signed = |path: &str, what: &str| {
+        let form = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={}&{what}",
+            admin.app_id, admin.secret
+        );
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let url = format!("{base}/{path}");
+        let answer = world.wire().send("POST", &url, &headers, form.as_bytes()).expect(200);
+        answer.body["access_token"].as_str().unwrap().to_owned()
+    };
+    let of_ad = signed("oauth2/token", &format!("resource={arm}"));
+    let of_entra = signed("oauth2/v2.0/token", &format!("scope={arm}/.default"));
+    let said = |token: &str, name: &str| {
+        let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&part).unwrap()[name].clone()
+    };
+    for name in ["iss", "tid", "oid", "appid", "aud"] {
+        assert_eq!(said(&of_ad, name), said(&of_entra, name), "{name}");
+    }
+    assert_eq!(said(&of_ad, "iss"), entra["issuer"]);
+    for token in [of_ad, of_entra] {
+        subscriptions(&world, &format!("Bearer {token}")).expect(200);
+    }
+}
+
 #[test]
 fn tokens_survive_a_restart_and_expire_on_time() {
     let mut world = World::new();

@@ -400,6 +400,7 @@ fn users_hold_roles_themselves_and_through_nested_groups() {
     puts(&world, &bob_token, "device4").expect(401);
 }
 
+/// S0-33 in part: a rule tells users from service principals.
 #[test]
 fn a_user_can_be_denied_by_name_and_by_a_policy_that_looks_at_the_kind_of_caller() {
     let world = World::new();

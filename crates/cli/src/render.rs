@@ -102,12 +102,10 @@ fn refused_by(trace: &Trace) -> String {
     match (step.gate, names.as_slice()) {
         (Gate::Policy, [one]) => format!("by policy {one}"),
         (Gate::Policy, [_, ..]) => format!("by policies {}", names.join(", ")),
-        (Gate::Policy | Gate::Authentication | Gate::Access | Gate::Resource, _)
-            if step.reason.is_empty() =>
-        {
+        (_, _) if step.reason.is_empty() => {
             format!("at the {} gate", step.gate.as_str())
         }
-        (Gate::Policy | Gate::Authentication | Gate::Access | Gate::Resource, _) => {
+        (_, _) => {
             format!("at the {} gate: {}", step.gate.as_str(), step.reason)
         }
     }

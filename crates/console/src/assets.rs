@@ -20,6 +20,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("devices.js", SCRIPT, include_str!("../assets/devices.js")),
     ("device.js", SCRIPT, include_str!("../assets/device.js")),
     ("pulse.js", SCRIPT, include_str!("../assets/pulse.js")),
+    ("post.js", SCRIPT, include_str!("../assets/post.js")),
     ("mark.svg", PICTURE, include_str!("../assets/mark.svg")),
 ];
 

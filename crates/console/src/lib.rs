@@ -8,6 +8,7 @@
 
 mod api;
 mod assets;
+mod entra;
 mod form;
 mod hub;
 mod layout;
@@ -61,9 +62,10 @@ impl Console {
         Self { settings, sessions: Sessions::default() }
     }
 
-    /// True where a path is one of the console's.
+    /// True where a path is one of the console's, or of the pages of sign-in.
     pub fn is_at(path: &str) -> bool {
         path == "/"
+            || entra::is_at(path)
             || path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 

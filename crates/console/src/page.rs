@@ -11,11 +11,9 @@ use hyper::{Response, StatusCode};
 use maud::Markup;
 use serde_json::Value;
 
-/// Only files of this origin, no inline script or style, no frame around it, no form to elsewhere.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-     form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-);
+/// Only files of this origin, no inline script or style, no frame around it, and of forms what stands behind it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 /// What browsers keep under every answer, beside the policy.
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -42,12 +40,14 @@ pub(crate) struct Page {
     cookies: Vec<String>,
     /// Of a file that browsers may keep.
     etag: Option<String>,
+    /// Where forms may lead beside this origin: browsers hold redirections that come of a form to it as well.
+    forms_to: Option<String>,
 }
 
 impl Page {
     fn of(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Self {
-        let (location, cookies, etag) = (None, Vec::new(), None);
-        Self { status, kind, body: body.into(), location, cookies, etag }
+        let (location, cookies, etag, forms_to) = (None, Vec::new(), None, None);
+        Self { status, kind, body: body.into(), location, cookies, etag, forms_to }
     }
 
     pub(crate) fn html(markup: Markup) -> Self {
@@ -85,13 +85,21 @@ impl Page {
         self
     }
 
+    /// Lets forms lead to an address as well.
+    pub(crate) fn with_forms_to(mut self, address: &str) -> Self {
+        self.forms_to = source(address);
+        self
+    }
+
     pub(crate) fn response(self) -> Response<Bytes> {
         let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         let out = response.headers_mut();
         out.extend(HEADERS);
         out.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
-        out.insert(CONTENT_SECURITY_POLICY, POLICY);
+        let policy = self.forms_to.map_or_else(|| POLICY.to_owned(), |it| format!("{POLICY} {it}"));
+        let policy = HeaderValue::from_str(&policy);
+        out.insert(CONTENT_SECURITY_POLICY, policy.unwrap_or(HeaderValue::from_static(POLICY)));
         // Pages hold what one person may see; files hold nothing of anybody.
         let cached = if self.etag.is_some() { "no-cache" } else { "no-store" };
         out.insert(CACHE_CONTROL, HeaderValue::from_static(cached));
@@ -103,5 +111,42 @@ impl Page {
             }
         }
         response
+    }
+}
+
+/// An address as a source of a policy: its origin, or its scheme where that is a program's own. None where it is none, or
+/// could say more than that.
+fn source(address: &str) -> Option<String> {
+    let (scheme, rest) = address.split_once(':')?;
+    let is_plain = |it: &str, more: &[u8]| {
+        !it.is_empty() && it.bytes().all(|it| it.is_ascii_alphanumeric() || more.contains(&it))
+    };
+    if !is_plain(scheme, b"+-.") {
+        return None;
+    }
+    if !matches!(scheme, "http" | "https") {
+        return Some(format!("{scheme}:"));
+    }
+    let host = rest.strip_prefix("//")?.split(['/', '?', '#']).next()?;
+    is_plain(host, b".-:").then(|| format!("{scheme}://{host}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_lead_to_an_origin_and_to_nothing_that_an_address_smuggles_in() {
+        let check = |address: &str, expected: Option<&str>| {
+            assert_eq!(source(address).as_deref(), expected, "{address}");
+        };
+        check("http://localhost:8400/x?y", Some("http://localhost:8400"));
+        check("https://app.example/back", Some("https://app.example"));
+        check("my.app://auth", Some("my.app:"));
+        for wrong in
+            ["https://a b", "https://a;script-src", "https://", "back", "", "https://u@h/", "a b:c"]
+        {
+            check(wrong, None);
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::page::Page;
 use crate::screens::{access, ask, decision, overview, place, policies, pulse, refusals};
 use crate::trouble::Trouble;
 use crate::visit::Visit;
-use crate::{Asked, Console, ROOT, assets, paths, sign_in};
+use crate::{Asked, Console, ROOT, assets, entra, paths, sign_in};
 use hyper::Method;
 use hyper::header::{HOST, ORIGIN};
 use hyper::http::request::Parts;
@@ -38,6 +38,9 @@ pub(crate) async fn page(console: &Console, asked: Asked, api: &Api) -> Result<P
         return Err(Trouble::Forged);
     }
     let form = is_post.then(|| Form::read(&body));
+    if entra::is_at(path) {
+        return entra::page(console, api, &parts, &query, form.as_ref()).await;
+    }
     if below == "/sign-in" {
         return sign_in::page(console, api, &query, form.as_ref()).await;
     }

@@ -7,7 +7,7 @@ use crate::page::Page;
 use crate::sessions::{Session, random_text};
 use crate::trouble::Trouble;
 use crate::visit::{MANAGEMENT, Visit, text};
-use crate::{Console, ROOT, paths};
+use crate::{Console, ROOT, entra, paths};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -64,7 +64,9 @@ pub(crate) async fn page(
 
 /// Only to a page of the console: a path of ours, and nothing that a browser reads as another host.
 fn back(text: &str) -> String {
-    let is_ours = Console::is_at(text.split(['?', '#']).next().unwrap_or(""))
+    let path = text.split(['?', '#']).next().unwrap_or("");
+    let is_ours = Console::is_at(path)
+        && !entra::is_at(path)
         && !text.contains(['\\', '\r', '\n'])
         && !text.starts_with("//");
     if is_ours { text.to_owned() } else { ROOT.to_owned() }
@@ -138,6 +140,17 @@ fn keep(session: &Session, audience: &str, body: &Value, now: Timestamp) -> Secr
 }
 
 async fn ask_for_token(console: &Console, api: &Api, fields: &[(&str, &str)]) -> Told {
+    let target = format!("/{}/oauth2/v2.0/token", console.settings.tenant);
+    post_form(console, api, target, fields).await
+}
+
+/// Asks what takes a form and no token: who signs in has none.
+pub(crate) async fn post_form(
+    console: &Console,
+    api: &Api,
+    target: String,
+    fields: &[(&str, &str)],
+) -> Told {
     let pairs: Vec<String> =
         fields.iter().map(|(name, value)| format!("{name}={}", paths::segment(value))).collect();
     let mut headers = HeaderMap::new();
@@ -145,14 +158,8 @@ async fn ask_for_token(console: &Console, api: &Api, fields: &[(&str, &str)]) ->
     if let Ok(host) = HeaderValue::from_str(console.host()) {
         headers.insert(HOST, host);
     }
-    api(Ask {
-        host: None,
-        method: Method::POST,
-        target: format!("/{}/oauth2/v2.0/token", console.settings.tenant),
-        headers,
-        body: Bytes::from(pairs.join("&")),
-    })
-    .await
+    let body = Bytes::from(pairs.join("&"));
+    api(Ask { host: None, method: Method::POST, target, headers, body }).await
 }
 
 /// What a token says that came straight from its issuer.

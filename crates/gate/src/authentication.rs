@@ -6,20 +6,26 @@
 mod application;
 mod assertion;
 mod certificate;
+mod clients;
+mod conditional;
 mod job;
 mod known;
 mod local;
 mod person;
 mod secret;
 mod signature;
+mod steps;
 mod storage;
 mod unusable;
 
 pub use assertion::Once;
-pub use person::{Fit, LookedUp, hash_token};
+pub use clients::{CONSOLE, CONSOLE_REDIRECT, Client, Redirect, RedirectKind, SIGN_IN_PAGES};
+pub use person::{Fit, InBrowser, LookedUp, hash_token};
+pub use steps::redirect_kind;
 pub use storage::delegation_key;
 pub use unusable::{Unusable, refuse_unseen, refuse_used};
 
+use crate::conditional_access::Method;
 use crate::decide::{Refusal, recorded, trace_of};
 use crate::facts::{Facts, OwnProof, SharedAccess};
 use crate::jwt::{self, NotAToken};
@@ -60,6 +66,8 @@ pub struct Door<'a> {
     pub looked_up: &'a LookedUp,
     /// `{host}/devices/{device}`: what a shared access signature must cover.
     pub resource: &'a str,
+    /// What a token is asked for; empty where none is, or it cannot be read.
+    pub wanted: &'a str,
     pub head: &'a TraceHead,
 }
 
@@ -67,7 +75,7 @@ impl<'a> Door<'a> {
     /// At no service of its own, where nothing was looked up.
     pub const fn new(operation: &'static Operation, scope: &'a Scope, head: &'a TraceHead) -> Self {
         let looked_up = &LookedUp::Nothing;
-        Self { operation, scope, access: None, own: &[], looked_up, resource: "", head }
+        Self { operation, scope, access: None, own: &[], looked_up, resource: "", wanted: "", head }
     }
 }
 
@@ -76,6 +84,8 @@ impl<'a> Door<'a> {
 pub struct Authenticated {
     caller: Caller,
     step: Step,
+    /// What conditional access has found, where it was asked.
+    conditional: Option<Step>,
     once: Option<Once>,
     until: Option<Timestamp>,
 }
@@ -87,6 +97,11 @@ impl Authenticated {
 
     pub const fn step(&self) -> &Step {
         &self.step
+    }
+
+    /// What conditional access has found, where it was asked.
+    pub(crate) const fn conditional(&self) -> Option<&Step> {
+        self.conditional.as_ref()
     }
 
     /// What to remember the credential by, where it is one to be used once.
@@ -144,12 +159,22 @@ pub fn authenticate(
             })
         }
         (Plane::Token, Credential::Password { tenant, client_id, username, password }) => {
-            let shown = person::Shown { tenant, client_id, looked_up: door.looked_up };
+            let op = door.operation.op;
+            let shown = person::Shown { tenant, client_id, looked_up: door.looked_up, op };
             person::password(&shown, username, password, facts)
         }
-        (Plane::Token, Credential::RefreshToken { tenant, client_id, token }) => {
-            let shown = person::Shown { tenant, client_id, looked_up: door.looked_up };
-            person::refresh_token(&shown, token, facts, now)
+        (Plane::Token, Credential::RefreshToken { tenant, client, token }) => {
+            clients::came(client, tenant, facts, now).and_then(|came| {
+                let proof = person::refresh_token(&came, token, door.looked_up, facts, now);
+                once = came.once;
+                proof
+            })
+        }
+        (Plane::Token, Credential::SignIn(shown)) => {
+            steps::step(shown, door, facts, now).map(|(caller, found, remembered)| {
+                once = remembered;
+                (caller, found)
+            })
         }
         (Plane::Token, Credential::Local(shown)) => local::local(shown, facts),
         (_, Credential::Local(_)) => Err(no(
@@ -240,7 +265,8 @@ pub fn authenticate(
             Credential::ClientSecret { .. }
             | Credential::ClientAssertion { .. }
             | Credential::Password { .. }
-            | Credential::RefreshToken { .. },
+            | Credential::RefreshToken { .. }
+            | Credential::SignIn(_),
         ) => Err(no(
             AuthFault::Malformed,
             "HTTP Basic is taken at the token endpoint only; send a bearer token here".into(),
@@ -251,7 +277,14 @@ pub fn authenticate(
         Ok((caller, found)) => {
             let step =
                 step(Verdict::Allow, format!("{} {}", caller.kind.as_str(), caller.name), found);
-            Ok(Authenticated { caller, step, once, until })
+            let method = match (credential, &once) {
+                // Of an assertion only one that the application has signed itself is to be used once.
+                (Credential::ClientAssertion { .. }, Some(_)) => Method::Certificate,
+                (Credential::ClientAssertion { .. }, None) => Method::Federated,
+                (_, _) => Method::Password,
+            };
+            let conditional = conditional::ask(&caller, &step, method, door, facts)?;
+            Ok(Authenticated { caller, step, conditional, once, until })
         }
         Err(no) => Err(Box::new(refuse(*no, door, facts))),
     }

@@ -13,7 +13,8 @@ use model::trace::{
 };
 use model::{ActionName, Error, Gate, Operation, Plane, Scope, Verdict};
 
-/// The order in which the gates speak. Everywhere, always.
+/// The order in which the gates speak. Everywhere, always. Where tokens are issued, conditional access speaks before all but
+/// the first, see [`crate::conditional_access`].
 pub const GATES: [Gate; 4] = [Gate::Authentication, Gate::Policy, Gate::Access, Gate::Resource];
 
 /// Most things of one gate that a trace lists; the deciding one is always among them.
@@ -191,13 +192,19 @@ pub fn admit(
         changes,
         trace,
     };
+    let conditional = who.conditional();
+    let would_deny = |it: &Step| it.findings.iter().any(|it| it.result == FindingResult::WouldDeny);
     // The usual case, an allowed call that nobody keeps, builds no trace.
     if !ask.operation.is_on_record()
+        && !conditional.is_some_and(would_deny)
         && let (None, false) = walk_quickly(ask, facts)
     {
         return Ok(permit(None, Vec::new()));
     }
-    let judged = judge_timed(who.step().clone(), ask, facts, monotonic_ns);
+    let mut judged = judge_timed(who.step().clone(), ask, facts, monotonic_ns);
+    if let Some(step) = conditional {
+        judged.trace.steps.insert(1, step.clone());
+    }
     match judged.denial {
         None => Ok(permit(Some(Box::new(judged.trace)), judged.changes)),
         Some(denial) => Err(Box::new(Refusal { denial, trace: judged.trace })),
@@ -238,7 +245,7 @@ pub fn judge_timed(
                 changes = said.changes;
                 said.ruling
             }
-            Gate::Authentication | Gate::Access | Gate::Resource => {
+            Gate::Authentication | Gate::ConditionalAccess | Gate::Access | Gate::Resource => {
                 rule(gate, ask, facts, &mut findings)
             }
         };
@@ -287,7 +294,7 @@ fn walk_quickly(ask: &Ask<'_>, facts: &Facts) -> (Option<Denial>, bool) {
                 is_noted = said.is_noted;
                 said.ruling
             }
-            Gate::Authentication | Gate::Access | Gate::Resource => {
+            Gate::Authentication | Gate::ConditionalAccess | Gate::Access | Gate::Resource => {
                 rule(gate, ask, facts, &mut findings)
             }
         };
@@ -301,7 +308,9 @@ fn walk_quickly(ask: &Ask<'_>, facts: &Facts) -> (Option<Denial>, bool) {
 fn rule(gate: Gate, ask: &Ask<'_>, facts: &Facts, findings: &mut Findings) -> Ruling {
     match gate {
         // Proven before: an `Authenticated` is at hand, or the caller is given.
-        Gate::Authentication => Ruling { denial: None, reason: String::new() },
+        Gate::Authentication | Gate::ConditionalAccess => {
+            Ruling { denial: None, reason: String::new() }
+        }
         Gate::Policy => policy::rule(ask, facts, findings).ruling,
         Gate::Access => access::rule(ask, facts, findings),
         Gate::Resource => resource(ask, facts, findings),
@@ -408,8 +417,10 @@ pub(crate) fn trace_of(
     mut steps: Vec<Step>,
     denial: Option<&Denial>,
 ) -> Trace {
-    for gate in GATES.iter().skip(steps.len()) {
-        steps.push(Step::not_evaluated(*gate));
+    for gate in GATES {
+        if steps.iter().all(|it| it.gate != gate) {
+            steps.push(Step::not_evaluated(gate));
+        }
     }
     let outcome = match denial {
         None => Outcome {

@@ -3,6 +3,7 @@
 //! A change clones the outer value (a handful of `Arc`s) and the one map that it touches. The counters
 //! are the exception to immutability: they count look-ups, so that a test can show that none happened.
 
+mod applications;
 mod assignments;
 mod granted;
 mod groups;
@@ -13,20 +14,24 @@ mod proofs;
 mod resources;
 mod roles;
 mod shards;
+mod sign_in;
 mod targets;
 
+pub use applications::{Application, FederatedCredential};
 pub(crate) use assignments::Held;
 pub use assignments::RoleAssignments;
 pub(crate) use granted::{Says, numbered};
 pub use groups::{Group, Groups, Membership};
 pub use management::{LEVELS_MAX, ManagementGroup, ManagementGroups, management_group};
-pub use people::{People, Person, SignIn};
+pub use people::{People, Person};
 pub use proofs::{Authority, Counts, OwnCertificate, OwnKeys, OwnProof};
 pub use resources::{IdentityEndpoint, UserAssigned};
 pub(crate) use roles::Seen;
 pub use roles::{Granting, List, Permission, Role, RoleAssignment};
+pub use sign_in::{DeviceAnswer, DeviceCode, GivenCode, SignIn};
 pub use targets::{Entity, Target, TargetKind};
 
+use crate::conditional_access::ConditionalAccess;
 use crate::deny::DenyAssignment;
 use crate::locks::Lock;
 use crate::network::NetworkRules;
@@ -88,39 +93,11 @@ impl Certificate {
     }
 }
 
-/// Another issuer's token that signs an application in, told by three texts, compared letter by letter.
-#[derive(Clone, Debug)]
-pub struct FederatedCredential {
-    pub name: String,
-    pub issuer: String,
-    pub subject: String,
-    pub audience: String,
-}
-
 /// Another issuer, whose keys the operator has put here.
 #[derive(Clone, Debug)]
 pub struct TrustedIssuer {
     pub issuer: String,
     pub keys: Vec<VerifyingKey>,
-}
-
-/// An application that can sign in.
-#[derive(Clone, Debug)]
-pub struct Application {
-    pub app_id: ObjectId,
-    pub display_name: String,
-    /// The service principal behind it, once it has one.
-    pub principal: Option<ObjectId>,
-    pub secrets: Vec<SecretHash>,
-    pub certificates: Vec<Certificate>,
-    pub federated: Vec<FederatedCredential>,
-}
-
-impl Application {
-    /// True where there is something to sign in with, ended or not.
-    pub const fn has_credentials(&self) -> bool {
-        !(self.secrets.is_empty() && self.certificates.is_empty() && self.federated.is_empty())
-    }
 }
 
 /// A shared access policy of a hub: a name, rights and two keys.
@@ -278,6 +255,8 @@ pub struct Facts {
     pub people: Arc<People>,
     pub applications: Arc<HashMap<ObjectId, Application>>,
     pub groups: Arc<Groups>,
+    /// What is asked where tokens are issued.
+    pub conditional_access: Arc<ConditionalAccess>,
     pub roles: Arc<HashMap<ObjectId, Arc<Role>>>,
     /// What they grant, action by action. Each key of `roles` is one of it.
     granted: AllGranted,
@@ -338,6 +317,7 @@ impl Facts {
             people: Arc::default(),
             applications: Arc::default(),
             groups: Arc::default(),
+            conditional_access: Arc::default(),
             roles: Arc::default(),
             granted: Arc::default(),
             role_assignments: RoleAssignments::default(),

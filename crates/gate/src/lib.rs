@@ -6,6 +6,7 @@
 mod access;
 mod authentication;
 pub mod condition;
+pub mod conditional_access;
 mod decide;
 pub mod deny;
 pub mod facts;
@@ -21,8 +22,9 @@ pub mod writes;
 pub mod x509;
 
 pub use authentication::{
-    Authenticated, CLOCK_SKEW_S, Door, Fit, LookedUp, Once, Unusable, audiences, authenticate,
-    delegation_key, hash_token, judge_claims, refuse_unseen, refuse_used,
+    Authenticated, CLOCK_SKEW_S, CONSOLE, CONSOLE_REDIRECT, Client, Door, Fit, InBrowser, LookedUp,
+    Once, Redirect, RedirectKind, SIGN_IN_PAGES, Unusable, audiences, authenticate, delegation_key,
+    hash_token, judge_claims, redirect_kind, refuse_unseen, refuse_used,
 };
 pub use condition::Attributes;
 pub use decide::{

@@ -1,7 +1,7 @@
 //! A decision again, from its trace: the recorded call, the facts of its time, and no clock.
 //!
 //! Who called is taken as the trace says; what proved it is not kept. So a refusal of the first gate cannot
-//! be made again, and every other one can.
+//! be made again, nor one of conditional access, which looks at that; and every other one can.
 
 use crate::authentication::{Door, judge_known};
 use crate::condition::Attributes;
@@ -26,7 +26,9 @@ pub enum NotReplayable {
 impl fmt::Display for NotReplayable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::AtAuthentication => "authentication refused it, and credentials are not kept",
+            Self::AtAuthentication => {
+                "authentication or conditional access refused it, and credentials are not kept"
+            }
             Self::Shortened => "an object of the call was too large to be kept",
             Self::Unknown => "it names an operation, action or scope that does not exist",
         })
@@ -51,7 +53,8 @@ pub fn is_same_decision(one: &Trace, other: &Trace) -> bool {
 /// [`NotReplayable`].
 pub fn replay(trace: &Trace, facts: &Facts) -> Result<Judgement, NotReplayable> {
     let call = &trace.call;
-    let is_first = trace.outcome.gate == Some(Gate::Authentication);
+    let is_first =
+        matches!(trace.outcome.gate, Some(Gate::Authentication | Gate::ConditionalAccess));
     let (Some(caller), Some(authentication), false) =
         (&call.caller, trace.step(Gate::Authentication), is_first)
     else {

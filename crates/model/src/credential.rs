@@ -55,7 +55,9 @@ pub enum Credential {
     /// A person's name and password, as a client sends them in the person's place, at the token endpoint.
     Password { tenant: String, client_id: String, username: String, password: Secret<String> },
     /// What a client got when a person signed in, to get further tokens with, at the token endpoint.
-    RefreshToken { tenant: String, client_id: String, token: Secret<String> },
+    RefreshToken { tenant: String, client: ShownClient, token: Secret<String> },
+    /// What leads a person to tokens on the pages of sign-in, and a client to them afterwards.
+    SignIn(Box<SignInStep>),
     /// What an application of this machine shows where it asks for the token of a managed identity.
     Local(Box<LocalCaller>),
     /// A deployment calls for whoever has deployed it. No front makes one, and nothing of it is a secret: it is
@@ -65,6 +67,45 @@ pub enum Credential {
     Job(Box<JobMaker>),
     /// Something that could not be read; the sentence says what.
     Malformed { kind: &'static str, because: String },
+}
+
+/// The client that asks for a person's tokens: who it says it is, and what it proves that by, where it can.
+#[derive(Clone, Debug)]
+pub struct ShownClient {
+    pub id: String,
+    /// A secret or an assertion; none of a client that holds neither, such as a program on somebody's computer.
+    pub proof: Option<Box<Credential>>,
+}
+
+/// One step on a person's way to tokens.
+#[derive(Clone, Debug)]
+pub enum SignInStep {
+    /// A client says which it is, and asks for something to come of it once a person has signed in.
+    Client { tenant: String, client_id: String, asks: Asking },
+    /// A browser that a person has signed in with, on its own account or for a client.
+    Session { tenant: String, token: Secret<String>, asks: Asking },
+    /// A client has got an authorization code.
+    Code {
+        tenant: String,
+        client: ShownClient,
+        code: Secret<String>,
+        redirect_uri: String,
+        /// `code_verifier`; empty where none came.
+        verifier: Secret<String>,
+    },
+    /// A client asks what became of its device code.
+    DeviceCode { tenant: String, client: ShownClient, code: Secret<String> },
+}
+
+/// What a person or a client is on the way to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Asking {
+    /// Nothing beyond the session.
+    Nothing,
+    /// An authorization code for a client, at an address of it.
+    Code { client_id: String, redirect_uri: String, challenge: String, challenge_method: String },
+    /// A device code; where a person answers it, with the code that the person was told.
+    Device { user_code: String },
 }
 
 /// An application that asks at the port of a managed identity. Nothing of it is verified.
@@ -210,6 +251,7 @@ impl Credential {
             | Self::ClientAssertion { .. }
             | Self::Password { .. }
             | Self::RefreshToken { .. }
+            | Self::SignIn(_)
             | Self::Local(_)
             | Self::Deployment(_)
             | Self::Job(_)

@@ -8,6 +8,7 @@
 
 mod authorization;
 mod blobs;
+mod conditional_access;
 mod deployments;
 mod event_hubs;
 mod events;
@@ -52,6 +53,7 @@ const PARTS: &[&[Operation]] = &[
     authorization::ROWS,
     insights::ROWS,
     graph::ROWS,
+    conditional_access::ROWS,
     hub_registry::ROWS,
     hub_services::ROWS,
     transfers::ROWS,

@@ -24,6 +24,9 @@ use serde_json::{Map, Value};
 #[serde(rename_all = "lowercase")]
 pub enum Gate {
     Authentication,
+    /// Asked where tokens are issued, and nowhere else.
+    #[serde(rename = "conditionalAccess")]
+    ConditionalAccess,
     Policy,
     Access,
     Resource,
@@ -33,6 +36,7 @@ impl Gate {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Authentication => "authentication",
+            Self::ConditionalAccess => "conditional access",
             Self::Policy => "policy",
             Self::Access => "access",
             Self::Resource => "resource",
@@ -240,6 +244,7 @@ pub enum FindingKind {
     /// Network rules of a hub or provisioning service.
     Network,
     Resource,
+    ConditionalAccessPolicy,
     /// One member of a security policy that a device's call does not keep to.
     SecurityPolicy,
 }
@@ -421,7 +426,7 @@ pub struct Trace {
     pub call: Recorded,
     /// The version of the facts that it was judged by.
     pub facts: u64,
-    /// Always the four gates, in their order.
+    /// Always the four gates, in their order; behind the first, where tokens are issued, conditional access.
     pub steps: Vec<Step>,
     pub outcome: Outcome,
     /// How often the same refusal came again within its minute and was only counted.
@@ -469,6 +474,10 @@ impl Trace {
                 finding.rule = None;
                 finding.reason = "the conditions are shown to readers of the policy's scope".into();
             }
+        }
+        for step in self.steps.iter_mut().filter(|it| it.gate == Gate::ConditionalAccess) {
+            step.findings.retain(|it| it.result == FindingResult::Deny);
+            step.findings.iter_mut().for_each(|it| it.conditions.clear());
         }
         for step in self.steps.iter_mut().filter(|it| it.gate == Gate::Access) {
             step.findings.clear();

@@ -52,7 +52,7 @@ pub(crate) fn fixes(trace: &Trace, facts: &Facts, env: &Env) -> Vec<Fix> {
             Some(fix) => vec![fix],
             None => network::fixes(trace, facts, env),
         },
-        Gate::Authentication => Vec::new(),
+        Gate::Authentication | Gate::ConditionalAccess => Vec::new(),
     };
     found.truncate(FIXES_MAX);
     found

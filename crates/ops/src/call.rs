@@ -19,7 +19,7 @@ pub use open::{
 };
 
 use crate::blobs::{self, Content};
-use crate::entra::sign_ins;
+use crate::entra::{steps, tokens};
 use crate::env::Env;
 use crate::input::{Headers, Input, Message, Reply};
 use crate::insights::diagnostics::Draft;
@@ -250,7 +250,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         && let Some(read) = body.take()
     {
         input.body = read_form(read, &input.headers).await.map_err(failed)?;
-        credential = client_credential(credential, &input);
+        credential = client_credential(credential, operation, &input);
     }
 
     let correlation_id = begun.correlation.clone();
@@ -264,7 +264,9 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
     let known = own(env, operation, instance, &input, &credential).await.map_err(failed)?;
     head.channel.security = known.security;
     let path = input.path.clone();
-    let looked_up = sign_ins::look_up(env, &facts, &credential).await.map_err(failed)?;
+    let looked_up = steps::look_up(env, &facts, &credential, &mut input.body).await;
+    let looked_up = looked_up.map_err(failed)?;
+    let wanted = tokens::resource(&input.body, &env.settings.origin).unwrap_or_default();
     let proving = Proving {
         operation,
         host: &host,
@@ -272,6 +274,7 @@ async fn pass<'a>(env: &'a Env, call: Call, begun: &mut Begun) -> Result<Passed<
         credential: &credential,
         own: &known.proofs,
         looked_up: &looked_up,
+        wanted: &wanted,
     };
     let mut who = match proving.prove(env, &facts, &input.scope, &head) {
         Ok(who) => who,

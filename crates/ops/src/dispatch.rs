@@ -3,8 +3,14 @@
 use crate::authorization::{
     deny_assignments, exemptions, locks, policies, policy_sets, revisions, role_assignments, roles,
 };
+use crate::entra::{
+    codes, conditional_access as access, device_codes, discovery, members, named_locations,
+    sessions,
+};
 use crate::env::Env;
 use crate::input::{Input, Reply};
+use crate::managed_identity::user_assigned;
+use crate::management::subscriptions as placements;
 use crate::resources::{deployments, providers};
 use crate::{
     access, advise, blobs, certificates, devices, diagnose, entra, insights, lint, local_auth,
@@ -27,13 +33,30 @@ fn done<'a>(outcome: Result<Reply, Error>) -> Doing<'a> {
 pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doing<'a> {
     match permit.operation().op {
         Op::ReadEndpoints => Box::pin(resources::discovery::endpoints(permit, input, env)),
-        Op::ReadOpenIdConfiguration => {
-            Box::pin(entra::discovery::configuration(permit, input, env))
-        }
-        Op::ReadSigningKeys => Box::pin(entra::discovery::signing_keys(permit, input, env)),
-        Op::DiscoverInstance => Box::pin(entra::discovery::instance(permit, input, env)),
-        Op::DiscoverUserRealm => Box::pin(entra::discovery::user_realm(permit, input, env)),
+        Op::ReadOpenIdConfiguration => Box::pin(discovery::configuration(permit, input, env)),
+        Op::ReadSigningKeys => Box::pin(discovery::signing_keys(permit, input, env)),
+        Op::DiscoverInstance => Box::pin(discovery::instance(permit, input, env)),
+        Op::DiscoverUserRealm => Box::pin(discovery::user_realm(permit, input, env)),
         Op::IssueToken => Box::pin(entra::tokens::issue(permit, input, env)),
+        Op::RequestDeviceCode => Box::pin(device_codes::request(permit, input, env)),
+        Op::OpenSession => Box::pin(sessions::open(permit, input, env)),
+        Op::ReadSession => Box::pin(sessions::read(permit, input, env)),
+        Op::CloseSession => Box::pin(sessions::close(permit, input, env)),
+        Op::ChangeOwnPassword => Box::pin(entra::users::change_own_password(permit, input, env)),
+        Op::ReadAuthorization => Box::pin(codes::read(permit, input, env)),
+        Op::IssueCode => Box::pin(codes::issue(permit, input, env)),
+        Op::ReadDeviceRequest => Box::pin(device_codes::read(permit, input, env)),
+        Op::AnswerDeviceRequest => Box::pin(device_codes::answer(permit, input, env)),
+        Op::ListConditionalAccessPolicies => Box::pin(access::list(permit, input, env)),
+        Op::CreateConditionalAccessPolicy => Box::pin(access::create(permit, input, env)),
+        Op::GetConditionalAccessPolicy => Box::pin(access::get(permit, input, env)),
+        Op::PatchConditionalAccessPolicy => Box::pin(access::patch(permit, input, env)),
+        Op::DeleteConditionalAccessPolicy => Box::pin(access::delete(permit, input, env)),
+        Op::ListNamedLocations => Box::pin(named_locations::list(permit, input, env)),
+        Op::CreateNamedLocation => Box::pin(named_locations::create(permit, input, env)),
+        Op::GetNamedLocation => Box::pin(named_locations::get(permit, input, env)),
+        Op::PatchNamedLocation => Box::pin(named_locations::patch(permit, input, env)),
+        Op::DeleteNamedLocation => Box::pin(named_locations::delete(permit, input, env)),
         Op::ListTenants => Box::pin(resources::subscriptions::list_tenants(permit, input, env)),
         Op::ListSubscriptions => Box::pin(resources::subscriptions::list(permit, input, env)),
         Op::GetSubscription => Box::pin(resources::subscriptions::get(permit, input, env)),
@@ -236,18 +259,10 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::CheckManagementGroupName => Box::pin(management::check_name(permit, input, env)),
         Op::ListEntities => Box::pin(management::lists::entities(permit, input, env)),
         Op::ListDescendants => Box::pin(management::lists::descendants(permit, input, env)),
-        Op::PutManagementGroupSubscription => {
-            Box::pin(management::subscriptions::put(permit, input, env))
-        }
-        Op::GetManagementGroupSubscription => {
-            Box::pin(management::subscriptions::get(permit, input, env))
-        }
-        Op::ListManagementGroupSubscriptions => {
-            Box::pin(management::subscriptions::list(permit, input, env))
-        }
-        Op::DeleteManagementGroupSubscription => {
-            Box::pin(management::subscriptions::delete(permit, input, env))
-        }
+        Op::PutManagementGroupSubscription => Box::pin(placements::put(permit, input, env)),
+        Op::GetManagementGroupSubscription => Box::pin(placements::get(permit, input, env)),
+        Op::ListManagementGroupSubscriptions => Box::pin(placements::list(permit, input, env)),
+        Op::DeleteManagementGroupSubscription => Box::pin(placements::delete(permit, input, env)),
         Op::PutPolicyDefinition => Box::pin(policies::put_definition(permit, input, env)),
         Op::GetPolicyDefinition => Box::pin(policies::get_definition(permit, input, env)),
         Op::ListPolicyDefinitions => Box::pin(policies::list_definitions(permit, input, env)),
@@ -270,17 +285,11 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::DeletePolicyExemption => Box::pin(exemptions::delete(permit, input, env)),
         Op::IssueIdentityToken => Box::pin(managed_identity::tokens::issue(permit, input, env)),
         Op::PutUserAssignedIdentity | Op::PatchUserAssignedIdentity => {
-            Box::pin(managed_identity::user_assigned::put(permit, input, env))
+            Box::pin(user_assigned::put(permit, input, env))
         }
-        Op::GetUserAssignedIdentity => {
-            Box::pin(managed_identity::user_assigned::get(permit, input, env))
-        }
-        Op::ListUserAssignedIdentities => {
-            Box::pin(managed_identity::user_assigned::list(permit, input, env))
-        }
-        Op::DeleteUserAssignedIdentity => {
-            Box::pin(managed_identity::user_assigned::delete(permit, input, env))
-        }
+        Op::GetUserAssignedIdentity => Box::pin(user_assigned::get(permit, input, env)),
+        Op::ListUserAssignedIdentities => Box::pin(user_assigned::list(permit, input, env)),
+        Op::DeleteUserAssignedIdentity => Box::pin(user_assigned::delete(permit, input, env)),
         Op::PutLock => Box::pin(locks::put(permit, input, env)),
         Op::GetLock => Box::pin(locks::get(permit, input, env)),
         Op::ListLocks => Box::pin(locks::list(permit, input, env)),
@@ -342,15 +351,13 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::GetGroup => Box::pin(entra::groups::get(permit, input, env)),
         Op::PatchGroup => Box::pin(entra::groups::patch(permit, input, env)),
         Op::DeleteGroup => Box::pin(entra::groups::delete(permit, input, env)),
-        Op::ListGroupMembers => Box::pin(entra::members::list(permit, input, env)),
-        Op::AddGroupMember => Box::pin(entra::members::add(permit, input, env)),
-        Op::RemoveGroupMember => Box::pin(entra::members::remove(permit, input, env)),
-        Op::ListMemberOf => Box::pin(entra::members::list_groups_of(permit, input, env, false)),
-        Op::ListTransitiveMemberOf => {
-            Box::pin(entra::members::list_groups_of(permit, input, env, true))
-        }
-        Op::CheckMemberGroups => Box::pin(entra::members::check_groups(permit, input, env)),
-        Op::GetMemberGroups => Box::pin(entra::members::get_groups(permit, input, env)),
+        Op::ListGroupMembers => Box::pin(members::list(permit, input, env)),
+        Op::AddGroupMember => Box::pin(members::add(permit, input, env)),
+        Op::RemoveGroupMember => Box::pin(members::remove(permit, input, env)),
+        Op::ListMemberOf => Box::pin(members::list_groups_of(permit, input, env, false)),
+        Op::ListTransitiveMemberOf => Box::pin(members::list_groups_of(permit, input, env, true)),
+        Op::CheckMemberGroups => Box::pin(members::check_groups(permit, input, env)),
+        Op::GetMemberGroups => Box::pin(members::get_groups(permit, input, env)),
         Op::GetOrganization => Box::pin(entra::tenant::get_organization(permit, input, env)),
         Op::PutDevice => Box::pin(devices::registry::put(permit, input, env)),
         Op::GetDevice => Box::pin(devices::registry::get(permit, input, env)),

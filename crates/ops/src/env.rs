@@ -11,6 +11,7 @@ use crate::devices::readers::Readers;
 use crate::devices::routing::Routings;
 use crate::devices::security::Rates;
 use crate::devices::service_queues::Held;
+use crate::entra::DeviceTries;
 use crate::entra::assertions::Assertions;
 use crate::entra::newcomers::Newcomers;
 use crate::entra::signing::SigningKeys;
@@ -100,6 +101,8 @@ pub struct Env {
     pub pace: Pace,
     /// Wrong passwords of people.
     pub tries: Tries,
+    /// Who asks after device codes, and enters wrong ones.
+    pub device_tries: DeviceTries,
     pub diagnostics: Diagnostics,
     pub metrics: Metrics,
     pub kept: Kept,

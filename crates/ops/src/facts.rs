@@ -32,6 +32,8 @@ const TABLES: &[Table] = &[
     tables::SERVICE_PRINCIPALS,
     tables::USERS,
     tables::GROUPS,
+    tables::NAMED_LOCATIONS,
+    tables::CONDITIONAL_ACCESS,
     tables::RESOURCES,
     tables::ROLE_DEFINITIONS,
     tables::ROLE_ASSIGNMENTS,
@@ -161,6 +163,12 @@ pub(crate) fn put(
             entra::principals::change_facts(facts, key, body).map_err(told)
         }
         tables::USERS => entra::users::change_facts(facts, key, body).map_err(told),
+        tables::NAMED_LOCATIONS => {
+            entra::named_locations::change_facts(facts, key, body).map_err(told)
+        }
+        tables::CONDITIONAL_ACCESS => {
+            entra::conditional_access::change_facts(facts, key, body).map_err(told)
+        }
         tables::GROUPS => entra::groups::change_facts(facts, key, body).map_err(told),
         tables::RESOURCES if key.contains("/providers/microsoft.devices/iothubs/") => {
             devices::hubs::change_facts(facts, key, body).map_err(told)

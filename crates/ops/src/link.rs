@@ -149,6 +149,7 @@ impl Link {
             credential: &self.shown.credential,
             own: &[],
             looked_up: &gate::LookedUp::Nothing,
+            wanted: "",
         };
         self.who = match proving.prove(env, facts, &self.scope, &self.head) {
             Ok(who) => who,

@@ -23,7 +23,8 @@ const STATUSES: [u16; 16] =
     [200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 412, 413, 415, 429, 500, 503];
 
 /// The gates, in the order in which their refusals are counted.
-const GATES: [Gate; 4] = [Gate::Authentication, Gate::Policy, Gate::Access, Gate::Resource];
+const GATES: [Gate; 5] =
+    [Gate::Authentication, Gate::ConditionalAccess, Gate::Policy, Gate::Access, Gate::Resource];
 
 /// The server's counters. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +36,7 @@ struct Counters {
     calls: Vec<Calls>,
     early_refusals: ByStatus,
     /// In the order of [`GATES`].
-    refusals: [AtomicU64; 4],
+    refusals: [AtomicU64; GATES.len()],
     /// In the order of [`Registered::ALL`].
     registrations: [AtomicU64; Registered::ALL.len()],
     pipelines: Pipelines,

@@ -78,6 +78,8 @@ pub(crate) struct Proving<'a> {
     pub(crate) credential: &'a Credential,
     pub(crate) own: &'a [OwnProof],
     pub(crate) looked_up: &'a LookedUp,
+    /// What a token is asked for, where one is.
+    pub(crate) wanted: &'a str,
 }
 
 impl Proving<'_> {
@@ -166,6 +168,7 @@ impl Proving<'_> {
             own: self.own,
             looked_up: self.looked_up,
             resource: &resource,
+            wanted: self.wanted,
             head,
         })
     }

@@ -423,6 +423,7 @@ impl Session {
             credential: &self.shown.credential,
             own: own.as_ref().map_or(&[], |it| std::slice::from_ref(&it.proof)),
             looked_up: &gate::LookedUp::Nothing,
+            wanted: "",
         };
         let proven = proving.prove(env, facts, &self.hub.scope, &self.head);
         match (proven, own) {

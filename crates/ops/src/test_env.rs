@@ -47,6 +47,7 @@ pub(crate) fn env() -> Env {
         challenges: crate::provisioning::challenges::Challenges::default(),
         pace: crate::provisioning::pace::Pace::default(),
         tries: crate::entra::stretching::Tries::default(),
+        device_tries: crate::entra::DeviceTries::default(),
         diagnostics,
         metrics,
         kept: crate::decisions::Kept::default(),

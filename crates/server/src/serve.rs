@@ -18,6 +18,7 @@ use ops::devices::readers::Readers;
 use ops::devices::routing::Routings;
 use ops::devices::security::Rates;
 use ops::devices::service_queues::Held;
+use ops::entra::DeviceTries;
 use ops::entra::assertions::Assertions;
 use ops::entra::newcomers::Newcomers;
 use ops::entra::stretching::Tries;
@@ -253,6 +254,7 @@ async fn environment(
         challenges: Challenges::default(),
         pace: Pace::default(),
         tries: Tries::default(),
+        device_tries: DeviceTries::default(),
         diagnostics,
         metrics,
         kept: decisions::Kept::default(),

@@ -175,3 +175,15 @@ pub const USERS: Table = Table("users");
 
 /// Control: where users have signed in, under the user's object id and the sign-in's own.
 pub const SIGN_INS: Table = Table("sign_ins");
+
+/// Control: authorization codes, under their hash.
+pub const SIGN_IN_CODES: Table = Table("sign_in_codes");
+
+/// Control: device codes, under what the person is told.
+pub const DEVICE_CODES: Table = Table("device_codes");
+
+/// Control: conditional access policies, under their id.
+pub const CONDITIONAL_ACCESS: Table = Table("conditional_access");
+
+/// Control: named locations, under their id.
+pub const NAMED_LOCATIONS: Table = Table("named_locations");

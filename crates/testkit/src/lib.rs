@@ -7,6 +7,7 @@
 //! [`tpm`] is a TPM in software. [`fuzz`] says what must hold of every decoder.
 
 mod amqp_client;
+mod browser;
 mod device;
 pub mod fuzz;
 mod kept;
@@ -19,6 +20,7 @@ mod world;
 pub mod x509;
 
 pub use amqp_client::{Amqp, Delivered, IsSettled};
+pub use browser::{Browser, Shown, encoded};
 pub use device::Device;
 pub use kept::messages_in;
 pub use mqtt_client::{Closed, Mqtt};

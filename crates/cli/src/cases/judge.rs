@@ -399,6 +399,7 @@ fn told_by(trace: &Trace, denial: Option<Denial>) -> Map<String, Value> {
         | FindingKind::Secret
         | FindingKind::Certificate
         | FindingKind::Plane
+        | FindingKind::ConditionalAccessPolicy
         | FindingKind::SecurityPolicy
         | FindingKind::Network
         | FindingKind::Resource => None,
@@ -431,6 +432,8 @@ fn told_by(trace: &Trace, denial: Option<Denial>) -> Map<String, Value> {
 const fn gate_word(gate: Gate) -> &'static str {
     match gate {
         Gate::Access => "rbac",
-        Gate::Authentication | Gate::Policy | Gate::Resource => gate.as_str(),
+        Gate::Authentication | Gate::ConditionalAccess | Gate::Policy | Gate::Resource => {
+            gate.as_str()
+        }
     }
 }

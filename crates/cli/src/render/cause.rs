@@ -64,7 +64,9 @@ fn refused(trace: &Trace, page: &mut Page) {
                 conditions(&found.conditions, page);
             }
         }
-        Gate::Authentication | Gate::Resource => listed("Also looked at", &others, page),
+        Gate::Authentication | Gate::ConditionalAccess | Gate::Resource => {
+            listed("Also looked at", &others, page);
+        }
     }
 }
 
@@ -137,6 +139,7 @@ pub(crate) fn detail(found: &Finding, page: &mut Page) {
         | FindingKind::Certificate
         | FindingKind::SasRight
         | FindingKind::Plane
+        | FindingKind::ConditionalAccessPolicy
         | FindingKind::SecurityPolicy
         | FindingKind::Network
         | FindingKind::Resource => "id",
@@ -255,6 +258,7 @@ pub(crate) const fn kind(kind: FindingKind) -> &'static str {
         FindingKind::Network => "network rules of",
         FindingKind::Resource => "resource",
         FindingKind::SecurityPolicy => "security policy",
+        FindingKind::ConditionalAccessPolicy => "conditional access policy",
     }
 }
 

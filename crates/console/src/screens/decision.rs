@@ -292,6 +292,10 @@ fn without(gate: Option<Gate>) -> &'static str {
         Some(Gate::Authentication) => {
             "No role or policy stands in the way: the caller was not proven. Show a credential that counts."
         }
+        Some(Gate::ConditionalAccess) => {
+            "Conditional access stood in the way before any role was looked at. Who manages the policies can exclude the \
+             caller, the place or the application."
+        }
         Some(Gate::Policy | Gate::Access | Gate::Resource) | None => {
             "No single change that was tried lets this call pass, or you may not read what stands against it."
         }

@@ -4,19 +4,16 @@
 //! of it, the sign-in was read. Here is decided whether it fits.
 
 use super::application::{self, Fault};
+use super::clients::{Came, Client, SIGN_IN_PAGES, shortened};
+use super::steps::check_proof;
 use super::{No, Proof, finding};
-use crate::facts::{Facts, Person, SignIn};
+use crate::facts::{DeviceCode, Facts, GivenCode, Person, SignIn};
 use model::error::{DenialKind, TokenFault};
 use model::principal::AuthType;
 use model::trace::{Caller, FindingKind, FindingResult};
-use model::{ObjectId, PrincipalKind, Secret, Timestamp};
+use model::{ObjectId, Op, PrincipalKind, Secret, Timestamp};
 use ring::digest;
 use subtle::ConstantTimeEq;
-
-/// The clients that people sign in with here, and that hold no secret of their own: the Azure CLI, Azure
-/// PowerShell. Source: Microsoft Entra, "Application IDs of commonly used Microsoft applications".
-const CLIENTS: &[&str] =
-    &["04b07795-8ddb-461a-bbee-02f9e1bf7b46", "1950a258-227b-4e31-a9cf-717495945fc2"];
 
 /// What was looked up for somebody who signs in, for this call alone.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +30,18 @@ pub enum LookedUp {
     /// More passwords are being checked than there is room for.
     Busy,
     SignIn(SignIn),
+    Session(Box<InBrowser>),
+    Code(Box<GivenCode>),
+    DeviceCode(Box<DeviceCode>),
+}
+
+/// A browser's session, and the device code whose words the person has entered.
+#[derive(Clone, Debug, Default)]
+pub struct InBrowser {
+    pub session: Option<SignIn>,
+    pub device: Option<DeviceCode>,
+    /// The person has entered too many that there are none of.
+    pub is_barred: bool,
 }
 
 /// How a refresh token fits the sign-in that it names.
@@ -82,6 +91,7 @@ pub(super) struct Shown<'a> {
     pub(super) tenant: &'a str,
     pub(super) client_id: &'a str,
     pub(super) looked_up: &'a LookedUp,
+    pub(super) op: Op,
 }
 
 pub(super) fn password(
@@ -94,14 +104,17 @@ pub(super) fn password(
     told(proven, username, "the password is right")
 }
 
+/// A refresh token, of a client that has come with what it can show.
 pub(super) fn refresh_token(
-    shown: &Shown<'_>,
+    came: &Came,
     token: &Secret<String>,
+    looked_up: &LookedUp,
     facts: &Facts,
     now: Timestamp,
 ) -> Proof {
-    let proven = by_token(shown, token, facts, now);
-    told(proven, shown.client_id, "the refresh token is the one that was given out last")
+    let proven = by_token(came, token, looked_up, facts, now);
+    let why = "the refresh token is the one that was given out last";
+    told(proven, &came.id.to_string(), why)
 }
 
 fn told(proven: Result<Caller, Wrong>, whom: &str, why: &str) -> Proof {
@@ -112,15 +125,11 @@ fn told(proven: Result<Caller, Wrong>, whom: &str, why: &str) -> Proof {
         }
         Err(Wrong { fault: (fault, message), because }) => {
             let told = because.unwrap_or(&message);
-            let whom: String = whom.chars().take(NAME_CHARS_SHOWN).collect();
-            let found = finding(FindingKind::Secret, &whom, FindingResult::Deny, told);
+            let found = finding(FindingKind::Secret, &shortened(whom), FindingResult::Deny, told);
             Err(Box::new(No { kind: DenialKind::Token(fault), message, finding: found }))
         }
     }
 }
-
-/// As much of a name as a trace keeps: anybody may send any.
-const NAME_CHARS_SHOWN: usize = 120;
 
 fn by_password(
     shown: &Shown<'_>,
@@ -133,7 +142,7 @@ fn by_password(
         let sentence = "the form must carry `username` and `password`.".to_owned();
         return Err((TokenFault::MissingField, sentence).into());
     }
-    let client = client(shown.client_id)?;
+    let client = at_first_hand(shown, facts)?;
     let bad = |because| Wrong {
         fault: (TokenFault::BadPassword, "the user name or the password is wrong.".into()),
         because: Some(because),
@@ -152,34 +161,36 @@ fn by_password(
             return Err((TokenFault::TooManyTries, sentence).into());
         }
         LookedUp::Stretched(it) => it,
-        LookedUp::Nothing | LookedUp::SignIn(_) => return Err(bad("no user has this name")),
+        LookedUp::Nothing
+        | LookedUp::SignIn(_)
+        | LookedUp::Session(_)
+        | LookedUp::Code(_)
+        | LookedUp::DeviceCode(_) => return Err(bad("no user has this name")),
     };
     let Some(person) = person else { return Err(bad("no user has this name")) };
     if !bool::from(stretched.reveal().as_bytes().ct_eq(person.password.reveal().as_bytes())) {
         return Err(bad("the password is wrong"));
     }
     let caller = caller(person, client, "password")?;
-    if person.must_change {
-        let sentence = "the password was set by somebody else, who wants it changed before it is used; there is no \
-                        page for that here: `az ad user update --id {user} --password {new} \
-                        --force-change-password-next-sign-in false` by an Owner does it.";
+    if person.must_change && shown.op != Op::ChangeOwnPassword {
+        let sentence = "the password was set by somebody else, who wants it changed before it is used; sign in with a \
+                        browser, which asks for another one.";
         return Err((TokenFault::PasswordToChange, sentence.into()).into());
     }
     Ok(caller)
 }
 
 fn by_token(
-    shown: &Shown<'_>,
+    came: &Came,
     token: &Secret<String>,
+    looked_up: &LookedUp,
     facts: &Facts,
     now: Timestamp,
 ) -> Result<Caller, Wrong> {
-    application::check_tenant(shown.tenant, facts)?;
     if token.reveal().is_empty() {
         let sentence = "the form must carry `refresh_token`.".to_owned();
         return Err((TokenFault::MissingField, sentence).into());
     }
-    let client = client(shown.client_id)?;
     let revoked = |because| Wrong {
         fault: (
             TokenFault::RevokedRefresh,
@@ -187,7 +198,7 @@ fn by_token(
         ),
         because: Some(because),
     };
-    let LookedUp::SignIn(sign_in) = shown.looked_up else {
+    let LookedUp::SignIn(sign_in) = looked_up else {
         return Err(revoked("the sign-in was revoked or has ended, or there was none"));
     };
     match sign_in.fit(token.reveal(), now) {
@@ -197,31 +208,39 @@ fn by_token(
         }
         Fit::No => return Err(revoked("the refresh token was never given out for this sign-in")),
     }
-    if sign_in.client != client {
+    if sign_in.client != came.id {
         return Err(revoked("the refresh token was given out to another client"));
     }
+    check_proof(sign_in.is_proven, came)?;
     if now >= sign_in.ends {
         let sentence = format!("the refresh token ended at {}; sign in again.", sign_in.ends);
         return Err((TokenFault::EndedRefresh, sentence).into());
     }
     match facts.people.get(sign_in.person) {
-        Some(person) => Ok(caller(person, client, "refresh token")?),
+        Some(person) => Ok(caller(person, came.id, "refresh token, after a password")?),
         None => Err(revoked("the user does not exist any more")),
     }
 }
 
-fn client(id: &str) -> Result<ObjectId, Fault> {
-    let known = CLIENTS.iter().find(|it| it.eq_ignore_ascii_case(id));
-    known.and_then(|it| ObjectId::parse(it)).ok_or_else(|| {
+/// The client that has taken a person's name and password: the pages of sign-in, or a program at a terminal.
+fn at_first_hand(shown: &Shown<'_>, facts: &Facts) -> Result<ObjectId, Fault> {
+    if let (Op::OpenSession | Op::ChangeOwnPassword, Some(pages)) =
+        (shown.op, ObjectId::parse(SIGN_IN_PAGES))
+    {
+        return Ok(pages);
+    }
+    let client = Client::named(shown.client_id, facts).ok().filter(Client::takes_passwords);
+    client.map(|it| it.id).ok_or_else(|| {
         (
             TokenFault::UnknownApplication,
-            "people sign in with the Azure CLI or Azure PowerShell here; no other client id is taken for them."
+            "the Azure CLI and Azure PowerShell alone take people's passwords here; any other client sends the person to \
+             a browser, or asks for a device code."
                 .to_owned(),
         )
     })
 }
 
-fn caller(person: &Person, client: ObjectId, by: &str) -> Result<Caller, Fault> {
+pub(super) fn caller(person: &Person, client: ObjectId, by: &str) -> Result<Caller, Fault> {
     if !person.is_enabled {
         let sentence = "the user's account is switched off.".to_owned();
         return Err((TokenFault::PersonSwitchedOff, sentence));

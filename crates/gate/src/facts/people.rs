@@ -1,7 +1,7 @@
 //! Users: people, who sign in with a name and a password.
 
 use super::{Facts, Principal};
-use model::{ObjectId, PrincipalKind, Secret, Timestamp};
+use model::{ObjectId, PrincipalKind, Secret};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,22 +16,6 @@ pub struct Person {
     pub password: Secret<String>,
     /// Whoever set the password wants the person to set another before it counts.
     pub must_change: bool,
-}
-
-/// One sign-in of a person, by which a client gets further tokens. It is read for the call and is no part of the
-/// facts.
-#[derive(Clone, Debug)]
-pub struct SignIn {
-    pub person: ObjectId,
-    /// The client that the person signed in with; no other gets tokens by it.
-    pub client: ObjectId,
-    /// SHA-256 of the refresh token that was given out last.
-    pub current: Vec<u8>,
-    /// The same of the one before, and until when it still counts: of two processes that share a client's
-    /// memory, one may come with it while the other is being answered.
-    pub former: Option<(Vec<u8>, Timestamp)>,
-    /// Unused until then, it is over.
-    pub ends: Timestamp,
 }
 
 /// All users, by id and by name.

@@ -46,6 +46,8 @@ fn put(facts: &mut Facts, who: &str, certificates: Vec<Certificate>) {
         secrets: Vec::new(),
         certificates,
         federated: Vec::new(),
+        redirects: Vec::new(),
+        is_public: false,
     });
 }
 
@@ -304,6 +306,8 @@ fn federated(issuer: &str) -> Facts {
             subject: if issuer == PLATFORM { SUBJECT.into() } else { BOB.into() },
             audience: EXCHANGE.into(),
         }],
+        redirects: Vec::new(),
+        is_public: false,
     });
     let key = VerifyingKey { key_id: "p1".into(), public_der: public(&BOB_KEY) };
     facts.issuers = Arc::new(vec![TrustedIssuer { issuer: PLATFORM.into(), keys: vec![key] }]);

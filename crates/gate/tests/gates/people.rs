@@ -3,6 +3,7 @@
 use super::world::*;
 use gate::facts::{Person, SignIn};
 use gate::{Door, Facts, Fit, LookedUp, authenticate, hash_token};
+use model::credential::ShownClient;
 use model::error::{DenialKind, TokenFault};
 use model::operations::operation;
 use model::{Credential, Op, PrincipalKind, Scope, Secret, Timestamp};
@@ -106,6 +107,7 @@ fn sign_in() -> SignIn {
     SignIn {
         person: id(ANA),
         client: id(CLI),
+        is_proven: false,
         current: hash_token("current"),
         former: Some((hash_token("former"), NOW.plus_seconds(60))),
         ends: NOW.plus_seconds(1),
@@ -120,7 +122,7 @@ fn a_refresh_token_fits_its_own_sign_in_until_it_ends() {
         change(&mut sign_in);
         let credential = Credential::RefreshToken {
             tenant: TENANT.into(),
-            client_id: client.into(),
+            client: ShownClient { id: client.into(), proof: None },
             token: Secret::new(token.into()),
         };
         let found = shows(&facts, &credential, &LookedUp::SignIn(sign_in));
@@ -138,7 +140,7 @@ fn a_refresh_token_fits_its_own_sign_in_until_it_ends() {
     check(CLI, "current", |it| it.person = id(BOB), Err(TokenFault::RevokedRefresh));
     let credential = Credential::RefreshToken {
         tenant: TENANT.into(),
-        client_id: CLI.into(),
+        client: ShownClient { id: CLI.into(), proof: None },
         token: Secret::new("current".into()),
     };
     let nothing = shows(&facts, &credential, &LookedUp::Nothing);

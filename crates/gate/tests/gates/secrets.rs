@@ -25,6 +25,8 @@ fn application(who: &str, secrets: Vec<SecretHash>) -> Application {
         secrets,
         certificates: Vec::new(),
         federated: Vec::new(),
+        redirects: Vec::new(),
+        is_public: false,
     }
 }
 

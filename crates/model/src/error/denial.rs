@@ -137,6 +137,43 @@ pub enum TokenFault {
     EndedRefresh,
     /// A refresh token of a sign-in that was revoked, or that was used before.
     RevokedRefresh,
+    /// Nobody has answered the device code yet.
+    AuthorizationPending,
+    /// The same, asked again too soon.
+    SlowDown,
+    DeviceCodeEnded,
+    /// The person said no.
+    DeviceCodeDeclined,
+    /// No device code, or no code that a person was told, of that text.
+    UnknownDeviceCode,
+    /// The address that a code would be sent to is not registered on the client.
+    BadRedirect,
+    /// An authorization code that was never given out, or to another client, or whose sign-in is over.
+    BadCode,
+    EndedCode,
+    UsedCode,
+    /// The redirect address is not the one that the code was sent to.
+    OtherRedirect,
+    /// The code verifier is not that of the challenge.
+    BadVerifier,
+    /// The client must prove the code to be its own, and sent no challenge of the kind that is taken.
+    NoChallenge,
+    /// The client has a secret or a certificate, and showed neither.
+    UnprovenClient,
+    /// The client is one that holds no secret, and showed one.
+    ProofOfPublicClient,
+    /// A client asks for something other than a code.
+    UnsupportedResponse,
+    /// A field that is there and cannot be taken.
+    BadRequest,
+    /// The client may not use this way of signing people in.
+    NotForClient,
+    /// The browser's session has ended, or there was none.
+    NoSession,
+    /// A conditional access policy blocks it.
+    Blocked,
+    /// A conditional access policy wants a stronger proof than the one that was shown.
+    TooWeak,
     /// Whoever asks for a managed identity's token came by another name than this machine's, or through a proxy.
     NotLocal,
     /// The header that shows who may ask for a managed identity's token is missing or wrong.
@@ -175,6 +212,27 @@ impl TokenFault {
             Self::PasswordToChange => ("invalid_grant", 50_055, 400),
             Self::EndedRefresh => ("invalid_grant", 700_082, 400),
             Self::RevokedRefresh => ("invalid_grant", 50_173, 400),
+            Self::AuthorizationPending => ("authorization_pending", 70_016, 400),
+            // RFC 8628 has the word, and Entra no number of its own for it.
+            Self::SlowDown => ("slow_down", 70_016, 400),
+            Self::DeviceCodeEnded => ("expired_token", 70_020, 400),
+            Self::DeviceCodeDeclined => ("authorization_declined", 65_004, 400),
+            Self::UnknownDeviceCode => ("bad_verification_code", 70_018, 400),
+            Self::BadRedirect => ("invalid_request", 50_011, 400),
+            Self::BadCode => ("invalid_grant", 70_000, 400),
+            Self::EndedCode => ("invalid_grant", 70_008, 400),
+            Self::UsedCode => ("invalid_grant", 54_005, 400),
+            Self::OtherRedirect => ("invalid_grant", 500_112, 400),
+            Self::BadVerifier => ("invalid_grant", 501_481, 400),
+            Self::NoChallenge => ("invalid_request", 9_002_325, 400),
+            Self::UnprovenClient => ("invalid_client", 7_000_218, 401),
+            Self::ProofOfPublicClient => ("invalid_client", 700_025, 401),
+            Self::UnsupportedResponse => ("unsupported_response_type", 700_054, 400),
+            Self::BadRequest => ("invalid_request", 900_000, 400),
+            Self::NotForClient => ("unauthorized_client", 700_016, 400),
+            Self::NoSession => ("login_required", 50_058, 401),
+            Self::Blocked => ("access_denied", 53_003, 400),
+            Self::TooWeak => ("interaction_required", 50_076, 400),
             // Of the endpoints of managed identities, which have words and no numbers.
             Self::NotLocal => ("access_denied", 0, 403),
             Self::IdentityHeader => ("access_denied", 0, 401),

@@ -1,7 +1,12 @@
 //! What is answered before anybody has signed in, and the sign-in itself.
 
 use super::row::{arm, control, entra, open};
-use super::{Body, Effect, Op, Operation, Plane};
+use super::{Body, Effect, Op, Operation, Plane, Route};
+
+/// A row whose credential stands in its form.
+const fn form(op: Op, effect: Effect, routes: &'static [Route], says: &'static str) -> Operation {
+    Operation { plane: Plane::Token, body: Body::Form, ..control(op, &[], effect, routes, says) }
+}
 
 pub(super) const ROWS: &[Operation] = &[
     open(
@@ -27,21 +32,70 @@ pub(super) const ROWS: &[Operation] = &[
         &[entra("GET", "/common/discovery/instance")],
         "Confirms that this server is the authority it claims to be",
     ),
-    Operation {
-        plane: Plane::Token,
-        body: Body::Form,
-        ..control(
-            Op::IssueToken,
-            &[],
-            // A person's sign-in is kept; whoever signs in is proven again before that.
-            Effect::Writes,
-            &[
-                entra("POST", "/{tenant}/oauth2/v2.0/token"),
-                entra("POST", "/{tenant}/oauth2/token"),
-            ],
-            "Issues an access token",
-        )
-    },
+    form(
+        Op::IssueToken,
+        // A person's sign-in is kept; whoever signs in is proven again before that.
+        Effect::Writes,
+        &[entra("POST", "/{tenant}/oauth2/v2.0/token"), entra("POST", "/{tenant}/oauth2/token")],
+        "Issues an access token",
+    ),
+    form(
+        Op::RequestDeviceCode,
+        Effect::Writes,
+        &[
+            entra("POST", "/{tenant}/oauth2/v2.0/devicecode"),
+            entra("POST", "/{tenant}/oauth2/devicecode"),
+        ],
+        "Gives a client a code that a person enters in a browser",
+    ),
+    form(
+        Op::OpenSession,
+        Effect::Writes,
+        &[entra("POST", "/{tenant}/signin/session")],
+        "Signs a person in at the pages of sign-in",
+    ),
+    form(
+        Op::ReadSession,
+        Effect::Reads,
+        &[entra("POST", "/{tenant}/signin/session/show")],
+        "Says who is signed in at the pages of sign-in",
+    ),
+    form(
+        Op::CloseSession,
+        Effect::Writes,
+        &[entra("POST", "/{tenant}/signin/session/end")],
+        "Signs a person out of the pages of sign-in",
+    ),
+    form(
+        Op::ChangeOwnPassword,
+        Effect::ChangesFacts,
+        &[entra("POST", "/{tenant}/signin/password")],
+        "Sets another password in place of one's own",
+    ),
+    form(
+        Op::ReadAuthorization,
+        Effect::Reads,
+        &[entra("POST", "/{tenant}/signin/authorization")],
+        "Says which client asks to sign a person in, and where the answer goes",
+    ),
+    form(
+        Op::IssueCode,
+        Effect::Writes,
+        &[entra("POST", "/{tenant}/signin/code")],
+        "Gives a client a code for the person who is signed in",
+    ),
+    form(
+        Op::ReadDeviceRequest,
+        Effect::Reads,
+        &[entra("POST", "/{tenant}/signin/device")],
+        "Says which client waits for a device code to be answered",
+    ),
+    form(
+        Op::AnswerDeviceRequest,
+        Effect::Writes,
+        &[entra("POST", "/{tenant}/signin/device/answer")],
+        "Lets the client of a device code sign in as who is signed in, or not",
+    ),
     open(
         Op::DiscoverUserRealm,
         &[entra("GET", "/common/userrealm/{username}")],

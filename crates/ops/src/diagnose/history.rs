@@ -87,12 +87,14 @@ pub(super) async fn cause(
     let History { mut past, is_cut } = match gate {
         Gate::Policy => policies(case, trace).await?,
         Gate::Access => roles(case).await?,
-        Gate::Authentication | Gate::Resource => History::default(),
+        Gate::Authentication | Gate::ConditionalAccess | Gate::Resource => History::default(),
     };
     past.sort_by_key(|it| (it.time, it.commit));
     let mut before = match gate {
         Gate::Access => without_policies(case.facts),
-        Gate::Authentication | Gate::Policy | Gate::Resource => case.facts.clone(),
+        Gate::Authentication | Gate::ConditionalAccess | Gate::Policy | Gate::Resource => {
+            case.facts.clone()
+        }
     };
     for it in past.into_iter().rev() {
         if !it.undo.apply(&mut before)? {

@@ -103,6 +103,7 @@ fn prove(
         credential: &credential,
         own: &[],
         looked_up: &gate::LookedUp::Nothing,
+        wanted: "",
     };
     match proving.prove(env, facts, &hub.scope, head) {
         Ok(who) => Ok(who.caller().clone()),

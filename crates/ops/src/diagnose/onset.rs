@@ -111,7 +111,9 @@ async fn refused_by<'a>(
         gate,
         by: match gate {
             Gate::Policy => names.into_iter().map(str::to_owned).collect(),
-            Gate::Authentication | Gate::Access | Gate::Resource => vec![reason.to_owned()],
+            Gate::Authentication | Gate::ConditionalAccess | Gate::Access | Gate::Resource => {
+                vec![reason.to_owned()]
+            }
         },
         assignments: denying(trace).map(|it| it.id.to_ascii_lowercase()).collect(),
         operations: case
@@ -234,7 +236,7 @@ fn what(case: &Case<'_>, refused: &Refused<'_>, trace: &Trace) -> Kept {
         Gate::Policy => {
             denying(trace).any(|it| refused.assignments.contains(&it.id.to_ascii_lowercase()))
         }
-        Gate::Access | Gate::Authentication | Gate::Resource => {
+        Gate::Access | Gate::Authentication | Gate::ConditionalAccess | Gate::Resource => {
             row_of(trace).is_some_and(|it| refused.operations.contains(&it.op))
         }
     };

@@ -9,7 +9,7 @@ use super::filters::{self, Forms, Listing};
 use super::passwords::{Holder, Password};
 pub(crate) use super::passwords::{add_password, remove_password};
 use super::principals::{self, ServicePrincipal};
-use super::{Object, entity, properties, room_for_one};
+use super::{Object, entity, properties, redirects, room_for_one};
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -136,6 +136,7 @@ impl Application {
         if let Some(uris) = identifier_uris(body)? {
             self.identifier_uris = uris;
         }
+        redirects::check(body)?;
         let elsewhere: Vec<&str> = READ_ONLY.iter().chain(OWN).copied().collect();
         properties::take(&mut self.properties, &defaults(), body, &elsewhere)
     }
@@ -370,6 +371,8 @@ pub(crate) fn change_facts(
         secrets,
         certificates,
         federated: application.federated.iter().map(FederatedCredential::fact).collect(),
+        redirects: redirects::of(&application.properties),
+        is_public: redirects::is_public(&application.properties),
     });
     Ok(())
 }

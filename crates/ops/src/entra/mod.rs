@@ -6,29 +6,38 @@
 //! `az role assignment`. Whether a secret, an assertion or a token is right is not decided here: that is
 //! `gate`'s authentication, by the facts that the `change_facts` functions below make from documents.
 //! [`assertions`] remembers those that were used, [`sign_ins`] where people have signed in, and [`stretching`]
-//! makes their passwords slow to guess; [`newcomers`] says who is too new to be known everywhere.
+//! makes their passwords slow to guess. [`steps`] reads what leads people to tokens by a browser: [`sessions`], [`codes`]
+//! and [`device_codes`]; [`conditional_access`] keeps what is asked before any token is issued; [`newcomers`] says who is too new to be known everywhere.
 
 pub(crate) mod applications;
 pub mod assertions;
 mod certificates;
+pub(crate) mod codes;
+pub(crate) mod conditional_access;
+pub(crate) mod device_codes;
 pub(crate) mod discovery;
 pub(crate) mod federated;
 mod filters;
 pub(crate) mod groups;
 pub mod issuers;
 pub(crate) mod members;
+pub(crate) mod named_locations;
 pub mod newcomers;
 mod passwords;
 mod person_tokens;
 pub(crate) mod principals;
 mod properties;
+mod redirects;
+pub(crate) mod sessions;
 pub(crate) mod sign_ins;
 pub mod signing;
+pub(crate) mod steps;
 pub mod stretching;
 pub(crate) mod tenant;
 pub mod tokens;
 pub(crate) mod users;
 
+pub use device_codes::DeviceTries;
 pub use passwords::hash_secret;
 
 use crate::control;

@@ -2,7 +2,7 @@
 //! token where the client asks to come back.
 
 use super::tokens::{TOKEN_LIFETIME_S, Version, Wanted, answer, issuer};
-use super::{sign_ins, users};
+use super::{assertions, codes, device_codes, sign_ins, users};
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use base64::Engine as _;
@@ -19,11 +19,22 @@ const SCOPE: &str = "user_impersonation";
 pub(super) enum Grant {
     Password,
     RefreshToken,
+    Code,
+    DeviceCode,
+}
+
+/// The person and the client of a caller who has signed in.
+pub(super) fn who(caller: &Caller) -> Result<(ObjectId, ObjectId), Error> {
+    caller
+        .object_id
+        .zip(caller.app_id)
+        .ok_or_else(|| Error::Internal { message: "a person signed in without an id".into() })
 }
 
 /// Issues tokens to the person whom the gates have recognised.
 ///
-/// Source: Microsoft identity platform, "OAuth 2.0 Resource Owner Password Credentials", "refresh token".
+/// Source: Microsoft identity platform, "OAuth 2.0 Resource Owner Password Credentials", "refresh token",
+/// "OAuth 2.0 authorization code flow", "OAuth 2.0 device authorization grant flow".
 pub(super) async fn issue(
     caller: &Caller,
     wanted: &Wanted,
@@ -31,12 +42,13 @@ pub(super) async fn issue(
     input: &Input,
     env: &Env,
 ) -> Result<Reply, Error> {
-    let (Some(id), Some(client)) = (caller.object_id, caller.app_id) else {
-        return Err(Error::Internal { message: "a person signed in without an id".into() });
-    };
+    let (id, client) = who(caller)?;
     let user = users::find(env, id)
         .await?
         .ok_or_else(|| Error::Internal { message: "a person signed in who is gone".into() })?;
+    let field = |name: &str| input.text(&[name]).unwrap_or("");
+    let mut nonce = None;
+    let mut is_proven = false;
     let refresh = match grant {
         Grant::Password => {
             env.tries.forget(id);
@@ -46,11 +58,22 @@ pub(super) async fn issue(
             }
         }
         Grant::RefreshToken => {
-            sign_ins::renew(env, input.text(&["refresh_token"]).unwrap_or("")).await?
+            is_proven = !field("client_secret").is_empty() || assertions::is_shown(&input.body);
+            sign_ins::renew(env, field("refresh_token")).await?
+        }
+        Grant::Code => {
+            let redeemed = codes::redeem(env, field("code"), wanted.comes_back).await?;
+            (nonce, is_proven) = (redeemed.nonce, redeemed.is_proven);
+            redeemed.refresh
+        }
+        Grant::DeviceCode => {
+            let code = device_codes::of_form(&input.body);
+            device_codes::redeem(env, &code, wanted.comes_back).await?
         }
     };
     let unique = || URL_SAFE_NO_PAD.encode(env.random::<16>());
-    let names = Names { id, client, upn: &user.user_principal_name, shown: &user.display_name };
+    let (upn, shown) = (user.user_principal_name.as_str(), user.display_name.as_str());
+    let names = Names { id, client, is_proven, upn, shown };
     let sign = |claims: Value| {
         env.signing_keys.sign(&claims).map_err(|it| Error::Internal { message: it.to_string() })
     };
@@ -64,7 +87,11 @@ pub(super) async fn issue(
     }
     if wanted.is_told_who {
         let own = names.claims(&client.to_string(), Version::V2, env, &unique());
-        tell("id_token", json!(sign(own.identity)?));
+        let mut identity = own.identity;
+        if let Some(nonce) = nonce {
+            model::json::set(&mut identity, "nonce", json!(nonce));
+        }
+        tell("id_token", json!(sign(identity)?));
     }
     let account = json!({ "uid": id, "utid": env.settings.tenant }).to_string();
     tell("client_info", json!(URL_SAFE_NO_PAD.encode(account)));
@@ -75,6 +102,8 @@ pub(super) async fn issue(
 struct Names<'a> {
     id: ObjectId,
     client: ObjectId,
+    /// The client has proven itself.
+    is_proven: bool,
     upn: &'a str,
     shown: &'a str,
 }
@@ -103,13 +132,13 @@ impl Names<'_> {
             "uti": unique,
             "ver": version.as_str(),
         });
+        let proof = if self.is_proven { "1" } else { "0" };
         let mut access = identity.clone();
         for (name, value) in [
             ("appid", json!(self.client)),
             ("azp", json!(self.client)),
-            // The client has proven nothing about itself.
-            ("appidacr", json!("0")),
-            ("azpacr", json!("0")),
+            ("appidacr", json!(proof)),
+            ("azpacr", json!(proof)),
             ("scp", json!(SCOPE)),
             ("unique_name", json!(self.upn)),
             ("upn", json!(self.upn)),

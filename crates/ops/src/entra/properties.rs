@@ -110,7 +110,7 @@ pub(super) fn shown_with(defaults: Object, kept: &Object) -> Object {
 
 /// Lays `over` over `base`: objects member by member, everything else whole. As deep as the body's reader
 /// allows ([`model::json::DEPTH_MAX`]).
-fn merge(base: &mut Value, over: &Value) {
+pub(super) fn merge(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {

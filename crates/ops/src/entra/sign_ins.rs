@@ -4,24 +4,25 @@
 //! a shown one fits is decided in `gate`. One that is used a second time, when both processes of a client have
 //! long had the new one, ends its sign-in: two hold it, and one of them stole it.
 
-use super::{assertions, hex, stretching, tokens};
+use super::hex;
 use crate::call::token_denial;
 use crate::control;
 use crate::env::Env;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gate::facts::SignIn;
-use gate::{Facts, Fit, LookedUp, hash_token};
+use gate::{Fit, LookedUp, SIGN_IN_PAGES, hash_token};
 use model::error::TokenFault;
-use model::{Credential, Error, ObjectId, Secret, Timestamp};
+use model::{Error, ObjectId, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use store::{Change, CommitError, Expect, ShardId, tables};
 use uuid::Uuid;
 
 /// How long a refresh token lives unused, and how long a sign-in lives at all, in days.
 const UNUSED_DAYS: i64 = 14;
 const SIGN_IN_DAYS: i64 = 90;
+/// How long a browser's session lives, in seconds.
+pub(super) const SESSION_S: i64 = 86_400;
 /// How long the token before the last still gets tokens, in seconds: two processes may share a client's memory.
 const FORMER_S: i64 = 60;
 /// Most sign-ins of a person: the one that would end first makes room.
@@ -35,6 +36,8 @@ const TOKEN_BYTES: usize = 32;
 #[serde(rename_all = "camelCase")]
 struct Kept {
     client: ObjectId,
+    #[serde(default)]
+    is_proven: bool,
     started: Timestamp,
     ends: Timestamp,
     /// Base64 of [`hash_token`].
@@ -58,6 +61,7 @@ impl Kept {
         Some(SignIn {
             person,
             client: self.client,
+            is_proven: self.is_proven,
             current: STANDARD.decode(&self.current).ok()?,
             former,
             ends: self.ends,
@@ -89,63 +93,27 @@ fn hash(token: &str) -> String {
     STANDARD.encode(hash_token(token))
 }
 
-/// The credential of a form by which a person signs in; none where its grant is another. `shown` came in the
-/// header.
-pub(crate) fn credential(shown: &Credential, tenant: &str, form: &Value) -> Option<Credential> {
-    let field = |name: &str| model::json::text(form, &[name]).unwrap_or("").to_owned();
-    let (tenant, client_id) = (tenant.to_owned(), field("client_id"));
-    let person = match field("grant_type").trim() {
-        tokens::PASSWORD => Credential::Password {
-            tenant,
-            client_id,
-            username: field("username").trim().to_owned(),
-            password: Secret::new(field("password")),
-        },
-        tokens::REFRESH_TOKEN => Credential::RefreshToken {
-            tenant,
-            client_id,
-            token: Secret::new(field("refresh_token")),
-        },
-        _ => return None,
-    };
-    let has_other = !field("client_secret").is_empty() || assertions::is_shown(form);
-    match has_other || !matches!(shown, Credential::None) {
-        false => Some(person),
-        true => Some(Credential::Malformed {
-            kind: "form",
-            because: "a person signs in by it, and it comes with a client's credential; the clients that people use \
-                      here have none"
-                .into(),
-        }),
-    }
+/// The key of the sign-in that a token names, right or wrong.
+pub(super) fn key_of(token: &str) -> Option<String> {
+    named(token).map(|(_, key)| key)
 }
 
-/// Looks up what the gates need to prove a person by.
-pub(crate) async fn look_up(
-    env: &Env,
-    facts: &Facts,
-    credential: &Credential,
-) -> Result<LookedUp, Error> {
-    match credential {
-        Credential::Password { username, password, .. } => {
-            stretching::shown(env, facts, username, password).await
-        }
-        Credential::RefreshToken { token, .. } => of_token(env, token.reveal()).await,
-        Credential::None
-        | Credential::Bearer(_)
-        | Credential::Sas(_)
-        | Credential::Storage(_)
-        | Credential::Certificate(_)
-        | Credential::ClientSecret { .. }
-        | Credential::ClientAssertion { .. }
-        | Credential::Local(_)
-        | Credential::Deployment(_)
-        | Credential::Job(_)
-        | Credential::Malformed { .. } => Ok(LookedUp::Nothing),
-    }
+/// The session of a browser that a token is right for; whether it goes on is decided in `gate`.
+pub(super) async fn session(env: &Env, token: &str) -> Result<Option<SignIn>, Error> {
+    let Some((person, key)) = named(token) else { return Ok(None) };
+    let found: Option<(Kept, u64)> = control::get(env, tables::SIGN_INS, &key).await?;
+    let session = found.and_then(|(it, _)| it.fact(person));
+    Ok(session.filter(|it| it.fit(token, env.now()) == Fit::Current))
 }
 
-async fn of_token(env: &Env, token: &str) -> Result<LookedUp, Error> {
+/// True where the sign-in of a key goes on.
+pub(super) async fn stands(env: &Env, key: &str) -> Result<bool, Error> {
+    let found: Option<(Kept, u64)> = control::get(env, tables::SIGN_INS, key).await?;
+    Ok(found.is_some_and(|(it, _)| env.now() < it.ends))
+}
+
+/// What is kept of a refresh token. One that was used before ends its sign-in.
+pub(super) async fn of_token(env: &Env, token: &str) -> Result<LookedUp, Error> {
     let Some((person, key)) = named(token) else { return Ok(LookedUp::Nothing) };
     let found: Option<(Kept, u64)> = control::get(env, tables::SIGN_INS, &key).await?;
     let Some(sign_in) = found.and_then(|(it, _)| it.fact(person)) else {
@@ -162,8 +130,29 @@ async fn of_token(env: &Env, token: &str) -> Result<LookedUp, Error> {
     Ok(LookedUp::SignIn(sign_in))
 }
 
+/// A new sign-in, to be committed with what it comes of.
+pub(super) struct Begun {
+    pub(super) key: String,
+    pub(super) token: String,
+    pub(super) changes: Vec<Change>,
+}
+
 /// Keeps a new sign-in of a person, and gives its first refresh token.
 pub(super) async fn begin(env: &Env, person: ObjectId, client: ObjectId) -> Result<String, Error> {
+    let begun = beginning(env, person, client, false).await?;
+    let committed = env.store.commit(&ShardId::control(), begun.changes).await;
+    committed.map_err(|it| control::failed(&it))?;
+    Ok(begun.token)
+}
+
+/// A new sign-in of a person with a client, which has proven itself or holds no secret; of the pages of sign-in it is
+/// a browser's session.
+pub(super) async fn beginning(
+    env: &Env,
+    person: ObjectId,
+    client: ObjectId,
+    is_proven: bool,
+) -> Result<Begun, Error> {
     let now = env.now();
     let mut others: Vec<(String, Kept)> =
         control::all(env, tables::SIGN_INS, &format!("{person}/")).await?;
@@ -177,11 +166,14 @@ pub(super) async fn begin(env: &Env, person: ObjectId, client: ObjectId) -> Resu
         .collect();
     let key = key(person, env.new_uuid());
     let token = new_token(env, &key);
-    let kept =
-        Kept { client, started: now, ends: ends(now, now), current: hash(&token), former: None };
-    changes.push(control::put(tables::SIGN_INS, key, Expect::Absent, &kept)?);
-    env.store.commit(&ShardId::control(), changes).await.map_err(|it| control::failed(&it))?;
-    Ok(token)
+    let ends = match ObjectId::parse(SIGN_IN_PAGES) == Some(client) {
+        true => now.plus_seconds(SESSION_S),
+        false => ends(now, now),
+    };
+    let current = hash(&token);
+    let kept = Kept { client, is_proven, started: now, ends, current, former: None };
+    changes.push(control::put(tables::SIGN_INS, key.clone(), Expect::Absent, &kept)?);
+    Ok(Begun { key, token, changes })
 }
 
 fn ends(started: Timestamp, now: Timestamp) -> Timestamp {

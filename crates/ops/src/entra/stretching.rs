@@ -45,10 +45,14 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA\
 
 /// Wrong passwords by person, and the room for stretching. Forgotten with the process.
 pub struct Tries {
-    wrong: Mutex<BTreeMap<ObjectId, Wrong>>,
+    wrong: Wrongs,
     room: Semaphore,
     waiting: Semaphore,
 }
+
+/// Wrong tries by person: of passwords, or of whatever else can be guessed.
+#[derive(Default)]
+pub(super) struct Wrongs(Mutex<BTreeMap<ObjectId, Wrong>>);
 
 /// Tries of which none has been right since.
 #[derive(Clone, Copy)]
@@ -61,20 +65,20 @@ struct Wrong {
 impl Default for Tries {
     fn default() -> Self {
         Self {
-            wrong: Mutex::default(),
+            wrong: Wrongs::default(),
             room: Semaphore::new(AT_A_TIME),
             waiting: Semaphore::new(WAITING_MAX),
         }
     }
 }
 
-impl Tries {
+impl Wrongs {
     /// Counts a try before it is known to be right, so that many at once are many.
     ///
     /// # Errors
     /// Until when none counts. Such a try is none.
-    fn begin(&self, person: ObjectId, now: Timestamp) -> Result<(), Timestamp> {
-        let mut all = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn begin(&self, person: ObjectId, now: Timestamp) -> Result<(), Timestamp> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_remembered = |it: &Wrong| now < it.last.plus_seconds(FORGOTTEN_S);
         if u64::try_from(all.len()).is_ok_and(|it| it >= USERS_MAX) {
             all.retain(|_, it| is_remembered(it));
@@ -96,9 +100,16 @@ impl Tries {
         Ok(())
     }
 
+    /// Forgets a person's wrong tries.
+    pub(super) fn forget(&self, person: ObjectId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&person);
+    }
+}
+
+impl Tries {
     /// Forgets a person's wrong passwords: a right one came, or another was set.
     pub(super) fn forget(&self, person: ObjectId) {
-        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).remove(&person);
+        self.wrong.forget(person);
     }
 }
 
@@ -125,7 +136,7 @@ pub(super) async fn shown(
     let Ok(_room) = env.tries.room.acquire().await else { return Ok(LookedUp::Busy) };
     let person = facts.people.named(username);
     if let Some(person) = person
-        && let Err(until) = env.tries.begin(person.id, env.now())
+        && let Err(until) = env.tries.wrong.begin(person.id, env.now())
     {
         return Ok(LookedUp::Barred { until });
     }
@@ -177,7 +188,7 @@ mod tests {
     fn ten_wrong_passwords_bar_a_person_for_a_minute_then_for_two_and_nobody_else() {
         let tries = Tries::default();
         let at = Timestamp::from_seconds;
-        let begin = |who: u128, second: i64| tries.begin(person(who), at(second));
+        let begin = |who: u128, second: i64| tries.wrong.begin(person(who), at(second));
         for second in 0..10 {
             assert_eq!(begin(1, second), Ok(()), "{second}");
         }
@@ -201,10 +212,10 @@ mod tests {
         let tries = Tries::default();
         let at = Timestamp::from_seconds;
         for second in 0..9 {
-            assert_eq!(tries.begin(person(1), at(second)), Ok(()));
+            assert_eq!(tries.wrong.begin(person(1), at(second)), Ok(()));
         }
-        assert_eq!(tries.begin(person(1), at(8 + FORGOTTEN_S)), Ok(()));
-        assert_eq!(tries.begin(person(1), at(9 + FORGOTTEN_S)), Ok(()));
+        assert_eq!(tries.wrong.begin(person(1), at(8 + FORGOTTEN_S)), Ok(()));
+        assert_eq!(tries.wrong.begin(person(1), at(9 + FORGOTTEN_S)), Ok(()));
     }
 
     #[tokio::test]
@@ -231,7 +242,10 @@ mod tests {
                     LookedUp::Nothing
                     | LookedUp::Barred { .. }
                     | LookedUp::Busy
-                    | LookedUp::SignIn(_) => None,
+                    | LookedUp::SignIn(_)
+                    | LookedUp::Session(_)
+                    | LookedUp::Code(_)
+                    | LookedUp::DeviceCode(_) => None,
                 }
             }
         };

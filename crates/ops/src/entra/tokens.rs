@@ -104,10 +104,12 @@ impl Wanted {
             Some("client_credentials") => None,
             Some(PASSWORD) => Some(Grant::Password),
             Some(REFRESH_TOKEN) => Some(Grant::RefreshToken),
+            Some(AUTHORIZATION_CODE) => Some(Grant::Code),
+            Some(DEVICE_CODE | DEVICE_CODE_SHORT) => Some(Grant::DeviceCode),
             Some(other) => {
                 let sentence = format!(
                     "the grant type `{}` is not supported; this server issues tokens for `client_credentials`, \
-                     `{PASSWORD}` and `{REFRESH_TOKEN}`.",
+                     `{PASSWORD}`, `{REFRESH_TOKEN}`, `{AUTHORIZATION_CODE}` and `{DEVICE_CODE}`.",
                     shown(other)
                 );
                 return Err((TokenFault::UnsupportedGrant, sentence));
@@ -152,12 +154,23 @@ impl Wanted {
 /// The grants of people.
 pub(crate) const PASSWORD: &str = "password";
 pub(crate) const REFRESH_TOKEN: &str = "refresh_token";
+pub(crate) const AUTHORIZATION_CODE: &str = "authorization_code";
+/// Source: RFC 8628, section 3.4; the second is Entra's of version 1.
+pub(crate) const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub(crate) const DEVICE_CODE_SHORT: &str = "device_code";
+
+/// Whom a client asks about who asks for nothing but to be told who signs in. Source: Microsoft identity platform,
+/// "OpenID Connect scopes": the token is then for Microsoft Graph.
+const RESOURCE_OF_WORDS: &str = "https://graph.microsoft.com";
 
 /// The resource of a person's scopes: one of them names it, the others are words.
 fn persons_resource(scopes: &str) -> Result<&str, Fault> {
     let mut named = scopes.split_whitespace().filter(|it| !WORDS.contains(it));
     let one = match (named.next(), named.next()) {
         (Some(one), None) => one,
+        (None, _) if scopes.split_whitespace().any(|it| it == "openid") => {
+            return Ok(RESOURCE_OF_WORDS);
+        }
         (_, _) => "",
     };
     let resource = SUFFIXES.iter().find_map(|it| one.strip_suffix(it)).filter(|it| !it.is_empty());
@@ -214,8 +227,25 @@ pub(crate) fn audience(resource: &str, origin: &str) -> Option<String> {
 
 /// For which resource a form asks, in one spelling; none where it cannot be read.
 pub(crate) fn resource(form: &Value, origin: &str) -> Option<String> {
-    let wanted = Wanted::read(form, origin).ok()?;
-    Some(wanted.audience.trim_end_matches('/').to_owned())
+    let audience = match model::json::text(form, &["grant_type"]) {
+        Some(_) => Wanted::read(form, origin).ok()?.audience,
+        // Of a code that is asked for: the scope is that of the tokens which will be made of it.
+        None => audience(persons_resource(model::json::text(form, &["scope"])?).ok()?, origin)?,
+    };
+    Some(audience.trim_end_matches('/').to_owned())
+}
+
+/// Checks the scopes that a person is to sign in for.
+pub(super) fn check_persons_scope(scope: &str, origin: &str) -> Result<(), Fault> {
+    check_resource(persons_resource(scope)?, origin)
+}
+
+/// Checks that there is a resource of a name.
+pub(super) fn check_resource(resource: &str, origin: &str) -> Result<(), Fault> {
+    match audience(resource, origin) {
+        Some(_) => Ok(()),
+        None => Err((TokenFault::UnknownResource, no_resource(resource, origin))),
+    }
 }
 
 /// How the client proved itself, as tokens tell it.

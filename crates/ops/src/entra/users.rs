@@ -6,7 +6,9 @@
 
 use super::filters::{self, Forms, Listing};
 use super::stretching::{self, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, PASSWORD_KINDS_MIN};
-use super::{Object, applications, entity, groups, properties, room_for_one, sign_ins};
+use super::{
+    Object, applications, entity, groups, person_tokens, properties, room_for_one, sign_ins,
+};
 use crate::control;
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -290,6 +292,30 @@ pub(crate) async fn patch(permit: &Permit, input: &Input, env: &Env) -> Result<R
     }
     control::commit(permit, env, changes).await?;
     Ok(Reply::empty(204))
+}
+
+/// Sets another password for the person who has shown the one before, and ends every sign-in.
+///
+/// # Errors
+/// [`Error::Invalid`] where the new one is too weak or is the one before.
+pub(crate) async fn change_own_password(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
+    let (id, _) = person_tokens::who(permit.caller())?;
+    let mut user = required(env, &id.to_string()).await?;
+    let wanted = input.required_text(&["new_password"])?;
+    if input.text(&["password"]) == Some(wanted) {
+        return Err(refused("The new password is the one before; choose another one."));
+    }
+    let profile = json!({ "password": wanted, "forceChangePasswordNextSignIn": false });
+    user.change_password(&json!({ "passwordProfile": profile }), env).await?;
+    let mut changes = vec![control::put(tables::USERS, user.key(), Expect::Present, &user)?];
+    changes.extend(sign_ins::change_to_none(env, id).await?);
+    control::commit(permit, env, changes).await?;
+    env.tries.forget(id);
+    Ok(Reply::ok(json!({ "changed": true })))
 }
 
 /// Deletes a user with every sign-in. Role assignments stay, orphaned.

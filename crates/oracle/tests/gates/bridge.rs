@@ -430,7 +430,8 @@ pub fn answer(denial: Option<&Denial>, trace: &Trace) -> Answer {
     // The evaluator's codes are constants: an unknown one is a mismatch, told by its name.
     let code = CODES.iter().find(|it| **it == code).copied().unwrap_or("another code");
     let gate = trace.outcome.gate.map(|it| match it {
-        Gate::Authentication => oracle::Gate::Authentication,
+        // What the oracle knows nothing of: it issues no tokens.
+        Gate::Authentication | Gate::ConditionalAccess => oracle::Gate::Authentication,
         Gate::Policy => oracle::Gate::Policy,
         Gate::Access => oracle::Gate::Access,
         Gate::Resource => oracle::Gate::Resource,
