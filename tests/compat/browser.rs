@@ -42,7 +42,7 @@ fn walk(module: &str, flags: &[&str]) {
     let said = node.env("NODE_PATH", node_modules()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     assert!(said.status.success(), "{module}: {out}\n{err}");
-    print!("{out}");
+    show(&out);
 }
 
 fn pictures() -> PathBuf {
@@ -80,4 +80,9 @@ fn the_console_shows_who_may_do_what_and_gives_and_takes_roles() {
 #[test]
 fn the_console_shows_what_becomes_of_registrations() {
     walk("provisioning", &[]);
+}
+
+#[expect(clippy::print_stdout, reason = "how long frames took is for whoever watches the test")]
+fn show(text: &str) {
+    print!("{text}");
 }

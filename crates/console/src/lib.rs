@@ -35,14 +35,16 @@ pub const ROOT: &str = "/console";
 /// Largest form that a page sends: a policy with its parameters.
 pub const FORM_BYTES_MAX: usize = 1 << 20;
 
+/// Fills bytes that nobody can guess.
+pub type Random = dyn Fn(&mut [u8]) + Send + Sync;
+
 /// What the console is told of the server that it is part of.
 pub struct Settings {
     /// `https://host:port`, the one origin at which pages are shown. No trailing slash.
     pub origin: String,
     pub tenant: String,
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// Fills bytes that nobody can guess.
-    pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    pub random: Arc<Random>,
 }
 
 /// The console of a server: who is signed in, and nothing else.

@@ -86,6 +86,7 @@ impl Asker<'_> {
             | FindingKind::Sas
             | FindingKind::Secret
             | FindingKind::Certificate
+            | FindingKind::ConditionalAccessPolicy
             | FindingKind::PolicyRule
             | FindingKind::SasRight
             | FindingKind::Plane
@@ -118,6 +119,7 @@ fn kind(found: &Finding) -> &'static str {
         | FindingKind::Sas
         | FindingKind::Secret
         | FindingKind::Certificate
+        | FindingKind::ConditionalAccessPolicy
         | FindingKind::SasRight
         | FindingKind::Plane
         | FindingKind::Resource
