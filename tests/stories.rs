@@ -8,6 +8,7 @@
 )]
 
 mod stories {
+    pub mod access;
     pub mod advice_from_use;
     pub mod allocation;
     pub mod amqp_devices;
@@ -59,6 +60,7 @@ mod stories {
     pub mod linked_by_identity;
     pub mod linked_by_key;
     pub mod lint;
+    pub mod lint_live;
     pub mod locks;
     pub mod log_verify;
     pub mod managed_identities;
@@ -111,5 +113,6 @@ mod stories {
     pub mod watching;
     pub mod web_sockets;
     pub mod what_if;
+    pub mod who_is_hit;
     pub mod x509_registration;
 }

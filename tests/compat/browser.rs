@@ -61,3 +61,23 @@ fn the_console_leads_from_a_refusal_to_its_cause() {
 fn policies_and_keys_are_looked_after_in_the_console() {
     walk("policies", &[]);
 }
+
+/// Ten thousand devices on one screen, by state and with who was refused; a device with what proves it, its twin, what it
+/// sends and its story; and by which way the hub was reached.
+#[test]
+fn the_console_shows_a_fleet_and_each_of_its_devices() {
+    walk("devices", &[]);
+}
+
+/// S2-13, S3-03, S3-09, S3-16: who holds which role where, now and before; roles for people and for identities, which are
+/// found by kind; and the identities of a hub.
+#[test]
+fn the_console_shows_who_may_do_what_and_gives_and_takes_roles() {
+    walk("access", &[]);
+}
+
+/// S0-36, S3-03: registrations from enrollments to hubs; a failed one is one click from the policy that refused it.
+#[test]
+fn the_console_shows_what_becomes_of_registrations() {
+    walk("provisioning", &[]);
+}

@@ -188,3 +188,141 @@ fn applications_use_a_hub_as_a_managed_identity() {
         az.paste(&other).refused();
     }
 }
+
+/// S3-16: managed identities are found by kind: all of them, those that are resources' own, and one resource's, which has
+/// the resource's name; applications and the namesake are none of them. User-assigned ones are resources that are listed.
+#[test]
+fn az_finds_identities_by_kind_and_by_the_name_of_their_resource() {
+    let home = tempfile::tempdir().unwrap();
+    let (server, place) = stage(&home.path().join("data"), &[]);
+    let az = Az::administrator(&server);
+    let group = ["--resource-group", place.group.as_str()];
+    let namesake = format!("{}0", place.hub);
+    for name in [&place.hub, &namesake] {
+        let create = ["iot", "hub", "create", "--name", name, "--mintls", "1.2"];
+        let known = az.run(&["iot", "hub", "show", "--name", name]).status == 0;
+        if !known {
+            az.run(&[&create[..], &group].concat()).json();
+        }
+        let assign = ["iot", "hub", "identity", "assign", "--system", "--name", name];
+        az.run(&[&assign[..], &group].concat()).json();
+    }
+    made(&az, &place, "plant-id");
+    az.run(&["ad", "sp", "create-for-rbac", "--name", &format!("{} intake", place.hub)]).json();
+
+    let found = |filter: &str| -> Vec<String> {
+        let all = az.run(&["ad", "sp", "list", "--all", "--filter", filter]).json();
+        let mut names: Vec<String> =
+            all.as_array().unwrap().iter().map(|it| text(it, "/displayName").to_owned()).collect();
+        names.retain(|it| !it.starts_with("dps-"));
+        names.sort();
+        names
+    };
+    const MANAGED: &str = "servicePrincipalType eq 'ManagedIdentity'";
+    let all = [place.hub.as_str(), namesake.as_str(), "plant-id"];
+    assert_eq!(found(MANAGED), all);
+    let own = format!("{MANAGED} and alternativeNames/any(n:n eq 'isExplicit=False')");
+    assert_eq!(found(&own), all[..2]);
+    let one = format!("{MANAGED} and displayName eq '{}'", place.hub);
+    assert_eq!(found(&one), all[..1]);
+    let id = format!("{}/IotHubs/{}", place.devices, place.hub);
+    assert_eq!(found(&format!("alternativeNames/any(n:n eq '{id}')")), all[..1]);
+    let apart = format!("{MANAGED} and alternativeNames/any(n:n eq 'isExplicit=True')");
+    assert_eq!(found(&apart), all[2..]);
+    let named = ["ad", "sp", "list", "--display-name", &namesake];
+    assert_eq!(text(&az.run(&named).json(), "/0/servicePrincipalType"), "ManagedIdentity");
+    let listed = az.run(&[&["identity", "list"][..], &group].concat()).json();
+    assert_eq!((listed.as_array().map(Vec::len), text(&listed, "/0/name")), (Some(1), "plant-id"));
+}
+
+/// S2-03, S2-13: people, groups, applications and managed identities get a role by the same command, and hold it in the
+/// same way; a group's namesake and who is in that hold nothing.
+#[test]
+fn az_gives_a_role_to_people_and_to_managed_identities_in_the_same_way() {
+    let home = tempfile::tempdir().unwrap();
+    let (server, place) = stage(&home.path().join("data"), &[]);
+    let az = Az::administrator(&server);
+    let hub = format!("{}/IotHubs/{}", place.devices, place.hub);
+    let user = |upn: &str| {
+        let made = az.run(&[
+            "ad",
+            "user",
+            "create",
+            "--display-name",
+            upn,
+            "--user-principal-name",
+            upn,
+            "--password",
+            "Right-Pass-1",
+        ]);
+        text(&made.json(), "/id").to_owned()
+    };
+    let group = |nick: &str, member: &str| {
+        let url = "https://graph.microsoft.com/v1.0/groups";
+        let url = url.replace("https://graph.microsoft.com", &graph(&server));
+        let body = json!({ "displayName": "crew", "mailNickname": nick, "mailEnabled": false, "securityEnabled": true });
+        let rest = [
+            "rest",
+            "--method",
+            "post",
+            "--url",
+            &url,
+            "--resource",
+            "https://graph.microsoft.com",
+            "--body",
+        ];
+        let made = az.run(&[&rest[..], &[&body.to_string()]].concat()).json();
+        let id = text(&made, "/id").to_owned();
+        let said = az.run(&["ad", "group", "member", "add", "--group", &id, "--member-id", member]);
+        assert_eq!(said.status, 0, "{}", said.err);
+        id
+    };
+    let (ana, ben, eve) =
+        (user("ana@plant.example"), user("ben@plant.example"), user("eve@plant.example"));
+    let inner = group("inner", &ben);
+    let outer = group("outer", &inner);
+    group("namesake", &eve);
+    let app = az.run(&["ad", "sp", "create-for-rbac", "--name", "intake"]).json();
+    let app = az.run(&["ad", "sp", "show", "--id", text(&app, "/appId")]).json();
+    let identity = made(&az, &place, "plant-id");
+    let (app, identity) = (text(&app, "/id"), text(&identity, "/principalId"));
+    for (id, kind) in [
+        (ana.as_str(), "User"),
+        (&outer, "Group"),
+        (app, "ServicePrincipal"),
+        (identity, "ServicePrincipal"),
+    ] {
+        let create = ["role", "assignment", "create", "--role", ROLE, "--scope", &hub];
+        let to = ["--assignee-object-id", id, "--assignee-principal-type", kind];
+        let given = az.run(&[&create[..], &to].concat()).json();
+        assert_eq!((text(&given, "/principalId"), text(&given, "/principalType")), (id, kind));
+    }
+    let ask = |path: &str, body: &Value| {
+        let url = format!("/{path}?api-version=2024-11-01");
+        az.run(&["rest", "--method", "post", "--url", &url, "--body", &body.to_string()]).json()
+    };
+    let action = "Microsoft.Devices/IotHubs/devices/write";
+    let told = ask("decisions/whoCan", &json!({ "action": action, "scope": hub }));
+    let all = told["can"].as_array().unwrap();
+    let can: Vec<&str> = all.iter().map(|it| text(it, "/objectId")).collect();
+    for id in [ana.as_str(), &ben, app, identity] {
+        assert!(can.contains(&id), "{id}: {told}");
+        let told = ask("decisions/access", &json!({ "principal": id, "scope": hub }));
+        let groups = told["access"][0]["can"].as_array().unwrap().iter();
+        assert!(
+            groups.into_iter().any(|it| it["actions"].as_array().unwrap().contains(&json!(action))),
+            "{told}"
+        );
+    }
+    assert!(!can.contains(&eve.as_str()), "{told}");
+    let through = all.iter().find(|it| it["objectId"] == ben.as_str()).unwrap();
+    let groups = through["through"][0]["groups"].as_array().unwrap();
+    assert_eq!(
+        groups.iter().map(|it| text(it, "/id")).collect::<Vec<_>>(),
+        [inner.as_str(), &outer]
+    );
+}
+
+fn graph(server: &Process) -> String {
+    server.connection().get("HUBWARD_GRAPH").unwrap().to_owned()
+}

@@ -441,3 +441,53 @@ fn who_can_list_the_keys_is_told_beside_who_has_a_role_for_the_data() {
     let sas = wire::sas::sign(&host, &[7; 32], until, Some("mine"));
     world.hub_with(&sas, "GET", &hub, "/devices/device1", &Value::Null).expect(200);
 }
+
+/// S2-13: who gave and took a role, and when, at a place, above it and below it, also of what is gone; not at a
+/// namesake's, and only for who may read role assignments there.
+#[test]
+fn roles_that_were_given_and_taken_are_told_in_their_order() {
+    let world = World::new();
+    let (hub, group) = (world.hub(), world.group());
+    let subscription = world.subscription();
+    let clerk = world.service_principal("clerk");
+    let namesake = format!("{group}0");
+    let body = json!({ "location": "westus" });
+    world.arm("PUT", &namesake, &body).expect(201);
+    let given = |scope: &str| {
+        world.pass_seconds(1);
+        world.assign(&clerk, READER, scope).expect(201).body["id"].as_str().unwrap().to_owned()
+    };
+    let (above, at) = (given(&group), given(&hub));
+    let beside = given(&namesake);
+    world.pass_seconds(1);
+    world.arm("DELETE", &at, &Value::Null).expect(200);
+
+    let told = |scope: &str| {
+        let path = format!("{scope}/providers/Microsoft.Authorization/roleAssignmentHistory");
+        let body = world.arm("GET", &path, &Value::Null).expect(200).body;
+        assert_eq!(body["truncated"], false);
+        // First start gave roles, too.
+        let is_own = |it: &&Value| it.to_string().contains(clerk.object_id.as_str());
+        let all = body["value"].as_array().unwrap().iter().filter(is_own);
+        let change = |it: &Value| {
+            assert!(it["author"]["objectId"].is_string() && it["trackingId"].is_string(), "{it}");
+            let verb = match (it["before"].is_null(), it["after"].is_null()) {
+                (true, false) => "given",
+                (false, true) => "taken",
+                _ => "changed",
+            };
+            (it["id"].as_str().unwrap().to_owned(), verb)
+        };
+        all.map(change).collect::<Vec<_>>()
+    };
+    let both = [(above.clone(), "given"), (at.clone(), "given"), (at.clone(), "taken")];
+    assert_eq!(told(&hub), both);
+    assert_eq!(told(&group), both);
+    assert_eq!(told(&namesake), [(beside.clone(), "given")]);
+    assert_eq!(told(&subscription).len(), 4);
+
+    let path = format!("{group}/providers/Microsoft.Authorization/roleAssignmentHistory");
+    world.arm_as(&clerk, "GET", &path, &Value::Null).expect(200);
+    let path = format!("{subscription}/providers/Microsoft.Authorization/roleAssignmentHistory");
+    world.arm_as(&clerk, "GET", &path, &Value::Null).expect(403);
+}

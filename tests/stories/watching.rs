@@ -103,3 +103,56 @@ fn only_a_key_that_reads_the_built_in_endpoint_watches_and_what_is_asked_must_be
     bad("0", "from=-1", 400, "from");
     bad("0", "waitInSeconds=31", 400, "from 0 to 30");
 }
+
+#[test]
+fn what_one_device_sends_is_shown_without_that_of_its_namesakes() {
+    let plant = Plant::new();
+    let asks = |credential: &str, device: &str, query: &str| {
+        let path = format!("/devices/{device}/messages/events?{query}");
+        plant.world.hub_with(credential, "GET", &plant.hub, &path, &Value::Null)
+    };
+    let bodies = |page: &Value| -> Vec<String> {
+        let all = page["events"].as_array().unwrap();
+        all.iter().map(|it| it["body"].as_str().unwrap().to_owned()).collect()
+    };
+    let expires = plant.world.now().plus_seconds(600);
+    let sends = |id: &str, from: usize, to: usize| {
+        let device = plant.world.device(&plant.hub, id);
+        let mut mqtt = device.connects(plant.world.wire(), expires);
+        for number in from..to {
+            mqtt.publish(&device.events(), format!("{id} {number}").as_bytes()).unwrap();
+        }
+    };
+    sends("pump-10", 0, 300);
+    sends("pump-1", 0, 260);
+    sends("pump-13", 0, 20);
+    let key = plant.key("service");
+
+    // A page holds so many, and the next begins behind it.
+    let first = asks(&key, "pump-1", "from=earliest").expect(200).body;
+    assert_eq!(bodies(&first).len(), 256);
+    let next = format!("from={}", first["next"]);
+    let second = asks(&key, "pump-1", &next).expect(200).body;
+    assert_eq!(bodies(&second), ["pump-1 256", "pump-1 257", "pump-1 258", "pump-1 259"]);
+    assert_eq!(second["next"], second["end"]);
+    assert_eq!(bodies(&asks(&key, "pump-13", "from=earliest").expect(200).body).len(), 20);
+    for (device, query) in [("pump-1", ""), ("pump-1", "from=latest"), ("pump-2", "from=earliest")]
+    {
+        assert_eq!(asks(&key, device, query).expect(200).body["events"], json!([]), "{device}");
+    }
+
+    let refused = |credential: &str, said: &str| {
+        let answer = asks(credential, "pump-1", "from=earliest");
+        assert_eq!(answer.status, 401, "{answer:?}");
+        assert!(answer.body.to_string().contains(said), "{answer:?}");
+    };
+    refused(&plant.key("registryReadWrite"), "ServiceConnect");
+    let owner =
+        format!("Bearer {}", plant.world.token(&plant.world.admin(), "https://iothubs.azure.net"));
+    refused(&owner, "connection string whose policy holds ServiceConnect");
+    for (device, query) in
+        [("pump%2F1", ""), ("pump-1", "from=noon"), ("pump-1", "waitInSeconds=31")]
+    {
+        assert_eq!(asks(&key, device, query).status, 400, "{device} {query}");
+    }
+}

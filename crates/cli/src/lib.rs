@@ -5,6 +5,7 @@
 //! [`lint`] looks policies and roles in files over, and [`replay`] judges the calls of the data directory
 //! again; [`ingest`] writes policies of devices, to whatever Azure Resource Manager. Start at [`run`]; `target` finds the server, `client` speaks to it, `render` writes the answer.
 
+pub mod access;
 pub mod advise;
 mod answer;
 pub mod cases;
@@ -22,9 +23,11 @@ pub mod log;
 pub mod logs;
 pub mod monitor;
 mod page;
+pub mod policy;
 mod progress;
 mod render;
 pub mod replay;
+mod standing;
 pub mod target;
 mod text;
 pub mod what_if;
@@ -40,6 +43,7 @@ use std::process::ExitCode;
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
     Advise(advise::Advise),
+    Access(access::Access),
     #[command(subcommand)]
     Device(device::Device),
     Diagnose(diagnose::Diagnose),
@@ -51,6 +55,8 @@ pub enum Command {
     Log(log::Log),
     Logs(logs::Logs),
     Monitor(monitor::Monitor),
+    #[command(subcommand)]
+    Policy(policy::Policy),
     Replay(replay::Replay),
     Test(cases::Test),
     WhatIf(what_if::WhatIf),
@@ -61,6 +67,7 @@ pub enum Command {
 pub fn run(command: Command) -> ExitCode {
     let done = match command {
         Command::Advise(asked) => advise::run(&asked),
+        Command::Access(asked) => access::run(&asked),
         Command::Device(device) => device::run(&device),
         Command::Diagnose(diagnose) => diagnose::run(&diagnose),
         Command::Explain(explain) => explain::run(&explain),
@@ -71,6 +78,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Log(log) => log::run(&log),
         Command::Logs(logs) => logs::run(&logs),
         Command::Monitor(monitor) => monitor::run(&monitor),
+        Command::Policy(asked) => policy::run(&asked),
         Command::Replay(replay) => replay::run(&replay),
         Command::Test(test) => cases::run(&test),
         Command::WhatIf(asked) => what_if::run(&asked),

@@ -1,12 +1,15 @@
-//! `hubward lint`: policies and roles in files, looked over before anybody writes them.
+//! `hubward lint`: policies and roles in files, looked over before anybody writes them, and what a server has.
 //!
 //! Decides nothing: `gate::lint` makes calls up and lays them before the gates that serve. This finds out what a
-//! file holds, and prints.
+//! file holds, asks the server for what it would say of what is, and prints.
 
+use crate::client::Client;
+use crate::target::Target;
 use crate::{Failure, Format, say, show};
 use gate::lint::{Code, Warning, policy, role};
 use model::ObjectId;
 use model::json::member;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::Read as _;
@@ -16,12 +19,14 @@ use std::process::ExitCode;
 /// Largest file that is read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Look over policies and roles: would they stop provisioning, or grant nothing?
+/// Look over policies and roles: would they stop provisioning, open too much, or grant nothing?
 ///
-/// No server is asked: the gates that serve are in this program, and judge calls that are made up for the
-/// purpose. Warned of are policies that would refuse a device that a provisioning service registers,
-/// exceptions behind the denial that they are from, and actions of a role that stand in the list of the other
-/// plane. No warning is no proof: what depends on the devices and callers that there are shows when it is
+/// For files no server is asked: the gates that serve are in this program, and judge calls that are made up for the
+/// purpose. Warned of are policies that would refuse a device that a provisioning service registers, rules that an
+/// earlier one leaves nothing of, exceptions for everybody, actions of a role that stand in the list of the other
+/// plane, and actions that nothing has. With `--live` the server looks over what it has, as far as you may read it: the
+/// same, exemptions that have ended, role assignments that are not needed, and who reaches more than its roles say,
+/// by keys, roles, identities or credentials. No warning is no proof: what depends on the devices and callers that there are shows when it is
 /// assigned, in the activity log.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -29,6 +34,8 @@ Examples:
   hubward lint custom-security-policy-v2.json
   hubward lint --identity 22222222-2222-4222-8222-222222222222 policies/*.json
   hubward lint -o json roles/*.json | jq .advice
+  hubward lint --live
+  hubward lint --live --at \"$HUB\" -o json | jq 'select(.code == \"Escalates\") | .because'
 
 A file holds a policy definition, its rule or list of rules as `az policy definition create --rules` takes them,
 or a role as `az role definition create` takes it.
@@ -36,11 +43,20 @@ or a role as `az role definition create` takes it.
 Exit codes:
   0  nothing to warn of
   1  a warning
-  2  a file cannot be read, or holds what would be refused")]
+  2  a file cannot be read, or holds what would be refused; the server does not answer, or it is not yours to ask")]
 pub struct Lint {
     /// Files of policy definitions, rules or roles
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "live")]
     files: Vec<PathBuf>,
+
+    /// Look over what a server has
+    #[arg(long)]
+    live: bool,
+
+    /// With `--live`, where, with all above and below it: /subscriptions/...; without it the subscription of the
+    /// connection
+    #[arg(long, value_name = "SCOPE", requires = "live")]
+    at: Option<String>,
 
     /// The object id of a provisioning service's identity; may be given several times. Without it, whoever a
     /// policy names may be it
@@ -54,6 +70,18 @@ pub struct Lint {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+/// A warning of the server's.
+#[derive(Deserialize)]
+struct Found {
+    id: String,
+    at: String,
+    because: String,
+    advice: String,
 }
 
 fn object_id(text: &str) -> Result<ObjectId, String> {
@@ -81,16 +109,75 @@ pub(crate) fn run(lint: &Lint) -> Result<ExitCode, Failure> {
             }
         }
     }
-    let shown: String = match lint.output {
-        Format::Table => table(&found, lint.files.len()),
+    let live = match lint.live.then(|| live(lint)).transpose() {
+        Ok(it) => it.unwrap_or_default(),
+        Err(failure) => {
+            say(format_args!("error: {failure}"));
+            is_whole = false;
+            Live::default()
+        }
+    };
+    let mut shown: String = match lint.output {
+        Format::Table if !lint.files.is_empty() => table(&found, lint.files.len()),
+        Format::Table => String::new(),
         Format::Json => found.iter().map(|(file, it)| line(file, it)).collect(),
     };
+    match lint.output {
+        Format::Table if lint.live && is_whole => shown.push_str(&live_table(&live)?),
+        Format::Table => {}
+        Format::Json => shown.extend(live.warnings.iter().map(|it| format!("{it}\n"))),
+    }
     show(&shown)?;
-    Ok(match (is_whole, found.is_empty()) {
+    Ok(match (is_whole, found.is_empty() && live.warnings.is_empty()) {
         (false, _) => ExitCode::from(2),
         (true, false) => ExitCode::from(1),
         (true, true) => ExitCode::SUCCESS,
     })
+}
+
+/// What a server answered.
+#[derive(Deserialize, Default)]
+struct Live {
+    scope: String,
+    /// As they came, even where a newer server says more than is known here.
+    warnings: Vec<Value>,
+    more: usize,
+}
+
+fn live(lint: &Lint) -> Result<Live, Failure> {
+    let connection = lint.target.connection()?;
+    let scope = crate::access::place(lint.at.as_ref(), &connection)?;
+    let client = Client::sign_in(&connection)?;
+    let body = client.post("/decisions/lint", &json!({ "scope": scope }))?;
+    Live::deserialize(body).map_err(unreadable)
+}
+
+fn unreadable(error: serde_json::Error) -> Failure {
+    Failure::Failed(format!(
+        "the server's answer cannot be read ({error}); is one of the two older than the other?"
+    ))
+}
+
+fn live_table(live: &Live) -> Result<String, Failure> {
+    let mut text = String::new();
+    for warning in &live.warnings {
+        let it = Found::deserialize(warning).map_err(unreadable)?;
+        let at = if it.at.is_empty() { String::new() } else { format!("{}: ", it.at) };
+        text.push_str(&crate::text::escape(&format!("{}: {at}{}", it.id, it.because)));
+        text.push_str(&format!("\n  do: {}\n", crate::text::escape(&it.advice)));
+    }
+    let more = if live.more == 0 { String::new() } else { format!(", and {} more", live.more) };
+    let count = plural(live.warnings.len(), "warning");
+    text.push_str(&crate::text::escape(&format!("{count}{more} at {}", live.scope)));
+    text.push('\n');
+    Ok(text)
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
 }
 
 fn read(path: &Path) -> Result<Value, String> {
@@ -147,10 +234,6 @@ fn table(found: &[(String, Warning)], files: usize) -> String {
         text.push_str(&crate::text::escape(&format!("{file}: {at}: {because}")));
         text.push_str(&format!("\n  do: {}\n", crate::text::escape(advice)));
     }
-    let plural = |count: usize, noun: &str| match count {
-        1 => format!("1 {noun}"),
-        _ => format!("{count} {noun}s"),
-    };
     text.push_str(&format!("{} in {}\n", plural(found.len(), "warning"), plural(files, "file")));
     text
 }

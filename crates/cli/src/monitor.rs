@@ -1,8 +1,8 @@
 //! `hubward monitor`: what devices send, as it comes.
 //!
-//! One thread asks each partition, by the key of the hub; each is judged anew with every page.
+//! One thread asks each partition, or one the device, by the key of the hub; each is judged anew with every page.
 
-use crate::hub::Hub;
+use crate::hub::{Hub, segment};
 use crate::target::{Connection, Target};
 use crate::text::{escape, escape_json};
 use crate::{Failure, Format, say, show};
@@ -52,7 +52,7 @@ pub struct Monitor {
     target: Target,
 }
 
-/// A page of a partition.
+/// A page of a partition or of a device, which has no number of partitions.
 struct Page {
     next: u64,
     partitions: u64,
@@ -65,24 +65,31 @@ pub(crate) fn run(monitor: &Monitor) -> Result<ExitCode, Failure> {
         true => Format::Table,
         false => Format::Json,
     });
-    let first = ask(&Hub::new(&connection)?, 0, &monitor.from, "0")?;
+    let partition = |number: u64| format!("/messages/events/partitions/{number}");
+    let paths = match &monitor.device {
+        Some(id) => vec![format!("/devices/{}/messages/events", segment(id))],
+        None => {
+            let first = ask(&Hub::new(&connection)?, &partition(0), &monitor.from, "0")?;
+            (0..first.partitions).map(partition).collect()
+        }
+    };
     if format == Format::Table {
-        say(format_args!("{} partitions; Ctrl-C ends it", first.partitions));
+        match &monitor.device {
+            Some(id) => say(format_args!("what `{id}` sends; Ctrl-C ends it")),
+            None => say(format_args!("{} partitions; Ctrl-C ends it", paths.len())),
+        }
     }
     let (sender, receiver) = sync_channel(WAITING_MAX);
-    for partition in 0..first.partitions {
+    for path in paths {
         let (sender, connection) = (sender.clone(), connection.clone());
         let from = monitor.from.clone();
         // Nobody waits for them: what they ask for when enough was shown, nobody needs.
-        std::thread::spawn(move || follow(&connection, partition, from, &sender));
+        std::thread::spawn(move || follow(&connection, &path, from, &sender));
     }
     drop(sender);
     let mut left = monitor.count.unwrap_or(u64::MAX);
     for event in receiver {
         let event = event?;
-        if monitor.device.as_deref().is_some_and(|it| event.get("deviceId") != Some(&it.into())) {
-            continue;
-        }
         show(&match format {
             Format::Json => escape_json(&format!("{event}\n")),
             Format::Table => format!("{}\n", escape(&line(&event))),
@@ -95,10 +102,10 @@ pub(crate) fn run(monitor: &Monitor) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks a partition for one page after the other, until nobody listens.
+/// Asks a partition or a device for one page after the other, until nobody listens.
 fn follow(
     connection: &Connection,
-    partition: u64,
+    path: &str,
     mut from: String,
     sender: &SyncSender<Result<Value, Failure>>,
 ) {
@@ -110,7 +117,7 @@ fn follow(
         }
     };
     loop {
-        match ask(&hub, partition, &from, WAIT_S) {
+        match ask(&hub, path, &from, WAIT_S) {
             Ok(page) => {
                 from = page.next.to_string();
                 for event in page.events {
@@ -127,9 +134,8 @@ fn follow(
     }
 }
 
-fn ask(hub: &Hub<'_>, partition: u64, from: &str, wait: &str) -> Result<Page, Failure> {
-    let path = format!("/messages/events/partitions/{partition}");
-    let mut page = hub.get_with(&path, &[("from", from), ("waitInSeconds", wait)])?;
+fn ask(hub: &Hub<'_>, path: &str, from: &str, wait: &str) -> Result<Page, Failure> {
+    let mut page = hub.get_with(path, &[("from", from), ("waitInSeconds", wait)])?;
     let number = |name: &str| page.get(name).and_then(Value::as_u64).unwrap_or_default();
     let (next, partitions) = (number("next"), number("partitionCount"));
     let events = match page.get_mut("events").map(Value::take) {

@@ -4,10 +4,10 @@ use crate::client::Client;
 use crate::explain::pretty;
 use crate::page::{Cell, Column, Page, Style};
 use crate::render::TEXT_CHARS_MAX;
+use crate::standing::{Against, Way, cells, stopped_by};
 use crate::target::Target;
 use crate::text::shorten;
 use crate::{Failure, Format, show};
-use model::trace::GroupPlace;
 use serde::Deserialize;
 use serde_json::json;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ const COLUMNS: [Column; 6] = [
 /// Show who can do something at a place, and through which roles and groups
 ///
 /// Every principal is judged by the gates that serve, as if it called now. Who is switched off is left out; whom a
-/// role lets and a lock stops is listed with the gate that does. Who has no role for data and can list or set the keys
+/// role lets and a policy, a deny assignment, a condition or a lock stops is listed with what does. Who has no role for data and can list or set the keys
 /// that open it is listed apart. You need to be allowed to read decisions and role assignments there.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -32,6 +32,8 @@ Examples:
   hubward who-can Microsoft.Devices/IotHubs/listkeys/action --scope \"$HUB\"
   hubward who-can Microsoft.Devices/IotHubs/devices/write --scope \"$HUB\" --object-name pump-7
   hubward who-can Microsoft.Devices/IotHubs/listkeys/action --scope \"$HUB\" -o json | jq -r '.can[].name'
+
+The other way round, everything that one principal can do: `hubward access --help`.
 
 Exit codes:
   0  shown, also where nobody can
@@ -76,14 +78,8 @@ struct Holder {
     kind: String,
     through: Vec<Way>,
     gate: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Way {
-    role_name: Option<String>,
-    scope: Option<String>,
-    groups: Option<Vec<GroupPlace>>,
+    #[serde(default)]
+    against: Vec<Against>,
 }
 
 pub(crate) fn run(asked: &WhoCan) -> Result<ExitCode, Failure> {
@@ -147,20 +143,13 @@ fn table<'a>(page: &mut Page, holders: impl Iterator<Item = &'a Holder>) {
 
 /// A row for each way by which somebody holds it; none that may be seen is a row, too.
 fn rows(holder: &Holder) -> Vec<Vec<Cell>> {
+    let stopped = stopped_by(holder.gate.as_deref(), &holder.against);
     let row = |way: Option<&Way>| {
-        let text = |it: Option<&String>| {
-            Cell::plain(shorten(it.map_or("", String::as_str), TEXT_CHARS_MAX))
-        };
-        let groups = way.and_then(|it| it.groups.as_ref()).into_iter().flatten();
-        let through: Vec<&str> = groups.map(|it| it.name.as_str()).collect();
-        vec![
-            Cell::plain(shorten(&holder.name, TEXT_CHARS_MAX)),
-            Cell::plain(&holder.kind),
-            text(way.and_then(|it| it.role_name.as_ref())),
-            text(way.and_then(|it| it.scope.as_ref())),
-            Cell::plain(shorten(&through.join(" in "), TEXT_CHARS_MAX)),
-            Cell::new(Style::Bad, holder.gate.as_deref().unwrap_or("")),
-        ]
+        let mut row =
+            vec![Cell::plain(shorten(&holder.name, TEXT_CHARS_MAX)), Cell::plain(&holder.kind)];
+        row.extend(cells(way));
+        row.push(Cell::new(Style::Bad, &stopped));
+        row
     };
     match holder.through.as_slice() {
         [] => vec![row(None)],

@@ -14,8 +14,11 @@ const PICTURE: &str = "image/svg+xml";
 /// Name, kind and content.
 const FILES: &[(&str, &str, &str)] = &[
     ("console.css", STYLE, include_str!("../assets/console.css")),
+    ("access.js", SCRIPT, include_str!("../assets/access.js")),
     ("console.js", SCRIPT, include_str!("../assets/console.js")),
     ("bench.js", SCRIPT, include_str!("../assets/bench.js")),
+    ("devices.js", SCRIPT, include_str!("../assets/devices.js")),
+    ("device.js", SCRIPT, include_str!("../assets/device.js")),
     ("pulse.js", SCRIPT, include_str!("../assets/pulse.js")),
     ("post.js", SCRIPT, include_str!("../assets/post.js")),
     ("mark.svg", PICTURE, include_str!("../assets/mark.svg")),

@@ -3,7 +3,7 @@
 use crate::api::Api;
 use crate::form::Form;
 use crate::page::Page;
-use crate::screens::{ask, decision, overview, place, policies, pulse, refusals};
+use crate::screens::{access, ask, decision, overview, place, policies, pulse, refusals};
 use crate::trouble::Trouble;
 use crate::visit::Visit;
 use crate::{Asked, Console, ROOT, assets, entra, paths, sign_in};
@@ -65,6 +65,7 @@ pub(crate) async fn page(console: &Console, asked: Asked, api: &Api) -> Result<P
         "/refusals" => refusals::page(&visit).await,
         "/refusals.json" => refusals::numbers(&visit).await,
         "/policies" => policies::page(&visit).await,
+        "/access" => access::anywhere(&visit).await,
         "/ask" => ask::page(&visit).await,
         "/decisions" => decision::find(&visit),
         other => {

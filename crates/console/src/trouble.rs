@@ -72,6 +72,14 @@ impl From<Refused> for Trouble {
 }
 
 impl Trouble {
+    /// Shows a refusal in place of the part of a page that it left without content; other trouble stays trouble.
+    pub(crate) fn in_place(part: Result<Markup, Self>) -> Result<Markup, Self> {
+        match part {
+            Err(Self::Refused(refused)) => Ok(refused.shown()),
+            other => other,
+        }
+    }
+
     pub(crate) fn page(self, console: &Console) -> Page {
         let (status, title, said) = match self {
             Self::SignedOut { back } => return sign_in::redirect(console, &back),

@@ -39,10 +39,6 @@ impl Visit<'_> {
         ok(self.arm(Method::GET, path, None).await?)
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
-        ok(self.arm(Method::POST, path, Some(body)).await?)
-    }
-
     /// A call of Azure Resource Manager; `path` may have a query, and gets a version where it names none.
     pub(crate) async fn arm(
         &self,
@@ -94,14 +90,19 @@ impl Visit<'_> {
         target: String,
         body: Option<&Value>,
     ) -> Result<Told, Trouble> {
-        let token = sign_in::token(self, audience).await?;
-        let shown = format!("Bearer {}", token.reveal());
-        let told = self.call(host, method, target, &shown, body).await;
+        let credential = self.bearer(audience).await?;
+        let told = self.call(host, method, target, &credential, body).await;
         // At the management origin that is always about the token; at a hub it can be about roles.
         match host.is_none() && told.status == 401 {
             true => Err(Trouble::SignedOut { back: self.here.clone() }),
             false => Ok(told),
         }
+    }
+
+    /// What a header says of the person, for an audience.
+    pub(crate) async fn bearer(&self, audience: &str) -> Result<String, Trouble> {
+        let token = sign_in::token(self, audience).await?;
+        Ok(format!("Bearer {}", token.reveal()))
     }
 
     /// A call with a credential of its own.
@@ -113,7 +114,19 @@ impl Visit<'_> {
         credential: &str,
         body: Option<&Value>,
     ) -> Told {
-        let mut headers = HeaderMap::new();
+        self.call_with(host, method, target, credential, body, HeaderMap::new()).await
+    }
+
+    /// The same with headers beside the usual ones.
+    pub(crate) async fn call_with(
+        &self,
+        host: Option<&str>,
+        method: Method,
+        target: String,
+        credential: &str,
+        body: Option<&Value>,
+        mut headers: HeaderMap,
+    ) -> Told {
         let named = host.unwrap_or_else(|| self.console.host());
         if let Ok(value) = HeaderValue::from_str(named) {
             headers.insert(HOST, value);

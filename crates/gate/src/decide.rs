@@ -278,6 +278,11 @@ pub fn judge_quickly(ask: &Ask<'_>, facts: &Facts) -> bool {
     walk_quickly(ask, facts).0.is_none()
 }
 
+/// True where a role covers it, whatever the other gates would say.
+pub(crate) fn is_granted(ask: &Ask<'_>, facts: &Facts) -> bool {
+    access::rule(ask, facts, &mut Findings(None)).denial.is_none()
+}
+
 /// The verdict alone, and whether a policy wants the call on record.
 fn walk_quickly(ask: &Ask<'_>, facts: &Facts) -> (Option<Denial>, bool) {
     let mut findings = Findings(None);

@@ -17,6 +17,7 @@ pub mod network;
 pub mod policy;
 mod replay;
 mod security;
+pub mod standing;
 pub mod writes;
 pub mod x509;
 

@@ -237,6 +237,7 @@ pub const NEVER_THROTTLED: &[Op] = &[
     Op::GetEventHubPartition,
     Op::ReadEvents,
     Op::WatchEvents,
+    Op::WatchDeviceEvents,
 ];
 
 /// The class of each operation, by its number.

@@ -317,6 +317,7 @@ impl Operation {
                 | Op::GetEventHubPartition
                 | Op::ReadEvents
                 | Op::WatchEvents
+                | Op::WatchDeviceEvents
         )
     }
 

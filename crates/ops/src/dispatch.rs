@@ -13,9 +13,9 @@ use crate::managed_identity::user_assigned;
 use crate::management::subscriptions as placements;
 use crate::resources::{deployments, providers};
 use crate::{
-    advise, blobs, certificates, devices, diagnose, entra, insights, local_auth, managed_identity,
-    management, metrics, policy_insights, private_endpoints, provisioning, questions, resources,
-    targets, what_if, who_can,
+    access, advise, blobs, certificates, devices, diagnose, entra, insights, lint, local_auth,
+    managed_identity, management, metrics, policy_insights, private_endpoints, provisioning,
+    questions, resources, targets, what_if, who_can, who_is_hit,
 };
 use gate::Permit;
 use model::{Error, Op};
@@ -316,6 +316,9 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::AskWhatIf => Box::pin(what_if::ask(permit, input, env)),
         Op::AskAdvice => Box::pin(advise::ask(permit, input, env)),
         Op::AskLocalAuth => Box::pin(local_auth::ask(permit, input, env)),
+        Op::AskWhoIsHit => Box::pin(who_is_hit::ask(permit, input, env)),
+        Op::AskLint => Box::pin(lint::ask(permit, input, env)),
+        Op::AskAccess | Op::AskOwnAccess => Box::pin(access::ask(permit, input, env)),
         Op::DiagnoseProvisioning => Box::pin(diagnose::diagnose(permit, input, env)),
         Op::DiagnoseIngestion => Box::pin(diagnose::ingestion::diagnose(permit, input, env)),
         Op::ListApplications => Box::pin(entra::applications::list(permit, input, env)),
@@ -373,6 +376,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         | Op::ListPolicySetDefinitionRevisions
         | Op::ListPolicyAssignmentRevisions
         | Op::ListPolicyExemptionRevisions => Box::pin(revisions::list(permit, input, env)),
+        Op::ListRoleAssignmentHistory => Box::pin(role_assignments::history(permit, input, env)),
         Op::PutDps | Op::PatchDps => Box::pin(provisioning::services::put(permit, input, env)),
         Op::GetDps => Box::pin(provisioning::services::get(permit, input, env)),
         Op::ListDps => Box::pin(provisioning::services::list(permit, input, env)),
@@ -477,6 +481,7 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::RenewMessageLock => done(targets::service_bus::renew(permit, input, env)),
         Op::SettleMessage => Box::pin(targets::service_bus::settle(permit, input, env)),
         Op::WatchEvents => Box::pin(devices::watching::watch(permit, input, env)),
+        Op::WatchDeviceEvents => Box::pin(devices::watching::watch_device(permit, input, env)),
         // Whoever connects gets a session, and the session does what its device asks: `session.rs`; whoever reads
         // gets a reader. What is only published has no address to be called at.
         Op::ConnectDevice

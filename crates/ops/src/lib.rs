@@ -4,6 +4,7 @@
 //! the caller is authenticated, the body read within its limits, the gates asked once, and the operation
 //! run with the [`gate::Permit`] that only they can make.
 
+pub mod access;
 pub mod advice;
 mod advise;
 pub mod authorization;
@@ -25,6 +26,7 @@ pub mod input;
 pub mod insights;
 pub mod limits;
 pub mod link;
+mod lint;
 pub mod local_auth;
 pub mod managed_identity;
 mod management;
@@ -43,9 +45,11 @@ pub mod replay;
 pub mod resources;
 pub mod session;
 mod shared_access;
+mod standing;
 pub mod targets;
 mod what_if;
 mod who_can;
+mod who_is_hit;
 
 #[cfg(test)]
 mod test_env;

@@ -6,8 +6,8 @@ use crate::env::Env;
 use crate::input::Input;
 use crate::managed_identity::attached;
 use crate::{
-    authorization, blobs, decisions, deletions, devices, diagnose, managed_identity, management,
-    provisioning, resources, targets, what_if,
+    access, authorization, blobs, decisions, deletions, devices, diagnose, managed_identity,
+    management, provisioning, resources, targets, what_if,
 };
 use gate::facts::Instance;
 use gate::{Ask, Attributes, Link};
@@ -104,10 +104,21 @@ pub(crate) async fn prepare(
     if row.op == Op::AskWhatIf {
         return Ok(plain(what_if::place(input)?));
     }
-    if matches!(row.op, Op::AskDecision | Op::AskWhoCan | Op::AskAdvice | Op::AskLocalAuth) {
+    let asks = [
+        Op::AskDecision,
+        Op::AskWhoCan,
+        Op::AskAccess,
+        Op::AskWhoIsHit,
+        Op::AskLint,
+        Op::AskAdvice,
+        Op::AskLocalAuth,
+    ];
+    if asks.contains(&row.op) {
         let scope = Scope::parse(input.required_text(&["scope"])?)
             .map_err(|it| Error::invalid("scope", it.to_string()))?;
-        return Ok(plain(scope));
+        let is_own = row.op == Op::AskAccess && access::is_own(input, caller, &env.facts.load());
+        let row = if is_own { operation(Op::AskOwnAccess) } else { row };
+        return Ok(Prepared::plain(row, scope));
     }
     if row.op == Op::GetPulse {
         return Ok(plain(Scope::root()));

@@ -1,47 +1,23 @@
 //! Who can do something at a place, and through what: the question of a single decision, asked for everybody.
 //!
-//! Each principal is judged by the gates as if it called. Decides nothing itself, and looks at nobody who holds
+//! Each principal is judged by the gates as if it called, see [`crate::standing`]; `access` is the same table read the
+//! other way round. Decides nothing itself, and looks at nobody who holds
 //! no role near the place: nothing could grant it anything.
 
 use crate::env::Env;
 use crate::input::{Input, Reply};
-use crate::questions::{caller_as, head, hide_roles, objects_named, row_named};
-use gate::facts::SharedAccess;
-use gate::{Ask, Facts, Permit};
-use model::operations::{Operation, Right, operation};
-use model::trace::{Caller, Finding, FindingKind, FindingResult, Gate, Object, Trace, TraceHead};
-use model::{Error, Op, Scope};
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use crate::questions::{caller_as, head, objects_named, row_named};
+use crate::standing::{Asker, Question, by_keys, opens, who};
+use gate::Permit;
+use gate::standing::{Standing, Survey};
+use model::Error;
+use model::operations::operation;
+use serde_json::json;
 
 /// Most principals that an answer names; it says how many more there are.
 const NAMED_MAX: usize = 1_000;
 /// Principals that are judged before others get their turn.
 const BETWEEN_PAUSES: usize = 100;
-
-/// Through what somebody may do something at a place; nothing where it may not.
-pub(crate) fn through(
-    row: &'static Operation,
-    scope: &Scope,
-    (caller, head): (&Caller, &TraceHead),
-    permit: &Permit,
-    env: &Env,
-    facts: &Facts,
-) -> Option<Vec<Value>> {
-    match (Question { row, scope, objects: &[], head }).judged(caller, permit, env, facts) {
-        Judged::Can(told) => told.get("through").and_then(Value::as_array).cloned(),
-        Judged::Stopped(_) | Judged::Cannot => None,
-    }
-}
-
-/// What is asked, ready for the gates.
-#[derive(Clone, Copy)]
-struct Question<'a> {
-    row: &'static Operation,
-    scope: &'a Scope,
-    objects: &'a [Object],
-    head: &'a TraceHead,
-}
 
 /// `POST /decisions/whoCan`.
 pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
@@ -57,6 +33,8 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         (by, question)
     });
     let keys: Vec<(&str, Question<'_>)> = keys.collect();
+    let survey = Survey::new(&facts);
+    let asker = Asker { permit, env, facts: &facts, is_own: false };
     let mut near: Vec<_> = facts
         .principals
         .values()
@@ -70,16 +48,25 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
             tokio::task::yield_now().await;
         }
         let caller = caller_as(principal);
-        match question.judged(&caller, permit, env, &facts) {
-            Judged::Can(told) => {
+        let mut told = who(&caller);
+        match question.standing(&caller, &survey) {
+            Standing::Can { through } => {
+                model::json::set(&mut told, "through", asker.through(&through));
                 can.push(told);
                 continue;
             }
-            Judged::Stopped(told) => stopped.push(told),
-            Judged::Cannot => {}
+            Standing::Stopped { through, gate, against } => {
+                let mut told = told.clone();
+                model::json::set(&mut told, "through", asker.through(&through));
+                model::json::set(&mut told, "gate", gate.as_str());
+                model::json::set(&mut told, "against", asker.against(&against));
+                stopped.push(told);
+            }
+            Standing::Cannot => {}
         }
         for (by, question) in &keys {
-            if let Judged::Can(mut told) = question.judged(&caller, permit, env, &facts) {
+            if let Standing::Can { through } = question.standing(&caller, &survey) {
+                model::json::set(&mut told, "through", asker.through(&through));
                 model::json::set(&mut told, "by", *by);
                 with_keys.push(told);
                 break;
@@ -100,103 +87,4 @@ pub(crate) async fn ask(permit: &Permit, input: &Input, env: &Env) -> Result<Rep
         "more": more,
         "opens": opens(row, scope, &facts),
     })))
-}
-
-enum Judged {
-    Can(Value),
-    /// A role grants it, and a gate behind the roles stands against it.
-    Stopped(Value),
-    Cannot,
-}
-
-impl Question<'_> {
-    fn judged(&self, caller: &Caller, permit: &Permit, env: &Env, facts: &Facts) -> Judged {
-        let ask = Ask::new(self.row, self.scope, caller, self.head);
-        let ask = Ask { objects: self.objects, ..ask };
-        let gate::Judgement { denial, mut trace, .. } = gate::judge(&ask, facts);
-        hide_roles(&mut trace, permit, facts, env);
-        let mut answer = json!({
-            "objectId": caller.object_id,
-            "name": caller.name,
-            "type": caller.kind.as_str(),
-            "through": granting(&trace),
-        });
-        match denial {
-            None => Judged::Can(answer),
-            Some(denial) if denial.gate == Gate::Resource => {
-                model::json::set(&mut answer, "gate", denial.gate.as_str());
-                Judged::Stopped(answer)
-            }
-            Some(_) => Judged::Cannot,
-        }
-    }
-}
-
-/// Every role assignment that grants it, once: to take it away, all of them have to go.
-fn granting(trace: &Trace) -> Vec<Value> {
-    let grants = |it: &&Finding| {
-        it.kind == FindingKind::RoleAssignment
-            && matches!(it.result, FindingResult::Allow | FindingResult::Match)
-    };
-    let access = trace.step(Gate::Access);
-    let mut seen = BTreeSet::new();
-    let found = access.into_iter().flat_map(|it| &it.findings).filter(grants);
-    found.filter(|it| seen.insert(it.id.as_str())).map(told).collect()
-}
-
-fn told(found: &Finding) -> Value {
-    let role = found.role.as_ref();
-    json!({
-        "roleAssignmentId": found.id,
-        "roleName": role.map(|it| &it.role_name),
-        "scope": role.map(|it| &it.scope),
-        "groups": role.map(|it| &it.through),
-    })
-}
-
-/// The keys of the service that lies at a place, and the operations that list and that set them.
-fn keys_at<'f>(scope: &Scope, facts: &'f Facts) -> Option<([Op; 2], &'f SharedAccess)> {
-    let hub = facts.hub(scope).map(|it| ([Op::ListHubKeys, Op::PutHub], &it.access));
-    hub.or_else(|| facts.dps(scope).map(|it| ([Op::ListDpsKeys, Op::PutDps], &it.access)))
-}
-
-/// What gets somebody keys that do the same as a role would: who may list those of a policy with a right for it, while
-/// keys count, and always who may write the service: a body can hold policies with keys of its own, and switches keys
-/// on again.
-fn by_keys(
-    row: &Operation,
-    scope: &Scope,
-    facts: &Facts,
-) -> impl Iterator<Item = (&'static str, Op)> {
-    let found = keys_at(scope, facts).filter(|_| !row.sas.is_empty());
-    let ways = found.map(|([lists, writes], access)| {
-        let covers = |held: &Right| row.sas.iter().any(|needed| held.covers(*needed));
-        let does = access.policies.iter().any(|it| it.rights.iter().any(covers));
-        let lists = (does && !access.is_disabled).then_some(("lists", lists));
-        lists.into_iter().chain([("writes", writes)])
-    });
-    ways.into_iter().flatten()
-}
-
-/// What else follows for who can do this: keys open all data, whatever roles say. Nothing where they do not.
-fn opens(row: &Operation, scope: &Scope, facts: &Facts) -> Option<&'static str> {
-    let keys = keys_at(scope, facts);
-    if matches!(row.op, Op::PutHub | Op::PatchHub | Op::PutDps | Op::PatchDps) && keys.is_some() {
-        return Some(
-            "all data, without any data role: whoever may write the service sets the keys of its policies, and \
-             switches them on",
-        );
-    }
-    if !matches!(row.op, Op::ListHubKeys | Op::GetHubKey | Op::ListDpsKeys | Op::GetDpsKey) {
-        return None;
-    }
-    match keys {
-        Some((_, access)) if access.is_disabled => {
-            Some("no data: the keys are switched off (`disableLocalAuth`)")
-        }
-        Some(_) | None => Some(
-            "all data, without any data role: whoever has the keys signs for what their policies allow, \
-             until `disableLocalAuth` switches them off",
-        ),
-    }
 }

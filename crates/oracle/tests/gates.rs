@@ -16,10 +16,12 @@ mod gates {
     #[cfg(feature = "oracles")]
     pub mod cedar;
     pub mod differential;
+    pub mod hits;
     pub mod properties;
     #[cfg(feature = "oracles")]
     pub mod regorus;
     pub mod rejudged;
     pub mod shrink;
+    pub mod standing;
     pub mod table;
 }

@@ -27,7 +27,7 @@ pub(crate) fn find(visit: &Visit<'_>) -> Result<Page, Trouble> {
 }
 
 /// The first GUID behind the word `tracking`, else the first of all.
-fn guid(text: &str) -> Option<String> {
+pub(crate) fn guid(text: &str) -> Option<String> {
     if text.len() > TEXT_BYTES_MAX {
         return None;
     }
@@ -207,7 +207,8 @@ fn finding(found: &Finding, step: &Step) -> Markup {
     }
 }
 
-fn conditions(all: &[Condition]) -> Markup {
+/// What was expected and what was found.
+pub(crate) fn conditions(all: &[Condition]) -> Markup {
     html! {
         table.conditions {
             thead { tr {
@@ -238,7 +239,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn result(result: FindingResult) -> &'static str {
+pub(crate) fn result(result: FindingResult) -> &'static str {
     match result {
         FindingResult::Match => "match",
         FindingResult::NoMatch => "no match",
@@ -265,18 +266,23 @@ fn changes(trace: &Trace, answer: &Value) -> Markup {
                 @if fixes.is_empty() {
                     p { (without(trace.outcome.gate)) }
                 }
-                @for fix in fixes {
-                    article {
-                        h3 { (text(fix, "/says")) }
-                        @if !text(fix, "/command").is_empty() { pre { code { (text(fix, "/command")) } } }
-                        p { "Then " (text(fix, "/then")) "." }
-                        @if !text(fix, "/warning").is_empty() { p.note { (text(fix, "/warning")) } }
-                    }
-                }
+                @for it in fixes { (fix(it)) }
                 @if !fixes.is_empty() {
                     p { "Each was judged by the same gates as if it were made. Nothing was changed." }
                 }
             }
+        }
+    }
+}
+
+/// A change that would help, with the command that makes it.
+pub(crate) fn fix(fix: &Value) -> Markup {
+    html! {
+        article {
+            h3 { (text(fix, "/says")) }
+            @if !text(fix, "/command").is_empty() { pre { code { (text(fix, "/command")) } } }
+            p { "Then " (text(fix, "/then")) "." }
+            @if !text(fix, "/warning").is_empty() { p.note { (text(fix, "/warning")) } }
         }
     }
 }

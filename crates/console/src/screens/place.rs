@@ -2,7 +2,7 @@
 
 use crate::layout::{Frame, command, crumbs, framed, views};
 use crate::page::Page;
-use crate::screens::{bench, keys, me, policies};
+use crate::screens::{access, bench, device, devices, identity, keys, me, policies, provisioning};
 use crate::trouble::Trouble;
 use crate::visit::{Visit, text};
 use maud::{Markup, html};
@@ -49,18 +49,24 @@ impl Kind {
     pub(crate) const fn views(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Root | Self::Subscription | Self::Group | Self::Resource => {
-                &[("overview", "Overview"), ("policies", "Policies")]
+                &[("overview", "Overview"), ("access", "Access"), ("policies", "Policies")]
             }
             Self::Hub => &[
                 ("overview", "Overview"),
+                ("devices", "Devices"),
+                ("access", "Access"),
                 ("policies", "Policies"),
                 ("keys", "Shared access policies"),
+                ("identity", "Identity"),
                 ("me", "Who am I here"),
             ],
             Self::Dps => &[
                 ("overview", "Overview"),
+                ("provisioning", "Provisioning"),
+                ("access", "Access"),
                 ("policies", "Policies"),
                 ("keys", "Shared access policies"),
+                ("identity", "Identity"),
             ],
             Self::PolicyDefinition => &[("overview", "Policy"), ("bench", "Bench")],
             Self::PolicyAssignment | Self::PolicyOther => &[("overview", "Policy")],
@@ -82,6 +88,14 @@ pub(crate) async fn page(visit: &Visit<'_>, scope: &str) -> Result<Page, Trouble
     let view = kind.views().iter().map(|(it, _)| *it).find(|it| *it == asked).unwrap_or("overview");
     let place = Place { scope: parsed.as_str(), kind, view };
     match (view, kind) {
+        // One of them, and no view of its own in the row of views.
+        (_, Kind::Hub) if asked == "device" => {
+            device::page(visit, &Place { view: "devices", ..place }).await
+        }
+        ("devices", _) => devices::page(visit, &place).await,
+        ("access", _) => access::view(visit, &place).await,
+        ("identity", _) => identity::view(visit, &place).await,
+        ("provisioning", _) => provisioning::view(visit, &place).await,
         ("policies", _) => policies::view(visit, &place).await,
         ("keys", _) => keys::view(visit, &place).await,
         ("me", _) => me::view(visit, &place).await,
@@ -103,8 +117,13 @@ impl Place<'_> {
             (views(self.scope, self.kind.views(), self.view))
             (content)
         };
-        let screen = match self.kind {
-            Kind::PolicyAssignment | Kind::PolicyDefinition | Kind::PolicyOther => "/policies",
+        let is_policy = matches!(
+            self.kind,
+            Kind::PolicyAssignment | Kind::PolicyDefinition | Kind::PolicyOther
+        );
+        let screen = match self.view {
+            "access" => "/access",
+            _ if is_policy => "/policies",
             _ => "",
         };
         let frame = Frame::of(name, screen, visit);

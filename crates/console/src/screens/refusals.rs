@@ -93,6 +93,11 @@ fn values(mut body: Value) -> Vec<Value> {
     }
 }
 
+/// Events of the activity log that were refused, newest first, those of one cause together.
+pub(crate) fn shown(events: &[Value]) -> Markup {
+    table(&grouped(events))
+}
+
 /// Newest first, as the events are.
 fn grouped(events: &[Value]) -> Vec<Group> {
     let mut order: Vec<Group> = Vec::new();

@@ -1,10 +1,13 @@
-//! What is likely not meant: policies that would stop provisioning, rules that nothing reaches, roles that grant
-//! nothing because an action stands on the wrong plane.
+//! What is likely not meant: policies that would stop provisioning or open too much, rules that nothing reaches, roles
+//! that grant nothing or more than they say.
 //!
-//! Start at [`policy`]. Nothing is read off the rules here: calls are made up, laid before the very gates that
-//! serve, and what those say is told. So a warning always has a call behind it that would be refused; where no
-//! call was found, nothing is said, which proves nothing. Nothing here permits or denies.
+//! Start at [`policy`]; [`live`] does the same for everything that is, and [`hits`] tells whom policies refuse. Nothing
+//! is read off the rules here: calls are made up, laid before the very gates that serve, and what those say is told. So
+//! a warning about a policy always has a call behind it; where no call was found, nothing is said, which proves
+//! nothing. Nothing here permits or denies.
 
+mod hits;
+mod live;
 mod planes;
 mod provisioning;
 mod reach;
@@ -13,6 +16,8 @@ mod stopped;
 mod unknown;
 mod wanted;
 
+pub use hits::{Hit, Refused, Registration, hits};
+pub use live::{Found, live};
 pub use planes::role;
 pub use rehearse::{Refusal, Rehearsed, rehearse};
 pub use stopped::newly_stopped;
@@ -30,6 +35,12 @@ pub enum Code {
     NeverReached,
     /// An exception that lets everybody past a denial.
     OpensForEveryone,
+    /// An exemption that has ended and lifts nothing.
+    ExpiredExemption,
+    /// A role assignment without which the same is granted.
+    NeedlessAssignment,
+    /// Somebody who reaches more than its roles say.
+    Escalates,
     /// An action among data actions, or a data action among actions.
     WrongPlane,
     /// An action that nothing here and nothing of Azure's has.
@@ -42,6 +53,9 @@ impl Code {
             Self::StopsProvisioning => "StopsProvisioning",
             Self::NeverReached => "NeverReached",
             Self::OpensForEveryone => "OpensForEveryone",
+            Self::ExpiredExemption => "ExpiredExemption",
+            Self::NeedlessAssignment => "NeedlessAssignment",
+            Self::Escalates => "Escalates",
             Self::WrongPlane => "WrongPlane",
             Self::UnknownAction => "UnknownAction",
         }
@@ -79,8 +93,7 @@ pub fn policy(
     let told =
         provisioning::Told { properties, definition: &definition, given: &given, identities };
     let mut found = provisioning::stopped(&told);
-    found.extend(reach::unreached(&told));
-    found.extend(reach::open_to_all(&told));
+    found.extend(by_themselves(&told));
     found.sort();
     Ok(found)
 }
@@ -101,6 +114,11 @@ fn defined(
     };
     let given = bind(&definition, parameters)?;
     Ok((definition, given))
+}
+
+/// Warnings that hold whoever the provisioning services are.
+fn by_themselves(told: &provisioning::Told<'_>) -> Vec<Warning> {
+    reach::unreached(told).into_iter().chain(reach::open_to_all(told)).collect()
 }
 
 /// Where a rule stands in its definition.

@@ -173,7 +173,7 @@ fn open(rule: &Rule, told: &Told<'_>) -> Option<Warning> {
 }
 
 /// A call as each kind of principal would make it that nothing is known of.
-fn everybody(kind: &str) -> impl Iterator<Item = Wanted> {
+pub(super) fn everybody(kind: &str) -> impl Iterator<Item = Wanted> {
     let kinds =
         [PrincipalKind::User, PrincipalKind::ServicePrincipal, PrincipalKind::ManagedIdentity];
     kinds.into_iter().flat_map(move |principal_kind| {

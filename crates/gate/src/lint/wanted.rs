@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::policy::{Comparison, Field, FieldName, Left, Operator, Place, Step, Template, Test};
 use model::operations::{Operation, known};
 use model::trace::{Caller, EnrollmentKind, Object, Verb};
-use model::{ActionName, ObjectId, Plane, PrincipalKind, Timestamp};
+use model::{ActionName, ObjectId, Plane, PrincipalKind, Scope, Timestamp};
 use serde_json::{Map, Value, json};
 
 /// Most calls that a condition is turned into.
@@ -22,7 +22,7 @@ const DEVICES: &str = "Microsoft.Devices/IotHubs/devices";
 const OTHER: &str = "quite-another";
 
 /// A call as far as a rule's own words tell it.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct Wanted {
     pub(super) kind: Option<String>,
     pub(super) name: String,
@@ -168,20 +168,23 @@ fn other_than(field: &Field, values: &[Value]) -> Option<Value> {
     }
 }
 
+/// The kinds of things that policies judge in a hub or service, and hubs.
+pub(super) fn object_kinds() -> Vec<String> {
+    let of_data = known().filter_map(|it| it.object);
+    let hubs = ["Microsoft.Devices/IotHubs"];
+    let mut all: Vec<String> = of_data.chain(hubs).map(str::to_owned).collect();
+    all.sort();
+    all.dedup();
+    // The device first: it is what nearly every exception is for.
+    all.sort_by_key(|it| !it.eq_ignore_ascii_case(DEVICES));
+    all
+}
+
 /// The call with what the rule leaves open, in several ways.
 pub(super) fn variants(wanted: &Wanted) -> Vec<Wanted> {
     let kinds: Vec<String> = match &wanted.kind {
         Some(it) => vec![it.clone()],
-        None => {
-            let of_data = known().filter_map(|it| it.object);
-            let hubs = ["Microsoft.Devices/IotHubs"];
-            let mut all: Vec<String> = of_data.chain(hubs).map(str::to_owned).collect();
-            all.sort();
-            all.dedup();
-            // The device first: it is what nearly every exception is for.
-            all.sort_by_key(|it| !it.eq_ignore_ascii_case(DEVICES));
-            all
-        }
+        None => object_kinds(),
     };
     let protocols = match &wanted.protocol {
         Some(it) => vec![it.clone()],
@@ -208,7 +211,7 @@ pub(super) fn variants(wanted: &Wanted) -> Vec<Wanted> {
 }
 
 /// The operation that writes or deletes objects of this type, by the action that is wanted.
-fn writing(call: &Wanted) -> Option<&'static Operation> {
+pub(super) fn writing(call: &Wanted) -> Option<&'static Operation> {
     let kind = call.kind.as_deref()?;
     let is_asked = |it: &&Operation| {
         call.action.as_deref().is_none_or(|wanted| {
@@ -233,23 +236,49 @@ fn writing(call: &Wanted) -> Option<&'static Operation> {
 
 /// What the gates say to the call in a made-up world.
 pub(super) fn asked(call: &Wanted, who: &Candidate, facts: &Facts) -> Option<Judgement> {
-    let operation = writing(call)?;
-    let kind = call.kind.clone()?;
-    let last = kind.rsplit('/').next().unwrap_or("").to_owned();
-    let (scope, id) = match operation.plane {
-        Plane::Control => {
-            let path = format!("resourceGroups/group/providers/{kind}/{}", call.name);
-            let scope = made::subscription().join(&path);
-            (scope.clone(), scope)
-        }
-        Plane::Service | Plane::Directory | Plane::Open | Plane::Token | Plane::Device => {
-            (made::hub(), made::hub().join(&format!("{last}/{}", call.name)))
-        }
-    };
     let caller = Caller {
         kind: call.principal_kind,
         ..made::identity(call.principal.unwrap_or(who.id), None, "whom the rule lets through")
     };
+    judged(call, &made::hub(), &caller, Timestamp::default(), facts)
+}
+
+/// Whether a policy denies the call of somebody whom nothing is known of, at a hub that is; nothing where there is no
+/// such call.
+pub(super) fn told_as(call: &Wanted, hub: &Scope, now: Timestamp, facts: &Facts) -> Option<bool> {
+    let id = call.principal.unwrap_or_else(stranger);
+    let caller = Caller { kind: call.principal_kind, ..made::identity(id, None, "anybody") };
+    Some(made::denying(&judged(call, hub, &caller, now, facts)?).is_some())
+}
+
+/// Where the call is judged, and the id of what it writes or deletes.
+pub(super) fn place(call: &Wanted, operation: &Operation, hub: &Scope) -> (Scope, Scope) {
+    let kind = call.kind.as_deref().unwrap_or("");
+    match operation.plane {
+        Plane::Control => {
+            let around = hub.resource_group_scope().unwrap_or_else(made::subscription);
+            let scope = around.join(&format!("providers/{kind}/{}", call.name));
+            (scope.clone(), scope)
+        }
+        Plane::Service | Plane::Directory | Plane::Open | Plane::Token | Plane::Device => {
+            let last = kind.rsplit('/').next().unwrap_or("");
+            (hub.clone(), hub.join(&format!("{last}/{}", call.name)))
+        }
+    }
+}
+
+/// What the gates say to the call at a hub.
+pub(super) fn judged(
+    call: &Wanted,
+    hub: &Scope,
+    caller: &Caller,
+    now: Timestamp,
+    facts: &Facts,
+) -> Option<Judgement> {
+    let operation = writing(call)?;
+    let kind = call.kind.clone()?;
+    let last = kind.rsplit('/').next().unwrap_or("").to_owned();
+    let (scope, id) = place(call, operation, hub);
     let object = Object {
         kind,
         name: call.name.clone(),
@@ -258,11 +287,11 @@ pub(super) fn asked(call: &Wanted, who: &Candidate, facts: &Facts) -> Option<Jud
         verb: if call.is_deletion { Verb::Delete } else { Verb::Write },
     };
     let endpoint = call.endpoint.clone().unwrap_or_else(|| format!("/{last}/{}", call.name));
-    let mut head = made::head(format!("PUT {endpoint}"), Timestamp::default());
+    let mut head = made::head(format!("PUT {endpoint}"), now);
     head.channel.protocol = call.protocol.clone().unwrap_or_default();
     head.channel.enrollment = call.enrollment;
     let objects = [object];
-    let ask = Ask::new(operation, &scope, &caller, &head);
+    let ask = Ask::new(operation, &scope, caller, &head);
     Some(judge(&Ask { objects: &objects, ..ask }, facts))
 }
 

@@ -91,7 +91,7 @@ pub fn version_fits(asked: &str, version: &str) -> bool {
 
 /// What an assignment brings to its scope.
 #[derive(Clone, Copy)]
-pub(super) enum Brought<'a> {
+pub(crate) enum Brought<'a> {
     Definition(&'a PolicyDefinition),
     Initiative(&'a Initiative),
     /// What it names does not exist any more.
@@ -100,14 +100,14 @@ pub(super) enum Brought<'a> {
 
 /// One definition that an assignment brings, alone or as a member.
 #[derive(Clone, Copy)]
-pub(super) struct Part<'a> {
+pub(crate) struct Part<'a> {
     /// `None` where it does not exist any more.
-    pub(super) definition: Option<&'a PolicyDefinition>,
+    pub(crate) definition: Option<&'a PolicyDefinition>,
     pub(super) member: Option<&'a Member>,
 }
 
 impl<'a> Brought<'a> {
-    pub(super) fn of(assignment: &PolicyAssignment, facts: &'a Facts) -> Self {
+    pub(crate) fn of(assignment: &PolicyAssignment, facts: &'a Facts) -> Self {
         let key = &assignment.definition_key;
         match facts.policy_definitions.get(key) {
             Some(it) => Self::Definition(it),
@@ -123,7 +123,7 @@ impl<'a> Brought<'a> {
     }
 
     /// The values by which a part's rules are evaluated.
-    pub(super) fn given<'p>(
+    pub(crate) fn given<'p>(
         self,
         assignment: &'p PolicyAssignment,
         part: Part<'p>,
@@ -158,7 +158,7 @@ impl<'a> Brought<'a> {
     }
 
     /// In the order in which their rules are walked.
-    pub(super) fn parts(self, facts: &'a Facts) -> impl Iterator<Item = Part<'a>> {
+    pub(crate) fn parts(self, facts: &'a Facts) -> impl Iterator<Item = Part<'a>> {
         let (alone, members) = match self {
             Self::Definition(it) => (Some(Some(it)), &[][..]),
             Self::Nothing => (Some(None), &[][..]),

@@ -41,6 +41,7 @@ pub use envelope::evaluated;
 pub use evaluate::{EvaluationError, ITERATIONS_MAX, Names, Subject, holds};
 pub use expression::{EXPRESSION_CHARS_MAX, FUNCTIONS_MAX, Template, functions};
 pub use fields::{Field, Place, Step};
+pub(crate) use initiative::Brought;
 pub use initiative::{
     Initiative, MEMBERS_MAX, Member, bind_initiative, check_members, parse_members, version_fits,
 };

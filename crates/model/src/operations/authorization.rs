@@ -395,4 +395,11 @@ pub(super) const ROWS: &[Operation] = &[
         )],
         "Lists the revisions of a policy exemption: author, time, difference",
     ),
+    control(
+        Op::ListRoleAssignmentHistory,
+        &[act("Microsoft.Authorization/roleAssignments/read")],
+        Effect::Reads,
+        &[arm("GET", "{scope}/providers/Microsoft.Authorization/roleAssignmentHistory")],
+        "Lists who gave and took roles at, above and below a scope, and when",
+    ),
 ];

@@ -285,6 +285,12 @@ pub(super) const ROWS: &[Operation] = &[
         &[hub("GET", "/messages/events/partitions/{partition}")],
         "Shows what devices have sent, a page at a time",
     ),
+    events(
+        Op::WatchDeviceEvents,
+        // Nor this one, for who looks at one device.
+        &[hub("GET", "/devices/{device}/messages/events")],
+        "Shows what one device has sent, a page at a time",
+    ),
     // What a provisioning service does at a hub, as itself. It has no address: a registration leads to it.
     Operation {
         op: Op::ProvisionDevice,

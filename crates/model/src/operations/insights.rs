@@ -167,6 +167,47 @@ pub(super) const ROWS: &[Operation] = &[
     Operation {
         body: Body::Json,
         ..control(
+            Op::AskAccess,
+            &[
+                act("Hubward.Decisions/decisions/read"),
+                act("Microsoft.Authorization/roleAssignments/read"),
+            ],
+            Effect::Reads,
+            &[arm("POST", "/decisions/access")],
+            "Tells everything that somebody could do, and through what",
+        )
+    },
+    // Reached through the address of `AskAccess` where the caller asks about itself.
+    Operation {
+        body: Body::Json,
+        ..control(Op::AskOwnAccess, &[], Effect::Reads, &[], "Tells a caller what it can do itself")
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::AskWhoIsHit,
+            &[
+                act("Hubward.Decisions/decisions/read"),
+                act("Microsoft.Authorization/roleAssignments/read"),
+            ],
+            Effect::Reads,
+            &[arm("POST", "/decisions/whoIsHit")],
+            "Tells which calls policies would refuse, and whose",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
+            Op::AskLint,
+            &[act("Hubward.Decisions/decisions/read")],
+            Effect::Reads,
+            &[arm("POST", "/decisions/lint")],
+            "Looks over everything that is, and warns of what is likely not meant",
+        )
+    },
+    Operation {
+        body: Body::Json,
+        ..control(
             Op::DiagnoseProvisioning,
             &[act("Hubward.Decisions/decisions/read")],
             Effect::Reads,

@@ -10,6 +10,7 @@ fn every_operation_has_one_row_and_no_two_share_an_address() {
         assert!(!row.says.is_empty(), "{:?}", row.op);
         let inner = [
             Op::GetOwnDecision,
+            Op::AskOwnAccess,
             Op::BulkDevicesWithTwins,
             Op::ImportEntries,
             Op::ImportEntriesOfHub,

@@ -2,7 +2,8 @@
 
 use crate::env::Env;
 use crate::questions::{caller_as, head};
-use crate::who_can;
+use crate::standing::{Asker, Question};
+use gate::standing::{Standing, Survey};
 use gate::{Facts, Permit};
 use model::operations::operation;
 use model::{Op, Scope};
@@ -37,6 +38,8 @@ pub(super) async fn keys(
         .collect();
     principals.sort_by(|a, b| (&a.display_name, a.id).cmp(&(&b.display_name, b.id)));
     let head = head("reach keys", env);
+    let survey = Survey::new(facts);
+    let asker = Asker { permit, env, facts, is_own: false };
     let (mut asked, mut found) = (0, Vec::new());
     for principal in principals {
         let caller = caller_as(principal);
@@ -52,8 +55,11 @@ pub(super) async fn keys(
                     tokio::task::yield_now().await;
                 }
                 let row = operation(op);
-                let through = who_can::through(row, place, (&caller, &head), permit, env, facts);
-                let Some(through) = through else { continue };
+                let question = Question { row, scope: place, objects: &[], head: &head };
+                let Standing::Can { through } = question.standing(&caller, &survey) else {
+                    continue;
+                };
+                let through = asker.through(&through).as_array().cloned().unwrap_or_default();
                 let (places, count, ways) = ways.entry(way).or_default();
                 *count += 1;
                 if places.len() < PLACES_MAX {

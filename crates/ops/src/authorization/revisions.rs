@@ -101,6 +101,30 @@ pub(crate) struct Noted {
     pub(crate) after: Value,
 }
 
+impl Noted {
+    /// As a list of changes shows it. `before` is missing where it is not kept any more.
+    pub(crate) fn shown(self) -> Value {
+        let own = |it: &Value| it.get("id").and_then(Value::as_str).map(str::to_owned);
+        let id = match &self.before {
+            Before::Document(it) => own(it),
+            Before::Nothing | Before::Forgotten => own(&self.after),
+        };
+        let mut shown = json!({
+            "id": id.unwrap_or(self.key),
+            "time": self.time.rfc3339(),
+            "author": self.author,
+            "trackingId": self.tracking_id,
+            "after": self.after,
+        });
+        match self.before {
+            Before::Nothing => model::json::set(&mut shown, "before", Value::Null),
+            Before::Document(it) => model::json::set(&mut shown, "before", it),
+            Before::Forgotten => {}
+        }
+        shown
+    }
+}
+
 /// What a write found.
 #[derive(PartialEq, Debug)]
 pub(crate) enum Before {

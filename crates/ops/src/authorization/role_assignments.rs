@@ -1,5 +1,6 @@
 //! Role assignments: a role given to a principal at a scope.
 
+use super::revisions::Noted;
 use super::{check_scope, policies, revisions, roles, scope_before, stamp};
 use crate::control::{all, commit, get as read, put as keep};
 use crate::env::Env;
@@ -15,6 +16,9 @@ use store::{Expect, tables};
 
 /// Source: Azure RBAC documentation, REST reference of role assignments.
 const PRINCIPAL_TYPES: [&str; 5] = ["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"];
+
+/// Most changes that one answer tells of.
+const CHANGES_MAX: usize = 1_000;
 
 pub(crate) async fn put(permit: &Permit, input: &Input, env: &Env) -> Result<Reply, Error> {
     let name = ObjectId::parse(input.param("name"))
@@ -171,6 +175,30 @@ pub(crate) async fn list(permit: &Permit, input: &Input, env: &Env) -> Result<Re
         }
     }
     Ok(Reply::list(found))
+}
+
+/// `GET {scope}/.../roleAssignmentHistory`: every change of an assignment at, above and below the scope, oldest first,
+/// with what was there before and after it. At most [`CHANGES_MAX`], the newest; `truncated` says that there are more.
+/// What was there from first start on has no change that made it. Azure has no such list.
+pub(crate) async fn history(permit: &Permit, _input: &Input, env: &Env) -> Result<Reply, Error> {
+    let facts = env.facts.load();
+    let here = permit.scope();
+    let is_near = |it: &Noted| {
+        let place = place_of(&it.key);
+        place.is_some_and(|place| facts.contains(&place, here) || facts.contains(here, &place))
+    };
+    let (mut found, is_cut) = revisions::noted(env, "", &is_near).await?;
+    found.sort_by_key(|it| (it.time, it.commit));
+    let older = found.len().saturating_sub(CHANGES_MAX);
+    let changes: Vec<Value> = found.drain(older..).map(Noted::shown).collect();
+    Ok(Reply::ok(json!({ "value": changes, "truncated": is_cut || older > 0 })))
+}
+
+/// The scope of the assignment with this key; none where it is the key of something else.
+fn place_of(key: &str) -> Option<Scope> {
+    let (kind, _) = key.rsplit_once('/')?;
+    let place = kind.strip_suffix("/providers/microsoft.authorization/roleassignments")?;
+    Scope::parse(if place.is_empty() { "/" } else { place }).ok()
 }
 
 /// An assignment with how far it has come, where changes of roles take time. Azure has no such member.

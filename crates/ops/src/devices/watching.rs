@@ -5,10 +5,11 @@
 //! a key that was taken away meanwhile opens nothing more.
 
 use super::events::{bounds, partition};
-use super::logs;
+use super::logs::{self, HubLog};
 use super::message::routed::{EVENTS, Source};
 use super::message::{Message, SystemProperty};
-use super::registry::hub_of;
+use super::registry::{device_id, hub_of};
+use super::telemetry::partition_of;
 use crate::env::Env;
 use crate::input::{Input, Reply};
 use base64::Engine as _;
@@ -22,6 +23,9 @@ use store::log::{Record, Start};
 /// Most messages in a page, and most bytes of them as they are kept.
 const PAGE_RECORDS_MAX: usize = 256;
 const PAGE_BYTES_MAX: usize = 512 << 10;
+/// Most records among which those of one device are looked for, and how many are read at a time.
+const LOOK_RECORDS_MAX: usize = 20_000;
+const READ_RECORDS_MAX: usize = 2_000;
 /// Longest time that a call may wait.
 const WAIT_S_MAX: u64 = 30;
 
@@ -44,18 +48,85 @@ pub(crate) async fn watch(permit: &Permit, input: &Input, env: &Env) -> Result<R
         (None, Start::Sequence(from)) => from,
         (None, Start::Earliest | Start::Latest | Start::Offset(_) | Start::Time(_)) => end,
     };
-    if records.is_empty() && !wait.is_zero() {
-        let mut tail = log.log.tail(partition).map_err(|it| logs::failed(&it))?;
-        // Whether something came or the time is over, the next call sees.
-        let _ = tokio::time::timeout(wait, tail.wait_for(|it| *it > next)).await;
+    if records.is_empty() {
+        wait_for_more(&log, partition, next, wait).await?;
     }
-    let events: Vec<Value> = records.iter().filter_map(shown).collect();
+    let events: Vec<Value> =
+        records.iter().filter_map(|it| Some(shown(it, read_event(it)?))).collect();
     Ok(Reply::ok(json!({
         "partition": partition,
         "partitionCount": log.partitions,
         "next": next,
         "events": events,
     })))
+}
+
+/// `GET /devices/{device}/messages/events?from=FROM&waitInSeconds=SECONDS`: the same of one device and its modules. A
+/// page that has looked long enough may be empty although more is to come: `next` is before `end` then.
+///
+/// # Errors
+/// [`Error::DeviceInvalid`] for what is asked. A device that does not exist has sent nothing, unless it once did.
+pub(crate) async fn watch_device(
+    permit: &Permit,
+    input: &Input,
+    env: &Env,
+) -> Result<Reply, Error> {
+    let device = device_id(input.param("device"))?;
+    let hub = hub_of(permit, env)?;
+    let log = env.logs.of(&hub, env).await?;
+    let partition = partition_of(device.as_str(), log.partitions);
+    let mut from = from(input.query("from").unwrap_or("latest"))?;
+    let wait = wait(input.query("waitInSeconds").unwrap_or("0"))?;
+    let end = bounds(&log, partition)?.next_sequence;
+    let (mut events, mut bytes, mut looked) = (Vec::new(), 0, 0);
+    let next = loop {
+        let read = log.log.read(partition, from, READ_RECORDS_MAX, PAGE_BYTES_MAX).await;
+        let records = read.map_err(|it| logs::failed(&it))?;
+        let mut next = match from {
+            Start::Sequence(from) => from,
+            Start::Earliest | Start::Latest | Start::Offset(_) | Start::Time(_) => end,
+        };
+        for record in &records {
+            next = record.position.sequence.saturating_add(1);
+            let message = read_event(record).filter(|it| it.device == device.as_str());
+            if let Some(message) = message {
+                bytes += record.payload.len();
+                events.push(shown(record, message));
+            }
+            if events.len() == PAGE_RECORDS_MAX || bytes >= PAGE_BYTES_MAX {
+                break;
+            }
+        }
+        looked += records.len();
+        let is_full = events.len() == PAGE_RECORDS_MAX || bytes >= PAGE_BYTES_MAX;
+        if records.is_empty() || is_full || looked >= LOOK_RECORDS_MAX || next >= end {
+            break next;
+        }
+        from = Start::Sequence(next);
+    };
+    if events.is_empty() && next >= end {
+        wait_for_more(&log, partition, next, wait).await?;
+    }
+    Ok(Reply::ok(json!({
+        "deviceId": device.as_str(),
+        "next": next,
+        "end": end,
+        "events": events,
+    })))
+}
+
+/// Until something lies at `next`, or the time is over: the next call sees which.
+async fn wait_for_more(
+    log: &HubLog,
+    partition: u16,
+    next: u64,
+    wait: Duration,
+) -> Result<(), Error> {
+    if !wait.is_zero() {
+        let mut tail = log.log.tail(partition).map_err(|it| logs::failed(&it))?;
+        let _ = tokio::time::timeout(wait, tail.wait_for(|it| *it > next)).await;
+    }
+    Ok(())
 }
 
 /// Where reading is to begin: `earliest`, `latest`, a sequence number, or a time.
@@ -82,9 +153,13 @@ fn wait(text: &str) -> Result<Duration, Error> {
     })
 }
 
-/// A message with where it lies; `None` for a record that is none, or that routes take elsewhere.
-fn shown(record: &Record) -> Option<Value> {
-    let message = Message::parse_for(&record.payload, EVENTS)?;
+/// `None` for a record that is no message, or that routes take elsewhere.
+fn read_event(record: &Record) -> Option<Message> {
+    Message::parse_for(&record.payload, EVENTS)
+}
+
+/// A message with where it lies.
+fn shown(record: &Record, message: Message) -> Value {
     let mut event = Map::new();
     let mut put = |name: &str, value: Value| {
         event.insert(name.to_owned(), value);
@@ -112,7 +187,7 @@ fn shown(record: &Record) -> Option<Value> {
         Ok(text) => put("body", json!(text)),
         Err(_) => put("bodyBase64", json!(STANDARD.encode(&message.body))),
     }
-    Some(Value::Object(event))
+    Value::Object(event)
 }
 
 const fn name(which: SystemProperty) -> &'static str {

@@ -49,7 +49,7 @@ const FORMS: Forms = Forms {
     equals: &["id", "appId", "displayName", "servicePrincipalType"],
     flags: &["accountEnabled"],
     starts: &["displayName"],
-    any: &["servicePrincipalNames"],
+    any: &["servicePrincipalNames", "alternativeNames"],
 };
 
 /// A service principal as it is kept.

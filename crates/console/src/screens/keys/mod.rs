@@ -82,17 +82,19 @@ async fn listed(visit: &Visit<'_>, scope: &str) -> Result<Result<Vec<Value>, Ref
 }
 
 fn listing(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Dps => "Microsoft.Devices/provisioningServices/listkeys/action",
-        _ => "Microsoft.Devices/iotHubs/listkeys/action",
+    if kind == Kind::Dps {
+        "Microsoft.Devices/provisioningServices/listkeys/action"
+    } else {
+        "Microsoft.Devices/iotHubs/listkeys/action"
     }
 }
 
 fn listing_command(place: &Place<'_>) -> String {
     let (group, name) = (group_of(place.scope), super::policies::last(place.scope));
-    match place.kind {
-        Kind::Dps => format!("az iot dps policy list --dps-name {name} --resource-group {group}"),
-        _ => format!("az iot hub policy list --hub-name {name} --resource-group {group}"),
+    if place.kind == Kind::Dps {
+        format!("az iot dps policy list --dps-name {name} --resource-group {group}")
+    } else {
+        format!("az iot hub policy list --hub-name {name} --resource-group {group}")
     }
 }
 
@@ -174,9 +176,10 @@ fn table(
 
 fn keys(resource: &Value, place: &Place<'_>, policy: &Value) -> Markup {
     let name = text(policy, "/keyName");
-    let host = match place.kind {
-        Kind::Dps => text(resource, "/properties/serviceOperationsHostName"),
-        _ => text(resource, "/properties/hostName"),
+    let host = if place.kind == Kind::Dps {
+        text(resource, "/properties/serviceOperationsHostName")
+    } else {
+        text(resource, "/properties/hostName")
     };
     html! {
         div.opened role="status" {

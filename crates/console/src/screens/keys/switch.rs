@@ -102,10 +102,7 @@ pub(super) async fn review(
                 }
             }
         }
-        (command(&match place.kind {
-            Kind::Dps => format!("az resource update --ids {} --set properties.disableLocalAuth=true", place.scope),
-            _ => format!("hubward local-auth disable {name}"),
-        }))
+        (command(&if place.kind == Kind::Dps { format!("az resource update --ids {} --set properties.disableLocalAuth=true", place.scope) } else { format!("hubward local-auth disable {name}") }))
     };
     Ok(place.framed(visit, None, &content))
 }
@@ -214,9 +211,10 @@ fn when(time: &str) -> Markup {
 
 /// Who would still get in, and through what.
 async fn keeps(visit: &Visit<'_>, place: &Place<'_>) -> Result<Markup, Trouble> {
-    let action = match place.kind {
-        Kind::Dps => "Microsoft.Devices/provisioningServices/attestationmechanism/read",
-        _ => "Microsoft.Devices/IotHubs/devices/read",
+    let action = if place.kind == Kind::Dps {
+        "Microsoft.Devices/provisioningServices/attestationmechanism/read"
+    } else {
+        "Microsoft.Devices/IotHubs/devices/read"
     };
     let body = json!({ "action": action, "scope": place.scope });
     let told = visit.arm(Method::POST, "/decisions/whoCan", Some(&body)).await?;
