@@ -41,8 +41,11 @@ pub(crate) async fn page(console: &Console, asked: Asked, api: &Api) -> Result<P
     if entra::is_at(path) {
         return entra::page(console, api, &parts, &query, form.as_ref()).await;
     }
-    if below == "/sign-in" {
-        return sign_in::page(console, api, &query, form.as_ref()).await;
+    if below == "/signed-in" && !is_post {
+        return sign_in::back_again(console, api, &parts.headers, &query).await;
+    }
+    if below == "/signed-out" && !is_post {
+        return Ok(sign_in::signed_out(console));
     }
     let here = parts.uri.path_and_query().map_or(ROOT, |it| it.as_str()).to_owned();
     let session = console.sessions.of(&parts.headers, console.now());
@@ -55,7 +58,7 @@ pub(crate) async fn page(console: &Console, asked: Asked, api: &Api) -> Result<P
     }
     if below == "/sign-out" && is_post {
         let cookie = console.sessions.end(&parts.headers);
-        return Ok(Page::redirect(&format!("{ROOT}/sign-in?out")).with_cookie(cookie));
+        return Ok(Page::redirect(&format!("{ROOT}/signed-out")).with_cookie(cookie));
     }
     let visit = Visit { console, api, session, query, form, here };
     match below.trim_end_matches('/') {

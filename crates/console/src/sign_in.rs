@@ -4,8 +4,8 @@ use crate::api::{Api, Ask, Told};
 use crate::form::Form;
 use crate::layout::{Frame, framed};
 use crate::page::Page;
-use crate::sessions::{Session, random_text};
-use crate::trouble::Trouble;
+use crate::sessions::{Session, cookie, random_text, shown};
+use crate::trouble::{Refused, Trouble};
 use crate::visit::{MANAGEMENT, Visit, text};
 use crate::{Console, ROOT, entra, paths};
 use base64::Engine as _;
@@ -15,39 +15,89 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{HeaderMap, Method};
 use maud::html;
 use model::{Secret, Timestamp};
+use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use subtle::ConstantTimeEq as _;
 
-/// The client that the console is.
-const CLIENT: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
+/// The client that the console is: a public one, which the authority knows with its one address.
+const CLIENT: &str = "9f6be937-0774-4fe1-bbd6-f539cb52cd1b";
+/// What a browser carries on its way to the authority and back, and how long that may take, in seconds.
+const BEGUN: &str = "__Host-hubward-begun";
+const BEGUN_S: i64 = 3_600;
 /// How long before its end a token is renewed, in seconds.
 const EARLY_S: i64 = 120;
+/// Entra's numbers for what conditional access refuses: signing in again would change nothing.
+const CONDITIONAL: [i64; 2] = [53_003, 50_076];
 
-/// To the page where one signs in, and back afterwards.
-pub(crate) fn redirect(_console: &Console, back: &str) -> Page {
-    Page::redirect(&format!("{ROOT}/sign-in?back={}", paths::segment(back)))
+/// To the authority, and back afterwards: an authorization code with a proof that it is ours (RFC 7636).
+pub(crate) fn redirect(console: &Console, back: &str) -> Page {
+    let (state, verifier) = (random_text(console), random_text(console));
+    let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
+    let (address, scope) = (address(console), scope(MANAGEMENT));
+    let fields = [
+        ("client_id", CLIENT),
+        ("response_type", "code"),
+        ("response_mode", "query"),
+        ("redirect_uri", address.as_str()),
+        ("scope", scope.as_str()),
+        ("state", state.as_str()),
+        ("code_challenge", challenge.as_str()),
+        ("code_challenge_method", "S256"),
+    ];
+    let target = format!("/{}/oauth2/v2.0/authorize?{}", console.settings.tenant, encoded(&fields));
+    let begun = format!("{state}.{verifier}.{}", paths::segment(back));
+    Page::redirect(&target).with_cookie(cookie(BEGUN, &begun, BEGUN_S))
 }
 
-pub(crate) async fn page(
+/// Where the authority sends the browser back to.
+fn address(console: &Console) -> String {
+    format!("{}{ROOT}/signed-in", console.settings.origin)
+}
+
+fn scope(audience: &str) -> String {
+    format!("{audience}/.default offline_access openid profile")
+}
+
+fn encoded(fields: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{name}={}", paths::segment(value))).collect();
+    pairs.join("&")
+}
+
+/// Back from the authority, with a code or with why there is none.
+pub(crate) async fn back_again(
     console: &Console,
     api: &Api,
+    headers: &HeaderMap,
     query: &Form,
-    form: Option<&Form>,
 ) -> Result<Page, Trouble> {
-    let back = back(form.unwrap_or(query).get("back"));
-    let Some(form) = form else { return Ok(shown(&back, "", query.has("out"), None)) };
-    let username = form.get("username");
+    let begun = shown(headers, BEGUN).unwrap_or_default();
+    let mut parts = begun.splitn(3, '.');
+    let (state, verifier) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+    let to = back(&paths::decoded(parts.next().unwrap_or("")).unwrap_or_default());
+    let is_ours = query.get("state").as_bytes().ct_eq(state.as_bytes());
+    if verifier.is_empty() || !bool::from(is_ours) {
+        // Begun in another browser, or long ago: it begins again, with nothing of what came.
+        return Ok(redirect(console, ROOT));
+    }
+    if !query.get("error").is_empty() {
+        let why = format!("{}: {}", query.get("error"), query.get("error_description"));
+        return Err(Trouble::Bad { why });
+    }
+    let address = address(console);
     let fields = [
-        ("grant_type", "password"),
+        ("grant_type", "authorization_code"),
         ("client_id", CLIENT),
-        ("username", username),
-        ("password", form.raw("password")),
-        ("scope", &format!("{MANAGEMENT}/.default offline_access openid profile")),
+        ("code", query.get("code")),
+        ("redirect_uri", &address),
+        ("code_verifier", verifier),
+        ("scope", &scope(MANAGEMENT)),
     ];
     let told = ask_for_token(console, api, &fields).await;
     if !told.is_ok() {
-        return Ok(shown(&back, username, false, Some(&told)).status(400));
+        return Err(Refused::of(&told).into());
     }
     let claims = claims(text(&told.body, "/id_token"));
     let session = Session {
@@ -59,7 +109,8 @@ pub(crate) async fn page(
         tokens: Mutex::new(BTreeMap::new()),
     };
     keep(&session, MANAGEMENT, &told.body, console.now());
-    Ok(Page::redirect(&back).with_cookie(console.sessions.begin(console, session)))
+    let page = Page::redirect(&to).with_cookie(console.sessions.begin(console, session));
+    Ok(page.with_cookie(cookie(BEGUN, "", 0)))
 }
 
 /// Only to a page of the console: a path of ours, and nothing that a browser reads as another host.
@@ -72,30 +123,16 @@ fn back(text: &str) -> String {
     if is_ours { text.to_owned() } else { ROOT.to_owned() }
 }
 
-fn shown(back: &str, username: &str, is_out: bool, refused: Option<&Told>) -> Page {
+/// After signing out of the console: the browser may still be known to the authority.
+pub(crate) fn signed_out(console: &Console) -> Page {
+    let leave = format!("/{}/oauth2/v2.0/logout", console.settings.tenant);
     framed(
-        &Frame::alone("Sign in"),
+        &Frame::alone("Signed out"),
         &html! {
             section.sign-in {
-                h1 { "Sign in" }
-                @if is_out { p { "You are signed out." } }
-                @if let Some(told) = refused {
-                    @let (_, message) = told.error();
-                    div.refused role="alert" {
-                        p { (message.lines().next().unwrap_or_default()) }
-                        @if let Some(id) = told.tracking() {
-                            p { span.command { "hubward explain " (id) } " says why" }
-                        }
-                    }
-                }
-                form method="post" action={ (ROOT) "/sign-in" } {
-                    input type="hidden" name="back" value=(back);
-                    label for="username" { "Name" }
-                    input #username name="username" value=(username) autocomplete="username" required autofocus;
-                    label for="password" { "Password" }
-                    input #password name="password" type="password" autocomplete="current-password" required;
-                    button.first { "Sign in" }
-                }
+                h1 { "You are signed out" }
+                p { "of the console. This browser is still signed in here for other applications." }
+                p { a.button href=(ROOT) { "Sign in again" } " " a.button href=(leave) { "Sign out everywhere" } }
             }
         },
     )
@@ -117,11 +154,15 @@ pub(crate) async fn token(visit: &Visit<'_>, audience: &str) -> Result<Secret<St
         ("grant_type", "refresh_token"),
         ("client_id", CLIENT),
         ("refresh_token", refresh.as_str()),
-        ("scope", &format!("{audience}/.default offline_access openid profile")),
+        ("scope", &scope(audience)),
     ];
     let told = ask_for_token(visit.console, visit.api, &fields).await;
     if !told.is_ok() {
-        return Err(Trouble::SignedOut { back: visit.here.clone() });
+        let number = told.body.pointer("/error_codes/0").and_then(Value::as_i64);
+        return Err(match number.is_some_and(|it| CONDITIONAL.contains(&it)) {
+            true => Refused::of(&told).into(),
+            false => Trouble::SignedOut { back: visit.here.clone() },
+        });
     }
     if let Some(next) = told.body.get("refresh_token").and_then(Value::as_str) {
         let mut refresh = session.refresh.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,14 +192,12 @@ pub(crate) async fn post_form(
     target: String,
     fields: &[(&str, &str)],
 ) -> Told {
-    let pairs: Vec<String> =
-        fields.iter().map(|(name, value)| format!("{name}={}", paths::segment(value))).collect();
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     if let Ok(host) = HeaderValue::from_str(console.host()) {
         headers.insert(HOST, host);
     }
-    let body = Bytes::from(pairs.join("&"));
+    let body = Bytes::from(encoded(fields));
     api(Ask { host: None, method: Method::POST, target, headers, body }).await
 }
 

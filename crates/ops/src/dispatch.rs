@@ -4,8 +4,7 @@ use crate::authorization::{
     deny_assignments, exemptions, locks, policies, policy_sets, revisions, role_assignments, roles,
 };
 use crate::entra::{
-    codes, conditional_access as conditional, device_codes, discovery, members, named_locations,
-    sessions,
+    codes, conditional_access as entry, device_codes, discovery, members, named_locations, sessions,
 };
 use crate::env::Env;
 use crate::input::{Input, Reply};
@@ -47,11 +46,11 @@ pub(crate) fn act<'a>(permit: &'a Permit, input: &'a Input, env: &'a Env) -> Doi
         Op::IssueCode => Box::pin(codes::issue(permit, input, env)),
         Op::ReadDeviceRequest => Box::pin(device_codes::read(permit, input, env)),
         Op::AnswerDeviceRequest => Box::pin(device_codes::answer(permit, input, env)),
-        Op::ListConditionalAccessPolicies => Box::pin(conditional::list(permit, input, env)),
-        Op::CreateConditionalAccessPolicy => Box::pin(conditional::create(permit, input, env)),
-        Op::GetConditionalAccessPolicy => Box::pin(conditional::get(permit, input, env)),
-        Op::PatchConditionalAccessPolicy => Box::pin(conditional::patch(permit, input, env)),
-        Op::DeleteConditionalAccessPolicy => Box::pin(conditional::delete(permit, input, env)),
+        Op::ListConditionalAccessPolicies => Box::pin(entry::list(permit, input, env)),
+        Op::CreateConditionalAccessPolicy => Box::pin(entry::create(permit, input, env)),
+        Op::GetConditionalAccessPolicy => Box::pin(entry::get(permit, input, env)),
+        Op::PatchConditionalAccessPolicy => Box::pin(entry::patch(permit, input, env)),
+        Op::DeleteConditionalAccessPolicy => Box::pin(entry::delete(permit, input, env)),
         Op::ListNamedLocations => Box::pin(named_locations::list(permit, input, env)),
         Op::CreateNamedLocation => Box::pin(named_locations::create(permit, input, env)),
         Op::GetNamedLocation => Box::pin(named_locations::get(permit, input, env)),
