@@ -15,16 +15,17 @@ impl<'a> Browser<'a> {
     }
 
     fn signed_in(world: &'a World, user: &str, password: &str) -> Self {
-        let mut browser = Self::new(world);
-        let form = format!("back=%2Fconsole&username={user}&password={password}");
-        let sent = browser.sends("/console/sign-in", &form, &[]).expect(303);
-        assert_eq!(sent.header("location"), Some("/console"));
-        let cookie = sent.header("set-cookie").unwrap();
+        let mut browser = testkit::Browser::new(world.wire(), &world.setting("HUBWARD_ARM"));
+        let authority = browser.opens("/console").location().to_owned();
+        let form = browser.opens(&authority);
+        let given = browser.signs_in(&form, user, password).location().to_owned();
+        let back = browser.opens(&given);
+        assert_eq!((back.answer.status, back.location()), (303, "/console"), "{back:?}");
+        let cookie = back.answer.header("set-cookie").unwrap();
         for rule in ["__Host-", "; Path=/", "; Secure", "; HttpOnly", "; SameSite=Lax"] {
             assert!(cookie.contains(rule), "{rule} in {cookie}");
         }
-        browser.cookie = cookie.split(';').next().unwrap().to_owned();
-        browser
+        Self { world, cookie: browser.cookies() }
     }
 
     fn administrator(world: &'a World) -> Self {
@@ -82,10 +83,8 @@ fn pages_are_whole_without_scripts_and_under_strict_rules() {
     let world = World::new();
     let nobody = Browser::new(&world);
     let sent_away = nobody.opens("/console/pulse?x=1").expect(303);
-    assert_eq!(
-        sent_away.header("location"),
-        Some("/console/sign-in?back=%2Fconsole%2Fpulse%3Fx%3D1")
-    );
+    let authority = format!("/{}/oauth2/v2.0/authorize?", world.setting("HUBWARD_TENANT_ID"));
+    assert!(sent_away.header("location").unwrap().starts_with(&authority), "{sent_away:?}");
     assert_eq!(nobody.opens("/").expect(303).header("location"), Some("/console"));
     let admin = Browser::administrator(&world);
     for path in ["/console", "/console/pulse", "/console/refusals", "/console/ask"] {
@@ -111,8 +110,7 @@ fn pages_are_whole_without_scripts_and_under_strict_rules() {
         .expect(400);
 }
 
-/// Threat 64: a form from another site, of another session or without its text changes nothing; threat 65: signing in
-/// leads to no other site.
+/// Threat 64: a form from another site, of another session or without its text changes nothing.
 #[test]
 fn forms_of_other_sites_change_nothing() {
     let world = World::new();
@@ -132,22 +130,56 @@ fn forms_of_other_sites_change_nothing() {
     }
     admin.opens("/console").expect(200);
     admin.opens("/console/sign-out").expect(404);
-    let (user, password) =
-        (world.setting("HUBWARD_ADMIN_USER"), world.setting("HUBWARD_ADMIN_PASSWORD"));
-    for elsewhere in
-        ["https://evil.example/console", "//evil.example", "/console/..%5C%5Cevil.example"]
-    {
-        let form = format!("back={elsewhere}&username={user}&password={password}");
-        let led = Browser::new(&world).sends("/console/sign-in", &form, &[]).expect(303);
-        assert_eq!(led.header("location"), Some("/console"), "{elsewhere}");
-    }
-    let wrong =
-        Browser::new(&world).sends("/console/sign-in", &format!("username={user}&password=x"), &[]);
-    assert!(text(&wrong).contains("hubward explain"), "{wrong:?}");
-    assert_eq!(wrong.status, 400);
     let out = admin.sends("/console/sign-out", &format!("forgery={own}"), &[]).expect(303);
     assert!(out.header("set-cookie").unwrap().contains("Max-Age=0"));
     admin.opens("/console").expect(303);
+}
+
+/// Threats 9 and 65: signing in leads to a page of the console alone, and a code counts only in the browser that asked for
+/// it, once.
+#[test]
+fn signing_in_leads_to_no_other_site_and_takes_no_code_of_others() {
+    let world = World::new();
+    let (user, password) =
+        (world.setting("HUBWARD_ADMIN_USER"), world.setting("HUBWARD_ADMIN_PASSWORD"));
+    let fresh = || testkit::Browser::new(world.wire(), &world.setting("HUBWARD_ARM"));
+    let begun = |browser: &testkit::Browser| {
+        let all = browser.cookies();
+        let found = all.split("; ").find_map(|it| it.strip_prefix("__Host-hubward-begun="));
+        found.unwrap().to_owned()
+    };
+    for elsewhere in
+        ["https%3A%2F%2Fevil.example", "%2F%2Fevil.example", "%2Fconsole%5C%5Cevil.example"]
+    {
+        let mut browser = fresh();
+        let authority = browser.opens("/console/pulse").location().to_owned();
+        let own = begun(&browser);
+        let (ours, _) = own.rsplit_once('.').unwrap();
+        browser.shows("__Host-hubward-begun", &format!("{ours}.{elsewhere}"));
+        let form = browser.opens(&authority);
+        let given = browser.signs_in(&form, &user, &password).location().to_owned();
+        assert_eq!(browser.opens(&given).location(), "/console", "{elsewhere}");
+    }
+
+    let mut browser = fresh();
+    let authority = browser.opens("/console/pulse").location().to_owned();
+    let form = browser.opens(&authority);
+    let wrong = browser.signs_in(&form, &user, "wrong-Password-1");
+    assert_eq!(wrong.answer.status, 400);
+    let form = wrong.says("hubward explain");
+    let given = browser.signs_in(&form, &user, &password).location().to_owned();
+    // In a browser that never asked, it begins anew; likewise with another state.
+    for other in [given.as_str(), "/console/signed-in?code=x&state=y", "/console/signed-in"] {
+        let led = fresh().opens(other);
+        assert!(led.location().contains("/oauth2/v2.0/authorize?"), "{other}: {led:?}");
+        assert!(!led.answer.headers.iter().any(|(_, it)| it.starts_with("__Host-hubward=")));
+    }
+    let own = begun(&browser);
+    assert_eq!(browser.opens(&given).location(), "/console/pulse");
+    // A second time it ends what it gave.
+    let mut second = fresh();
+    second.shows("__Host-hubward-begun", &own);
+    assert!(second.opens(&given).says("Refused").answer.status >= 400);
 }
 
 /// A session ends when it is not used, with its person's account and with the server; others go on.

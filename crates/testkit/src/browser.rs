@@ -93,6 +93,18 @@ impl Browser {
         self.sends("POST", &path, &[("Origin", from)], Some(body.join("&")))
     }
 
+    /// What it shows: `name=value; ...`.
+    pub fn cookies(&self) -> String {
+        let all: Vec<String> =
+            self.cookies.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        all.join("; ")
+    }
+
+    /// Shows another value under a name from now on.
+    pub fn shows(&mut self, name: &str, value: &str) {
+        self.cookies.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Forgets who is signed in.
     pub fn forgets(&mut self) {
         self.cookies.clear();
@@ -105,9 +117,7 @@ impl Browser {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Shown {
-        let cookies: Vec<String> =
-            self.cookies.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let cookies = cookies.join("; ");
+        let cookies = self.cookies();
         let mut all = headers.to_vec();
         if !cookies.is_empty() {
             all.push(("Cookie", &cookies));

@@ -63,7 +63,7 @@ async function signIn(page, world, user = world.user, password = world.password)
   await page.getByLabel("Name", { exact: true }).fill(user);
   await page.getByLabel("Password", { exact: true }).fill(password);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.waitForURL((url) => url.pathname.startsWith("/console") && !url.pathname.includes("sign-in"));
+  await page.waitForURL((url) => url.pathname.startsWith("/console") && !url.pathname.startsWith("/console/signed-"));
 }
 
 // What axe finds on a page, but for what is not serious.
