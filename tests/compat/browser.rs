@@ -43,6 +43,28 @@ fn walk(module: &str, flags: &[&str]) {
     let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     assert!(said.status.success(), "{module}: {out}\n{err}");
     show(&out);
+    keep(module);
+}
+
+/// The pictures of the README: of which walk, under which name there, and here.
+const KEPT: [(&str, &str, &str); 4] = [
+    ("core", "pulse", "pulse"),
+    ("core", "decision", "decision"),
+    ("devices", "devices", "devices"),
+    ("access", "access-lit", "access"),
+];
+
+/// With `HUBWARD_BLESS=1` the README's pictures are those that were taken just now.
+#[expect(clippy::disallowed_methods, reason = "whoever runs the test says so")]
+fn keep(module: &str) {
+    if std::env::var("HUBWARD_BLESS").is_err() {
+        return;
+    }
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures");
+    for (_, taken, name) in KEPT.iter().filter(|(of, _, _)| *of == module) {
+        let taken = pictures().join(format!("{taken}-light.png"));
+        std::fs::copy(taken, kept.join(format!("{name}.png"))).unwrap();
+    }
 }
 
 fn pictures() -> PathBuf {

@@ -66,10 +66,7 @@ async function bench(page, world) {
 // Without scripts the same page says the same.
 async function bare(world) {
   const page = await world.open({ javaScriptEnabled: false });
-  await page.goto(`${world.origin}/console/sign-in`);
-  await page.getByLabel("Name", { exact: true }).fill(world.user);
-  await page.getByLabel("Password", { exact: true }).fill(world.password);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await world.signIn(page);
   await page.goto(at(world, world.definition, "bench"));
   await page.getByLabel("The definition's properties").fill(draft([DENY]));
   await page.getByRole("button", { name: "Check" }).click();

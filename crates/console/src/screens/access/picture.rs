@@ -109,13 +109,16 @@ fn boxed(screen: &Screen<'_>, node: &Node, (x, y): (usize, usize)) -> Markup {
     let is_chosen = screen.chosen.eq_ignore_ascii_case(&node.key);
     let target = if is_chosen { screen.to("", screen.at) } else { screen.to(&node.key, screen.at) };
     let is_here = node.key == place(screen.scope);
+    // What is heard begins with what is seen, and has the whole name where that does not fit.
+    let (seen, also) = (short(&node.name), if is_here { ", this place" } else { "" });
+    let whole = if seen == node.name { String::new() } else { format!(": {}", node.name) };
     html! {
         a href=(target) data-key=(node.key) data-lit=[node.is_lit.then_some("yes")] data-denies=[node.is_denial.then_some("yes")]
-            aria-current=[is_chosen.then_some("true")] aria-label={ (node.name) ", " (node.word) } {
-            title { (node.name) }
+            aria-current=[is_chosen.then_some("true")] aria-label={ (seen) ", " (node.word) (also) (whole) } {
             rect x=(x) y=(y) width=(BOX_WIDTH) height=(BOX_HEIGHT) rx="4" data-here=[is_here.then_some("yes")] {}
-            text x=(x + 10) y=(y + 17) { (short(&node.name)) }
-            text.soft x=(x + 10) y=(y + 31) { (node.word) @if is_here { ", this place" } }
+            text x=(x + 10) y=(y + 17) { (seen) }
+            " "
+            text.soft x=(x + 10) y=(y + 31) { (node.word) (also) }
         }
     }
 }

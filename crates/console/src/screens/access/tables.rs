@@ -141,7 +141,7 @@ fn take(screen: &Screen<'_>, held: &Held, it: &Grant) -> Markup {
     );
     html! {
         details.take {
-            summary aria-label={ "Take " (what) } { "Take away" }
+            summary aria-label={ "Take away " (what) } { "Take away" }
             form method="post" action=(paths::view(screen.scope, "access")) {
                 (forgery(&screen.visit.session))
                 input type="hidden" name="do" value="take";
