@@ -92,7 +92,6 @@ impl Asker<'_> {
             | FindingKind::Plane
             | FindingKind::Network
             | FindingKind::Resource
-            | FindingKind::ConditionalAccessPolicy
             | FindingKind::SecurityPolicy => Op::GetPolicyAssignment,
         };
         Scope::parse(&found.id).is_ok_and(|it| may_see(self.permit, op, &it, self.facts, self.env))
@@ -124,7 +123,6 @@ fn kind(found: &Finding) -> &'static str {
         | FindingKind::SasRight
         | FindingKind::Plane
         | FindingKind::Resource
-        | FindingKind::ConditionalAccessPolicy
         | FindingKind::SecurityPolicy => "resource",
     }
 }
