@@ -39,7 +39,8 @@ fn walk(module: &str, flags: &[&str]) {
     });
     let mut node = Command::new("node");
     node.arg(script("node/console/walk.js")).arg(world.to_string()).arg(module);
-    let said = node.env("NODE_PATH", node_modules()).output().unwrap();
+    node.env("NODE_PATH", node_modules()).env("NODE_EXTRA_CA_CERTS", connection.ca_file());
+    let said = node.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     assert!(said.status.success(), "{module}: {out}\n{err}");
     show(&out);
@@ -82,6 +83,12 @@ fn the_console_leads_from_a_refusal_to_its_cause() {
 #[test]
 fn policies_and_keys_are_looked_after_in_the_console() {
     walk("policies", &[]);
+}
+
+/// S2-53, S2-54, S2-55: who would break is named, keys are switched off, and it is they who break, and nobody else.
+#[test]
+fn keys_are_switched_off_in_the_console_after_a_review() {
+    walk("keys_off", &[]);
 }
 
 /// Ten thousand devices on one screen, by state and with who was refused; a device with what proves it, its twin, what it

@@ -116,7 +116,9 @@ fn why(trace: &Trace) -> Markup {
                 }
                 p { strong { (step.reason) }
                     @if let Some(found) = step.deciding().filter(|it| it.name != step.reason) { ": " (found.name) } }
-                @if !trace.outcome.message.is_empty() { p { (trace.outcome.message) } }
+                @if !trace.outcome.message.is_empty() && trace.outcome.message != step.reason {
+                    p { (trace.outcome.message) }
+                }
             }
         }
     }
