@@ -1,13 +1,13 @@
 //! `hubward access`: everything that somebody can do, place by place, and the keys that somebody reaches.
 
+use crate::answer;
 use crate::client::Client;
-use crate::explain::pretty;
 use crate::page::{Cell, Column, Page, Style};
 use crate::render::TEXT_CHARS_MAX;
 use crate::standing::{Against, Way, cells, stopped_by};
 use crate::target::{Connection, Target};
 use crate::text::shorten;
-use crate::{Failure, Format, show};
+use crate::{Failure, Format};
 use serde::Deserialize;
 use serde_json::json;
 use std::process::ExitCode;
@@ -114,18 +114,7 @@ pub(crate) fn run(asked: &Access) -> Result<ExitCode, Failure> {
     let client = Client::sign_in(&connection)?;
     let question = json!({ "principal": asked.principal, "scope": scope });
     let body = client.post("/decisions/access", &question)?;
-    match asked.output {
-        // Unchanged, even where a newer server says more than is known here.
-        Format::Json => show(&pretty(&body))?,
-        Format::Table => {
-            let answer = Answer::deserialize(&body).map_err(|it| {
-                Failure::Failed(format!(
-                    "the server's answer cannot be read ({it}); is one of the two older than the other?"
-                ))
-            })?;
-            show(&render(&answer, Page::for_stdout()))?;
-        }
-    }
+    answer::print(asked.output, &body, render)?;
     Ok(ExitCode::SUCCESS)
 }
 

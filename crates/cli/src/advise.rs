@@ -1,12 +1,12 @@
 //! `hubward advise`: who still uses keys, who needs less than it holds, and who reaches keys.
 
+use crate::answer;
 use crate::client::Client;
-use crate::explain::pretty;
 use crate::page::{Cell, Column, Page, Style};
 use crate::render::TEXT_CHARS_MAX;
 use crate::target::Target;
 use crate::text::shorten;
-use crate::{Failure, Format, show};
+use crate::{Failure, Format};
 use serde::Deserialize;
 use serde_json::json;
 use std::process::ExitCode;
@@ -158,18 +158,7 @@ pub(crate) fn run(asked: &Advise) -> Result<ExitCode, Failure> {
     let connection = asked.target.connection()?;
     let client = Client::sign_in(&connection)?;
     let body = client.post("/decisions/advise", &json!({ "scope": asked.scope }))?;
-    match asked.output {
-        // Unchanged, even where a newer server says more than is known here.
-        Format::Json => show(&pretty(&body))?,
-        Format::Table => {
-            let answer = Answer::deserialize(&body).map_err(|it| {
-                Failure::Failed(format!(
-                    "the server's answer cannot be read ({it}); is one of the two older than the other?"
-                ))
-            })?;
-            show(&render(&answer, Page::for_stdout()))?;
-        }
-    }
+    answer::print(asked.output, &body, render)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! `hubward local-auth`: keys of a hub switched off, once it is told who would lose it.
 
 use crate::advise::{KeyUse, instead};
+use crate::answer;
 use crate::client::Client;
 use crate::diagnose::{Kind, id_of};
 use crate::explain::pretty;
@@ -144,11 +145,7 @@ pub(crate) fn run(asked: &LocalAuth) -> Result<ExitCode, Failure> {
     let client = Client::sign_in(&connection)?;
     let hub = id_of(&client, Kind::Hub, &asked.hub)?;
     let body = client.post("/decisions/localAuth", &json!({ "scope": hub }))?;
-    let answer = Answer::deserialize(&body).map_err(|it| {
-        Failure::Failed(format!(
-            "the server's answer cannot be read ({it}); is one of the two older than the other?"
-        ))
-    })?;
+    let answer: Answer = answer::read(&body)?;
     match asked.output {
         // Unchanged, even where a newer server says more than is known here.
         Format::Json => show(&pretty(&body))?,

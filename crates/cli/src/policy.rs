@@ -1,13 +1,13 @@
 //! `hubward policy who-is-hit`: the rules that can match a device that registers, and whom policies refuse what.
 
 use crate::access::place;
+use crate::answer;
 use crate::client::Client;
-use crate::explain::pretty;
 use crate::page::{Page, Style};
 use crate::render::TEXT_CHARS_MAX;
 use crate::target::Target;
 use crate::text::shorten;
-use crate::{Failure, Format, show};
+use crate::{Failure, Format};
 use serde::Deserialize;
 use serde_json::json;
 use std::process::ExitCode;
@@ -111,18 +111,7 @@ pub(crate) fn run(asked: &Policy) -> Result<ExitCode, Failure> {
     let client = Client::sign_in(&connection)?;
     let question = json!({ "policy": asked.policy, "scope": scope });
     let body = client.post("/decisions/whoIsHit", &question)?;
-    match asked.output {
-        // Unchanged, even where a newer server says more than is known here.
-        Format::Json => show(&pretty(&body))?,
-        Format::Table => {
-            let answer = Answer::deserialize(&body).map_err(|it| {
-                Failure::Failed(format!(
-                    "the server's answer cannot be read ({it}); is one of the two older than the other?"
-                ))
-            })?;
-            show(&render(&answer, Page::for_stdout()))?;
-        }
-    }
+    answer::print(asked.output, &body, render)?;
     Ok(ExitCode::SUCCESS)
 }
 

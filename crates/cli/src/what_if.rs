@@ -1,5 +1,6 @@
 //! `hubward what-if`: what a change would do to who calls here, from calls on record.
 
+use crate::answer;
 use crate::client::Client;
 use crate::diagnose::{Kind, id_of};
 use crate::explain::pretty;
@@ -172,11 +173,7 @@ pub(crate) fn run(asked: &WhatIf) -> Result<ExitCode, Failure> {
     let scope = asked.scope.as_ref().or(asked.at.as_ref());
     let question = json!({ "changes": changes, "scope": scope });
     let body = client.post("/decisions/whatIf", &question)?;
-    let answer = Answer::deserialize(&body).map_err(|it| {
-        Failure::Failed(format!(
-            "the server's answer cannot be read ({it}); is one of the two older than the other?"
-        ))
-    })?;
+    let answer: Answer = answer::read(&body)?;
     match asked.output {
         // Unchanged, even where a newer server says more than is known here.
         Format::Json => show(&pretty(&body))?,

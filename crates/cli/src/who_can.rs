@@ -1,13 +1,13 @@
 //! `hubward who-can`: who can do something at a place, and through which roles and groups.
 
+use crate::answer;
 use crate::client::Client;
-use crate::explain::pretty;
 use crate::page::{Cell, Column, Page, Style};
 use crate::render::TEXT_CHARS_MAX;
 use crate::standing::{Against, Way, cells, stopped_by};
 use crate::target::Target;
 use crate::text::shorten;
-use crate::{Failure, Format, show};
+use crate::{Failure, Format};
 use serde::Deserialize;
 use serde_json::json;
 use std::process::ExitCode;
@@ -91,18 +91,7 @@ pub(crate) fn run(asked: &WhoCan) -> Result<ExitCode, Failure> {
         "objectName": asked.object_name,
     });
     let body = client.post("/decisions/whoCan", &question)?;
-    match asked.output {
-        // Unchanged, even where a newer server says more than is known here.
-        Format::Json => show(&pretty(&body))?,
-        Format::Table => {
-            let answer = Answer::deserialize(&body).map_err(|it| {
-                Failure::Failed(format!(
-                    "the server's answer cannot be read ({it}); is one of the two older than the other?"
-                ))
-            })?;
-            show(&render(&answer, Page::for_stdout()))?;
-        }
-    }
+    answer::print(asked.output, &body, render)?;
     Ok(ExitCode::SUCCESS)
 }
 

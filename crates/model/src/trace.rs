@@ -270,6 +270,27 @@ pub enum FindingResult {
     WouldChange,
 }
 
+impl FindingResult {
+    /// For people.
+    pub const fn told(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::NoMatch => "no match",
+            Self::Exempt => "exempt",
+            Self::Excluded => "excluded",
+            Self::Disabled => "disabled",
+            Self::WouldDeny => "would deny",
+            Self::Audit => "audit",
+            Self::Deny => "deny",
+            Self::Allow => "allow",
+            Self::Error => "error",
+            Self::NotVisible => "not visible yet",
+            Self::Change => "changes it",
+            Self::WouldChange => "would change it",
+        }
+    }
+}
+
 /// One thing that a gate looked at, and what came of it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

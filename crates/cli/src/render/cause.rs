@@ -227,7 +227,7 @@ pub(crate) fn listed(title: &str, all: &[&Finding], page: &mut Page) {
         vec![
             Cell::plain(shorten(&name, VALUE_CHARS_MAX)),
             Cell::plain(shorten(scope, TEXT_CHARS_MAX)),
-            Cell::plain(result(it.result)),
+            Cell::plain(it.result.told()),
             Cell::plain(shorten(&it.reason, TEXT_CHARS_MAX)),
         ]
     };
@@ -259,23 +259,5 @@ pub(crate) const fn kind(kind: FindingKind) -> &'static str {
         FindingKind::Resource => "resource",
         FindingKind::SecurityPolicy => "security policy",
         FindingKind::ConditionalAccessPolicy => "conditional access policy",
-    }
-}
-
-const fn result(result: FindingResult) -> &'static str {
-    match result {
-        FindingResult::Match => "match",
-        FindingResult::NoMatch => "no match",
-        FindingResult::Exempt => "exempt",
-        FindingResult::Excluded => "excluded",
-        FindingResult::Disabled => "disabled",
-        FindingResult::WouldDeny => "would deny",
-        FindingResult::Audit => "audit",
-        FindingResult::Deny => "deny",
-        FindingResult::Allow => "allow",
-        FindingResult::Error => "error",
-        FindingResult::NotVisible => "not visible yet",
-        FindingResult::Change => "changes it",
-        FindingResult::WouldChange => "would change it",
     }
 }

@@ -7,7 +7,7 @@ use crate::trouble::Trouble;
 use crate::visit::{Visit, text};
 use crate::{ROOT, paths};
 use maud::{Markup, html};
-use model::trace::{Caller, Condition, Finding, FindingResult, Step};
+use model::trace::{Caller, Condition, Finding, Step};
 use model::{Gate, Trace, TrackingId, Verdict};
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -187,9 +187,9 @@ fn took(ns: u64) -> String {
 fn finding(found: &Finding, step: &Step) -> Markup {
     let is_deciding = step.deciding().is_some_and(|it| std::ptr::eq(it, found));
     html! {
-        details open[is_deciding] data-result=(result(found.result)) {
+        details open[is_deciding] data-result=(found.result.told()) {
             summary {
-                span.result { (result(found.result)) } " " (found.name)
+                span.result { (found.result.told()) } " " (found.name)
                 @if let Some(role) = &found.role { " (role " (role.role_name) ")" }
                 @if is_deciding { " " strong { "decided" } }
             }
@@ -239,24 +239,6 @@ pub(crate) fn conditions(all: &[Condition]) -> Markup {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-pub(crate) fn result(result: FindingResult) -> &'static str {
-    match result {
-        FindingResult::Match => "match",
-        FindingResult::NoMatch => "no match",
-        FindingResult::Exempt => "exempt",
-        FindingResult::Excluded => "excluded",
-        FindingResult::Disabled => "disabled",
-        FindingResult::WouldDeny => "would deny",
-        FindingResult::Audit => "audit",
-        FindingResult::Deny => "deny",
-        FindingResult::Allow => "allow",
-        FindingResult::Error => "error",
-        FindingResult::NotVisible => "not visible yet",
-        FindingResult::Change => "changes it",
-        FindingResult::WouldChange => "would change it",
-    }
 }
 
 fn changes(trace: &Trace, answer: &Value) -> Markup {

@@ -138,7 +138,7 @@ fn rights(section: &Value) -> Markup {
 fn finding(found: &Finding) -> Markup {
     html! {
         details {
-            summary { (decision::result(found.result)) " " (found.name) }
+            summary { (found.result.told()) " " (found.name) }
             p { (found.reason) }
             p.name { (found.id) }
             @if !found.conditions.is_empty() { (decision::conditions(&found.conditions)) }
