@@ -6,6 +6,8 @@ const river = document.getElementById("river");
 const table = document.getElementById("river-table");
 const says = document.getElementById("river-says");
 const GATES = ["authentication", "policy", "access", "resource"];
+// Of sign-ins alone, right behind the first: it has a row in the table and no line of its own in the river.
+const CONDITIONAL = "conditional access";
 const AT = [200, 390, 580, 770];
 const MIDDLE = 110;
 const DROPS_MAX = 120;
@@ -77,13 +79,12 @@ async function beat() {
     const rate = (a, b) => Math.max(0, Math.round((a - b) / seconds));
     // The page's own question is a call, too, and says nothing.
     const own = now.own - before.own;
-    rates = {
-      calls: rate(now.calls - own, before.calls),
-      refused: GATES.map((gate) => rate(now.refusals[gate], before.refusals[gate])),
-    };
-    GATES.forEach((gate, at) => {
-      tell(table.querySelector(`[data-gate="${gate}"]`), now.refusals[gate], rates.refused[at]);
-    });
+    const refused = (gate) => rate(now.refusals[gate], before.refusals[gate]);
+    rates = { calls: rate(now.calls - own, before.calls), refused: GATES.map(refused) };
+    rates.refused[0] += refused(CONDITIONAL);
+    for (const gate of [...GATES, CONDITIONAL]) {
+      tell(table.querySelector(`[data-gate="${gate}"]`), now.refusals[gate], refused(gate));
+    }
     tell(table.querySelector('[data-gate="calls"]'), now.calls, rates.calls);
     draw();
   }

@@ -9,8 +9,9 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 /// The gates in the order in which they speak, with what each asks.
-const GATES: [(&str, &str); 4] = [
+const GATES: [(&str, &str); 5] = [
     ("authentication", "who is it?"),
+    ("conditional access", "may a token be given for this, from there, by what was shown? Asked of sign-ins alone."),
     ("policy", "does a policy forbid it?"),
     ("access", "does a role or key allow it?"),
     ("resource", "is the resource in a state for it?"),
@@ -26,7 +27,7 @@ pub(crate) async fn page(visit: &Visit<'_>) -> Result<Page, Trouble> {
             figcaption #river-says aria-live="off" { "Calls in the last second; the table below holds the same." }
         }
         (table(&pulse))
-        (command("curl --cacert ca.pem -H \"Authorization: Bearer $TOKEN\" $HUBWARD_ARM/decisions/pulse"))
+        (command("az rest --method GET --url $HUBWARD_ARM/decisions/pulse"))
     };
     Ok(framed(&Frame::of("Pulse", "/pulse", visit).with_script("pulse.js"), &content))
 }
