@@ -146,7 +146,9 @@ fn a_log_that_cannot_be_read_does_not_hide_the_others() {
     for row in rows {
         assert!(text.lines().any(|it| it == row), "{text}");
     }
-    assert!(text.contains("is not a segment of this log; move it"), "{text}");
+    // Where the line is broken depends on how long the folder's name is.
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("is not a segment of this log; move it"), "{text}");
 }
 
 #[test]

@@ -11,7 +11,10 @@ use serde_json::Value;
 /// The gates in the order in which they speak, with what each asks.
 const GATES: [(&str, &str); 5] = [
     ("authentication", "who is it?"),
-    ("conditional access", "may a token be given for this, from there, by what was shown? Asked of sign-ins alone."),
+    (
+        "conditional access",
+        "may a token be given for this, from there, by what was shown? Asked of sign-ins alone.",
+    ),
     ("policy", "does a policy forbid it?"),
     ("access", "does a role or key allow it?"),
     ("resource", "is the resource in a state for it?"),

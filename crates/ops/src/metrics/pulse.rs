@@ -65,10 +65,10 @@ mod tests {
         let told = metrics.pulse();
         assert_eq!(told["calls"], 5);
         assert_eq!(told["own"], 1);
-        assert_eq!(
-            told["refusals"],
-            json!({ "authentication": 0, "policy": 0, "access": 1, "resource": 0 })
-        );
+        let by_gate = json!({
+            "authentication": 0, "conditional access": 0, "policy": 0, "access": 1, "resource": 0,
+        });
+        assert_eq!(told["refusals"], by_gate);
         let most = json!({ "operation": "GetHub", "plane": "control", "calls": 4, "errors": 1 });
         assert_eq!(told["operations"][0], most);
     }

@@ -89,7 +89,8 @@ fn only_known_grants_are_taken_in_their_spelling() {
     };
     check(&[], TokenFault::MissingField);
     check(&[("grant_type", "")], TokenFault::MissingField);
-    check(&[("grant_type", "authorization_code")], TokenFault::UnsupportedGrant);
+    check(&[("grant_type", "implicit")], TokenFault::UnsupportedGrant);
+    check(&[("grant_type", "Authorization_Code")], TokenFault::UnsupportedGrant);
     check(&[("grant_type", "Password")], TokenFault::UnsupportedGrant);
     check(&[("grant_type", "CLIENT_CREDENTIALS")], TokenFault::UnsupportedGrant);
     assert_eq!(Wanted::read(&Value::Null, ORIGIN).unwrap_err().0, TokenFault::MissingField);
@@ -205,7 +206,9 @@ fn of_a_persons_scopes_one_names_the_resource_and_the_others_are_words() {
         "https://iothubs.azure.net/user_impersonation openid",
         Ok(("https://iothubs.azure.net", false, true)),
     );
-    check("openid profile", Err(TokenFault::BadScope));
+    // As a client that only wants to know who it is, at Entra, too.
+    check("openid profile", Ok(("https://graph.microsoft.com", false, true)));
+    check("profile offline_access", Err(TokenFault::BadScope));
     check("openid /.default", Err(TokenFault::BadScope));
     check("https://iothubs.azure.net/write", Err(TokenFault::BadScope));
     check("Openid https://iothubs.azure.net/.default", Err(TokenFault::BadScope));
