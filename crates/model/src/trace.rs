@@ -5,11 +5,13 @@
 
 mod channel;
 mod enrollment;
+mod finding;
 mod lacked;
 mod object;
 
 pub use channel::Channel;
 pub use enrollment::EnrollmentKind;
+pub use finding::{FindingKind, FindingResult};
 pub use lacked::LackedRole;
 pub use object::{Object, Verb};
 
@@ -225,70 +227,6 @@ pub struct Condition {
     /// Why it could not be evaluated, where it could not. An error in a condition that counts denies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-/// What kind of thing a gate looked at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum FindingKind {
-    Token,
-    Sas,
-    Secret,
-    Certificate,
-    PolicyRule,
-    DenyAssignment,
-    RoleAssignment,
-    SasRight,
-    Plane,
-    Lock,
-    /// Network rules of a hub or provisioning service.
-    Network,
-    Resource,
-    ConditionalAccessPolicy,
-    /// One member of a security policy that a device's call does not keep to.
-    SecurityPolicy,
-}
-
-/// What came of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum FindingResult {
-    Match,
-    NoMatch,
-    Exempt,
-    Excluded,
-    Disabled,
-    WouldDeny,
-    Audit,
-    Deny,
-    Allow,
-    Error,
-    NotVisible,
-    /// It changes what is written.
-    Change,
-    /// It would, were it enforced.
-    WouldChange,
-}
-
-impl FindingResult {
-    /// For people.
-    pub const fn told(self) -> &'static str {
-        match self {
-            Self::Match => "match",
-            Self::NoMatch => "no match",
-            Self::Exempt => "exempt",
-            Self::Excluded => "excluded",
-            Self::Disabled => "disabled",
-            Self::WouldDeny => "would deny",
-            Self::Audit => "audit",
-            Self::Deny => "deny",
-            Self::Allow => "allow",
-            Self::Error => "error",
-            Self::NotVisible => "not visible yet",
-            Self::Change => "changes it",
-            Self::WouldChange => "would change it",
-        }
-    }
 }
 
 /// One thing that a gate looked at, and what came of it.
